@@ -1,0 +1,158 @@
+"""The command line: read saved runs, compare, render. `python -m reports --help`."""
+
+import argparse
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from reports.compare import DifferentMachines, compare
+from reports.files import write_atomically
+from reports.history import NothingToFollow, history
+from reports.ladder import ladders
+from reports.load import UnreadableRun, read_brief, read_run
+from reports.measurement import Measurement, Run
+from reports.plain_text import plain
+from reports.render_compare import print_comparison
+from reports.render_csv import ladders_csv
+from reports.render_history import print_history
+from reports.render_json import comparison_json, ladders_json
+from reports.render_markdown import comparison_markdown, ladders_markdown
+from reports.render_plot import CannotPlot, check_plot, history_picture, ladders_picture
+from reports.render_runs import print_list, print_run
+from reports.render_terminal import print_ladders
+from reports.storage import DEFAULT_STORAGE, NoSuchRun, Storage
+
+RUN_HELP = "a number, latest, latest~1, a file, a commit or a git revision"
+ERROR = 2
+PIPE_WIDTH = 150
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit code: 0, or 2 with one paragraph on stderr."""
+    options = _parser().parse_args(arguments)
+    storage = Storage(options.storage)
+    try:
+        options.command(options, storage, _console())
+        sys.stdout.flush()
+    except (UnreadableRun, NoSuchRun, DifferentMachines, NothingToFollow, CannotPlot) as error:
+        return _fail(str(error))
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        return _fail(f"{error.strerror or error}: {error.filename}")
+    except Exception:  # noqa: BLE001 - a defect must exit 2 as well: 1 means a regression
+        traceback.print_exc()
+        return ERROR
+    finally:
+        for reason in storage.unreadable:
+            print(f"skipped: {plain(reason, 500)}", file=sys.stderr)
+    return 0
+
+
+def _list(_options: argparse.Namespace, storage: Storage, console: Console) -> None:
+    if not storage.shelf.runs:
+        console.print(f"no readable run in {storage.folder}: save one with `pytest benchmarks/ --benchmark-autosave`", markup=False)
+        return
+    print_list(console, storage.shelf.runs)
+
+
+def _show(options: argparse.Namespace, storage: Storage, console: Console) -> None:
+    print_run(console, read_run(storage.find(options.run)))
+
+
+def _ladder(options: argparse.Namespace, storage: Storage, console: Console) -> None:
+    if options.plot:
+        check_plot(options.plot)
+    run = _read(storage, options.run)
+    found = ladders(run.measurements, run.outcomes)
+    if options.plot:
+        write_atomically(options.plot, ladders_picture(found, options.plot.suffix))
+    if options.format == "table":
+        print_ladders(console, found)
+    else:
+        sys.stdout.write({"markdown": ladders_markdown, "csv": ladders_csv, "json": ladders_json}[options.format](found))
+
+
+def _compare(options: argparse.Namespace, storage: Storage, console: Console) -> None:
+    base, head = (_read(storage, name) for name in (options.base, options.head))
+    comparison = compare(base, head, across_machines=options.across_machines)
+    if options.format == "table":
+        print_comparison(console, comparison)
+    else:
+        sys.stdout.write({"markdown": comparison_markdown, "json": comparison_json}[options.format](comparison))
+
+
+def _history(options: argparse.Namespace, storage: Storage, console: Console) -> None:
+    if options.plot:
+        check_plot(options.plot)
+    runs = storage.shelf.runs
+    newest = read_brief(storage.find(options.machine_of))
+    found = history(runs, newest.fingerprint, steps=options.step, models=options.model)
+    if options.plot:
+        write_atomically(options.plot, history_picture(found, options.plot.suffix))
+    print_history(console, found)
+
+
+def _read(storage: Storage, name: str) -> Run[Measurement]:
+    run = read_run(storage.find(name))
+    for note in run.notes:
+        print(f"note: {plain(run.path, 300)}: {plain(note)}", file=sys.stderr)
+    return run
+
+
+def _console() -> Console:
+    """Return a console as wide as the terminal; a file or a pipe gets all columns."""
+    wide = None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPE_WIDTH
+    return Console(highlight=False, width=wide)
+
+
+def _fail(message: str) -> int:
+    print(f"error: {plain(message, 2000)}", file=sys.stderr)
+    return ERROR
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m reports", description="Saved benchmark runs: listed, shown, compared and followed over time."
+    )
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument(
+        "--storage", default=DEFAULT_STORAGE, metavar="URI", help="where runs are saved, as for pytest-benchmark (%(default)s)"
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    command = commands.add_parser("list", parents=[common], help="what is saved")
+    command.set_defaults(command=_list)
+
+    command = commands.add_parser("show", parents=[common], help="one run whole: machine, steps, evidence")
+    command.add_argument("run", metavar="RUN", help=RUN_HELP)
+    command.set_defaults(command=_show)
+
+    command = commands.add_parser("ladder", parents=[common], help="the steps of a run in order, with gains and costs")
+    command.add_argument("run", metavar="RUN", nargs="?", default="latest", help=f"{RUN_HELP} (latest)")
+    command.add_argument("--format", choices=("table", "markdown", "csv", "json"), default="table")
+    command.add_argument("--plot", type=Path, metavar="FILE", help="also draw throughput by step and the gains, as .png or .svg")
+    command.set_defaults(command=_ladder)
+
+    command = commands.add_parser("compare", parents=[common], help="two runs: ratios with intervals, and what changed")
+    command.add_argument("base", metavar="BASE", help=RUN_HELP)
+    command.add_argument("head", metavar="HEAD", help="likewise")
+    command.add_argument("--across-machines", action="store_true", help="compare speedups over each run's own baseline")
+    command.add_argument("--format", choices=("table", "markdown", "json"), default="table")
+    command.set_defaults(command=_compare)
+
+    command = commands.add_parser("history", parents=[common], help="throughput over all runs of one machine")
+    command.add_argument("--step", action="append", default=[], help="only this step (repeatable)")
+    command.add_argument("--model", action="append", default=[], help="only this model (repeatable)")
+    command.add_argument("--machine-of", default="latest", metavar="RUN", help="follow the runs of this one's machine (latest)")
+    command.add_argument("--plot", type=Path, metavar="FILE", help="also draw it, as .png or .svg")
+    command.set_defaults(command=_history)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,128 @@
+"""What changed in one step between two runs besides its speed: recipe, environment, evidence, precisions, kernels. Pure."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from reports.figures import share_short
+from reports.machines import Difference
+from reports.measurement import Claim, KernelTime, Measurement
+
+ABSENT = "-"
+MOVED_SHARE = 0.05
+MOVED_NUMBER = 0.25
+HEAVY_SHARE = 0.1
+
+_RECIPE = (
+    "runtime",
+    "precision",
+    "batch_size",
+    "input_shape",
+    "threads",
+    "workers",
+    "samples_per_round",
+    "weights",
+    "left_out",
+    "findings",
+)
+_NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
+
+
+def changes(base: Measurement, head: Measurement) -> tuple[Difference, ...]:
+    """Return what changed, the likeliest causes of another speed first."""
+    return (
+        *_kernel_changes(base.kernels, head.kernels),
+        *_precision_changes(base.precision_share, head.precision_share),
+        *_recipe_changes(base, head),
+        *_mapping_changes("environment", base.environment, head.environment),
+        *_mapping_changes("setting", base.settings, head.settings),
+        *_evidence_changes(base.evidence, head.evidence),
+    )
+
+
+def _kernel_changes(base: Sequence[KernelTime], head: Sequence[KernelTime]) -> Iterator[Difference]:
+    for operation in dict.fromkeys(kernel.operation for kernel in (*base, *head)):
+        if max(_share_of(operation, base), _share_of(operation, head)) < HEAVY_SHARE:
+            continue
+        before, after = _implementations(operation, base), _implementations(operation, head)
+        if _moved(before, after):
+            yield Difference(f"{operation} kernels", _main_implementations(before), _main_implementations(after))
+
+
+def _share_of(operation: str, kernels: Sequence[KernelTime]) -> float:
+    total_s = sum(kernel.time_s for kernel in kernels)
+    return sum(kernel.time_s for kernel in kernels if kernel.operation == operation) / total_s if total_s > 0 else 0.0
+
+
+def _implementations(operation: str, kernels: Sequence[KernelTime]) -> dict[str, float]:
+    """Return the share of an operation's time by implementation and precision."""
+    mine = [kernel for kernel in kernels if kernel.operation == operation]
+    total_s = sum(kernel.time_s for kernel in mine)
+    shares: dict[str, float] = {}
+    for kernel in mine:
+        name = f"{kernel.implementation} {kernel.precision}"
+        shares[name] = shares.get(name, 0.0) + (kernel.time_s / total_s if total_s > 0 else 0.0)
+    return shares
+
+
+def _main_implementations(shares: Mapping[str, float]) -> str:
+    """Name the implementations that take most of the time, with their shares unless one takes nearly all."""
+    ranked = sorted(shares.items(), key=lambda item: -item[1])
+    if not ranked:
+        return "none"
+    if ranked[0][1] >= 1 - MOVED_SHARE:
+        return ranked[0][0]
+    return ", ".join(f"{name} ({share:.0%})" for name, share in ranked[:3] if share >= MOVED_SHARE)
+
+
+def _moved(before: Mapping[str, float], after: Mapping[str, float]) -> bool:
+    return any(abs(before.get(name, 0.0) - after.get(name, 0.0)) > MOVED_SHARE for name in {**before, **after})
+
+
+def _precision_changes(base: Mapping[str, float], head: Mapping[str, float]) -> Iterator[Difference]:
+    if _moved(base, head):
+        yield Difference("kernel time", share_short(base), share_short(head))
+
+
+def _recipe_changes(base: Measurement, head: Measurement) -> Iterator[Difference]:
+    for name in _RECIPE:
+        before, after = getattr(base, name), getattr(head, name)
+        if before != after:
+            yield Difference(name, _text(before), _text(after))
+    before_over, after_over = (m.gain.over if m.gain else ABSENT for m in (base, head))
+    if before_over != after_over:
+        yield Difference("predecessor", before_over, after_over)
+
+
+def _mapping_changes(prefix: str, base: Mapping[str, object], head: Mapping[str, object]) -> Iterator[Difference]:
+    for name in {**base, **head}:
+        before, after = base.get(name), head.get(name)
+        if before != after:
+            yield Difference(f"{prefix} {name}", _text(before), _text(after))
+
+
+def _evidence_changes(base: Iterable[Claim], head: Iterable[Claim]) -> Iterator[Difference]:
+    before, after = ({claim.claim: claim for claim in claims} for claims in (base, head))
+    for text in {**before, **after}:
+        old, new = before.get(text), after.get(text)
+        if old is None or new is None or old.holds != new.holds or _differs(str(old.observed), str(new.observed)):
+            yield Difference(f"evidence ({text})", _observed(old), _observed(new))
+
+
+def _differs(old: str, new: str) -> bool:
+    """Whether two observations tell something different: other words, or a number that moved by more than a quarter."""
+    if _NUMBER.sub("#", old) != _NUMBER.sub("#", new):
+        return True
+    numbers = zip(map(float, _NUMBER.findall(old)), map(float, _NUMBER.findall(new)), strict=True)
+    return any(abs(a - b) > MOVED_NUMBER * max(abs(a), abs(b)) for a, b in numbers)
+
+
+def _observed(claim: Claim | None) -> str:
+    if claim is None:
+        return "not claimed"
+    return f"{claim.observed}" if claim.holds else f"does not hold: {claim.observed}"
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return "unset"
+    return (", ".join(map(str, value)) or ABSENT) if isinstance(value, tuple) else str(value)

@@ -1,0 +1,146 @@
+"""Two saved runs, benchmark by benchmark: how much faster or slower, how sure that is, and what else changed. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from reports.changes import changes
+from reports.ladder import BASELINE, processes_sps
+from reports.machines import Difference, machine_differences, software_differences
+from reports.measurement import Measurement, Outcome, Run
+from reports.statistics import FASTER, SLOWER, Gain, unpaired_ratio
+
+FEWEST_FOR_SHIFT = 3
+
+Processes = Mapping[tuple[str, str], Sequence[float]]
+
+
+class DifferentMachines(Exception):
+    """Two runs of different machines; the message names each field with both values."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Compared:
+    """One benchmark on both sides. `ratio` is head's throughput / base's, across machines that of the speedups over the own baseline.
+
+    `ratio` is None where a side across machines has no baseline. `processes` is how many fresh processes base and head had.
+    """
+
+    model: str
+    step: str
+    base_sps: float
+    head_sps: float
+    ratio: Gain | None
+    processes: tuple[int, int]
+    changes: tuple[Difference, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OneSided:
+    """A benchmark that only one of two runs has; `reason` says what the other run saved about it."""
+
+    model: str
+    step: str
+    only_in: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Comparison:
+    """All benchmarks of two runs, in the order of head's ladder."""
+
+    base: Run[Measurement]
+    head: Run[Measurement]
+    across_machines: bool
+    machine: tuple[Difference, ...]
+    software: tuple[Difference, ...]
+    compared: tuple[Compared, ...]
+    one_sided: tuple[OneSided, ...]
+
+    @property
+    def fewest_processes(self) -> int:
+        return min((min(row.processes) for row in self.compared), default=0)
+
+    @property
+    def slower(self) -> tuple[Compared, ...]:
+        return tuple(row for row in self.compared if row.ratio is not None and row.ratio.verdict == SLOWER)
+
+    @property
+    def faster(self) -> tuple[Compared, ...]:
+        return tuple(row for row in self.compared if row.ratio is not None and row.ratio.verdict == FASTER)
+
+    @property
+    def common_shift(self) -> float | None:
+        """The median ratio: what moved most benchmarks alike is the machine's doing, rarely a step's. None below three."""
+        ratios = [row.ratio.ratio for row in self.compared if row.ratio is not None]
+        return median(ratios) if len(ratios) >= FEWEST_FOR_SHIFT else None
+
+    @property
+    def notable(self) -> tuple[Compared, ...]:
+        """Benchmarks that are faster or slower, or in which something else changed."""
+        return tuple(row for row in self.compared if row.changes or (row.ratio is not None and row.ratio.verdict in {FASTER, SLOWER}))
+
+
+def compare(base: Run[Measurement], head: Run[Measurement], *, across_machines: bool = False) -> Comparison:
+    """Compare two runs. Raises DifferentMachines unless `across_machines`, which compares speedups over each run's own baseline."""
+    machine = machine_differences(base.fingerprint, head.fingerprint)
+    if not across_machines:
+        _refuse_different_machines(base, head, machine)
+    before = {(m.model, m.step): m for m in base.measurements}
+    after = {(m.model, m.step): m for m in head.measurements}
+    base_processes, head_processes = processes_sps(base.measurements), processes_sps(head.measurements)
+    return Comparison(
+        base=base,
+        head=head,
+        across_machines=across_machines,
+        machine=machine,
+        software=software_differences(base.fingerprint, head.fingerprint),
+        compared=tuple(
+            _compared(before[key], after[key], base_processes, head_processes, across_machines) for key in after if key in before
+        ),
+        one_sided=(
+            *(_one_sided(key, "base", head.outcomes) for key in before if key not in after),
+            *(_one_sided(key, "head", base.outcomes) for key in after if key not in before),
+        ),
+    )
+
+
+def _refuse_different_machines(base: Run[Measurement], head: Run[Measurement], machine: Sequence[Difference]) -> None:
+    for run, side in ((base, "base"), (head, "head")):
+        if not run.fingerprint:
+            raise DifferentMachines(
+                f"{side} ({run.path}) says nothing about its machine (no machine_info.fingerprint), so the runs may be of different ones; "
+                "--across-machines compares the ratios to each run's own baseline"
+            )
+    if machine:
+        fields = "; ".join(f"{d.field}: base {d.base}, head {d.head}" for d in machine)
+        raise DifferentMachines(
+            f"the runs are of different machines, so their times cannot be compared. {fields}. "
+            "--across-machines compares the ratios to each run's own baseline"
+        )
+
+
+def _compared(before: Measurement, after: Measurement, base: Processes, head: Processes, across_machines: bool) -> Compared:
+    key, baseline = (before.model, before.step), (before.model, BASELINE)
+    ratio: Gain | None = None
+    counts = (len(base[key]), len(head[key]))
+    if not across_machines:
+        ratio = unpaired_ratio((head[key],), (base[key],))
+    elif key != baseline and baseline in base and baseline in head:
+        ratio = unpaired_ratio((head[key], base[baseline]), (base[key], head[baseline]))
+        counts = (min(counts[0], len(base[baseline])), min(counts[1], len(head[baseline])))
+    return Compared(
+        model=before.model,
+        step=before.step,
+        base_sps=before.samples_per_second,
+        head_sps=after.samples_per_second,
+        ratio=ratio,
+        processes=counts,
+        changes=changes(before, after),
+    )
+
+
+def _one_sided(key: tuple[str, str], only_in: str, other_outcomes: Sequence[Outcome]) -> OneSided:
+    found = next((o for o in other_outcomes if (o.model, o.step) == key), None)
+    reason = "not run there" if found is None else f"{found.outcome} there" + (f": {found.reason}" if found.reason else "")
+    return OneSided(model=key[0], step=key[1], only_in=only_in, reason=reason)

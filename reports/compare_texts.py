@@ -1,0 +1,69 @@
+"""A comparison in sentences, for every output alike. The names in them are not escaped: the renderers do that."""
+
+from reports.compare import Compared, Comparison, OneSided
+from reports.figures import signed_percent
+from reports.machines import Difference
+from reports.measurement import Measurement, Run
+from reports.statistics import CONFIDENCE, FASTER, NEGLIGIBLE, SLOWER
+
+BETWEEN_PROCESSES = 0.068
+NO_RATIO = "no other baseline to compare over"
+
+
+def run_text(run: Run[Measurement]) -> str:
+    """Name a run by number, time, commit and file."""
+    return f"{run.name}, saved {run.saved_at:%Y-%m-%d %H:%M}, commit {run.commit.short}, {run.path}"
+
+
+def change_text(difference: Difference) -> str:
+    return f"{difference.field} went from {difference.base} to {difference.head}"
+
+
+def headline(row: Compared) -> str:
+    """Say of one benchmark how much faster or slower it is, and what else changed: `compile: 8 % slower; conv kernels went from …`."""
+    told = "; ".join(change_text(difference) for difference in row.changes) or "nothing else that is recorded changed"
+    return f"{row.model} {row.step}: {_speed(row)}; {told}"
+
+
+def one_sided_text(one: OneSided) -> str:
+    return f"{one.model} {one.step}: only in {one.only_in}; {one.reason}"
+
+
+def advice(comparison: Comparison) -> str:
+    """Say how far the intervals go, and what decides."""
+    if not comparison.compared:
+        return "The runs have no benchmark in common: nothing was compared."
+    if comparison.across_machines:
+        return "Across machines: ratios of the speedups over each run's own baseline, not of times. Indicative only."
+    return (
+        "Indicative: the runs were measured at different times, and the intervals come from medians of as few as "
+        f"{comparison.fewest_processes} processes a side. (Processes of the same code differ by about {BETWEEN_PROCESSES:.1%}: "
+        "three a side resolve ±15 %.) To decide, let both take turns: "
+        f"python -m reports gate --base {_revision(comparison.base)} --head {_revision(comparison.head)}"
+    )
+
+
+def chance(comparison: Comparison) -> str:
+    """Say how many differences to expect where nothing changed."""
+    called = len(comparison.slower) + len(comparison.faster)
+    expected = (1 - CONFIDENCE) * len(comparison.compared)
+    said = f"{called} of {len(comparison.compared)} benchmarks are called faster or slower; by chance alone about {expected:.1f} would be."
+    shift = comparison.common_shift
+    if shift is None or abs(shift - 1) < NEGLIGIBLE:
+        return said
+    return f"{said} The median over all is {signed_percent(shift)}: what moves them alike is likely the machine (load, clock), not a step."
+
+
+def _speed(row: Compared) -> str:
+    if row.ratio is None:
+        return NO_RATIO
+    percent = f"{abs(row.ratio.ratio - 1):.0%}" if row.ratio.ratio < 3 else f"{row.ratio.ratio:.1f} times"
+    if row.ratio.verdict == SLOWER:
+        return f"{percent} slower"
+    if row.ratio.verdict == FASTER:
+        return f"{percent} faster" if row.ratio.ratio < 3 else f"{percent} as fast"
+    return row.ratio.verdict
+
+
+def _revision(run: Run[Measurement]) -> str:
+    return run.commit.id[:12] if run.commit.id.isalnum() else "REVISION"

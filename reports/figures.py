@@ -1,0 +1,84 @@
+"""Numbers as text, the same in every output. None, where a figure does not apply, is a dash."""
+
+from collections.abc import Mapping
+
+from reports.measurement import SavedGain
+from reports.statistics import FASTER, SLOWER, Gain
+
+NONE = "-"
+
+
+def per_second(value: float | None) -> str:
+    return NONE if value is None else significant(value)
+
+
+def milliseconds(value_s: float | None) -> str:
+    return NONE if value_s is None else significant(1000 * value_s)
+
+
+def seconds(value_s: float | None) -> str:
+    return NONE if value_s is None else f"{significant(value_s)} s"
+
+
+def gibibytes(value: float | None) -> str:
+    return NONE if value is None else significant(value / 2**30)
+
+
+def times(value: float | None) -> str:
+    return NONE if value is None else f"{value:.2f}x" if value < 1e4 else f"{value:.1e}x"
+
+
+def agreement(cosine: float | None) -> str:
+    """Return a cosine similarity, cut rather than rounded: 0.99996 is not 1."""
+    return NONE if cosine is None else f"{int(cosine * 1e4) / 1e4:.4f}" if abs(cosine) < 1e4 else f"{cosine:.1e}"
+
+
+def signed_percent(ratio: float | None) -> str:
+    """Return 1.031 as +3.1 %; from 3 on as a factor."""
+    if ratio is None:
+        return NONE
+    return times(ratio) if ratio >= 3 else f"{100 * (ratio - 1):+.1f} %"
+
+
+def gain_short(gain: SavedGain | Gain | None) -> str:
+    """Return a ratio with its interval: `+34.9 % [+28.1, +42.1]`, `4.31x [4.09, 4.54]`."""
+    if gain is None:
+        return NONE
+    if gain.low is None or gain.high is None:
+        return signed_percent(gain.ratio)
+    if gain.ratio >= 3:
+        return f"{times(gain.ratio)} [{times(gain.low)[:-1]}, {times(gain.high)[:-1]}]"
+    return f"{signed_percent(gain.ratio)} [{_percent(gain.low)}, {_percent(gain.high)}]"
+
+
+def verdict_over(gain: SavedGain | None) -> str:
+    """Return a gain's verdict and what it is over: `faster than batch_8`; the ± stays out where an interval stands beside it."""
+    if gain is None:
+        return NONE
+    verdict = gain.verdict if gain.low is None else gain.verdict.partition(" (±")[0]
+    return f"{verdict} {'than' if verdict in {FASTER, SLOWER} else 'against'} {gain.over}"
+
+
+def share_short(share: Mapping[str, float]) -> str:
+    """Return shares as `bf16 97 %, f32 3 %`, largest first; below half a percent left out."""
+    return ", ".join(f"{name} {100 * value:.0f} %" for name, value in _ranked(share)) or NONE
+
+
+def share_percent(share: Mapping[str, float]) -> str:
+    """Return shares as `bf16 97, f32 3`, for a column that says that they are percent."""
+    return ", ".join(f"{name} {100 * value:.0f}" for name, value in _ranked(share)) or NONE
+
+
+def significant(value: float) -> str:
+    """Return three significant digits, no fewer than all before the point."""
+    if value >= 1e6 or 0 < value < 0.001:
+        return f"{value:.2e}"
+    return f"{value:.{2 if value < 10 else 1 if value < 100 else 0}f}"
+
+
+def _percent(ratio: float) -> str:
+    return f"{100 * (ratio - 1):+.1f}" if ratio < 1e4 else f"{100 * (ratio - 1):+.1e}"
+
+
+def _ranked(share: Mapping[str, float]) -> list[tuple[str, float]]:
+    return sorted(((name, value) for name, value in share.items() if value >= 0.005), key=lambda item: -item[1])

@@ -1,0 +1,176 @@
+"""The ladder of a run: for every model its steps in order, with throughput, gains, costs and agreement. Pure."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from reports.measurement import Measurement, Outcome, SavedGain, Throughput
+from reports.statistics import mean_interval
+
+BASELINE = "baseline"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LadderRow:
+    """One step on one model. Without a measurement all figures are None, and `reason` says why.
+
+    `samples_per_second_interval` is that of the own processes' medians, None below two; `speedup` is unpaired.
+    """
+
+    model: str
+    step: str
+    outcome: Literal["measured", "skipped", "failed"]
+    reason: str = ""
+    remedy: str = ""
+    samples_per_second: float | None = None
+    samples_per_second_interval: tuple[float, float] | None = None
+    speedup: float | None = None
+    gain: SavedGain | None = None
+    batch_size: int | None = None
+    workers: int | None = None
+    latency_p50_s: float | None = None
+    latency_p99_s: float | None = None
+    cold_start_s: float | None = None
+    build_s: float | None = None
+    peak_rss_bytes: float | None = None
+    cosine: float | None = None
+    precision_share: dict[str, float] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stair:
+    """One step of a recipe: the throughput over the first one's before and after it, as products of paired gains."""
+
+    step: str
+    start: float
+    end: float
+    gain: SavedGain
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ladder:
+    """All steps of one model. `best` is the measured row of highest throughput, None where nothing was measured."""
+
+    model: str
+    rows: tuple[LadderRow, ...]
+    best: LadderRow | None
+
+    @property
+    def measured(self) -> tuple[LadderRow, ...]:
+        return tuple(row for row in self.rows if row.outcome == "measured")
+
+    @property
+    def not_measured(self) -> tuple[LadderRow, ...]:
+        return tuple(row for row in self.rows if row.outcome != "measured")
+
+
+def ladders(measurements: Sequence[Measurement], outcomes: Iterable[Outcome] = ()) -> tuple[Ladder, ...]:
+    """Return one ladder per model, models and steps in the order of `outcomes`, then of `measurements`.
+
+    A measurement that no outcome names is kept; an outcome "measured" without its measurement is shown as failed.
+    """
+    measured = {(m.model, m.step): m for m in measurements}
+    told = {(o.model, o.step): o for o in outcomes}
+    keys = list(told) + [key for key in measured if key not in told]
+    models = list(dict.fromkeys(model for model, _ in keys))
+    return tuple(_ladder(model, [key for key in keys if key[0] == model], measured, told) for model in models)
+
+
+def stairs(ladder: Ladder) -> tuple[Stair, ...]:
+    """Return the steps that the best recipe builds on, lowest first, each with its paired gain; empty where there is none."""
+    rows = {row.step: row for row in ladder.measured}
+    chain: list[tuple[str, SavedGain]] = []
+    row = ladder.best
+    while row is not None and row.gain is not None and row.step not in {step for step, _ in chain}:
+        chain.append((row.step, row.gain))
+        row = rows.get(row.gain.over)
+    found, height = [], 1.0
+    for step, gain in reversed(chain):
+        found.append(Stair(step=step, start=height, end=height * gain.ratio, gain=gain))
+        height *= gain.ratio
+    return tuple(found)
+
+
+def sps_interval(measurement: Throughput) -> tuple[float, float] | None:
+    """Return the 95 % interval of a throughput over the step's own processes; None below two."""
+    if len(measurement.pairs) < 2:
+        return None
+    low, _, high = mean_interval([measurement.samples_per_round / pair.own_median_s for pair in measurement.pairs])
+    return low, high
+
+
+def processes_sps(measurements: Sequence[Throughput]) -> dict[tuple[str, str], tuple[float, ...]]:
+    """Return, by model and step, the throughput of every fresh process: those of the step's own pairs, and its turns as a predecessor."""
+    found = {(m.model, m.step): [m.samples_per_round / pair.own_median_s for pair in m.pairs] for m in measurements}
+    for measurement in measurements:
+        predecessor = (measurement.model, measurement.gain.over) if measurement.gain is not None else None
+        if measurement.gain is not None and predecessor in found:
+            found[predecessor] += _predecessor_sps(measurement, measurement.gain.ratio)
+    return {(m.model, m.step): tuple(found[m.model, m.step]) or (m.samples_per_second,) for m in measurements}
+
+
+def _predecessor_sps(measurement: Throughput, gain: float) -> list[float]:
+    """Return the throughput of the predecessor's processes, whose samples per round follow from the saved gain."""
+    turns = [(pair.own_median_s, pair.over_median_s) for pair in measurement.pairs if pair.over_median_s is not None]
+    if not turns:
+        return []
+    mean = math.fsum(math.log(over_s / own_s) for own_s, over_s in turns) / len(turns)
+    samples = measurement.samples_per_round * math.exp(mean) / gain
+    return [samples / over_s for _, over_s in turns]
+
+
+def _ladder(
+    model: str,
+    keys: Sequence[tuple[str, str]],
+    measured: dict[tuple[str, str], Measurement],
+    told: dict[tuple[str, str], Outcome],
+) -> Ladder:
+    baseline = measured.get((model, BASELINE))
+    rows = []
+    for key in keys:
+        if key in measured and (key not in told or told[key].outcome == "measured"):
+            rows.append(_measured_row(measured[key], baseline))
+        else:
+            rows.append(_other_row(told[key]))
+    candidates = [row for row in rows if row.samples_per_second is not None]
+    return Ladder(model=model, rows=tuple(rows), best=max(candidates, key=_throughput, default=None))
+
+
+def _throughput(row: LadderRow) -> float:
+    return row.samples_per_second or 0.0
+
+
+def _measured_row(measurement: Measurement, baseline: Measurement | None) -> LadderRow:
+    return LadderRow(
+        model=measurement.model,
+        step=measurement.step,
+        outcome="measured",
+        samples_per_second=measurement.samples_per_second,
+        samples_per_second_interval=sps_interval(measurement),
+        speedup=measurement.samples_per_second / baseline.samples_per_second if baseline else None,
+        gain=measurement.gain,
+        batch_size=measurement.batch_size,
+        workers=measurement.workers,
+        latency_p50_s=measurement.latency_p50_s,
+        latency_p99_s=measurement.latency_p99_s,
+        cold_start_s=measurement.cold_start_s,
+        build_s=measurement.build_s,
+        peak_rss_bytes=measurement.peak_rss_bytes,
+        cosine=measurement.cosine,
+        precision_share=measurement.precision_share,
+        left_out=measurement.left_out,
+    )
+
+
+def _other_row(outcome: Outcome) -> LadderRow:
+    if outcome.outcome == "measured":
+        return LadderRow(model=outcome.model, step=outcome.step, outcome="failed", reason="measured, but its record is missing")
+    return LadderRow(
+        model=outcome.model,
+        step=outcome.step,
+        outcome=outcome.outcome,
+        reason=outcome.reason or "no reason saved",
+        remedy=outcome.remedy or "",
+    )

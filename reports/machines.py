@@ -1,0 +1,70 @@
+"""Whether two runs are of the same machine, and what was installed and set on it, from the fingerprints of saved runs. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+ABSENT = "(not recorded)"
+
+# What can change on one machine is told as a change; every other field of the fingerprint makes another machine.
+_SETTINGS = {"kernel", "thp_mode"}
+_INSTALLED = ("versions", "builds", "python")
+_MEMORY_TOLERANCE = 0.03  # kernels of different releases reserve different amounts of the same memory
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One field that two runs do not share."""
+
+    field: str
+    base: str
+    head: str
+
+
+def machine_differences(base: Mapping[str, Any], head: Mapping[str, Any]) -> tuple[Difference, ...]:
+    """Return the fields that show two fingerprints to be of different machines; empty for the same machine."""
+    return tuple(d for d in _differences(base, head) if not _can_change(d.field))
+
+
+def software_differences(base: Mapping[str, Any], head: Mapping[str, Any]) -> tuple[Difference, ...]:
+    """Return what changed on the machine: kernel, settings and installed versions."""
+    return tuple(d for d in _differences(base, head) if _can_change(d.field))
+
+
+def machine_name(fingerprint: Mapping[str, Any]) -> str:
+    """Describe a machine in a few words: `c8g.xlarge, Neoverse V2 (Graviton4), 4 vCPUs`."""
+    parts = [str(fingerprint[name]) for name in ("instance_type", "cpu_model") if fingerprint.get(name)]
+    if "vcpus" in fingerprint:
+        parts.append(f"{fingerprint['vcpus']} vCPUs")
+    if fingerprint.get("emulated"):
+        parts.append("emulated: its times mean nothing")
+    return ", ".join(parts) or "unknown machine"
+
+
+def flat(fields: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Return nested fields as `versions.torch` -> text."""
+    found: dict[str, str] = {}
+    for name, value in fields.items():
+        if isinstance(value, Mapping):
+            found |= flat(value, f"{prefix}{name}.")
+        else:
+            found[f"{prefix}{name}"] = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return found
+
+
+def _differences(base: Mapping[str, Any], head: Mapping[str, Any]) -> list[Difference]:
+    before, after = flat(base), flat(head)
+    pairs = [(name, before.get(name, ABSENT), after.get(name, ABSENT)) for name in {**before, **after}]
+    return [Difference(*pair) for pair in pairs if not _equal(*pair)]
+
+
+def _equal(name: str, base: str, head: str) -> bool:
+    if base == head:
+        return True
+    if name != "memory_bytes" or not (base.isdigit() and head.isdigit()):
+        return False
+    return abs(int(base) - int(head)) <= _MEMORY_TOLERANCE * max(int(base), int(head))
+
+
+def _can_change(field: str) -> bool:
+    return field in _SETTINGS or field.partition(".")[0] in _INSTALLED

@@ -1,0 +1,149 @@
+"""What a saved run holds, as the other modules see it. Times in seconds, memory in bytes."""
+
+from dataclasses import dataclass, field
+from datetime import datetime as DateTime
+from pathlib import Path
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+from msgspec import Meta
+
+# A figure beyond this is a damaged or hostile file: products and ratios of two such figures still are finite floats.
+LARGEST_FIGURE = 1e18
+
+Figure = Annotated[float, Meta(ge=0, le=LARGEST_FIGURE)]
+PositiveFigure = Annotated[float, Meta(ge=1 / LARGEST_FIGURE, le=LARGEST_FIGURE)]
+Count = Annotated[int, Meta(ge=1, le=10**9)]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SavedGain:
+    """Own SPS / predecessor's SPS from turns with the step `over`; one pair has no interval."""
+
+    over: str
+    ratio: PositiveFigure
+    low: Figure | None = None
+    high: Figure | None = None
+    verdict: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pair:
+    """The median rounds of two fresh processes that took turns; a step that builds on nothing has no other side."""
+
+    own_median_s: PositiveFigure
+    over_median_s: PositiveFigure | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Claim:
+    """What a step had to prove, and what was seen."""
+
+    claim: str
+    observed: Any = None
+    holds: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KernelTime:
+    """One kind of kernel in one inference; `time_s` is that of all its calls together."""
+
+    operation: str
+    implementation: str
+    precision: str
+    time_s: Figure
+    count: int = 1
+    formats: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Throughput:
+    """What listing and tracking need of one saved benchmark: one step on one model, how fast, and from which processes."""
+
+    model: str
+    step: str
+    samples_per_second: PositiveFigure
+    samples_per_round: Count
+    complete: bool = False
+    gain: SavedGain | None = None
+    pairs: tuple[Pair, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Measurement(Throughput):
+    """One saved benchmark, whole. A field is None where it does not apply."""
+
+    family: str = ""
+    runtime: str = ""
+    precision: str = ""
+    batch_size: Count = 1
+    input_shape: tuple[int, ...] = ()
+    threads: int | None = None
+    workers: int = 1
+    latency_p50_s: Figure | None = None
+    latency_p90_s: Figure | None = None
+    latency_p99_s: Figure | None = None
+    cold_start_s: Figure | None = None
+    build_s: Figure | None = None
+    peak_rss_bytes: Figure | None = None
+    artifact_bytes: Figure | None = None
+    cosine: float | None = None
+    max_abs_error: Figure | None = None
+    top1_agreement: float | None = None
+    precision_share: dict[str, Figure] = field(default_factory=dict)
+    evidence: tuple[Claim, ...] = ()
+    environment: dict[str, Any] = field(default_factory=dict)
+    host: dict[str, Any] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
+    findings: tuple[str, ...] = ()
+    settings: dict[str, Any] = field(default_factory=dict)
+    weights: str = ""
+    kernels: tuple[KernelTime, ...] = ()
+
+
+Saved_co = TypeVar("Saved_co", bound=Throughput, covariant=True)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """How one step ended on one model; `reason` and `remedy` are for those that were not measured."""
+
+    model: str
+    step: str
+    outcome: Literal["measured", "skipped", "failed"]
+    reason: str | None = None
+    remedy: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Commit:
+    """The checkout that was measured, as pytest-benchmark saves it."""
+
+    id: str = "unknown"
+    branch: str = ""
+    dirty: bool = False
+
+    @property
+    def short(self) -> str:
+        return self.id[:10] + ("+" if self.dirty else "")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Run(Generic[Saved_co]):
+    """One saved file, its benchmarks read whole (`Run[Measurement]`) or in brief (`Run[Throughput]`).
+
+    `number` is that of the file's name, None for another name; `outcomes` are in ladder order; `notes` say what was left out.
+    """
+
+    path: Path
+    number: int | None
+    saved_at: DateTime
+    commit: Commit
+    fingerprint: dict[str, Any]
+    measurements: tuple[Saved_co, ...]
+    outcomes: tuple[Outcome, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The number as pytest-benchmark writes it, or the name of the file."""
+        return self.path.name if self.number is None else f"{self.number:04}"

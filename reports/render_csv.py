@@ -1,0 +1,81 @@
+"""The ladder as CSV: one line per step, plain numbers, units in the column names. Computes nothing."""
+
+import csv
+import io
+from collections.abc import Iterable
+
+from reports.ladder import Ladder, LadderRow
+from reports.plain_text import plain
+
+COLUMNS = (
+    "model",
+    "step",
+    "outcome",
+    "samples_per_second",
+    "samples_per_second_low",
+    "samples_per_second_high",
+    "speedup_unpaired",
+    "gain",
+    "gain_low",
+    "gain_high",
+    "gain_verdict",
+    "gain_over",
+    "batch_size",
+    "workers",
+    "latency_p50_s",
+    "latency_p99_s",
+    "cold_start_s",
+    "build_s",
+    "peak_rss_bytes",
+    "cosine",
+    "precision_share",
+    "left_out",
+    "reason",
+    "remedy",
+)
+
+
+def ladders_csv(ladders: Iterable[Ladder]) -> str:
+    """Return all ladders in one table; figures that do not apply are empty."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for ladder in ladders:
+        for row in ladder.rows:
+            writer.writerow([_cell(value) for value in _values(row)])
+    return text.getvalue()
+
+
+def _values(row: LadderRow) -> tuple[object, ...]:
+    low, high = row.samples_per_second_interval or (None, None)
+    gain = row.gain
+    return (
+        row.model,
+        row.step,
+        row.outcome,
+        row.samples_per_second,
+        low,
+        high,
+        row.speedup,
+        *((gain.ratio, gain.low, gain.high, gain.verdict, gain.over) if gain else (None,) * 5),
+        row.batch_size,
+        row.workers,
+        row.latency_p50_s,
+        row.latency_p99_s,
+        row.cold_start_s,
+        row.build_s,
+        row.peak_rss_bytes,
+        row.cosine,
+        " ".join(f"{name}={share:.4f}" for name, share in row.precision_share.items()),
+        " ".join(row.left_out),
+        row.reason,
+        row.remedy,
+    )
+
+
+def _cell(value: object) -> object:
+    """Make text that a spreadsheet would run as a formula plain text."""
+    if not isinstance(value, str):
+        return value
+    text = plain(value, 1000)
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text

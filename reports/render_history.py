@@ -1,0 +1,89 @@
+"""The history of benchmarks for the terminal. Computes nothing."""
+
+from collections.abc import Iterator
+
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from reports.changepoints import FEWEST_RUNS
+from reports.figures import per_second, signed_percent
+from reports.history import History, HistoryPoint, Series
+from reports.plain_text import plain
+from reports.render_terminal import LONGEST_STEP
+
+IN_FULL = 4
+
+
+def print_history(console: Console, found: History) -> None:
+    """Print every run of up to four benchmarks, or a line per benchmark of more."""
+    console.print(Text(f"{_runs(found.runs)} on {plain(found.machine)}", style="bold"))
+    if len(found.series) <= IN_FULL:
+        for series in found.series:
+            console.print(_every_run(series))
+    else:
+        console.print(_overview(found))
+    for line in _remarks(found):
+        console.print(line)
+
+
+def _every_run(series: Series) -> Table:
+    table = Table(
+        title=Text(f"{plain(series.model)} {plain(series.step)}"), title_justify="left", box=None, padding=(0, 1, 0, 0), header_style="dim"
+    )
+    for name in ("run", "saved at (UTC)", "commit"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("SPS", justify="right", no_wrap=True)
+    table.add_column("95 % interval", justify="right", no_wrap=True)
+    table.add_column("change", overflow="fold")
+    for point in series.points:
+        low_high = point.interval
+        interval = f"{per_second(low_high[0])} to {per_second(low_high[1])}" if low_high else "-"
+        change = f"<- {signed_percent(point.shift)} from here on" if point.shift else ""
+        table.add_row(
+            Text(plain(point.run, 40)),
+            Text(f"{point.saved_at:%Y-%m-%d %H:%M}"),
+            Text(plain(point.commit, 12)),
+            Text(per_second(point.samples_per_second)),
+            Text(interval),
+            Text(change),
+            style=_style(point),
+        )
+    return table
+
+
+def _overview(found: History) -> RenderableType:
+    table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim")
+    table.add_column("model", no_wrap=True)
+    table.add_column("step", no_wrap=True)
+    for name in ("runs", "first\nSPS", "last\nSPS"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("changes of level", overflow="fold")
+    for series in found.series:
+        shifts = [f"{signed_percent(point.shift)} at {plain(point.run, 40)} ({plain(point.commit, 12)})" for point in series.shifts]
+        table.add_row(
+            Text(plain(series.model, 20)),
+            Text(plain(series.step, LONGEST_STEP)),
+            Text(str(len(series.points))),
+            Text(per_second(series.points[0].samples_per_second)),
+            Text(per_second(series.points[-1].samples_per_second)),
+            Text(", ".join(shifts) or "-"),
+        )
+    return table
+
+
+def _remarks(found: History) -> Iterator[Text]:
+    for machine, runs in found.other_machines.items():
+        yield Text(f"left out: {_runs(runs)} on another machine, {plain(machine)}", style="yellow")
+    if all(len(series.points) < FEWEST_RUNS for series in found.series):
+        yield Text(f"a change of level can be told from {FEWEST_RUNS} runs on", style="dim")
+
+
+def _runs(count: int) -> str:
+    return f"{count} run{'' if count == 1 else 's'}"
+
+
+def _style(point: HistoryPoint) -> str:
+    if point.shift is None:
+        return ""
+    return "green" if point.shift > 1 else "red"

@@ -1,0 +1,52 @@
+"""The ladder and a comparison as JSON. Computes nothing."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from reports.compare import Comparison
+from reports.compare_texts import advice, headline
+from reports.ladder import Ladder
+from reports.measurement import Measurement, Run
+
+
+def ladders_json(ladders: Iterable[Ladder]) -> str:
+    """Return `[{"model", "best", "rows": [...]}]`; rows have the fields of `LadderRow`, null where a figure does not apply."""
+    return _text(
+        [
+            {"model": ladder.model, "best": ladder.best.step if ladder.best else None, "rows": msgspec.to_builtins(ladder.rows)}
+            for ladder in ladders
+        ]
+    )
+
+
+def comparison_json(comparison: Comparison) -> str:
+    """Return both runs, what changed, and every benchmark with its ratio, processes and changes."""
+    return _text(
+        {
+            "base": _run(comparison.base),
+            "head": _run(comparison.head),
+            "across_machines": comparison.across_machines,
+            "machine": msgspec.to_builtins(comparison.machine),
+            "software": msgspec.to_builtins(comparison.software),
+            "compared": [msgspec.to_builtins(row) | {"text": headline(row)} for row in comparison.compared],
+            "one_sided": msgspec.to_builtins(comparison.one_sided),
+            "advice": advice(comparison),
+        }
+    )
+
+
+def _run(run: Run[Measurement]) -> dict[str, Any]:
+    return {
+        "path": str(run.path),
+        "number": run.number,
+        "saved_at": run.saved_at.isoformat(),
+        "commit": run.commit.id,
+        "dirty": run.commit.dirty,
+        "fingerprint": run.fingerprint,
+    }
+
+
+def _text(value: object) -> str:
+    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n"

@@ -1,0 +1,113 @@
+"""The ladder and a comparison as GitHub Markdown. Computes nothing; every name is escaped."""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+from reports.compare import Compared, Comparison
+from reports.compare_texts import NO_RATIO, advice, chance, change_text, headline, one_sided_text, run_text
+from reports.figures import agreement, gain_short, gibibytes, milliseconds, per_second, seconds, share_short, times, verdict_over
+from reports.ladder import Ladder, LadderRow
+from reports.plain_text import plain
+
+_LADDER_COLUMNS = (
+    "step",
+    "SPS",
+    "speedup*",
+    "gain [95 %]",
+    "verdict",
+    "p50 ms",
+    "p99 ms",
+    "cold start",
+    "peak GiB",
+    "cosine",
+    "kernel time",
+)
+_COMPARISON_COLUMNS = ("model", "step", "base SPS", "head SPS", "head / base [95 %]", "verdict", "processes")
+
+
+def ladders_markdown(ladders: Iterable[Ladder]) -> str:
+    """Return one section with a table per model."""
+    return "\n".join(line for ladder in ladders for line in _ladder(ladder))
+
+
+def comparison_markdown(comparison: Comparison) -> str:
+    """Return the table of all benchmarks, then what changed."""
+    return "\n".join(_comparison(comparison)) + "\n"
+
+
+def escape(text: object, longest: int = 400) -> str:
+    """Return text that Markdown shows as it is: no markup, no HTML, no mention, no link, no break of a table."""
+    shown = re.sub(r"([\\`*_{}\[\]()#+.!|~$^-])", r"\\\1", plain(text, longest))
+    shown = shown.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    # An empty comment keeps GitHub from reading a mention or a link, and shows as nothing.
+    return shown.replace("@", "@<!-- -->").replace("://", ":<!-- -->//")
+
+
+def _ladder(ladder: Ladder) -> Iterator[str]:
+    yield f"### {escape(ladder.model)}\n"
+    if ladder.measured:
+        yield from _table(_LADDER_COLUMNS, 2, [_ladder_cells(row) for row in ladder.measured])
+        yield ""
+    if ladder.best is not None:
+        over = f", {times(ladder.best.speedup)} the baseline" if ladder.best.speedup is not None else ""
+        yield f"Best: **{escape(ladder.best.step)}**, {per_second(ladder.best.samples_per_second)} samples per second{over}."
+        yield "(* unpaired: measured at different times; gains are paired.)\n"
+    for row in ladder.not_measured:
+        remedy = f" → {escape(row.remedy)}" if row.remedy else ""
+        yield f"- {escape(row.step)} {row.outcome}: {escape(row.reason, 600)}{remedy}"
+    if ladder.not_measured:
+        yield ""
+
+
+def _ladder_cells(row: LadderRow) -> tuple[str, ...]:
+    return (
+        escape(row.step),
+        per_second(row.samples_per_second),
+        times(row.speedup),
+        gain_short(row.gain),
+        escape(verdict_over(row.gain)),
+        milliseconds(row.latency_p50_s),
+        milliseconds(row.latency_p99_s),
+        seconds(row.cold_start_s),
+        gibibytes(row.peak_rss_bytes),
+        agreement(row.cosine),
+        escape(share_short(row.precision_share)),
+    )
+
+
+def _comparison(comparison: Comparison) -> Iterator[str]:
+    yield f"- base: {escape(run_text(comparison.base), 600)}"
+    yield f"- head: {escape(run_text(comparison.head), 600)}"
+    for difference in (*comparison.machine, *comparison.software):
+        yield f"- changed: {escape(change_text(difference))}"
+    if comparison.compared:
+        yield ""
+        yield from _table(_COMPARISON_COLUMNS, 3, [_comparison_cells(row) for row in comparison.compared])
+    yield ""
+    for row in comparison.notable:
+        yield f"- {escape(headline(row), 2000)}"
+    for one in comparison.one_sided:
+        yield f"- {escape(one_sided_text(one), 600)}"
+    yield f"\n{escape(advice(comparison), 1000)}"
+    if comparison.compared:
+        yield escape(chance(comparison))
+
+
+def _comparison_cells(row: Compared) -> tuple[str, ...]:
+    return (
+        escape(row.model),
+        escape(row.step),
+        per_second(row.base_sps),
+        per_second(row.head_sps),
+        gain_short(row.ratio),
+        row.ratio.verdict if row.ratio else NO_RATIO,
+        f"{row.processes[0]}+{row.processes[1]}",
+    )
+
+
+def _table(columns: Sequence[str], names: int, rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    """Yield a table whose first `names` columns are text."""
+    yield f"| {' | '.join(columns)} |"
+    yield f"|{'|'.join('---' if place < names - 1 else '---:' for place in range(len(columns)))}|"
+    for row in rows:
+        yield f"| {' | '.join(row)} |"

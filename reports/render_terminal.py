@@ -1,0 +1,117 @@
+"""The ladder as terminal tables. Computes nothing.
+
+From a live session, `records` being the `extra_info` of each benchmark and `outcomes` the list that is saved beside them:
+
+    from rich.console import Console
+    from reports.ladder import ladders
+    from reports.load import measurements_from_records, outcomes_from_records
+    from reports.render_terminal import print_ladders
+
+    print_ladders(Console(), ladders(measurements_from_records(records), outcomes_from_records(outcomes)))
+
+From a saved file: `run = read_run(path)`, then `ladders(run.measurements, run.outcomes)`.
+"""
+
+from collections.abc import Iterable, Iterator
+
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from reports.figures import (
+    NONE,
+    agreement,
+    gain_short,
+    gibibytes,
+    milliseconds,
+    per_second,
+    share_percent,
+    significant,
+    times,
+    verdict_over,
+)
+from reports.ladder import Ladder, LadderRow
+from reports.plain_text import plain
+
+WITH_AGREEMENT = 96
+WITH_COSTS = 118
+LONGEST_STEP = 32
+STYLES = {"faster": "green", "slower": "red", "skipped": "yellow", "failed": "bold red"}
+
+
+def print_ladders(console: Console, ladders: Iterable[Ladder]) -> None:
+    """Print one table per model, fitted to the console's width."""
+    for ladder in ladders:
+        for renderable in ladder_table(ladder, width=console.width):
+            console.print(renderable)
+        console.print()
+
+
+def ladder_table(ladder: Ladder, *, width: int) -> Iterator[RenderableType]:
+    """Yield the table of one model, what was not measured and why, and the best recipe; a narrow table has fewer columns."""
+    yield Text(plain(ladder.model), style="bold")
+    if ladder.measured:
+        yield _table(ladder, width)
+    else:
+        yield Text("nothing was measured")
+    for row in ladder.not_measured:
+        yield _not_measured(row)
+    if ladder.best is not None:
+        yield _best(ladder.best)
+    if ladder.measured and width < WITH_COSTS:
+        yield Text(f"columns left out: {_left_out(width)}; they need a terminal of {WITH_COSTS} columns", style="dim")
+
+
+def _table(ladder: Ladder, width: int) -> Table:
+    table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim")
+    table.add_column("step", no_wrap=True)
+    for name in ("SPS", "speed-\nup*", "gain\n[95 % interval]"):
+        table.add_column(name, justify="left" if "gain" in name else "right", no_wrap=True)
+    table.add_column("verdict over\npredecessor", overflow="fold")
+    if width >= WITH_AGREEMENT:
+        for name in ("p50\nms", "p99\nms", "cosine"):
+            table.add_column(name, justify="right", no_wrap=True)
+    if width >= WITH_COSTS:
+        for name in ("cold\nstart s", "peak\nGiB"):
+            table.add_column(name, justify="right", no_wrap=True)
+        table.add_column("kernel\ntime %", overflow="fold")
+    for row in ladder.measured:
+        table.add_row(*_cells(row, width), style="bold" if row is ladder.best else "")
+    return table
+
+
+def _cells(row: LadderRow, width: int) -> Iterator[Text]:
+    yield Text(plain(row.step, LONGEST_STEP))
+    yield Text(per_second(row.samples_per_second))
+    yield Text(times(row.speedup))
+    yield Text(gain_short(row.gain))
+    yield Text(plain(verdict_over(row.gain)), style=STYLES.get(row.gain.verdict, "dim") if row.gain else "")
+    if width >= WITH_AGREEMENT:
+        yield Text(milliseconds(row.latency_p50_s))
+        yield Text(milliseconds(row.latency_p99_s))
+        yield Text(agreement(row.cosine))
+    if width >= WITH_COSTS:
+        yield Text(NONE if row.cold_start_s is None else significant(row.cold_start_s))
+        yield Text(gibibytes(row.peak_rss_bytes))
+        yield Text(plain(share_percent(row.precision_share)))
+
+
+def _left_out(width: int) -> str:
+    costs = "cold start, peak RSS, kernel time by precision"
+    return costs if width >= WITH_AGREEMENT else f"p50, p99, cosine, {costs}"
+
+
+def _not_measured(row: LadderRow) -> Text:
+    text = Text(overflow="fold").append(plain(row.step)).append(f" {row.outcome}", style=STYLES[row.outcome])
+    text.append(f": {plain(row.reason, 600)}")
+    if row.remedy:
+        text.append(f" -> {plain(row.remedy, 300)}")
+    return text
+
+
+def _best(best: LadderRow) -> Text:
+    text = Text("best: ").append(plain(best.step), style="bold").append(f", {per_second(best.samples_per_second)} samples per second")
+    if best.speedup is not None:
+        text.append(f", {times(best.speedup)} the baseline")
+        text.append(" (* unpaired: measured at different times; gains are paired)", style="dim")
+    return text
