@@ -31,6 +31,13 @@ ERROR = 2
 PIPE_WIDTH = 150
 
 
+class _Terminal(Console):
+    """A console that leaves a closed pipe to its caller; rich's own would exit with 1, which means a regression."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code: 0, or 2 with one paragraph on stderr."""
     options = _parser().parse_args(arguments)
@@ -107,7 +114,7 @@ def _read(storage: Storage, name: str) -> Run[Measurement]:
 def _console() -> Console:
     """Return a console as wide as the terminal; a file or a pipe gets all columns."""
     wide = None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPE_WIDTH
-    return Console(highlight=False, width=wide)
+    return _Terminal(highlight=False, width=wide)
 
 
 def _fail(message: str) -> int:

@@ -38,7 +38,7 @@ def advice(comparison: Comparison) -> str:
     return (
         "Indicative: the runs were measured at different times, and the intervals come from medians of as few as "
         f"{comparison.fewest_processes} processes a side. (Processes of the same code differ by about {BETWEEN_PROCESSES:.1%}: "
-        "three a side resolve ±15 %.) To decide, let both take turns: "
+        "three a side resolve about ±18 %.) To decide, let both take turns: "
         f"python -m reports gate --base {_revision(comparison.base)} --head {_revision(comparison.head)}"
     )
 

@@ -1,6 +1,7 @@
 """Ladders and histories as pictures, PNG or SVG. Computes nothing. Needs matplotlib, and no display."""
 
 import io
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -162,5 +163,8 @@ def _name_rows(axes: "Axes", names: Sequence[str], *, places: int) -> None:
 def _bytes(figure: "Figure", suffix: str) -> bytes:
     content = io.BytesIO()
     name = suffix.lower().removeprefix(".")
-    figure.savefig(content, format=name, dpi=130, metadata={"Date": None} if name == "svg" else None)
+    with warnings.catch_warnings():
+        # A name in a script that the font lacks is drawn as boxes: no reason to bother the user.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
+        figure.savefig(content, format=name, dpi=130, metadata={"Date": None} if name == "svg" else None)
     return content.getvalue()

@@ -36,10 +36,9 @@ REFUSED: list[tuple[Any, str]] = [
     (changed(gain={"over": "x", "ratio": 0, "verdict": "faster"}), "ratio"),
     (changed(samples_per_round=0), "samples_per_round"),
     (json.dumps(changed(cosine=float("nan"))), "NaN and Infinity are not JSON"),
-    (json.dumps(changed()).replace("0.9999", "1e999"), "out of range"),
     (changed() | {"datetime": "yesterday"}, "datetime"),
     (changed() | {"outcomes": [outcome("x", "measured") | {"outcome": "won"}]}, "outcome"),
-    ("[" * 100_000, "nested too deeply|truncated"),
+    ("[" * 100_000, "not a saved run"),
     ('{"benchmarks": ' + "[" * 100_000 + "]" * 100_000 + "}", "nested too deeply|not a saved run"),
 ]
 
@@ -49,11 +48,17 @@ REFUSED: list[tuple[Any, str]] = [
 def test_damaged_and_foreign_files_are_refused_with_name_and_reason(tmp_path: Path, content: Any, reason: str, read: Any) -> None:
     path = save(tmp_path, 3, content)
 
-    if read is read_brief and reason == "NaN and Infinity are not JSON":
-        reason = "NaN"
     with pytest.raises(UnreadableRun, match=reason) as refusal:
         read(path)
     assert str(path) in str(refusal.value)
+
+
+def test_a_number_too_large_for_a_float_is_refused_where_it_is_read(tmp_path: Path) -> None:
+    path = save(tmp_path, 1, json.dumps(changed()).replace("0.9999", "1e999"))
+
+    with pytest.raises(UnreadableRun, match="out of range"):
+        read_run(path)
+    assert 1 == len(read_brief(path).measurements)
 
 
 def test_missing_files_and_folders_are_refused(tmp_path: Path) -> None:

@@ -149,7 +149,7 @@ def test_unpaired_interval_covers_although_the_sides_differ_in_noise() -> None:
     assert 0.95 == pytest.approx(covered / 2000, abs=0.03)
 
 
-def test_three_processes_a_side_at_usual_noise_resolve_about_15_percent() -> None:
+def test_three_processes_a_side_at_usual_noise_resolve_about_18_percent() -> None:
     """What `compare` tells its users: the median half width at 6.8 % spread."""
     noise = random.Random(4)
     halves = []
@@ -160,4 +160,4 @@ def test_three_processes_a_side_at_usual_noise_resolve_about_15_percent() -> Non
         assert ratio.high is not None
         halves.append(math.sqrt(ratio.high / ratio.low) - 1)
 
-    assert 0.15 == pytest.approx(sorted(halves)[250], abs=0.03)
+    assert 0.18 == pytest.approx(sorted(halves)[250], abs=0.03)

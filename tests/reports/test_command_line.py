@@ -1,0 +1,179 @@
+"""The commands as typed: output, exit codes, and messages that say what to do next."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reports.__main__ import main
+from tests.reports.saved_runs import FINGERPRINT, ladder, outcome, save, saved_run
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Path:
+    """Two runs of two models on one machine, a third on another, and a cut-off file."""
+    for number in (1, 2):
+        steps = [*ladder("baseline", "compile"), *ladder("baseline", "compile", model="vit")]
+        outcomes = [outcome(name, "measured", model=model) for model in ("resnet50", "vit") for name in ("baseline", "compile")]
+        outcomes.append(outcome("tcmalloc", "skipped", "libtcmalloc is not installed"))
+        save(tmp_path, number, saved_run(steps, outcomes=outcomes, commit=f"{number}" * 40, saved_at=f"2026-11-1{number}T00:00:00+00:00"))
+    save(tmp_path, 3, saved_run(ladder("baseline"), fingerprint=FINGERPRINT | {"vcpus": 64}, saved_at="2026-11-13T00:00:00+00:00"))
+    save(tmp_path, 4, '{"benchmarks": [')
+    return tmp_path
+
+
+def test_list_shows_each_run_and_names_what_it_skipped(storage: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert 0 == main(["list", "--storage", str(storage)])
+
+    shown = capsys.readouterr()
+    assert ["run", "0001", "0002", "0003"] == [line.split()[0] for line in shown.out.splitlines()]
+    assert "4 measured, 1 skipped" in shown.out
+    assert "64 vCPUs" in shown.out
+    assert "0004_run.json: truncated" in shown.err
+
+
+def test_list_of_an_empty_storage_says_how_to_save(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert 0 == main(["list", "--storage", str(tmp_path)])
+    assert "--benchmark-autosave" in capsys.readouterr().out
+
+
+def test_show_tells_machine_commit_evidence_and_reasons(storage: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert 0 == main(["show", "1", "--storage", str(storage)])
+
+    shown = capsys.readouterr().out
+    for part in (
+        "1" * 40,
+        "cpu_part",
+        "0xd4f",
+        "versions.torch",
+        "bf16 kernels: bf16 96 % of kernel time",
+        "libtcmalloc is not installed",
+        "brgconv",
+    ):
+        assert part in shown
+
+
+@pytest.mark.parametrize("form", ["table", "markdown", "csv", "json"])
+def test_ladder_is_printed_in_each_format(storage: Path, capsys: pytest.CaptureFixture[str], form: str) -> None:
+    assert 0 == main(["ladder", "2", "--format", form, "--storage", str(storage)])
+
+    shown = capsys.readouterr().out
+    assert "compile" in shown
+    assert "libtcmalloc is not installed" in shown
+
+
+@pytest.mark.parametrize("name", ["ladder.png", "ladder.svg"])
+def test_ladder_and_history_draw_into_a_file(storage: Path, name: str) -> None:
+    for command in (["ladder", "1"], ["history", "--machine-of", "1", "--step", "compile"]):
+        picture = storage / f"{command[0]}-{name}"
+        assert 0 == main([*command, "--storage", str(storage), "--plot", str(picture)])
+        assert picture.stat().st_size > 1000
+    assert not list(storage.glob(".*"))
+
+
+def test_compare_prints_ratios_and_points_to_the_gate(storage: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert 0 == main(["compare", "1", "2", "--storage", str(storage)])
+
+    shown = capsys.readouterr().out
+    assert "no measurable effect" in shown or "not resolved" in shown
+    assert "python -m reports gate --base" in " ".join(shown.split())
+
+
+@pytest.mark.parametrize("form", ["markdown", "json"])
+def test_compare_is_printed_in_other_formats(storage: Path, capsys: pytest.CaptureFixture[str], form: str) -> None:
+    assert 0 == main(["compare", "1", "2", "--storage", str(storage), "--format", form])
+
+    shown = capsys.readouterr().out
+    assert 4 == (len(json.loads(shown)["compared"]) if form == "json" else shown.count("3+3") + shown.count("6+6"))
+
+
+def test_history_follows_the_machine_of_the_run_that_is_named(storage: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert 0 == main(["history", "--machine-of", "2", "--model", "vit", "--storage", str(storage)])
+
+    shown = capsys.readouterr().out
+    assert "2 runs on c8g.xlarge, Neoverse-V2, 4 vCPUs" in shown
+    assert "1 run on another machine, c8g.xlarge, Neoverse-V2, 64 vCPUs" in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["show", "9"], "no run '9'"),
+        (["show", "4"], "truncated"),
+        (["ladder", "latest~9"], "holds 3 readable runs"),
+        (["ladder", "1", "--plot", "x.pdf"], ".png or .svg"),
+        (["compare", "1", "3"], "vcpus: base 4, head 64"),
+        (["history", "--step", "nope"], "has step 'nope'"),
+        (["history", "--machine-of", "4"], "truncated"),
+    ],
+)
+def test_errors_exit_2_with_the_reason(storage: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], reason: str) -> None:
+    assert 2 == main([*arguments, "--storage", str(storage)])
+
+    shown = capsys.readouterr()
+    assert "" == shown.out
+    error = [line for line in shown.err.splitlines() if line.startswith("error: ")]
+    assert 1 == len(error)
+    assert reason in error[0]
+
+
+def test_a_missing_storage_exits_2_and_says_how_to_make_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert 2 == main(["list", "--storage", str(tmp_path / "none")])
+    assert "--benchmark-autosave" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [[], ["nope"], ["compare", "1"], ["ladder", "--format", "pdf"]])
+def test_wrong_usage_exits_2(arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert 2 == ended.value.code
+
+
+def test_a_defect_exits_2_never_1(storage: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """1 means a regression to whoever gates on it."""
+
+    def broken(*_arguments: Any) -> None:
+        raise KeyError("a defect")
+
+    monkeypatch.setattr("reports.__main__.print_list", broken)
+    assert 2 == main(["list", "--storage", str(storage)])
+    assert "a defect" in capsys.readouterr().err
+
+
+def test_an_unwritable_picture_leaves_the_old_one(
+    storage: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture = storage / "ladder.svg"
+    picture.write_text("old")
+
+    def full(*_arguments: Any) -> None:
+        raise OSError(28, "No space left on device", str(picture))
+
+    monkeypatch.setattr("os.fdopen", full)
+    assert 2 == main(["ladder", "1", "--storage", str(storage), "--plot", str(picture)])
+    assert "old" == picture.read_text()
+    assert [picture] == list(storage.glob("*.svg"))
+    assert "No space left on device" in capsys.readouterr().err
+
+
+def test_it_runs_as_a_module_without_torch(storage: Path) -> None:
+    """On a laptop that has only the saved files."""
+    code = "import sys; sys.modules['torch'] = sys.modules['fixtures'] = None; from reports.__main__ import main; sys.exit(main())"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "ladder", "1", "--storage", str(storage)], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+    assert (0, "") == (done.returncode, done.stderr)
+    assert "best: compile" in done.stdout
+
+
+def test_a_closed_pipe_is_no_error(storage: Path) -> None:
+    command = f"{sys.executable} -m reports show 1 --storage {storage} | head -1; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert ("0", "") == (done.stdout.splitlines()[-1], done.stderr)

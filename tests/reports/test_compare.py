@@ -1,0 +1,184 @@
+"""Comparing two runs: ratios, what changed, what only one side has, and refusals."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reports.changes import changes
+from reports.compare import Comparison, DifferentMachines, compare
+from reports.compare_texts import advice, chance, headline, one_sided_text
+from reports.load import read_run
+from reports.machines import Difference, machine_differences, machine_name, software_differences
+from reports.measurement import Measurement, Run
+from tests.reports.saved_runs import FINGERPRINT, KERNELS, benchmark, outcome, save, saved_run
+
+STEADY_S = (0.100, 0.101, 0.102)
+SLOW_S = (0.200, 0.201, 0.202)
+
+
+def run(folder: Path, number: int, *benchmarks: dict[str, Any], **saved: Any) -> Run[Measurement]:
+    return read_run(save(folder, number, saved_run(benchmarks, **saved)))
+
+
+def step(name: str, medians_s: tuple[float, ...] = STEADY_S, **extra_info: Any) -> dict[str, Any]:
+    return benchmark(name, medians_s=medians_s, over="x", over_medians_s=medians_s, **extra_info)
+
+
+def both(tmp_path: Path, base: dict[str, Any], head: dict[str, Any]) -> Comparison:
+    return compare(run(tmp_path, 1, base), run(tmp_path, 2, head))
+
+
+def test_half_the_throughput_is_slower_with_an_interval_around_one_half(tmp_path: Path) -> None:
+    [row] = both(tmp_path, step("compile"), step("compile", SLOW_S)).compared
+
+    assert row.ratio is not None
+    assert row.ratio.low is not None
+    assert row.ratio.high is not None
+    assert ("slower", (3, 3)) == (row.ratio.verdict, row.processes)
+    assert row.ratio.low < 0.503 < row.ratio.high
+
+
+def test_the_headline_says_how_much_slower_and_which_kernels_changed(tmp_path: Path) -> None:
+    jit = KERNELS[0] | {"implementation": "jit:bf16"}
+    [row] = both(tmp_path, step("compile"), step("compile", SLOW_S, kernels=[jit, KERNELS[1]])).compared
+
+    expected = "resnet50 compile: 50% slower; convolution kernels went from brgconv:sve_256 bf16 to jit:bf16 bf16"
+    assert expected == headline(row)
+
+
+def test_equal_runs_show_no_effect_and_no_change(tmp_path: Path) -> None:
+    found = both(tmp_path, step("compile", (0.1, 0.1, 0.1)), step("compile", (0.1, 0.1, 0.1)))
+    [row] = found.compared
+
+    assert row.ratio is not None
+    assert ("no measurable effect", (), ()) == (row.ratio.verdict, row.changes, found.notable)
+
+
+def test_one_sided_benchmarks_are_named_with_what_the_other_run_says(tmp_path: Path) -> None:
+    base = run(tmp_path, 1, step("compile"), step("pt2e_int8"))
+    head = run(
+        tmp_path,
+        2,
+        step("compile"),
+        step("openvino"),
+        outcomes=[outcome("compile", "measured"), outcome("pt2e_int8", "failed", "no int8 kernel ran")],
+    )
+
+    assert [
+        "resnet50 pt2e_int8: only in base; failed there: no int8 kernel ran",
+        "resnet50 openvino: only in head; not run there",
+    ] == [one_sided_text(one) for one in compare(base, head).one_sided]
+
+
+def test_different_machines_are_refused_naming_each_field_and_both_values(tmp_path: Path) -> None:
+    base = run(tmp_path, 1, step("compile"))
+    head = run(tmp_path, 2, step("compile"), fingerprint=FINGERPRINT | {"vcpus": 8, "cpu_model": "Neoverse-V1"})
+
+    with pytest.raises(DifferentMachines, match=r"cpu_model: base Neoverse-V2, head Neoverse-V1; vcpus: base 4, head 8.*--across-machines"):
+        compare(base, head)
+
+
+def test_runs_that_say_nothing_about_their_machine_are_refused(tmp_path: Path) -> None:
+    silent = run(tmp_path, 1, step("compile"), fingerprint={})
+
+    with pytest.raises(DifferentMachines, match="says nothing about its machine"):
+        compare(silent, silent)
+
+
+def test_across_machines_speedups_over_the_own_baseline_are_compared(tmp_path: Path) -> None:
+    """Head's machine is ten times as fast; compile gives 2x there and 4x here: half."""
+    base = run(tmp_path, 1, step("baseline", (0.4, 0.4, 0.4)), step("compile", (0.1, 0.1, 0.1)))
+    head = run(tmp_path, 2, step("baseline", (0.04, 0.04, 0.04)), step("compile", (0.02, 0.02, 0.02)), fingerprint={"vcpus": 64})
+
+    found = compare(base, head, across_machines=True)
+    baseline, compiled = found.compared
+    assert baseline.ratio is None
+    assert compiled.ratio is not None
+    assert 0.5 == pytest.approx(compiled.ratio.ratio)
+    assert "vcpus" in {difference.field for difference in found.machine}
+    assert "Across machines" in advice(found)
+
+
+def test_across_machines_without_a_baseline_nothing_is_claimed(tmp_path: Path) -> None:
+    base, head = run(tmp_path, 1, step("compile")), run(tmp_path, 2, step("compile"), fingerprint={"vcpus": 64})
+
+    [row] = compare(base, head, across_machines=True).compared
+    assert row.ratio is None
+
+
+def test_versions_and_settings_are_changes_and_no_other_machine(tmp_path: Path) -> None:
+    newer = FINGERPRINT | {"kernel": "6.13.0", "versions": FINGERPRINT["versions"] | {"torch": "2.14.0"}}
+    found = compare(run(tmp_path, 1, step("compile")), run(tmp_path, 2, step("compile"), fingerprint=newer))
+
+    assert (
+        Difference("kernel", "6.12.1", "6.13.0"),
+        Difference("versions.torch", "2.13.0", "2.14.0"),
+    ) == found.software
+
+
+def test_memory_may_differ_by_what_a_kernel_reserves() -> None:
+    fingerprint = {"memory_bytes": 8_200_000_000}
+
+    assert not machine_differences(fingerprint, {"memory_bytes": 8_100_000_000})
+    assert machine_differences(fingerprint, {"memory_bytes": 16_400_000_000})
+    assert not software_differences(fingerprint, {"memory_bytes": 8_100_000_000})
+
+
+def test_an_emulated_machine_is_told(tmp_path: Path) -> None:
+    assert "Neoverse-V1, 2 vCPUs, emulated: its times mean nothing" == machine_name(
+        {"cpu_model": "Neoverse-V1", "vcpus": 2, "emulated": True}
+    )
+
+
+def test_the_comparison_says_that_it_is_indicative_and_points_to_the_gate(tmp_path: Path) -> None:
+    base = run(tmp_path, 1, step("compile"), commit="a" * 40)
+    head = run(tmp_path, 2, step("compile"), commit="b" * 40)
+
+    text = advice(compare(base, head))
+    assert "as few as 3 processes a side" in text
+    assert "python -m reports gate --base aaaaaaaaaaaa --head bbbbbbbbbbbb" in text
+
+
+def test_a_shift_common_to_all_points_to_the_machine(tmp_path: Path) -> None:
+    names = ("baseline", "batch_8", "compile")
+    base = run(tmp_path, 1, *(step(name) for name in names))
+    head = run(tmp_path, 2, *(step(name, SLOW_S) for name in names))
+
+    assert "The median over all is -49.8 %" in chance(compare(base, head))
+
+
+def test_runs_with_nothing_in_common_are_no_error(tmp_path: Path) -> None:
+    found = compare(run(tmp_path, 1, step("compile")), run(tmp_path, 2, step("openvino")))
+
+    assert ((), 2) == (found.compared, len(found.one_sided))
+    assert "nothing was compared" in advice(found)
+
+
+@pytest.mark.parametrize(
+    ("extra_info", "expected"),
+    [
+        ({"precision_share": {"bf16": 0.5, "f32": 0.5}}, Difference("kernel time", "bf16 96 %, f32 4 %", "bf16 50 %, f32 50 %")),
+        ({"precision_share": {"bf16": 0.95, "f32": 0.05}}, None),
+        ({"environment": {}}, Difference("environment DNNL_DEFAULT_FPMATH_MODE", "BF16", "unset")),
+        ({"threads": 2}, Difference("threads", "4", "2")),
+        ({"left_out": ["tcmalloc"]}, Difference("left_out", "-", "tcmalloc")),
+        ({"evidence": []}, Difference("evidence (bf16 kernels)", "bf16 96 % of kernel time", "not claimed")),
+        ({"evidence": [{"claim": "bf16 kernels", "observed": "bf16 91 % of kernel time", "holds": True}]}, None),
+        (
+            {"evidence": [{"claim": "bf16 kernels", "observed": "bf16 0 % of kernel time", "holds": True}]},
+            Difference("evidence (bf16 kernels)", "bf16 96 % of kernel time", "bf16 0 % of kernel time"),
+        ),
+        (
+            {"evidence": [{"claim": "bf16 kernels", "observed": "none", "holds": False}]},
+            Difference("evidence (bf16 kernels)", "bf16 96 % of kernel time", "does not hold: none"),
+        ),
+        ({"kernels": []}, Difference("convolution kernels", "brgconv:sve_256 bf16", "none")),
+        ({"kernels": [KERNELS[0], KERNELS[1] | {"implementation": "ref"}]}, None),
+    ],
+)
+def test_a_change_is_told_unless_it_is_too_small_to_matter(tmp_path: Path, extra_info: dict[str, Any], expected: Difference | None) -> None:
+    [before] = run(tmp_path, 1, step("compile")).measurements
+    [after] = run(tmp_path, 2, step("compile", **extra_info)).measurements
+
+    assert ((expected,) if expected else ()) == changes(before, after)

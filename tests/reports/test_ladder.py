@@ -1,0 +1,113 @@
+"""Ladder rows: order, speedup, intervals, what was not measured, and the way to the best recipe."""
+
+import math
+from pathlib import Path
+
+import pytest
+
+from reports.ladder import Ladder, ladders, processes_sps, stairs
+from reports.load import read_run
+from tests.reports.saved_runs import benchmark, ladder, outcome, save, saved_run
+
+
+@pytest.fixture
+def resnet50(tmp_path: Path) -> Ladder:
+    """Baseline at 40 SPS, two steps that are twice as fast each, one skipped between them."""
+    benchmarks = [
+        benchmark("channels_last", medians_s=(0.1, 0.1), over="baseline", over_medians_s=(0.2, 0.2)),
+        benchmark("baseline", medians_s=(0.2, 0.2)),
+        benchmark("compile", medians_s=(0.05,), over="channels_last", over_medians_s=(0.1,)),
+    ]
+    outcomes = [
+        outcome("baseline", "measured"),
+        outcome("channels_last", "measured"),
+        outcome("tcmalloc", "skipped", "libtcmalloc is not installed", "apt-get install libtcmalloc-minimal4"),
+        outcome("compile", "measured"),
+        outcome("aot_inductor", "failed", "killed by signal 11"),
+    ]
+    run = read_run(save(tmp_path, 1, saved_run(benchmarks, outcomes=outcomes)))
+    [found] = ladders(run.measurements, run.outcomes)
+    return found
+
+
+def test_rows_stand_in_the_order_of_the_outcomes(resnet50: Ladder) -> None:
+    assert ["baseline", "channels_last", "tcmalloc", "compile", "aot_inductor"] == [row.step for row in resnet50.rows]
+
+
+def test_speedup_is_over_the_baseline_and_gain_over_the_predecessor(resnet50: Ladder) -> None:
+    compiled = resnet50.rows[3]
+
+    assert 4.0 == pytest.approx(compiled.speedup)
+    assert compiled.gain is not None
+    assert 2.0 == pytest.approx(compiled.gain.ratio)
+    assert ("channels_last", None, "not resolved (one pair)") == (compiled.gain.over, compiled.gain.low, compiled.gain.verdict)
+
+
+def test_what_was_not_measured_keeps_its_reason_and_remedy(resnet50: Ladder) -> None:
+    tcmalloc, aot = resnet50.not_measured
+
+    assert ("skipped", "libtcmalloc is not installed", "apt-get install libtcmalloc-minimal4") == (
+        tcmalloc.outcome,
+        tcmalloc.reason,
+        tcmalloc.remedy,
+    )
+    assert ("failed", "killed by signal 11", None) == (aot.outcome, aot.reason, aot.samples_per_second)
+
+
+def test_an_interval_needs_two_processes(resnet50: Ladder) -> None:
+    assert (80.0, 80.0) == pytest.approx(resnet50.rows[1].samples_per_second_interval)
+    assert resnet50.rows[3].samples_per_second_interval is None
+
+
+def test_best_is_the_fastest_and_its_stairs_multiply_to_it(resnet50: Ladder) -> None:
+    assert resnet50.best is resnet50.rows[3]
+
+    steps = stairs(resnet50)
+    assert ["channels_last", "compile"] == [stair.step for stair in steps]
+    assert [1.0, 2.0, 2.0, 4.0] == pytest.approx([height for stair in steps for height in (stair.start, stair.end)])
+
+
+def test_a_circle_of_predecessors_ends() -> None:
+    """A damaged file cannot hang the report."""
+    from reports.load import measurements_from_records
+
+    records = [
+        benchmark("a", medians_s=(0.1,), over="b", over_medians_s=(0.1,))["extra_info"],
+        benchmark("b", medians_s=(0.2,), over="a", over_medians_s=(0.2,))["extra_info"],
+    ]
+    [found] = ladders(measurements_from_records(records))
+
+    assert ["b", "a"] == [stair.step for stair in stairs(found)]
+
+
+def test_without_a_baseline_there_is_no_speedup(tmp_path: Path) -> None:
+    run = read_run(save(tmp_path, 1, saved_run([benchmark("compile")])))
+    [found] = ladders(run.measurements, run.outcomes)
+
+    assert [None] == [row.speedup for row in found.rows]
+
+
+def test_measurements_without_outcome_and_outcomes_without_measurement_are_shown(tmp_path: Path) -> None:
+    run = read_run(save(tmp_path, 1, saved_run([benchmark("compile")], outcomes=[outcome("baseline", "measured")])))
+    [found] = ladders(run.measurements, run.outcomes)
+
+    assert [("baseline", "failed"), ("compile", "measured")] == [(row.step, row.outcome) for row in found.rows]
+
+
+def test_models_get_a_ladder_each(tmp_path: Path) -> None:
+    run = read_run(save(tmp_path, 1, saved_run([*ladder("baseline", model="vit"), *ladder("baseline", "batch_8")])))
+
+    assert [("vit", 1), ("resnet50", 2)] == [(found.model, len(found.rows)) for found in ladders(run.measurements, run.outcomes)]
+
+
+def test_processes_of_a_step_are_its_own_and_those_it_served_as_predecessor(tmp_path: Path) -> None:
+    """A predecessor of one sample a round that took 0.5 s ran at 2 SPS, though its successor's round has eight samples."""
+    served = benchmark("batch_8", medians_s=(1.0, 1.0), over="baseline", over_medians_s=(0.5, 0.5))
+    served["extra_info"]["gain"] |= {"ratio": 4.0}
+    baseline = benchmark("baseline", medians_s=(0.4,), samples=1, pairs=[{"own_median_s": 0.4, "over_median_s": None}])
+    run = read_run(save(tmp_path, 1, saved_run([baseline, served])))
+
+    assert {("resnet50", "baseline"): (2.5, 2.0, 2.0), ("resnet50", "batch_8"): (8.0, 8.0)} == {
+        key: tuple(round(sps, 9) for sps in found) for key, found in processes_sps(run.measurements).items()
+    }
+    assert all(math.isfinite(sps) for found in processes_sps(run.measurements).values() for sps in found)

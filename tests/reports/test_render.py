@@ -1,0 +1,191 @@
+"""What is shown: every figure asked for, and names of unknown origin harmless in each format."""
+
+import csv
+import io
+import json
+import struct
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from rich.console import Console
+
+from reports.figures import agreement, gain_short, signed_percent, significant, verdict_over
+from reports.ladder import Ladder, ladders
+from reports.load import read_run
+from reports.measurement import SavedGain
+from reports.plain_text import plain
+from reports.render_csv import ladders_csv
+from reports.render_json import ladders_json
+from reports.render_markdown import escape, ladders_markdown
+from reports.render_plot import CannotPlot, check_plot, ladders_picture
+from reports.render_terminal import print_ladders
+from tests.reports.saved_runs import benchmark, ladder, outcome, save, saved_run
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "| a | b |\n\n# title",
+    "\x1b[2J\x1b]0;owned\x07",
+    "[bold red]markup[/]",
+    "@everyone https://example.org [x](javascript:y)",
+    "=HYPERLINK(1)",
+    "$x^{",
+    "\u202eright to left\u200b中文",
+    "`code` ``` * _ ~",
+    "x" * 3000,
+]
+
+
+def found(tmp_path: Path, *benchmarks: dict[str, Any], outcomes: list[dict[str, Any]] | None = None) -> tuple[Ladder, ...]:
+    run = read_run(save(tmp_path, 1, saved_run(benchmarks, outcomes=outcomes)))
+    return ladders(run.measurements, run.outcomes)
+
+
+def terminal(shown: tuple[Ladder, ...], width: int) -> str:
+    text = io.StringIO()
+    print_ladders(Console(file=text, width=width, force_terminal=False), shown)
+    return text.getvalue()
+
+
+@pytest.fixture
+def usual(tmp_path: Path) -> tuple[Ladder, ...]:
+    steps = ("baseline", "batch_8", "channels_last", "compile_workers_pinned")
+    skipped = outcome("tcmalloc", "skipped", "libtcmalloc is not installed", "apt-get install libtcmalloc-minimal4")
+    return found(tmp_path, *ladder(*steps), outcomes=[*(outcome(step, "measured") for step in steps), skipped])
+
+
+@pytest.fixture(params=HOSTILE, ids=range(len(HOSTILE)))
+def hostile(tmp_path: Path, request: pytest.FixtureRequest) -> tuple[Ladder, ...]:
+    name = request.param
+    outcomes = [
+        outcome("baseline", "measured", model=name),
+        outcome(name, "measured", model=name),
+        outcome(name + "2", "failed", name, name, model=name),
+    ]
+    slower = benchmark(name, model=name, over="baseline", over_medians_s=(0.1, 0.1, 0.1), precision_share={name: 1.0})
+    return found(tmp_path, benchmark(model=name), slower, outcomes=outcomes)
+
+
+@pytest.mark.parametrize("width", [80, 100, 120, 150])
+def test_the_terminal_table_fits_and_tells_steps_gains_reasons_and_the_best(usual: tuple[Ladder, ...], width: int) -> None:
+    text = terminal(usual, width)
+
+    assert max(map(len, text.splitlines())) <= width
+    for part in (
+        "compile_workers_pinned",
+        "than",
+        "best: compile_workers_pinned",
+        "tcmalloc skipped: libtcmalloc is not installed -> apt-get",
+    ):
+        assert part in text
+
+
+def test_a_wide_table_shows_all_figures(usual: tuple[Ladder, ...]) -> None:
+    text = terminal(usual, 150)
+
+    for part in ("0.9999", "3.20", "0.88", "bf16 96, f32 4", "1.00x", "faster than batch_8"):
+        assert part in text
+
+
+def test_a_narrow_table_says_what_it_leaves_out(usual: tuple[Ladder, ...]) -> None:
+    assert "columns left out: p50, p99, cosine, cold start, peak RSS" in " ".join(terminal(usual, 80).split())
+
+
+def test_hostile_names_reach_the_terminal_without_control_or_markup(hostile: tuple[Ladder, ...]) -> None:
+    text = terminal(hostile, 120)
+
+    assert not [character for character in text if character != "\n" and not character.isprintable()]
+    assert max(map(len, text.splitlines())) <= 120
+
+
+def test_markup_is_shown_as_text(tmp_path: Path) -> None:
+    assert "[bold red]markup[/]" in terminal(found(tmp_path, benchmark("[bold red]markup[/]")), 120)
+
+
+def test_hostile_names_stay_text_in_markdown(hostile: tuple[Ladder, ...]) -> None:
+    text = ladders_markdown(hostile)
+
+    table = [line for line in text.splitlines() if line.startswith("|")]
+    assert 4 == len(table)
+    assert {11} == {line.replace("\\|", "").count("|") - 1 for line in table}
+    assert "<script" not in text
+    assert "@everyone" not in text
+    assert "https://" not in text
+
+
+def test_markdown_escapes_every_mark() -> None:
+    assert r"a\|b \`c\` \*d\* \_e\_ \[f\]\(g\) \# &lt;i&gt; &amp; @<!-- -->j" == escape("a|b `c` *d* _e_ [f](g) # <i> & @j")
+
+
+def test_hostile_names_are_no_formulas_in_csv(hostile: tuple[Ladder, ...]) -> None:
+    rows = list(csv.DictReader(io.StringIO(ladders_csv(hostile))))
+
+    assert 3 == len(rows)
+    assert not [cell for row in rows for cell in row.values() if cell.startswith(("=", "+", "@"))]
+
+
+def test_csv_has_plain_numbers_and_empty_cells(usual: tuple[Ladder, ...]) -> None:
+    rows = list(csv.DictReader(io.StringIO(ladders_csv(usual))))
+
+    assert ["baseline", "batch_8", "channels_last", "compile_workers_pinned", "tcmalloc"] == [row["step"] for row in rows]
+    assert 1.2 == pytest.approx(float(rows[1]["gain"]), abs=0.05)
+    assert ("", "", "libtcmalloc is not installed") == (rows[0]["gain"], rows[4]["samples_per_second"], rows[4]["reason"])
+
+
+def test_json_is_valid_and_complete(hostile: tuple[Ladder, ...]) -> None:
+    [shown] = json.loads(ladders_json(hostile))
+
+    assert hostile[0].model == shown["model"]
+    assert ["measured", "measured", "failed"] == [row["outcome"] for row in shown["rows"]]
+
+
+def test_pictures_are_drawn_whatever_the_names_are(hostile: tuple[Ladder, ...]) -> None:
+    png = ladders_picture(hostile, ".png")
+    svg = ladders_picture(hostile, ".SVG")
+
+    assert b"\x89PNG" == png[:4]
+    width, height = struct.unpack(">II", png[16:24])
+    assert min(width, height) > 300
+    assert ElementTree.fromstring(svg).tag.endswith("svg")
+
+
+def test_a_picture_needs_a_known_ending_and_a_folder(tmp_path: Path) -> None:
+    with pytest.raises(CannotPlot, match=r"\.png or \.svg"):
+        check_plot(tmp_path / "ladder.pdf")
+    with pytest.raises(CannotPlot, match="there is no folder"):
+        check_plot(tmp_path / "none" / "ladder.png")
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(0.0, "0.00"), (5.678, "5.68"), (56.78, "56.8"), (567.8, "568"), (56780.0, "56780"), (1e-5, "1.00e-05"), (1e18, "1.00e+18")],
+)
+def test_three_digits_are_shown(value: float, expected: str) -> None:
+    assert expected == significant(value)
+
+
+def test_gains_are_percent_and_from_three_on_factors() -> None:
+    assert ("-4.5 %", "+103.7 %", "4.25x", "-") == (
+        signed_percent(0.955),
+        signed_percent(2.037),
+        signed_percent(4.25),
+        signed_percent(None),
+    )
+    assert "+10.0 % [+5.0, +15.0]" == gain_short(SavedGain(over="x", ratio=1.1, low=1.05, high=1.15, verdict="faster"))
+    assert "4.00x [3.50, 4.50]" == gain_short(SavedGain(over="x", ratio=4, low=3.5, high=4.5, verdict="faster"))
+
+
+def test_a_verdict_names_what_it_is_over() -> None:
+    assert "faster than x" == verdict_over(SavedGain(over="x", ratio=1.1, low=1.05, high=1.15, verdict="faster"))
+    assert "not resolved against x" == verdict_over(SavedGain(over="x", ratio=1, low=0.9, high=1.1, verdict="not resolved (±10.6 %)"))
+    assert "not resolved (one pair) against x" == verdict_over(SavedGain(over="x", ratio=1, verdict="not resolved (one pair)"))
+
+
+def test_cosines_are_cut_not_rounded() -> None:
+    assert ("0.9999", "1.0000", "-") == (agreement(0.99996), agreement(1.0), agreement(None))
+
+
+def test_plain_text_has_one_line_and_a_limit() -> None:
+    assert "a b" == plain("a\nb\x00\u200b")
+    assert "aaaa…" == plain("a" * 100, 5)
