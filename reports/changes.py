@@ -8,7 +8,10 @@ from reports.machines import Difference
 from reports.measurement import Claim, KernelTime, Measurement
 
 ABSENT = "-"
-MOVED_SHARE = 0.05
+# Shares come from one profiled inference, so they wander: a kernel is told when it comes or goes, or most of the time moves.
+TELLING_SHARE = 0.05
+MOVED_KERNEL_SHARE = 0.3
+MOVED_PRECISION_SHARE = 0.1
 MOVED_NUMBER = 0.25
 HEAVY_SHARE = 0.1
 
@@ -44,7 +47,7 @@ def _kernel_changes(base: Sequence[KernelTime], head: Sequence[KernelTime]) -> I
         if max(_share_of(operation, base), _share_of(operation, head)) < HEAVY_SHARE:
             continue
         before, after = _implementations(operation, base), _implementations(operation, head)
-        if _moved(before, after):
+        if _came_or_went(before, after) or _moved(before, after, MOVED_KERNEL_SHARE):
             yield Difference(f"{operation} kernels", _main_implementations(before), _main_implementations(after))
 
 
@@ -69,17 +72,22 @@ def _main_implementations(shares: Mapping[str, float]) -> str:
     ranked = sorted(shares.items(), key=lambda item: -item[1])
     if not ranked:
         return "none"
-    if ranked[0][1] >= 1 - MOVED_SHARE:
+    if ranked[0][1] >= 1 - TELLING_SHARE:
         return ranked[0][0]
-    return ", ".join(f"{name} ({share:.0%})" for name, share in ranked[:3] if share >= MOVED_SHARE)
+    return ", ".join(f"{name} ({100 * share:.0f} %)" for name, share in ranked[:3] if share >= TELLING_SHARE)
 
 
-def _moved(before: Mapping[str, float], after: Mapping[str, float]) -> bool:
-    return any(abs(before.get(name, 0.0) - after.get(name, 0.0)) > MOVED_SHARE for name in {**before, **after})
+def _came_or_went(before: Mapping[str, float], after: Mapping[str, float]) -> bool:
+    shares = {**before, **after}
+    return any((name in before) != (name in after) and share >= TELLING_SHARE for name, share in shares.items())
+
+
+def _moved(before: Mapping[str, float], after: Mapping[str, float], most: float) -> bool:
+    return any(abs(before.get(name, 0.0) - after.get(name, 0.0)) > most for name in {**before, **after})
 
 
 def _precision_changes(base: Mapping[str, float], head: Mapping[str, float]) -> Iterator[Difference]:
-    if _moved(base, head):
+    if _moved(base, head, MOVED_PRECISION_SHARE):
         yield Difference("kernel time", share_short(base), share_short(head))
 
 

@@ -7,6 +7,7 @@ from reports.measurement import Measurement, Run
 from reports.statistics import CONFIDENCE, FASTER, NEGLIGIBLE, SLOWER
 
 BETWEEN_PROCESSES = 0.068
+COMMIT_DIGITS = 40
 NO_RATIO = "no other baseline to compare over"
 
 
@@ -37,9 +38,9 @@ def advice(comparison: Comparison) -> str:
         return "Across machines: ratios of the speedups over each run's own baseline, not of times. Indicative only."
     return (
         "Indicative: the runs were measured at different times, and the intervals come from medians of as few as "
-        f"{comparison.fewest_processes} processes a side. (Processes of the same code differ by about {BETWEEN_PROCESSES:.1%}: "
+        f"{comparison.fewest_processes} processes a side. (Processes of the same code differ by about {100 * BETWEEN_PROCESSES:.1f} %: "
         "three a side resolve about ±18 %.) To decide, let both take turns: "
-        f"python -m reports gate --base {_revision(comparison.base)} --head {_revision(comparison.head)}"
+        f"python -m reports gate --base {_revision(comparison.base, 'X')} --head {_revision(comparison.head, 'Y')}"
     )
 
 
@@ -57,7 +58,7 @@ def chance(comparison: Comparison) -> str:
 def _speed(row: Compared) -> str:
     if row.ratio is None:
         return NO_RATIO
-    percent = f"{abs(row.ratio.ratio - 1):.0%}" if row.ratio.ratio < 3 else f"{row.ratio.ratio:.1f} times"
+    percent = f"{100 * abs(row.ratio.ratio - 1):.0f} %" if row.ratio.ratio < 3 else f"{row.ratio.ratio:.1f} times"
     if row.ratio.verdict == SLOWER:
         return f"{percent} slower"
     if row.ratio.verdict == FASTER:
@@ -65,5 +66,7 @@ def _speed(row: Compared) -> str:
     return row.ratio.verdict
 
 
-def _revision(run: Run[Measurement]) -> str:
-    return run.commit.id[:12] if run.commit.id.isalnum() else "REVISION"
+def _revision(run: Run[Measurement], unknown: str) -> str:
+    """Return what can be checked out again, or a placeholder: uncommitted changes cannot."""
+    is_clean = not run.commit.dirty and len(run.commit.id) == COMMIT_DIGITS and run.commit.id.isalnum()
+    return run.commit.id[:12] if is_clean else unknown

@@ -29,8 +29,8 @@ def times(value: float | None) -> str:
 
 
 def agreement(cosine: float | None) -> str:
-    """Return a cosine similarity, cut rather than rounded: 0.99996 is not 1."""
-    return NONE if cosine is None else f"{int(cosine * 1e4) / 1e4:.4f}" if abs(cosine) < 1e4 else f"{cosine:.1e}"
+    """Return a cosine similarity, cut rather than rounded: 0.99996 is not 1 (but float32's 0.9999999 is)."""
+    return NONE if cosine is None else f"{int((cosine + 1e-6) * 1e4) / 1e4:.4f}" if abs(cosine) < 1e4 else f"{cosine:.1e}"
 
 
 def signed_percent(ratio: float | None) -> str:

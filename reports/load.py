@@ -137,7 +137,7 @@ def _read(path: Path, reader: _Reader[Record]) -> Run[Record]:
 
 def _notes(records: list[Record], others: int, kept: int) -> Iterable[str]:
     if others:
-        yield f"{others} of {others + len(records)} benchmarks are not of this suite and were left out"
+        yield f"{others} of {others + len(records)} benchmarks are no steps of a ladder and were left out"
     incomplete = sum(not record.complete for record in records)
     if incomplete:
         yield f"{incomplete} incomplete records (interrupted, or failed while timed) were left out"

@@ -1,6 +1,7 @@
 """Names from saved files made safe to show: they are data of unknown origin, never markup and never control codes."""
 
 import unicodedata
+from collections.abc import Collection, Sequence
 
 LONGEST_NAME = 200
 
@@ -9,6 +10,17 @@ def plain(text: object, longest: int = LONGEST_NAME) -> str:
     """Return `text` on one line without control, format or surrogate characters, cut to `longest` characters."""
     shown = "".join(" " if character.isspace() else character for character in str(text) if _is_shown(character))
     return shown if len(shown) <= longest else shown[: longest - 1] + "…"
+
+
+def columns(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> list[str]:
+    """Return rows as lines of aligned cells, the columns `right` to the right; for many rows, where rich is slow."""
+    widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            cell.rjust(width) if place in right else cell.ljust(width) for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
 
 
 def _is_shown(character: str) -> bool:

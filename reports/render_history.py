@@ -9,7 +9,7 @@ from rich.text import Text
 from reports.changepoints import FEWEST_RUNS
 from reports.figures import per_second, signed_percent
 from reports.history import History, HistoryPoint, Series
-from reports.plain_text import plain
+from reports.plain_text import columns, plain
 from reports.render_terminal import LONGEST_STEP
 
 IN_FULL = 4
@@ -20,36 +20,32 @@ def print_history(console: Console, found: History) -> None:
     console.print(Text(f"{_runs(found.runs)} on {plain(found.machine)}", style="bold"))
     if len(found.series) <= IN_FULL:
         for series in found.series:
-            console.print(_every_run(series))
+            for line in _every_run(series):
+                console.print(line, soft_wrap=True)
     else:
         console.print(_overview(found))
     for line in _remarks(found):
         console.print(line)
 
 
-def _every_run(series: Series) -> Table:
-    table = Table(
-        title=Text(f"{plain(series.model)} {plain(series.step)}"), title_justify="left", box=None, padding=(0, 1, 0, 0), header_style="dim"
+def _every_run(series: Series) -> Iterator[Text]:
+    yield Text(f"{plain(series.model)} {plain(series.step)}", style="bold")
+    heading, *lines = columns([("run", "saved at (UTC)", "commit", "SPS", "95 % interval", ""), *map(_row, series.points)], right={3, 4})
+    yield Text(heading, style="dim")
+    for line, point in zip(lines, series.points, strict=True):
+        yield Text(line, style=_style(point))
+
+
+def _row(point: HistoryPoint) -> tuple[str, ...]:
+    interval = point.interval
+    return (
+        plain(point.run, 40),
+        f"{point.saved_at:%Y-%m-%d %H:%M}",
+        plain(point.commit, 12),
+        per_second(point.samples_per_second),
+        f"{per_second(interval[0])} to {per_second(interval[1])}" if interval else "-",
+        f"<- {signed_percent(point.shift)} from here on" if point.shift else "",
     )
-    for name in ("run", "saved at (UTC)", "commit"):
-        table.add_column(name, no_wrap=True)
-    table.add_column("SPS", justify="right", no_wrap=True)
-    table.add_column("95 % interval", justify="right", no_wrap=True)
-    table.add_column("change", overflow="fold")
-    for point in series.points:
-        low_high = point.interval
-        interval = f"{per_second(low_high[0])} to {per_second(low_high[1])}" if low_high else "-"
-        change = f"<- {signed_percent(point.shift)} from here on" if point.shift else ""
-        table.add_row(
-            Text(plain(point.run, 40)),
-            Text(f"{point.saved_at:%Y-%m-%d %H:%M}"),
-            Text(plain(point.commit, 12)),
-            Text(per_second(point.samples_per_second)),
-            Text(interval),
-            Text(change),
-            style=_style(point),
-        )
-    return table
 
 
 def _overview(found: History) -> RenderableType:

@@ -10,7 +10,7 @@ from rich.text import Text
 from reports.figures import agreement, gain_short, gibibytes, milliseconds, per_second, seconds, share_short, verdict_over
 from reports.machines import flat, machine_name
 from reports.measurement import KernelTime, Measurement, Outcome, Run, Throughput
-from reports.plain_text import plain
+from reports.plain_text import columns, plain
 from reports.render_terminal import STYLES
 
 KERNELS_SHOWN = 5
@@ -19,9 +19,7 @@ KERNELS_SHOWN = 5
 def print_list(console: Console, runs: Sequence[Run[Throughput]]) -> None:
     """Print a line per run, oldest first: number, time, commit, machine, models and how its steps ended."""
     rows = [("run", "saved at (UTC)", "commit", "branch", "steps", "models", "machine"), *map(_row, runs)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for place, row in enumerate(rows):
-        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+    for place, line in enumerate(columns(rows)):
         console.print(Text(line, style="" if place else "dim"), soft_wrap=True)
 
 

@@ -43,7 +43,7 @@ def test_the_headline_says_how_much_slower_and_which_kernels_changed(tmp_path: P
     jit = KERNELS[0] | {"implementation": "jit:bf16"}
     [row] = both(tmp_path, step("compile"), step("compile", SLOW_S, kernels=[jit, KERNELS[1]])).compared
 
-    expected = "resnet50 compile: 50% slower; convolution kernels went from brgconv:sve_256 bf16 to jit:bf16 bf16"
+    expected = "resnet50 compile: 50 % slower; convolution kernels went from brgconv:sve_256 bf16 to jit:bf16 bf16"
     assert expected == headline(row)
 
 
@@ -175,6 +175,10 @@ def test_runs_with_nothing_in_common_are_no_error(tmp_path: Path) -> None:
         ),
         ({"kernels": []}, Difference("convolution kernels", "brgconv:sve_256 bf16", "none")),
         ({"kernels": [KERNELS[0], KERNELS[1] | {"implementation": "ref"}]}, None),
+        (
+            {"kernels": [KERNELS[0], KERNELS[0] | {"implementation": "ref", "time_s": 0.05}]},
+            Difference("convolution kernels", "brgconv:sve_256 bf16", "brgconv:sve_256 bf16 (50 %), ref bf16 (50 %)"),
+        ),
     ],
 )
 def test_a_change_is_told_unless_it_is_too_small_to_matter(tmp_path: Path, extra_info: dict[str, Any], expected: Difference | None) -> None:

@@ -183,7 +183,7 @@ def test_a_verdict_names_what_it_is_over() -> None:
 
 
 def test_cosines_are_cut_not_rounded() -> None:
-    assert ("0.9999", "1.0000", "-") == (agreement(0.99996), agreement(1.0), agreement(None))
+    assert ("0.9999", "1.0000", "1.0000", "-") == (agreement(0.99996), agreement(1.0), agreement(0.9999999), agreement(None))
 
 
 def test_plain_text_has_one_line_and_a_limit() -> None:

@@ -1,0 +1,54 @@
+"""Agreement of outputs with the fp32 reference, against values worked out by hand."""
+
+import numpy as np
+import pytest
+
+from fixtures.accuracy import DriftError, compare
+
+REFERENCE = np.array([[3.0, 4.0], [0.0, 5.0]], dtype=np.float32)
+
+
+def test_equal_outputs_agree_fully() -> None:
+    """A step that changes no arithmetic has cosine 1 and no error."""
+    agreement = compare(REFERENCE.copy(), REFERENCE)
+
+    assert pytest.approx(1.0) == agreement.cosine
+    assert (agreement.max_abs_error, agreement.relative_error, agreement.top1_agreement, agreement.samples) == (0.0, 0.0, 1.0, 2)
+
+
+def test_hand_computed_values() -> None:
+    """(3, 4, 0, 5) against (4, 3, 0, 5): dot 49, both norms sqrt(50), largest error 1 of 5, one of two classes agrees."""
+    agreement = compare(np.array([[4.0, 3.0], [0.0, 5.0]]), REFERENCE)
+
+    assert pytest.approx(49 / 50) == agreement.cosine
+    assert pytest.approx(1.0) == agreement.max_abs_error
+    assert pytest.approx(0.2) == agreement.relative_error
+    assert pytest.approx(0.5) == agreement.top1_agreement
+
+
+def test_outputs_of_zero_have_no_similarity() -> None:
+    """All zeros are a failure, not a division by zero."""
+    assert compare(np.zeros_like(REFERENCE), REFERENCE).cosine == 0.0
+
+
+def test_cosine_never_exceeds_one() -> None:
+    """Rounding does not make outputs better than equal."""
+    outputs = np.full((8, 1000), 0.1, dtype=np.float32)
+
+    assert compare(outputs, outputs).cosine <= 1.0
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_outputs_that_are_not_finite_drifted(bad: float) -> None:
+    """One NaN or infinity is enough."""
+    outputs = REFERENCE.copy()
+    outputs[1, 1] = bad
+
+    with pytest.raises(DriftError, match="NaN or infinity"):
+        compare(outputs, REFERENCE)
+
+
+def test_another_shape_drifted() -> None:
+    """Both shapes are named."""
+    with pytest.raises(DriftError, match=r"shape \(1, 2\), the fp32 eager reference \(2, 2\)"):
+        compare(REFERENCE[:1], REFERENCE)

@@ -1,0 +1,244 @@
+"""Each claim: observations that bear it out, and observations that do not."""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from fixtures import evidence as prove
+from fixtures.accuracy import Agreement
+from fixtures.evidence import Claim, Evidence, Proof, ProofError, examine, findings, require
+from fixtures.kernels import Kernel
+from fixtures.protocol import Job, ModelSpec, Observations
+
+JOB = Job(model=ModelSpec(name="torchvision:resnet18"), runtime="eager", precision="fp32", batch_size=8, threads=1, workers=2, pinned=True)
+EXACT = Agreement(cosine=1.0, max_abs_error=0.0, relative_error=0.0, top1_agreement=1.0, samples=8)
+ROUNDED = Agreement(cosine=0.9999, max_abs_error=0.01, relative_error=1e-3, top1_agreement=1.0, samples=8)
+
+
+def kernel(precision: str, time_s: float = 1.0, operation: str = "convolution", implementation: str = "jit", formats: str = "") -> Kernel:
+    return Kernel(operation=operation, implementation=implementation, precision=precision, time_s=time_s, formats=formats)
+
+
+def seen(**fields: Any) -> Observations:
+    return Observations(**fields)
+
+
+def proof(*ranks: Observations, agreement: Agreement = EXACT, workers: int | None = None) -> Proof:
+    job = msgspec.structs.replace(JOB, workers=workers or len(ranks))
+    return Proof(job=job, ranks=ranks, agreement=agreement, allowed_cpus=(0, 1))
+
+
+CASES: list[tuple[str, Claim, Proof, Proof]] = [
+    ("eval mode", prove.in_eval_mode(), proof(seen(eval_mode=True)), proof(seen(eval_mode=False))),
+    ("eval mode unknown", prove.in_eval_mode(), proof(seen(eval_mode=True)), proof(seen(eval_mode=None))),
+    ("threads", prove.threads_in_force(), proof(seen(threads=1)), proof(seen(threads=2))),
+    ("threads of every rank", prove.threads_in_force(), proof(seen(threads=1), seen(threads=1)), proof(seen(threads=1), seen(threads=2))),
+    ("batch", prove.batch_in_force(), proof(seen(batch_size=8)), proof(seen(batch_size=1))),
+    (
+        "bf16 kernels",
+        prove.kernels_in("bf16"),
+        proof(seen(kernels=[kernel("bf16", 6), kernel("f32", 4)])),
+        proof(seen(kernels=[kernel("bf16", 4), kernel("f32", 6)])),
+    ),
+    (
+        "share of heavy kernels only",
+        prove.kernels_in("bf16"),
+        proof(seen(kernels=[kernel("bf16"), kernel("f32", 9, operation="reorder")])),
+        proof(seen(kernels=[kernel("f32"), kernel("bf16", 9, operation="reorder")])),
+    ),
+    (
+        "either precision",
+        prove.kernels_in("bf16", "f16"),
+        proof(seen(kernels=[kernel("bf16", 3), kernel("f16", 3), kernel("f32", 4)])),
+        proof(seen(kernels=[kernel("f32")])),
+    ),
+    ("no kernel seen", prove.kernels_in("f32"), proof(seen(kernels=[kernel("f32")])), proof(seen(kernels=[]))),
+    (
+        "int8",
+        prove.int8_kernels(),
+        proof(seen(kernels=[kernel("int8", 5), kernel("int8", 3, operation="matmul"), kernel("f32", 1, operation="matmul")])),
+        proof(seen(kernels=[kernel("int8", 5), kernel("f32", 3, operation="matmul")])),
+    ),
+    (
+        "int8 of convolutions too",
+        prove.int8_kernels(),
+        proof(seen(kernels=[kernel("int8", 5), kernel("int8", 3, operation="matmul")])),
+        proof(seen(kernels=[kernel("f32", 5), kernel("int8", 3, operation="matmul")])),
+    ),
+    (
+        "int8 but for a tiny stem",
+        prove.int8_kernels(),
+        proof(seen(kernels=[kernel("f32", 1), kernel("int8", 99, operation="matmul")])),
+        proof(seen(kernels=[kernel("int8", 1), kernel("f32", 99, operation="matmul")])),
+    ),
+    ("int8 of nothing", prove.int8_kernels(), proof(seen(kernels=[kernel("int8")])), proof(seen(kernels=[]))),
+    (
+        "layout",
+        prove.channels_last_in_force(),
+        proof(seen(input_channels_last=True, weights_channels_last_share=1.0, kernels=[kernel("f32", formats="src:f32:acdb wei:f32:x")])),
+        proof(
+            seen(input_channels_last=True, weights_channels_last_share=1.0, kernels=[kernel("f32", formats="src:f32:abcd dst:f32:acdb")])
+        ),
+    ),
+    (
+        "layout of the input",
+        prove.channels_last_in_force(),
+        proof(seen(input_channels_last=True, weights_channels_last_share=None, kernels=[kernel("f32", formats="src:f32:acdb")])),
+        proof(seen(input_channels_last=False, weights_channels_last_share=None, kernels=[kernel("f32", formats="src:f32:acdb")])),
+    ),
+    (
+        "layout of all weights",
+        prove.channels_last_in_force(),
+        proof(seen(input_channels_last=True, weights_channels_last_share=1.0, kernels=[kernel("f32", formats="src:f32:acdb")])),
+        proof(seen(input_channels_last=True, weights_channels_last_share=0.9, kernels=[kernel("f32", formats="src:f32:acdb")])),
+    ),
+    (
+        "library",
+        prove.library_mapped("libtcmalloc"),
+        proof(seen(libraries=["libgomp.so.1", "libtcmalloc.so.4.5.10"])),
+        proof(seen(libraries=["libgomp.so.1"])),
+    ),
+    (
+        "library in every rank",
+        prove.library_mapped("libtcmalloc"),
+        proof(seen(libraries=["libtcmalloc.so.4"]), seen(libraries=["libtcmalloc.so.4"])),
+        proof(seen(libraries=["libtcmalloc.so.4"]), seen(libraries=[])),
+    ),
+    (
+        "huge pages",
+        prove.huge_pages_grow(),
+        proof(seen(thp_mode="madvise", huge_page_bytes=2 * 2**20)),
+        proof(seen(thp_mode="madvise", huge_page_bytes=0)),
+    ),
+    (
+        "huge pages on request",
+        prove.huge_pages_grow(),
+        proof(seen(thp_mode="madvise", huge_page_bytes=2**30)),
+        proof(seen(thp_mode="always", huge_page_bytes=2**30)),
+    ),
+    ("cache", prove.primitives_cached(), proof(seen(cache_hits=20, cache_misses=0)), proof(seen(cache_hits=20, cache_misses=1))),
+    ("cache in use", prove.primitives_cached(), proof(seen(cache_hits=1, cache_misses=0)), proof(seen(cache_hits=None, cache_misses=None))),
+    (
+        "fast math",
+        prove.bf16_inside_f32(),
+        proof(seen(kernels=[kernel("bf16", formats="src:f32:acdb attr-fpmath:bf16"), kernel("f32")])),
+        proof(seen(kernels=[kernel("f32", formats="src:f32:acdb attr-fpmath:bf16")])),
+    ),
+    (
+        "fast math is not autocast",
+        prove.bf16_inside_f32(),
+        proof(seen(kernels=[kernel("bf16", formats="src:f32:acdb wei:bf16:x")])),
+        proof(seen(kernels=[kernel("bf16", formats="src:bf16:acdb wei:bf16:x")])),
+    ),
+    ("outputs", prove.outputs_differ(), proof(seen(), agreement=ROUNDED), proof(seen(), agreement=EXACT)),
+    ("graph", prove.one_graph(), proof(seen(graphs=1, graph_breaks=0)), proof(seen(graphs=1, graph_breaks=1))),
+    ("one graph", prove.one_graph(), proof(seen(graphs=1, graph_breaks=0)), proof(seen(graphs=2, graph_breaks=0))),
+    (
+        "packing",
+        prove.weights_packed("conv_pack", "linear_pack"),
+        proof(seen(counters={"linear_pack": 1})),
+        proof(seen(counters={"conv_pack": 0, "pattern_matcher_count": 99})),
+    ),
+    ("never traced", prove.never_traced(), proof(seen(graphs=0)), proof(seen(graphs=1))),
+    ("never traced unknown", prove.never_traced(), proof(seen(graphs=0)), proof(seen(graphs=None))),
+    ("setting", prove.setting("hint", "f32", "f16"), proof(seen(settings={"hint": "f16"})), proof(seen(settings={"hint": "bf16"}))),
+    ("setting at all", prove.setting("hint", "f32"), proof(seen(settings={"hint": "f32"})), proof(seen(settings={}))),
+    (
+        "ranks apart",
+        prove.workers_apart(),
+        proof(seen(cpus=[0], threads=1), seen(cpus=[1], threads=1)),
+        proof(seen(cpus=[0], threads=1), seen(cpus=[0], threads=1)),
+    ),
+    (
+        "ranks not oversubscribed",
+        prove.workers_apart(),
+        proof(seen(cpus=[0], threads=1), seen(cpus=[1], threads=1)),
+        proof(seen(cpus=[0], threads=2), seen(cpus=[1], threads=2)),
+    ),
+    (
+        "all ranks there",
+        prove.workers_apart(),
+        proof(seen(cpus=[0], threads=1), seen(cpus=[1], threads=1), workers=2),
+        proof(seen(cpus=[0], threads=1), workers=2),
+    ),
+    (
+        "streams",
+        prove.streams_in_force(),
+        proof(seen(settings={"PERFORMANCE_HINT": "THROUGHPUT", "NUM_STREAMS": "2", "OPTIMAL_NUMBER_OF_INFER_REQUESTS": "2"})),
+        proof(seen(settings={"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": "1", "OPTIMAL_NUMBER_OF_INFER_REQUESTS": "1"})),
+    ),
+]
+
+
+@pytest.mark.parametrize(("claim", "borne_out", "broken"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
+def test_claim_holds_where_it_was_observed_and_nowhere_else(claim: Claim, borne_out: Proof, broken: Proof) -> None:
+    """A claim is borne out by what was seen, not by what was asked for; either way it says what was seen."""
+    [held], [failed] = examine([claim], borne_out), examine([claim], broken)
+
+    assert held.holds
+    assert not failed.holds
+    assert held.claim == failed.claim == claim.text
+    assert held.observed
+    assert failed.observed
+
+
+def test_every_constructor_of_claims_is_tested() -> None:
+    """A claim that is added without a case here is noticed."""
+    constructors = {
+        name for name, value in vars(prove).items() if callable(value) and getattr(value, "__annotations__", {}).get("return") is Claim
+    }
+    tested = {claim.check.__qualname__.partition(".")[0] for _, claim, _, _ in CASES}
+
+    assert constructors == tested
+
+
+def test_observed_shares_are_shown_in_percent() -> None:
+    """What was seen is readable without the raw record."""
+    [item] = examine([prove.kernels_in("bf16")], proof(seen(kernels=[kernel("bf16", 3), kernel("f32", 1)])))
+
+    assert item.observed == "bf16 75.0%, f32 25.0%"
+
+
+def test_int8_names_the_operation_that_stayed_in_floating_point() -> None:
+    """The message tells convolutions from matrix products, and how many layers were quantized."""
+    kernels = [kernel("int8", 5), kernel("f32", 3, operation="matmul")]
+    [item] = examine([prove.int8_kernels()], proof(seen(kernels=kernels, quantizable=21, quantized=20)))
+
+    assert item.observed == "convolution: int8 100.0%; matmul: f32 100.0%; 20 of 21 quantized"
+
+
+def test_requirement_names_every_claim_that_does_not_hold() -> None:
+    """The error says which step, on which model, what was claimed and what was seen."""
+    evidence = [
+        Evidence(claim="runs bf16", observed="f32 100%", holds=False),
+        Evidence(claim="eval mode", observed="yes", holds=True),
+        Evidence(claim="batch 8", observed="batch 1", holds=False),
+    ]
+    with pytest.raises(ProofError) as raised:
+        require("bf16_autocast", "timm:vit", evidence)
+
+    assert str(raised.value) == (
+        "step 'bf16_autocast' on timm:vit was not in force; runs bf16: f32 100%; batch 8: batch 1. Nothing is recorded; "
+        "see docs/evidence.md"
+    )
+
+
+def test_evidence_that_holds_requires_nothing() -> None:
+    """No error where all is well."""
+    require("baseline", "timm:vit", [Evidence(claim="eval mode", observed="yes", holds=True)])
+
+
+@pytest.mark.parametrize("implementation", ["ref:any", "ref", "gemm:ref", "gemm_s8u8s32:ref", "simple:ref"])
+def test_reference_kernels_are_a_finding(implementation: str) -> None:
+    """Heavy work in an unoptimized kernel is worth a warning with its share of time."""
+    observations = seen(kernels=[kernel("f32", 1, implementation=implementation), kernel("f32", 3)], findings=["one more"])
+
+    assert findings(observations) == ["one more", f"convolution runs the reference kernel {implementation} (25% of heavy kernel time)"]
+
+
+@pytest.mark.parametrize("implementation", ["brg_conv_fwd:avx512_core", "indirect_gemm:acl", "jit:prefetch", "jit_referenced"])
+def test_other_kernels_are_no_finding(implementation: str) -> None:
+    """`ref` is a part of the name, not any three letters of it."""
+    assert findings(seen(kernels=[kernel("f32", implementation=implementation)])) == []
+    assert findings(seen(kernels=[kernel("f32", operation="reorder", implementation="ref:any")])) == []

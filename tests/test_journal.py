@@ -1,0 +1,146 @@
+"""Finished records survive whatever ends the session."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from fixtures.journal import Finished, Journal
+
+CONDITIONS = {"batch_size": 8, "machine": {"features": ["bf16"], "vcpus": 2}}
+FIRST = Finished(nodeid="benchmarks/test_baseline.py::test_baseline[vit-baseline]", rounds_s=[0.1, 0.2], extra_info={"cosine": 1.0})
+SECOND = Finished(nodeid="benchmarks/test_memory.py::test_memory[vit-tcmalloc]", rounds_s=[0.3], extra_info={"gain": None})
+
+
+def written(folder: Path, *records: Finished) -> Path:
+    journal = Journal(folder, CONDITIONS)
+    for record in records:
+        journal.add(record)
+    assert journal.file is not None
+    return journal.file
+
+
+def resumed(folder: Path, conditions: dict[str, object] | None = None) -> Journal:
+    journal = Journal(folder, conditions or CONDITIONS)
+    journal.resume()
+    return journal
+
+
+def test_records_come_back_as_they_were(tmp_path: Path) -> None:
+    """A later session finds every finished record by its node id."""
+    written(tmp_path / "journal", FIRST, SECOND)
+
+    assert resumed(tmp_path / "journal").found == {FIRST.nodeid: FIRST, SECOND.nodeid: SECOND}
+
+
+def test_nothing_is_written_before_the_first_record(tmp_path: Path) -> None:
+    """A session that finishes nothing leaves no file."""
+    journal = Journal(tmp_path / "journal", CONDITIONS)
+
+    assert journal.file is None
+    assert not (tmp_path / "journal").exists()
+
+
+def test_resumed_session_goes_on_in_the_same_file(tmp_path: Path) -> None:
+    """Interrupted twice, all is still there."""
+    written(tmp_path, FIRST)
+    resumed(tmp_path).add(SECOND)
+
+    assert set(resumed(tmp_path).found) == {FIRST.nodeid, SECOND.nodeid}
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_line_that_was_cut_off_is_left_out(tmp_path: Path) -> None:
+    """A kill in the middle of a write costs that record only."""
+    file = written(tmp_path, FIRST, SECOND)
+    file.write_text(file.read_text()[:-20])
+
+    assert set(resumed(tmp_path).found) == {FIRST.nodeid}
+
+
+def test_record_after_a_cut_line_is_kept(tmp_path: Path) -> None:
+    """What is added after a cut line starts on a line of its own."""
+    file = written(tmp_path, FIRST)
+    file.write_text(file.read_text() + '{"nodeid": "cut o')
+    resumed(tmp_path).add(SECOND)
+
+    assert set(resumed(tmp_path).found) == {FIRST.nodeid, SECOND.nodeid}
+
+
+def test_full_disk_costs_that_record_only(small_disk: Path) -> None:
+    """A record that does not fit raises OSError and leaves no half line behind: the next one is readable."""
+    journal = Journal(small_disk, CONDITIONS)
+    journal.add(FIRST)
+    with pytest.raises(OSError, match="No space left"):
+        journal.add(Finished(nodeid="large", rounds_s=[0.0] * 100_000, extra_info={}))
+    journal.add(SECOND)
+
+    assert set(resumed(small_disk).found) == {FIRST.nodeid, SECOND.nodeid}
+
+
+def test_full_disk_from_the_first_record_on(small_disk: Path) -> None:
+    """The line of conditions is written with the first record that fits; until then there is no file to speak of."""
+    journal = Journal(small_disk, CONDITIONS)
+    with pytest.raises(OSError, match="No space left"):
+        journal.add(Finished(nodeid="large", rounds_s=[0.0] * 100_000, extra_info={}))
+    assert journal.file is None
+    journal.add(SECOND)
+
+    assert set(resumed(small_disk).found) == {SECOND.nodeid}
+
+
+def test_other_conditions_are_refused_with_both_values(tmp_path: Path) -> None:
+    """Records of another batch size must not be mixed with these."""
+    written(tmp_path, FIRST)
+
+    with pytest.raises(ValueError, match=r"other conditions \(batch_size: 8 then, 4 now\).*without --resume"):
+        resumed(tmp_path, CONDITIONS | {"batch_size": 4})
+
+
+def test_condition_that_is_new_is_refused(tmp_path: Path) -> None:
+    """A condition that the journal does not know differs as well."""
+    written(tmp_path, FIRST)
+
+    with pytest.raises(ValueError, match="threads: None then, 2 now"):
+        resumed(tmp_path, CONDITIONS | {"threads": 2})
+
+
+def test_equal_conditions_survive_json(tmp_path: Path) -> None:
+    """Tuples become lists in a file, and are the same condition still."""
+    journal = Journal(tmp_path, {"features": ("bf16",)})
+    journal.add(FIRST)
+
+    assert set(resumed(tmp_path, {"features": ("bf16",)}).found) == {FIRST.nodeid}
+
+
+@pytest.mark.parametrize("first_line", ["", "rubbish", '{"no": "conditions"}', "[]"])
+def test_damaged_journal_is_refused(tmp_path: Path, first_line: str) -> None:
+    """Without its first line nobody knows what the records were measured with."""
+    (tmp_path / "20261101T000000-1.jsonl").write_text(f"{first_line}\n{json.dumps({'nodeid': 'x'})}\n")
+
+    with pytest.raises(ValueError, match=r"20261101T000000-1\.jsonl is damaged.*delete it"):
+        resumed(tmp_path)
+
+
+def test_nothing_to_resume_is_said(tmp_path: Path) -> None:
+    """The message names the folder and the way on."""
+    with pytest.raises(ValueError, match=r"nothing to resume: no journal in .*nowhere; start without --resume"):
+        resumed(tmp_path / "nowhere")
+
+
+def test_newest_journal_is_taken_up(tmp_path: Path) -> None:
+    """An older session's journal is not mixed in."""
+    (tmp_path / "20200101T000000-1.jsonl").write_text("rubbish")
+    written(tmp_path, FIRST)
+
+    assert set(resumed(tmp_path).found) == {FIRST.nodeid}
+
+
+def test_saved_records_need_no_journal(tmp_path: Path) -> None:
+    """Once the run is saved the file goes."""
+    journal = Journal(tmp_path, CONDITIONS)
+    journal.add(FIRST)
+    journal.remove()
+    journal.remove()
+
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,343 @@
+"""Workers that misbehave in every way we know of: each gives one clear error, and no process stays behind.
+
+The processes are real. Most run a `fixtures/worker.py` of the test's own, in a checkout that holds nothing but the protocol.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fixtures import launch, protocol
+from fixtures.launch import ROOT, Launcher, UnsupportedError, WorkerError, Workers
+from fixtures.protocol import Describe, Described, Job, ModelSpec, Prepare, Prepared, Timed, Turn
+from tests.processes import ended
+
+WORKER = """
+import ctypes, os, signal, socket, sys, time
+from fixtures import protocol
+from fixtures.protocol import Channel, Described, Failure, Hello, Timed, ToWorker
+
+with open("pids", "a") as pids:
+    pids.write(f"{os.getpid()}\\n")
+connection = socket.socket(socket.AF_UNIX)
+
+def connect():
+    connection.connect(os.environ[protocol.SOCKET_VARIABLE])
+    return Channel(connection, ToWorker)
+
+def hello(version=protocol.PROTOCOL_VERSION, rank=0):
+    channel = connect()
+    channel.send(Hello(version=version, pid=os.getpid(), rank=rank))
+    return channel
+
+def hang():
+    print("hanging", flush=True)
+    signal.pause()
+
+def complain(text):
+    print(text, file=sys.stderr, flush=True)
+"""
+
+
+class Checkout:
+    """A folder that workers are started in; `worker` gives it the worker whose script is the preamble and `script`."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        (root / "fixtures").mkdir()
+        for name in ("__init__.py", "protocol.py", "kernels.py"):
+            shutil.copy(ROOT / "fixtures" / name, root / "fixtures")
+
+    def worker(self, script: str) -> Launcher:
+        (self.root / "fixtures" / "worker.py").write_text(WORKER + script)
+        return Launcher(environment=dict(os.environ), root=self.root, timeout_s=60.0)
+
+    def pids(self) -> list[int]:
+        return [int(line) for line in (self.root / "pids").read_text().splitlines()]
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Iterator[Checkout]:
+    """A checkout of the test's own; afterwards no process that was started in it may be left."""
+    made = Checkout(tmp_path)
+    yield made
+    assert [pid for pid in made.pids() if not ended(pid, limit_s=5.0)] == []
+
+
+def ask(launcher: Launcher, timeout_s: float | None = None) -> str:
+    """Start a worker, ask it something, and return the message of the error that this must raise."""
+    with pytest.raises(WorkerError) as raised, launcher.launch("step 'compile'") as workers:
+        workers.ask([Describe()], Described, "being checked", timeout_s)
+    return str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("fault", "how"),
+    [
+        ("ctypes.string_at(0)", "was killed by SIGSEGV"),
+        ("os._exit(3)", "exited with status 3"),
+        ("os.kill(os.getpid(), signal.SIGKILL)", "was killed by SIGKILL (often the kernel, out of memory: see dmesg)"),
+        ("os.abort()", "was killed by SIGABRT"),
+        ("sys.exit(0)", "exited with status 0"),
+    ],
+)
+def test_worker_that_dies_is_reported_with_its_last_words(checkout: Checkout, fault: str, how: str) -> None:
+    """The message says whose worker, how it died, what it was doing, and what it printed last."""
+    launcher = checkout.worker(f"hello().receive()\ncomplain('libfoo: cannot go on')\n{fault}\n")
+
+    assert ask(launcher) == (f"step 'compile': the worker {how} while being checked. Its last output:\n  libfoo: cannot go on")
+
+
+def test_exception_outside_of_the_protocol_shows_its_traceback(checkout: Checkout) -> None:
+    """A worker that cannot even answer shows the end of its stderr, and no more than that."""
+    message = ask(checkout.worker("hello().receive()\nfor n in range(100): complain(f'line {n}')\nraise RuntimeError('no memory')\n"))
+
+    assert "exited with status 1" in message
+    assert message.endswith("  RuntimeError: no memory")
+    assert "line 99" in message
+    assert "line 50" not in message
+
+
+def test_worker_that_dies_before_it_says_hello(checkout: Checkout) -> None:
+    """A broken installation shows at once, with its reason."""
+    message = ask(checkout.worker("import no_such_package\n"))
+
+    assert "exited with status 1 while starting" in message
+    assert "ModuleNotFoundError: No module named 'no_such_package'" in message
+
+
+def test_worker_that_never_says_hello_is_killed(checkout: Checkout) -> None:
+    """Starting has a time limit as well."""
+    launcher = checkout.worker("hang()\n")
+    message = ask(Launcher(environment=launcher.environment, root=launcher.root, timeout_s=2.0))
+
+    assert "no answer for 2 s while starting; the worker was killed" in message
+
+
+def test_worker_that_hangs_is_killed(checkout: Checkout) -> None:
+    """The message names the option that gives it more time."""
+    message = ask(checkout.worker("hello().receive()\nhang()\n"), timeout_s=0.1)
+
+    assert "no answer for 0 s while being checked; the worker was killed. Raise --worker-timeout" in message
+    assert message.endswith("Its last output:\n  hanging")
+
+
+def test_worker_that_ignores_the_request_to_end_is_killed(checkout: Checkout, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a time of grace there is no more asking."""
+    monkeypatch.setattr(launch, "GRACE_S", 0.1)
+    launcher = checkout.worker("signal.signal(signal.SIGTERM, signal.SIG_IGN)\nhello().receive()\nwhile True: hang()\n")
+
+    assert "the worker was killed" in ask(launcher, timeout_s=0.1)
+
+
+def test_children_of_a_worker_are_killed_with_it(checkout: Checkout, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compilers and pools that a worker started do not outlive it."""
+    monkeypatch.setattr(launch, "GRACE_S", 0.1)
+    script = """
+channel = hello()
+if os.fork() == 0:
+    connection.close()
+    with open("pids", "a") as pids:
+        pids.write(f"{os.getpid()}\\n")
+    open("child", "w").close()
+    hang()
+while not os.path.exists("child"): pass
+channel.receive()
+os._exit(3)
+"""
+    assert "exited with status 3" in ask(checkout.worker(script))
+    assert len(checkout.pids()) == 2
+
+
+def test_rubbish_is_shown(checkout: Checkout) -> None:
+    """A line that is no message fails the step, with the line."""
+    message = ask(checkout.worker("channel = hello()\nchannel.receive()\nconnection.sendall(b'Illegal instruction\\n')\nhang()\n"))
+
+    assert "the worker sent rubbish while being checked: not a message of protocol 1: b'Illegal instruction'" in message
+
+
+def test_endless_rubbish_is_cut_short(checkout: Checkout, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line without end does not fill the suite's memory."""
+    monkeypatch.setattr(protocol, "LONGEST_LINE_BYTES", 2**20)
+    message = ask(checkout.worker("hello().receive()\nwhile True: connection.sendall(b'x' * 65536)\n"))
+
+    assert "the worker sent rubbish while being checked: a line longer than 1048576 bytes" in message
+
+
+def test_half_a_message_is_none(checkout: Checkout) -> None:
+    """A worker that dies in the middle of its answer has not answered."""
+    message = ask(checkout.worker('hello().receive()\nconnection.sendall(b\'{"message":"described"\')\nos._exit(1)\n'))
+
+    assert "exited with status 1 while being checked" in message
+
+
+def test_rubbish_without_an_end_of_line_is_no_answer(checkout: Checkout) -> None:
+    """The worker is killed when its time is up, like one that hangs."""
+    message = ask(checkout.worker("hello().receive()\nconnection.sendall(b'wait for it')\nhang()\n"), timeout_s=0.1)
+
+    assert "no answer for 0 s while being checked" in message
+
+
+def test_other_protocol_version_is_refused(checkout: Checkout) -> None:
+    """Both versions are named: the gate runs workers of other checkouts."""
+    message = ask(checkout.worker("hello(version=99).receive()\n"))
+
+    assert message == "step 'compile': the worker speaks protocol 99, this suite 1; use checkouts whose fixtures/protocol.py agree"
+
+
+def test_other_rank_is_refused(checkout: Checkout) -> None:
+    """Ranks that do not add up are not guessed."""
+    assert "ranks [5] said hello where 0 to 0 are expected" in ask(checkout.worker("hello(rank=5).receive()\n"))
+
+
+def test_answer_of_another_kind_is_refused(checkout: Checkout) -> None:
+    """A message that was not asked for is no answer."""
+    script = "channel = hello()\nchannel.receive()\nchannel.send(Timed(latencies_s=[], begin_s=0, end_s=0, peak_rss_bytes=0))\nhang()\n"
+
+    assert "the worker answered Timed while being checked, expected Described" in ask(checkout.worker(script))
+
+
+def test_worker_that_exceeds_its_memory_is_stopped(checkout: Checkout) -> None:
+    """Before the kernel chooses whom to kill."""
+    launcher = checkout.worker("hello().receive()\nmemory = b'x' * 2**29\nhang()\n")
+    limited = Launcher(environment=launcher.environment, root=launcher.root, timeout_s=60.0, memory_limit_bytes=2**28)
+    message = ask(limited)
+
+    assert "GiB resident exceed the limit of 0.2 GiB; raise --memory-limit or use a smaller batch or image" in message
+
+
+def test_failure_that_a_worker_reports_is_passed_on(checkout: Checkout) -> None:
+    """Its one-line reason is kept apart from the traceback."""
+    script = "channel = hello()\nchannel.receive()\nchannel.send(Failure(kind='ValueError', reason='bad layer', traceback='in line 7'))\n"
+    with pytest.raises(WorkerError) as raised, checkout.worker(script).launch("step 'compile'") as workers:
+        workers.ask([Describe()], Described, "being checked")
+
+    assert str(raised.value) == "step 'compile': ValueError while being checked: bad layer\nin line 7"
+    assert raised.value.reason == "bad layer"
+
+
+def test_model_that_a_runtime_does_not_support_is_told_apart(checkout: Checkout) -> None:
+    """Such a step is skipped, not failed."""
+    script = (
+        "channel = hello()\nchannel.receive()\n"
+        "channel.send(Failure(kind='E', reason='no operator aten::foo', traceback='', category='unsupported'))\n"
+    )
+    with pytest.raises(UnsupportedError, match="no operator aten::foo"), checkout.worker(script).launch("x") as workers:
+        workers.ask([Describe()], Described, "being checked")
+
+
+def test_recipe_adds_its_variables_to_what_is_inherited(checkout: Checkout) -> None:
+    """A worker sees the launcher's environment and the recipe's on top, and nothing of the suite's own besides."""
+    script = (
+        "channel = hello()\nchannel.receive()\n"
+        "channel.send(Described(versions={name: os.environ.get(name, 'unset') for name in ('LIKE', 'PATH', 'HOME')}))\nchannel.receive()\n"
+    )
+    launcher = checkout.worker(script)
+    bare = Launcher(environment={"PATH": "/inherited", "LIKE": "inherited"}, root=launcher.root)
+    with bare.launch("x", environment={"LIKE": "recipe"}) as workers:
+        [described] = workers.ask([Describe()], Described, "being checked")
+
+    assert described.versions == {"LIKE": "recipe", "PATH": "/inherited", "HOME": "unset"}
+
+
+def test_folder_of_a_worker_goes_with_it(checkout: Checkout) -> None:
+    """Sockets and outputs are not left in the temporary folder."""
+    with checkout.worker("hello().receive()\n").launch("x") as workers:
+        folder = workers.folder
+        assert folder.is_dir()
+
+    assert not folder.exists()
+
+
+def test_partner_that_waits_is_still(checkout: Checkout) -> None:
+    """A worker that waits for its turn uses no CPU time."""
+    with checkout.worker("hello().receive()\n").launch("x") as workers:
+        workers.wait_until_still()
+
+        assert workers.never_still == 0
+        assert workers.cpu_time_s() > 0
+
+
+def test_partner_that_never_stands_still_is_counted(checkout: Checkout, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is waited for within a limit; the turn starts all the same, and the record says so."""
+    monkeypatch.setattr(launch, "STILL_SHARE", 0.0)  # what stands still by no measure
+    with checkout.worker("hello().receive()\n").launch("x") as workers:
+        workers.wait_until_still(limit_s=0.02)
+
+        assert workers.never_still == 1
+
+
+def real_launcher(root: Path = ROOT) -> Launcher:
+    return Launcher(environment=dict(os.environ), root=root, timeout_s=120.0)
+
+
+def pids(workers: Workers) -> list[int]:
+    return workers._pids
+
+
+def test_real_worker_reports_what_goes_wrong_inside() -> None:
+    """An exception in a runtime is a reported failure, with its traceback, and ends the worker."""
+    with real_launcher().launch("x") as workers:
+        worker = pids(workers)
+        with pytest.raises(WorkerError, match="ProtocolError while being timed: a Turn before Start") as raised:
+            workers.ask([Turn(iterations=1, untimed=0)], Timed, "being timed")
+
+    assert "Traceback (most recent call last)" in str(raised.value)
+    assert [ended(pid) for pid in worker] == [True]
+
+
+SUITE = """
+import os, sys
+from pathlib import Path
+from fixtures.launch import Launcher
+from fixtures.protocol import Job, ModelSpec, Prepare
+root, ranks = Path(sys.argv[1]), int(sys.argv[2])
+workers = Launcher(environment=dict(os.environ), root=root).launch("x", ranks=ranks)
+job = Job(model=ModelSpec(name="torchvision:resnet18"), runtime="eager", precision="fp32", batch_size=1, threads=1)
+workers.tell([Prepare(job=job, folder="/tmp")] * ranks)
+print(*workers._pids, workers._process.pid, flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("ranks", [1, 2], ids=["one worker", "torchrun"])
+def test_workers_exit_when_the_suite_is_killed(tmp_path: Path, ranks: int) -> None:
+    """In the middle of a build that never ends; the ranks of torchrun, and torchrun itself, as well."""
+    shutil.copytree(ROOT / "fixtures", tmp_path / "fixtures")
+    (tmp_path / "fixtures" / "runtimes" / "eager.py").write_text("def prepare(job, folder):\n    while True: pass\n")
+    command = [sys.executable, "-c", SUITE, str(tmp_path), str(ranks)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as suite:
+        assert suite.stdout is not None
+        started = [int(pid) for pid in suite.stdout.readline().split()]
+        suite.kill()
+
+    assert len(set(started)) == (1 if ranks == 1 else 3)
+    assert [pid for pid in started if not ended(pid)] == []
+
+
+def test_rank_that_dies_takes_the_others_with_it() -> None:
+    """One dead rank fails the step; torchrun and all other ranks are gone afterwards."""
+    with real_launcher().launch("x", ranks=2) as workers:
+        ranks = pids(workers)
+        os.kill(ranks[1], signal.SIGKILL)
+        with pytest.raises(WorkerError, match="being timed"):
+            workers.hear(Timed, "being timed")
+
+    assert [ended(pid) for pid in ranks] == [True, True]
+
+
+def test_prepare_on_a_runtime_without_artifacts() -> None:
+    """A real worker answers, and exits by itself when it is closed."""
+    job = Job(model=ModelSpec(name="torchvision:resnet18"), runtime="eager", precision="fp32", batch_size=1, threads=1)
+    with real_launcher().launch("x") as workers:
+        [prepared] = workers.ask([Prepare(job=job, folder="/tmp")], Prepared, "building")
+        worker = pids(workers)
+
+    assert prepared.peak_rss_bytes > 0
+    assert [ended(pid) for pid in worker] == [True]

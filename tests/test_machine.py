@@ -1,0 +1,106 @@
+"""The machine's fingerprint is stable, and features have one name on all architectures."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from fixtures import machine
+from fixtures.machine import this_machine, thp_mode
+from tests.machines import GRAVITON2, GRAVITON3, X86
+
+GRAVITON3_CPUINFO = """\
+processor	: 0
+BogoMIPS	: 2100.00
+Features	: fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid asimdrdm jscvt fcma lrcpc dcpop sha3 sm3 sm4 asimddp \
+sha512 sve asimdfhm dit uscat ilrcpc flagm ssbs paca pacg dcpodp svei8mm svebf16 i8mm bf16 dgh rng
+CPU implementer	: 0x41
+CPU architecture: 8
+CPU variant	: 0x1
+CPU part	: 0xd40
+CPU revision	: 1
+"""
+GRAVITON2_CPUINFO = """\
+processor	: 0
+Features	: fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid asimdrdm lrcpc dcpop asimddp ssbs
+CPU part	: 0xd0c
+"""
+EPYC_CPUINFO = """\
+processor	: 0
+vendor_id	: AuthenticAMD
+cpu family	: 26
+model		: 2
+model name	: AMD EPYC
+stepping	: 1
+flags		: fpu fma avx2 avx512f avx512dq avx_vnni avx512_bf16 avx512_vnni
+"""
+
+
+@pytest.fixture
+def read_from(monkeypatch: pytest.MonkeyPatch) -> "Reader":
+    return Reader(monkeypatch)
+
+
+class Reader:
+    """Reads a machine out of the text of its /proc/cpuinfo."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._monkeypatch = monkeypatch
+
+    def __call__(self, cpuinfo: str) -> machine.Machine:
+        self._monkeypatch.setattr(machine, "_read", lambda file: cpuinfo if str(file) == "/proc/cpuinfo" else "")
+        return this_machine.__wrapped__()
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "expected"),
+    [(GRAVITON3_CPUINFO, GRAVITON3), (GRAVITON2_CPUINFO, GRAVITON2), (EPYC_CPUINFO, X86)],
+    ids=["Graviton3", "Graviton2", "EPYC"],
+)
+def test_features_are_read_from_cpuinfo(read_from: Reader, cpuinfo: str, expected: machine.Machine) -> None:
+    """The kernel's names differ between architectures, the suite's do not."""
+    seen = read_from(cpuinfo)
+
+    assert (expected.cpu_model, expected.cpu_part, expected.features) == (seen.cpu_model, seen.cpu_part, seen.features)
+
+
+def test_fingerprint_is_stable_and_fit_for_json() -> None:
+    """Two readings of an unchanged machine are byte-equal: no load, no clock rate, no process id."""
+    first, second = (json.dumps(this_machine.__wrapped__().fingerprint(), sort_keys=True) for _ in range(2))
+
+    assert first == second
+
+
+def test_fingerprint_counts_the_cpus_that_may_be_used() -> None:
+    """Which CPUs they are does not matter for a comparison, how many does."""
+    fingerprint = X86.fingerprint()
+
+    assert fingerprint["vcpus"] == 2
+    assert "allowed_cpus" not in fingerprint
+
+
+def test_this_machine_is_described() -> None:
+    """On the machine that runs this test, too."""
+    here = this_machine()
+
+    assert here.cpu_model not in {"", "unknown"}
+    assert set(here.allowed_cpus) == os.sched_getaffinity(0)
+    assert here.memory_bytes > 2**28
+
+
+@pytest.mark.parametrize(
+    ("text", "mode"),
+    [
+        ("always [madvise] never\n", "madvise"),
+        ("[always] madvise never\n", "always"),
+        ("always madvise [never]\n", "never"),
+        ("", "unknown"),
+    ],
+)
+def test_huge_page_mode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, mode: str) -> None:
+    """The mode in force stands in brackets; without the file it is unknown."""
+    (tmp_path / "enabled").write_text(text)
+    monkeypatch.setattr(machine, "THP_FILE", tmp_path / "enabled" if text else tmp_path / "missing")
+
+    assert mode == thp_mode()

@@ -1,0 +1,226 @@
+"""How steps stack, what is left out, and what a recipe asks of its workers."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pytest
+
+from fixtures.optimizations import Optimization, catalogue, environment_variables, families
+from fixtures.protocol import ModelSpec
+from fixtures.recipe import Recipe, resolve, unmet
+from fixtures.requirements import Requirement, Skip, tcmalloc_library
+from tests.machines import X86
+
+# The steps of the ladder in order, each with the step it builds on: ids are a contract, they appear in saved runs.
+LADDER = {
+    "baseline": None,
+    "batch_2": "baseline",
+    "batch_4": "baseline",
+    "batch_8": "baseline",
+    "batch_16": "baseline",
+    "batch_32": "baseline",
+    "batch_64": "baseline",
+    "channels_last": "batch_8",
+    "bf16_autocast": "channels_last",
+    "tcmalloc": "bf16_autocast",
+    "huge_pages": "tcmalloc",
+    "primitive_cache": "huge_pages",
+    "fast_math": "channels_last",
+    "compile": "huge_pages",
+    "compile_freezing": "compile",
+    "compile_max_autotune": "compile_freezing",
+    "aot_inductor": "compile_freezing",
+    "workers_pinned": "huge_pages",
+    "compile_workers_pinned": "compile_freezing",
+    "pt2e_int8": "compile_freezing",
+    "onnxruntime": "batch_8",
+    "onnxruntime_fast_math": "onnxruntime",
+    "onnxruntime_int8": "onnxruntime",
+    "openvino_fp32": "batch_8",
+    "openvino": "openvino_fp32",
+    "openvino_int8": "openvino",
+    "openvino_throughput": "openvino_int8",
+}
+FAMILIES = {
+    "baseline": {"baseline"},
+    "batch_size": {"batch_2", "batch_4", "batch_8", "batch_16", "batch_32", "batch_64"},
+    "memory": {"channels_last", "bf16_autocast", "tcmalloc", "huge_pages", "primitive_cache", "fast_math"},
+    "compile": {"compile", "compile_freezing", "compile_max_autotune", "aot_inductor"},
+    "workers": {"workers_pinned", "compile_workers_pinned"},
+    "int8": {"pt2e_int8"},
+    "onnxruntime": {"onnxruntime", "onnxruntime_fast_math", "onnxruntime_int8"},
+    "openvino": {"openvino_fp32", "openvino", "openvino_int8", "openvino_throughput"},
+}
+EVERYTHING = {name: replace(step, requires=()) for name, step in catalogue().items()}
+NEVER = Requirement("never", lambda machine: Skip("not here", "go elsewhere"))
+MODEL = ModelSpec(name="torchvision:resnet18", image_size=64)
+
+
+def recipe(step: str, steps: Mapping[str, Optimization] = EVERYTHING, failed: frozenset[str] = frozenset()) -> Recipe:
+    """The recipe of `step` on a machine that lacks nothing."""
+    return resolve(step, steps, X86, failed)
+
+
+def without(*names: str) -> dict[str, Optimization]:
+    """The catalogue for a machine where the steps `names` do not apply."""
+    return {name: replace(step, requires=(NEVER,)) if name in names else step for name, step in EVERYTHING.items()}
+
+
+def names(of: Recipe) -> list[str]:
+    return [step.name for step in of.steps]
+
+
+def test_catalogue_is_the_ladder() -> None:
+    """All steps are there, in order, each on the step that it is compared with."""
+    assert list(LADDER.items()) == [(step.name, step.builds_on) for step in catalogue().values()]
+
+
+def test_families_hold_their_steps() -> None:
+    """Every step belongs to the family whose benchmark file measures it."""
+    assert {family: set(steps) for family, steps in families().items()} == FAMILIES
+
+
+@pytest.mark.parametrize("step", catalogue().values(), ids=lambda step: step.name)
+def test_step_can_be_read_by_a_person(step: Optimization) -> None:
+    """A step says in one phrase what it changes and where that comes from, and claims something that can be observed."""
+    assert step.changes
+    assert step.source.startswith("https://")
+    assert step.claims
+
+
+def test_steps_stack_up_from_the_baseline() -> None:
+    """The memory family is cumulative."""
+    assert names(recipe("huge_pages")) == ["baseline", "batch_8", "channels_last", "bf16_autocast", "tcmalloc", "huge_pages"]
+    assert recipe("huge_pages").over == "tcmalloc"
+    assert recipe("huge_pages").left_out == ()
+
+
+def test_baseline_takes_turns_with_nothing() -> None:
+    """There is nothing below the baseline."""
+    assert recipe("baseline").over is None
+
+
+def test_what_does_not_apply_is_left_out_and_the_next_below_is_built_on() -> None:
+    """A skipped step takes with it what it would have changed."""
+    left = recipe("compile", without("tcmalloc", "huge_pages"))
+
+    assert left.over == "bf16_autocast"
+    assert left.left_out == ("tcmalloc", "huge_pages")
+    assert left.environment == {}
+
+
+def test_what_failed_is_left_out_as_well() -> None:
+    """A step that failed on this machine is no ground to build on."""
+    left = recipe("tcmalloc", failed=frozenset({"bf16_autocast"}))
+
+    assert (left.over, left.left_out) == ("channels_last", ("bf16_autocast",))
+    assert left.precision == "fp32"
+
+
+def test_a_step_itself_is_measured_even_where_it_failed_before() -> None:
+    """Only steps below are left out."""
+    assert names(recipe("channels_last", failed=frozenset({"channels_last"})))[-1] == "channels_last"
+
+
+def test_unmet_requirement_says_why_and_what_to_do() -> None:
+    """The first requirement that is not met is the reason."""
+    assert unmet(without("tcmalloc")["tcmalloc"], X86) == Skip("not here", "go elsewhere")
+    assert unmet(EVERYTHING["tcmalloc"], X86) is None
+
+
+def test_unknown_step_is_an_error() -> None:
+    """A name that is not in the catalogue is never guessed."""
+    with pytest.raises(KeyError, match="chanels_last"):
+        recipe("chanels_last")
+
+
+def test_a_later_claim_replaces_an_earlier_one_on_the_same_subject() -> None:
+    """Under autocast kernels are claimed to be bf16, no longer f32; all other claims stay."""
+    by_subject = {claim.subject: claim.text for claim in recipe("bf16_autocast").claims}
+
+    assert set(by_subject) == {"mode", "threads", "batch", "layout", "precision"}
+    assert "bf16" in by_subject["precision"]
+
+
+def test_superseded_claims_are_dropped() -> None:
+    """OpenVINO has no eval mode, and in its default precision the hint is no longer f32."""
+    assert "mode" not in {claim.subject for claim in recipe("openvino_fp32").claims}
+    assert "INFERENCE_PRECISION_HINT" in {claim.subject for claim in recipe("openvino_fp32").claims}
+    assert "INFERENCE_PRECISION_HINT" not in {claim.subject for claim in recipe("openvino").claims}
+
+
+def test_a_left_out_step_leaves_its_claims_out() -> None:
+    """What is not in force is not claimed."""
+    assert "allocator" not in {claim.subject for claim in recipe("huge_pages", without("tcmalloc")).claims}
+
+
+def test_tolerance_is_that_of_the_last_step_which_states_one() -> None:
+    """Steps without a tolerance of their own keep the one below."""
+    assert recipe("channels_last").least_cosine == EVERYTHING["baseline"].least_cosine
+    assert recipe("compile_freezing").least_cosine == EVERYTHING["bf16_autocast"].least_cosine
+
+
+def test_environment_holds_what_the_steps_set_and_nothing_else() -> None:
+    """The preloaded allocator is one of the variables."""
+    expected = {"THP_MEM_ALLOC_ENABLE": "1", "OMP_NUM_THREADS": "1"}
+    library = tcmalloc_library()
+    if library is not None:
+        expected["LD_PRELOAD"] = library
+
+    assert recipe("workers_pinned", without()).environment == expected
+    assert recipe("workers_pinned", without("tcmalloc", "huge_pages")).environment == {"OMP_NUM_THREADS": "1"}
+
+
+def test_the_suite_removes_exactly_the_variables_that_steps_set() -> None:
+    """All other inherited variables pass through to the workers."""
+    assert environment_variables(catalogue()) == {
+        "LD_PRELOAD",
+        "THP_MEM_ALLOC_ENABLE",
+        "LRU_CACHE_CAPACITY",
+        "DNNL_DEFAULT_FPMATH_MODE",
+        "OMP_NUM_THREADS",
+    }
+
+
+def test_job_of_the_baseline() -> None:
+    """One worker, one image, all threads, nothing transformed."""
+    job = recipe("baseline").job(MODEL, threads=4, calibration=None)
+
+    assert (job.runtime, job.precision, job.batch_size, job.threads, job.workers, job.pinned) == ("eager", "fp32", 1, 4, 1, False)
+    assert job.transforms == ()
+    assert job.settings == {}
+
+
+def test_job_adds_up_transforms_and_settings() -> None:
+    """Transforms stack in order; an empty setting leaves the choice to the runtime; the calibration folder is handed on."""
+    job = recipe("openvino_throughput").job(MODEL, threads=2, calibration="/pictures")
+
+    assert (job.runtime, job.precision, job.batch_size) == ("openvino", "int8", 8)
+    assert job.transforms == ("int8", "asynchronous")
+    assert job.settings == {"PERFORMANCE_HINT": "THROUGHPUT"}
+    assert job.calibration == "/pictures"
+
+
+def test_job_of_pinned_workers_has_one_thread_each() -> None:
+    """As many workers as allowed threads."""
+    job = recipe("workers_pinned").job(MODEL, threads=4, calibration=None)
+
+    assert (job.workers, job.threads, job.pinned) == (4, 1, True)
+
+
+def test_batch_size_option_moves_the_base() -> None:
+    """`--batch-size N` adds its own step to the sweep, and all later steps build on it."""
+    steps = catalogue(3)
+    bases = {name: step.builds_on for name, step in steps.items() if LADDER.get(name) == "batch_8"}
+
+    assert bases == {"channels_last": "batch_3", "onnxruntime": "batch_3", "openvino_fp32": "batch_3"}
+    assert list(steps)[:4] == ["baseline", "batch_2", "batch_3", "batch_4"]
+    assert resolve("channels_last", steps, X86).job(MODEL, threads=1, calibration=None).batch_size == 3
+
+
+def test_batch_size_one_builds_on_the_baseline() -> None:
+    """There is no `batch_1`: the baseline is it."""
+    steps = catalogue(1)
+
+    assert "batch_1" not in steps
+    assert steps["channels_last"].builds_on == "baseline"
