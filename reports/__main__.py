@@ -11,6 +11,7 @@ from rich.console import Console
 
 from reports.compare import DifferentMachines, compare
 from reports.files import write_atomically
+from reports.gate.command import add_gate
 from reports.history import NothingToFollow, history
 from reports.ladder import ladders
 from reports.load import UnreadableRun, read_brief, read_run
@@ -39,11 +40,12 @@ class _Terminal(Console):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return the exit code: 0, or 2 with one paragraph on stderr."""
+    """Run one command and return the exit code: 0, the gate's own, or 2 with one paragraph on stderr."""
     options = _parser().parse_args(arguments)
     storage = Storage(options.storage)
+    code: int = 0
     try:
-        options.command(options, storage, _console())
+        code = options.command(options, storage, _console()) or 0
         sys.stdout.flush()
     except (UnreadableRun, NoSuchRun, DifferentMachines, NothingToFollow, CannotPlot) as error:
         return _fail(str(error))
@@ -57,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     finally:
         for reason in storage.unreadable:
             print(f"skipped: {plain(reason, 500)}", file=sys.stderr)
-    return 0
+    return code
 
 
 def _list(_options: argparse.Namespace, storage: Storage, console: Console) -> None:
@@ -158,6 +160,8 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--machine-of", default="latest", metavar="RUN", help="follow the runs of this one's machine (latest)")
     command.add_argument("--plot", type=Path, metavar="FILE", help="also draw it, as .png or .svg")
     command.set_defaults(command=_history)
+
+    add_gate(commands, common)
     return parser
 
 

@@ -37,6 +37,7 @@ class LadderRow:
     cosine: float | None = None
     precision_share: dict[str, float] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()
+    findings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -161,6 +162,7 @@ def _measured_row(measurement: Measurement, baseline: Measurement | None) -> Lad
         cosine=measurement.cosine,
         precision_share=measurement.precision_share,
         left_out=measurement.left_out,
+        findings=measurement.findings,
     )
 
 

@@ -48,7 +48,7 @@ def print_ladders(console: Console, ladders: Iterable[Ladder]) -> None:
 
 
 def ladder_table(ladder: Ladder, *, width: int) -> Iterator[RenderableType]:
-    """Yield the table of one model, what was not measured and why, and the best recipe; a narrow table has fewer columns."""
+    """Yield the table of one model, what was not measured and why, findings, and the best recipe; a narrow table has fewer columns."""
     yield Text(plain(ladder.model), style="bold")
     if ladder.measured:
         yield _table(ladder, width)
@@ -56,6 +56,9 @@ def ladder_table(ladder: Ladder, *, width: int) -> Iterator[RenderableType]:
         yield Text("nothing was measured")
     for row in ladder.not_measured:
         yield _not_measured(row)
+    for row in ladder.measured:
+        for finding in row.findings:
+            yield Text(plain(row.step), overflow="fold").append(" note", style="yellow").append(f": {plain(finding, 600)}", style="dim")
     if ladder.best is not None:
         yield _best(ladder.best)
     if ladder.measured and width < WITH_COSTS:

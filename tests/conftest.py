@@ -2,21 +2,88 @@
 
 import os
 import subprocess
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
+
+from fixtures.cache import ArtifactCache
+from fixtures.environment import clean_environment
+from fixtures.launch import Launcher
+from fixtures.machine import this_machine
+from fixtures.optimizations import catalogue, environment_variables
+from fixtures.recipe import unmet
+from fixtures.rig import Rig
+from tests.processes import ended, with_variable
+
+MARK = "LADDER_TEST"
 
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 64 KiB."""
+    yield from mounted(tmp_path / "disk", "64k")
+
+
+def mounted(folder: Path, size: str) -> Iterator[Path]:
+    """Mount an empty file system of `size` for as long as the test runs."""
     if os.geteuid() != 0:
         pytest.skip("mounting a small file system needs root -> run the tests as root")
-    folder = tmp_path / "disk"
     folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", folder], capture_output=True, text=True, check=False)
-    if mounted.returncode:
-        pytest.skip(f"a small file system cannot be mounted here: {mounted.stderr.strip()} -> run in a container with CAP_SYS_ADMIN")
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if result.returncode:
+        pytest.skip(f"a small file system cannot be mounted here: {result.stderr.strip()} -> run in a container with CAP_SYS_ADMIN")
     yield folder
-    subprocess.run(["umount", folder], check=True)
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@pytest.fixture(scope="session")
+def artifact_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One artifact cache for all tests: each small model is exported and compiled once."""
+    return tmp_path_factory.mktemp("artifacts")
+
+
+@pytest.fixture
+def mark() -> Iterator[str]:
+    """A value for the variable `LADDER_TEST` of workers; afterwards no process that has it may be left."""
+    value = uuid.uuid4().hex
+    yield value
+    left = {pid for pid in with_variable(MARK, value) if not ended(pid, limit_s=5.0)}
+    assert left == set()
+
+
+MakeRig = Callable[..., Rig]
+
+
+@pytest.fixture
+def make_rig(artifact_folder: Path, mark: str) -> MakeRig:
+    """A function that returns a rig as the suite makes it, for this machine."""
+
+    def make(*, environment: Mapping[str, str] | None = None, root: Path | None = None, cache: Path | None = None) -> Rig:
+        inherited = clean_environment(os.environ, environment_variables(catalogue())) | {MARK: mark} | dict(environment or {})
+        launcher = Launcher(environment=inherited, timeout_s=300.0)
+        if root is not None:
+            launcher = Launcher(environment=inherited, timeout_s=300.0, root=root)
+        return Rig(
+            machine=this_machine(),
+            launcher=launcher,
+            cache=ArtifactCache(cache or artifact_folder),
+            catalogue=catalogue(),
+            threads=len(this_machine().allowed_cpus),
+            calibration=None,
+            calibration_digest="",
+            warmup_limit_s=0.0,
+            progress=lambda stage: None,
+        )
+
+    return make
+
+
+def skip_unless_met(*steps: str) -> None:
+    """Skip the test where one of `steps` does not apply on this machine."""
+    for name in steps:
+        skip = unmet(catalogue()[name], this_machine())
+        if skip is not None:
+            pytest.skip(f"{name}: {skip.reason} -> {skip.remedy}")

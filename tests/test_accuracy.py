@@ -33,7 +33,7 @@ def test_outputs_of_zero_have_no_similarity() -> None:
 
 def test_cosine_never_exceeds_one() -> None:
     """Rounding does not make outputs better than equal."""
-    outputs = np.full((8, 1000), 0.1, dtype=np.float32)
+    outputs = np.linspace(0.1, 0.2, 8000, dtype=np.float32).reshape(8, 1000)
 
     assert compare(outputs, outputs).cosine <= 1.0
 
@@ -52,3 +52,9 @@ def test_another_shape_drifted() -> None:
     """Both shapes are named."""
     with pytest.raises(DriftError, match=r"shape \(1, 2\), the fp32 eager reference \(2, 2\)"):
         compare(REFERENCE[:1], REFERENCE)
+
+
+def test_reference_without_any_difference_proves_nothing() -> None:
+    """A model whose outputs are all the same agrees with anything that is constant."""
+    with pytest.raises(DriftError, match=r"reference is degenerate.*trained --weights"):
+        compare(np.full((2, 3), 0.5), np.full((2, 3), 0.5))

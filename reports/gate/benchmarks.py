@@ -1,0 +1,120 @@
+"""Which benchmarks a gate is about: the named subset, `-k`, and what each side offers. Pure."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+# About a dozen telling benchmarks: each runtime and precision once, on the model where a pair stays below 12 s.
+# ViT fp32 in batches of 8 and ViT in eager bf16 take longer, and are left to `-k`.
+SUBSET: Mapping[str, tuple[str, ...]] = {
+    "resnet50": (
+        "baseline",
+        "bf16_autocast",
+        "compile_freezing",
+        "aot_inductor",
+        "pt2e_int8",
+        "onnxruntime",
+        "onnxruntime_int8",
+        "openvino",
+        "openvino_int8",
+    ),
+    "vit": ("baseline", "pt2e_int8", "openvino_int8"),
+}
+OTHER_MODELS = SUBSET["resnet50"]
+
+
+class GateError(Exception):
+    """The gate cannot be held; the message says why and what to do."""
+
+
+class Benchmark(NamedTuple):
+    """One step on one model."""
+
+    model: str
+    step: str
+
+    @property
+    def id(self) -> str:
+        """The id in node ids, which `-k` is matched against."""
+        return f"{self.model}-{self.step}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Offered:
+    """What one side says of a benchmark: the steps it stacks, and why it is skipped there, if it is."""
+
+    recipe: tuple[str, ...]
+    skipped: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Selection:
+    """What is compared, in ladder order, and what cannot be, each with the reason."""
+
+    compared: tuple[Benchmark, ...]
+    missing: Mapping[Benchmark, str]
+    new: Mapping[Benchmark, str]
+    skipped: Mapping[Benchmark, str]
+    notes: tuple[str, ...]
+
+
+Offers = Mapping[Benchmark, Offered]
+
+
+def select(base: Offers, head: Offers, expression: str | None) -> Selection:
+    """Match what both sides offer. Without `expression` the subset is compared, and all else only checked to be there.
+
+    Raises GateError for an expression that pytest would refuse, and where nothing matches.
+    """
+    matches = _matcher(expression)
+    every = [benchmark for benchmark in dict.fromkeys([*head, *base]) if matches is None or matches(benchmark.id)]
+    if not every:
+        raise GateError(f"-k {expression!r} matches no benchmark of either side; nothing was measured" if expression else "no benchmarks")
+    on_both = [benchmark for benchmark in every if _reason(base, benchmark) is None and _reason(head, benchmark) is None]
+    compared = tuple(benchmark for benchmark in on_both if matches is not None or _is_in_subset(benchmark))
+    return Selection(
+        compared=compared,
+        missing={b: why for b in every if _reason(base, b) is None and (why := _reason(head, b)) is not None},
+        new={b: why for b in every if _reason(head, b) is None and (why := _reason(base, b)) is not None},
+        skipped={
+            b: why for b in every if _reason(base, b) is not None and (why := _reason(head, b)) is not None and _is_wanted(b, matches)
+        },
+        notes=tuple(_recipe_changes(base, head, compared)),
+    )
+
+
+def _reason(offers: Offers, benchmark: Benchmark) -> str | None:
+    """Return why a side cannot measure a benchmark, or None where it can."""
+    offered = offers.get(benchmark)
+    return "not in its catalogue" if offered is None else offered.skipped
+
+
+def _is_in_subset(benchmark: Benchmark) -> bool:
+    return benchmark.step in SUBSET.get(benchmark.model, OTHER_MODELS)
+
+
+def _is_wanted(benchmark: Benchmark, matches: Callable[[str], bool] | None) -> bool:
+    return matches is not None or _is_in_subset(benchmark)
+
+
+def _recipe_changes(base: Offers, head: Offers, compared: Sequence[Benchmark]) -> list[str]:
+    return [
+        f"{b.id}: the recipe changed from {' + '.join(base[b].recipe)} to {' + '.join(head[b].recipe)}"
+        for b in compared
+        if base[b].recipe != head[b].recipe
+    ]
+
+
+def _matcher(expression: str | None) -> Callable[[str], bool] | None:
+    if expression is None:
+        return None
+    # pytest's own parser, so that an expression means here what it means there; it has no public name.
+    from _pytest.mark.expression import Expression
+
+    try:
+        compiled = Expression.compile(expression)
+    except SyntaxError as error:
+        raise GateError(
+            f"-k {expression!r}: {error}; expected an expression as pytest takes it, such as 'resnet50 and not int8'"
+        ) from error
+    return lambda identity: compiled.evaluate(lambda name, /, **_: name.lower() in identity.lower())

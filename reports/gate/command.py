@@ -1,0 +1,145 @@
+"""`python -m reports gate`: reads options, holds the gate, writes every output that was asked for, returns the exit code."""
+
+import argparse
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from rich.console import Console
+
+from reports.files import write_atomically
+from reports.gate.benchmarks import GateError
+from reports.gate.decision import Rules, Verdict
+from reports.gate.durations import seconds_of
+from reports.gate.result import Result
+from reports.plain_text import plain
+from reports.render_gate_github import gate_annotations
+from reports.render_gate_json import gate_json
+from reports.render_gate_junit import gate_junit
+from reports.render_gate_markdown import gate_markdown
+from reports.render_gate_terminal import print_gate
+
+DEFAULT_BUDGET = "20m"
+FILES: Mapping[str, Callable[[Result], str]] = {"markdown": gate_markdown, "json": gate_json, "junit": gate_junit}
+DESCRIPTION = """\
+Is HEAD slower than BASE? Both sides run in fresh processes that take turns, pair by pair, so that the machine's noise hits both.
+Exit codes: 0 PASS, 1 REGRESSION, 2 ERROR, 3 INCONCLUSIVE. A side that is not named is the working folder as it stands."""
+
+
+def add_gate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", common: argparse.ArgumentParser) -> None:
+    """Add the command to the command line."""
+    command = commands.add_parser("gate", parents=[common], help="is head slower than base? for CI", description=DESCRIPTION)
+    command.add_argument("--base", metavar="REVISION", help="git revision to compare with")
+    command.add_argument("--head", metavar="REVISION", help="git revision to judge")
+    command.add_argument("--base-python", metavar="PYTHON", help="base's interpreter or virtual environment (this one)")
+    command.add_argument("--head-python", metavar="PYTHON", help="head's, likewise")
+    command.add_argument("-k", dest="expression", metavar="EXPRESSION", help="benchmarks, as for pytest (a dozen telling ones)")
+    command.add_argument("--model", action="append", metavar="NAME", help="resnet50, vit, torchvision:NAME or timm:NAME; repeatable")
+    command.add_argument("--image-size", type=_positive, default=224, metavar="PIXELS", help="height and width of the images (224)")
+    command.add_argument("--batch-size", type=_positive, default=8, metavar="N", help="images a call after the batch sweep (8)")
+    command.add_argument("--threads", type=_positive, metavar="N", help="threads to compute with (the CPUs this process may use)")
+    command.add_argument("--weights", type=Path, metavar="FILE", help="weights for a single --model (random)")
+    command.add_argument("--budget", type=_seconds, default=DEFAULT_BUDGET, metavar="TIME", help="90s, 20m, 1h: most time for pairs (20m)")
+    command.add_argument("--out", type=Path, metavar="DIR", help="keep the pairs here; started again, the gate goes on where it stopped")
+    command.add_argument(
+        "--artifact-cache", type=Path, default=Path(".cache/artifacts"), metavar="DIR", help="compiled and quantized models"
+    )
+    command.add_argument(
+        "--worker-timeout", type=_positive, default=900, metavar="SECONDS", help="longest wait for a worker's answer (900)"
+    )
+    for name in FILES:
+        command.add_argument(f"--{name}", type=Path, metavar="FILE", help=f"also write the result as {name}")
+    command.set_defaults(command=run_gate)
+
+
+def run_gate(options: argparse.Namespace, _storage: object, console: Console) -> int:
+    """Hold the gate and tell its result; whatever goes wrong is an ERROR, and told in the same outputs."""
+    begin_s = time.monotonic()
+    try:
+        result = _hold(options)
+    except (GateError, OSError) as error:
+        result = _error(options, _text(error), begin_s)
+    except KeyboardInterrupt:
+        again = f"; the same command goes on with the pairs in {options.out}" if options.out else ""
+        result = _error(options, f"interrupted{again}", begin_s)
+    except Exception as error:  # noqa: BLE001 - a defect of the gate must not look like a regression, nor lose the outputs
+        traceback.print_exc()
+        result = _error(options, f"a defect of the gate: {type(error).__name__}: {error}", begin_s)
+    _tell(result, options, console)
+    return result.exit_code
+
+
+def _hold(options: argparse.Namespace) -> Result:
+    from reports.gate.run import Request, hold
+    from reports.gate.settings import settings_of
+
+    if {options.base, options.head, options.base_python, options.head_python} == {None}:
+        raise GateError("nothing to compare: name two sides with --base and --head, with --base-python and --head-python, or both")
+    for name in FILES:
+        file: Path | None = getattr(options, name)
+        if file is not None and not file.absolute().parent.is_dir():
+            raise GateError(f"--{name} {file}: no folder {file.parent}")
+    request = Request(
+        base=options.base,
+        head=options.head,
+        base_python=options.base_python,
+        head_python=options.head_python,
+        expression=options.expression,
+        settings=settings_of(options),
+        rules=Rules(),
+        budget_s=options.budget,
+        out=options.out,
+    )
+    before = signal.signal(signal.SIGTERM, _interrupt)  # a cancelled job: end the workers, remove the worktrees
+    try:
+        return hold(request)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _tell(result: Result, options: argparse.Namespace, console: Console) -> None:
+    for name, render in FILES.items():
+        file: Path | None = getattr(options, name)
+        if file is not None and file.absolute().parent.is_dir():
+            write_atomically(file, render(result).encode())
+    if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
+        with Path(summary).open("a", encoding="utf-8") as opened:
+            opened.write(gate_markdown(result))
+    with suppress(BrokenPipeError):  # a reader that left must not turn a regression into a pass
+        print_gate(console, result)
+        if os.environ.get("GITHUB_ACTIONS") == "true":
+            sys.stdout.write(gate_annotations(result))
+
+
+def _error(options: argparse.Namespace, reason: str, begin_s: float) -> Result:
+    return Result(verdict=Verdict.ERROR, error=reason, rules=Rules(), budget_s=options.budget, took_s=time.monotonic() - begin_s)
+
+
+def _text(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return f"{error.strerror or error}: {error.filename}" if error.filename else str(error)
+    return str(error)
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, found {plain(text)!r}")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        return seconds_of(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(plain(error)) from error

@@ -1,0 +1,66 @@
+"""A gate's pairs, kept line by line with the conditions they were measured under: a killed gate goes on where it stopped."""
+
+import fcntl
+import json
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+from fixtures.journal import append_line, differences, read_lines
+from reports.gate.benchmarks import GateError
+from reports.gate.pair import Pair
+
+FILE = "pairs.jsonl"
+
+
+class PairJournal:
+    """The pairs of one gate in a file of JSON lines."""
+
+    def __init__(self, folder: Path, conditions: Mapping[str, Any]) -> None:
+        """Take up what is there. Raises GateError for pairs of other conditions and for a damaged file."""
+        self._file = folder / FILE
+        self._conditions: dict[str, Any] = json.loads(json.dumps(conditions))
+        self.pairs: tuple[Pair, ...] = ()
+        if self._file.exists() and self._file.stat().st_size:
+            self.pairs = self._read()
+
+    def add(self, pair: Pair) -> None:
+        """Append a pair and flush it to the disk. Raises OSError."""
+        append_line(self._file, asdict(pair), self._conditions)
+
+    def _read(self) -> tuple[Pair, ...]:
+        try:
+            conditions, records = read_lines(self._file)
+        except ValueError as error:
+            raise GateError(f"{error}; delete {self._file} to start anew") from error
+        if different := differences(conditions, self._conditions):
+            raise GateError(
+                f"{self._file.parent} holds a gate under other conditions ({different}); "
+                f"name another --out, or delete {self._file} to start anew"
+            )
+        return tuple(pair for record in records if (pair := _pair(record)) is not None)
+
+
+@contextmanager
+def only_gate_in(folder: Path) -> Iterator[None]:
+    """Hold the folder for one gate. Raises GateError where another one holds it."""
+    with (folder / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise GateError(f"another gate is at work in {folder}: name another --out, or wait for it") from error
+        yield
+
+
+def _pair(record: object) -> Pair | None:
+    """Return the pair in a line, or None for a line that does not hold one."""
+    if not isinstance(record, dict) or record.keys() != {field.name for field in fields(Pair)}:
+        return None
+    pair = Pair(**record)
+    try:
+        return pair if math.isfinite(pair.slowdown) and pair.phase in {"screen", "confirm"} else None
+    except (TypeError, ValueError, ZeroDivisionError):
+        return None

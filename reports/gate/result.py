@@ -1,0 +1,116 @@
+"""A gate's result: what every output shows. Data, and the one place where failures become verdicts."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from reports.gate.benchmarks import Benchmark, Selection
+from reports.gate.decision import EXIT_CODES, Judged, Rules, Verdict, is_settled, judge, overall
+from reports.gate.durations import duration
+from reports.gate.failures import SideError
+from reports.gate.pair import Pair
+from reports.gate.schedule import Case
+from reports.machines import Difference
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SideRecord:
+    """One side: what was asked for, what it is, and what is installed there."""
+
+    revision: str
+    commit: str
+    subject: str
+    python: str
+    fixtures: str
+    versions: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Row:
+    """One benchmark: its verdict with the figures, and its pairs."""
+
+    model: str
+    step: str
+    judged: Judged
+    pairs: tuple[Pair, ...] = ()
+
+    @property
+    def id(self) -> str:
+        return Benchmark(self.model, self.step).id
+
+    @property
+    def took_s(self) -> float:
+        return sum(pair.took_s for pair in self.pairs)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Result:
+    """A whole gate. `error` says why there are no rows, where the gate could not be held; `machine` is its fingerprint."""
+
+    verdict: Verdict
+    rows: tuple[Row, ...] = ()
+    error: str | None = None
+    base: SideRecord | None = None
+    head: SideRecord | None = None
+    software: tuple[Difference, ...] = ()
+    machine: Mapping[str, Any] | None = None
+    notes: tuple[str, ...] = ()
+    rules: Rules
+    budget_s: float
+    took_s: float
+
+    @property
+    def exit_code(self) -> int:
+        return EXIT_CODES[self.verdict]
+
+    def of(self, verdict: Verdict) -> tuple[Row, ...]:
+        """Return the rows of one verdict."""
+        return tuple(row for row in self.rows if row.judged.verdict is verdict)
+
+    @property
+    def faster(self) -> tuple[Row, ...]:
+        return tuple(row for row in self.rows if row.judged.is_faster)
+
+    @property
+    def compared(self) -> int:
+        return sum(bool(row.pairs) for row in self.rows)
+
+
+def rows(selection: Selection, cases: Sequence[Case], rules: Rules, budget_s: float) -> tuple[Row, ...]:
+    """Return a row for every benchmark that was to be compared or could not be."""
+    judged = judge([case.sample for case in cases], rules)
+    return (
+        *(_row(case, found, rules, budget_s) for case, found in zip(cases, judged, strict=True)),
+        *_told(selection.missing, Verdict.ERROR, "missing on head: "),
+        *_told(selection.new, Verdict.NEW, "on head only; on base "),
+        *_told(selection.skipped, Verdict.SKIPPED, ""),
+    )
+
+
+def verdict_of(rows: Sequence[Row]) -> tuple[Verdict, str | None]:
+    """Return the gate's verdict, and why where nothing was compared."""
+    verdicts = [row.judged.verdict for row in rows]
+    is_empty = not {*verdicts} - {Verdict.NEW, Verdict.SKIPPED}
+    return overall(verdicts), "nothing was compared: no benchmark can be measured on both sides" if is_empty else None
+
+
+def _row(case: Case, judged: Judged, rules: Rules, budget_s: float) -> Row:
+    if isinstance(case.failure, SideError):
+        judged = _failed(case.failure, is_first=not case.all_pairs)
+    elif not is_settled(case.sample, rules):
+        judged = replace(judged, why=f"the budget of {duration(budget_s)} ran out: {judged.why}; raise --budget or narrow -k")
+    return Row(model=case.benchmark.model, step=case.benchmark.step, judged=judged, pairs=tuple(case.all_pairs))
+
+
+def _failed(failure: SideError, *, is_first: bool) -> Judged:
+    """A side could not serve the benchmark: head's failure is an error; what base never did cannot have been lost."""
+    if failure.is_unsupported and failure.side == "both":
+        return Judged(verdict=Verdict.SKIPPED, why=failure.reason)
+    if failure.side == "base" and is_first and (failure.is_proof or failure.is_unsupported):
+        return Judged(verdict=Verdict.NEW, why=f"in force on head only, so nothing to compare with; base: {failure.reason}")
+    return Judged(verdict=Verdict.ERROR, why=str(failure))
+
+
+def _told(reasons: Mapping[Benchmark, str], verdict: Verdict, prefix: str) -> Iterator[Row]:
+    for benchmark, reason in reasons.items():
+        yield Row(model=benchmark.model, step=benchmark.step, judged=Judged(verdict=verdict, why=prefix + reason))

@@ -1,0 +1,40 @@
+"""The gate's options as what both sides measure with, checked before anything is started."""
+
+import argparse
+
+from fixtures import models
+from fixtures.machine import this_machine
+from fixtures.models import UnknownModelError
+from reports.gate.benchmarks import SUBSET, GateError
+from reports.gate.sides import Settings
+
+MEMORY_SHARE = 0.375  # of what there is, for each side's workers: both live at the same time
+
+
+def settings_of(options: argparse.Namespace) -> Settings:
+    """Return the settings. Raises GateError with one clear sentence for a bad one."""
+    names = tuple(dict.fromkeys(options.model or SUBSET))
+    for name in names:
+        try:
+            models.full_name(name)
+        except UnknownModelError as error:
+            raise GateError(str(error)) from error
+    machine = this_machine()
+    allowed = len(machine.allowed_cpus)
+    threads = options.threads or allowed
+    if threads > allowed:
+        raise GateError(f"--threads {threads}: this process may use {allowed} CPUs; more threads would only wait for each other")
+    if options.weights is not None and (len(names) != 1 or not options.model):
+        raise GateError("--weights belongs to one model: name it with --model")
+    if options.weights is not None and not options.weights.is_file():
+        raise GateError(f"--weights {options.weights}: no such file")
+    return Settings(
+        models=names,
+        image_size=options.image_size,
+        batch_size=options.batch_size,
+        threads=threads,
+        weights=str(options.weights.absolute()) if options.weights else None,
+        artifact_cache=options.artifact_cache.expanduser().absolute(),
+        worker_timeout_s=float(options.worker_timeout),
+        memory_limit_bytes=int(MEMORY_SHARE * min(machine.memory_bytes, machine.memory_limit_bytes or machine.memory_bytes)),
+    )

@@ -1,0 +1,164 @@
+"""A side seen from the gate: its process (fixtures/side.py) in its own checkout, asked for offers, pairs and turns."""
+
+import hashlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+from fixtures import side_protocol as messages
+from fixtures.launch import Launcher, Program, UnsupportedError, WorkerError
+from fixtures.protocol import Message
+from reports.gate.benchmarks import Benchmark, GateError, Offered
+from reports.gate.checkouts import Checkout
+from reports.gate.failures import SideError, both_failed
+
+SIDE = Program(
+    module="fixtures.side",
+    version=messages.SIDE_PROTOCOL_VERSION,
+    answers=messages.FromSide,
+    speaks="fixtures/side_protocol.py",
+)
+MOST_ANSWERS_OF_WORKERS = 4  # a side may wait for its workers this often before it answers
+
+Answer = TypeVar("Answer", bound=Message)
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """What both sides measure with."""
+
+    models: tuple[str, ...]
+    image_size: int
+    batch_size: int
+    threads: int
+    weights: str | None
+    artifact_cache: Path
+    worker_timeout_s: float
+    memory_limit_bytes: int
+    warmup_limit_s: float = 1.5
+
+
+class Side:
+    """One side's running process; a context manager."""
+
+    def __init__(self, checkout: Checkout, settings: Settings) -> None:
+        """Start the process. Raises GateError where it does not start or speaks another protocol."""
+        self.checkout = checkout
+        self._settings = settings
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
+        if checkout.fixtures == "the gate's":  # the revision's own modules can be imported all the same
+            environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(checkout.folder), environment.get("PYTHONPATH"))))
+        launcher = Launcher(
+            environment=environment,
+            python=checkout.python,
+            root=checkout.code_root,
+            timeout_s=MOST_ANSWERS_OF_WORKERS * settings.worker_timeout_s,
+        )
+        try:
+            self._process = launcher.launch(checkout.side, program=SIDE)
+        except WorkerError as error:
+            raise GateError(f"the side {error}") from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def survey(self) -> tuple[dict[str, str], dict[Benchmark, Offered]]:
+        """Return installed versions and what the side can measure. Raises GateError where it is not the code that was asked for."""
+        settings = self._settings
+        survey = messages.Survey(
+            models=list(settings.models),
+            image_size=settings.image_size,
+            batch_size=settings.batch_size,
+            threads=settings.threads,
+            weights=settings.weights,
+            artifact_cache=str(_cache_of(self.checkout.python, settings.artifact_cache)),
+            worker_root=str(self.checkout.worker_root) if self.checkout.worker_root else None,
+            worker_timeout_s=settings.worker_timeout_s,
+            memory_limit_bytes=settings.memory_limit_bytes,
+            warmup_limit_s=settings.warmup_limit_s,
+        )
+        try:
+            seen = self._ask(survey, messages.Surveyed, "looking at what it can measure")
+        except SideError as error:
+            raise GateError(str(error)) from error
+        expected = self.checkout.worker_root or self.checkout.code_root
+        if not Path(seen.root).samefile(expected):
+            raise GateError(f"{self.checkout.side} runs the code in {seen.root}, expected {expected}: is PYTHONPATH set?")
+        offers = {
+            Benchmark(each.model, each.step): Offered(
+                recipe=tuple(each.recipe), skipped=f"skipped there: {each.skipped}" if each.skipped else None
+            )
+            for each in seen.offers
+        }
+        return seen.versions, offers
+
+    def build(self, benchmark: Benchmark) -> None:
+        """Fill the artifact cache. Raises SideError."""
+        self._ask(messages.Build(model=benchmark.model, step=benchmark.step), messages.Built, "building")
+
+    def begin_open(self, benchmark: Benchmark) -> None:
+        """Ask for fresh workers, without waiting."""
+        self._process.tell([messages.Open(model=benchmark.model, step=benchmark.step)])
+
+    def end_open(self) -> messages.Opened:
+        """Wait for the workers asked for. Raises SideError."""
+        return self._hear(messages.Opened, "starting")
+
+    def turn(self, iterations: int, untimed: int) -> messages.Taken:
+        """Take one turn; the workers stand still again when it returns. Raises SideError."""
+        return self._ask(messages.TakeTurn(iterations=iterations, untimed=untimed), messages.Taken, "taking a turn")
+
+    def shut(self) -> None:
+        """End the workers. What failed before has been told, so nothing is raised."""
+        with suppress(SideError, GateError):
+            self._ask(messages.Shut(), messages.Closed, "ending its workers")
+
+    def close(self) -> None:
+        """End the process, and its workers with it."""
+        self._process.close()
+
+    def _ask(self, message: Message, answer: type[Answer], doing: str) -> Answer:
+        self._process.tell([message])
+        return self._hear(answer, doing)
+
+    def _hear(self, answer: type[Answer], doing: str) -> Answer:
+        try:
+            [heard] = self._process.hear(answer, doing)
+        except WorkerError as error:
+            if error.kind is None:  # the side itself, not what it measures
+                raise GateError(str(error)) from error
+            is_unsupported = isinstance(error, UnsupportedError)
+            raise SideError(self.checkout.side, error.kind, error.reason or str(error), is_unsupported=is_unsupported) from error
+        return heard
+
+
+def both(sides: Sequence[Side], begin: Callable[[Side], None], end: Callable[[Side], Result]) -> list[Result]:
+    """Let both sides begin, then wait for both. Raises SideError once both have answered, with no worker left."""
+    for side in sides:
+        begin(side)
+    results: list[Result] = []
+    errors: list[SideError] = []
+    for side in sides:
+        try:
+            results.append(end(side))
+        except SideError as error:
+            errors.append(error)
+    if not errors:
+        return results
+    for side in sides:
+        side.shut()
+    raise errors[0] if len(errors) == 1 else both_failed(*errors)
+
+
+def _cache_of(python: str, cache: Path) -> Path:
+    """Return an interpreter's part of the artifact cache: equal versions in another environment may be another build."""
+    return cache if python == sys.executable else cache / f"python-{hashlib.sha256(python.encode()).hexdigest()[:12]}"

@@ -1,0 +1,70 @@
+"""One pair: fresh processes of base and head take turns, iteration by iteration, in random order. Returns both medians."""
+
+import math
+import os
+import random
+import statistics
+import time
+
+from fixtures.host import HostSample, since
+from reports.gate.benchmarks import Benchmark
+from reports.gate.failures import SideError
+from reports.gate.pair import Pair, Phase
+from reports.gate.sides import Side, both
+
+TURNS_S = 4.0
+LEAST_ROUNDS = 9
+MOST_ROUNDS = 60
+SETTLING_ROUNDS = 2
+
+
+def measure_pair(base: Side, head: Side, benchmark: Benchmark, phase: Phase, order: random.Random) -> Pair:
+    """Measure one pair of `benchmark`. Raises SideError naming the side that could not serve it; then no worker is left."""
+    begin_s, host = time.perf_counter(), HostSample.now()
+    sides = (base, head)
+    opened = both(sides, lambda side: side.begin_open(benchmark), lambda side: side.end_open())
+    # Each side alone might come to see an iteration as just short or just long enough: both must do alike.
+    iterations = max(each.iterations for each in opened)
+    untimed = min(each.untimed for each in opened)
+    try:
+        durations_s, restless = _take_turns(sides, iterations, untimed, order)
+    finally:
+        for side in sides:
+            side.shut()
+    now, samples = since(host), [each.samples_per_iteration * iterations for each in opened]
+    return Pair(
+        model=benchmark.model,
+        step=benchmark.step,
+        phase=phase,
+        base_median_s=statistics.median(durations_s[0]),
+        head_median_s=statistics.median(durations_s[1]),
+        base_samples=samples[0],
+        head_samples=samples[1],
+        rounds_slowdown=math.log(samples[0] / samples[1])
+        + statistics.median(math.log(head_s / base_s) for base_s, head_s in zip(*durations_s, strict=True)),
+        rounds=len(durations_s[0]),
+        restless=restless,
+        took_s=time.perf_counter() - begin_s,
+        stolen=now["steal_share"],
+        load=now["load_1min"],
+        cpus=os.cpu_count() or 1,
+    )
+
+
+def _take_turns(sides: tuple[Side, Side], iterations: int, untimed: int, order: random.Random) -> tuple[list[list[float]], int]:
+    """Return the durations of both sides' turns in seconds, and how many ended restless."""
+    durations_s: list[list[float]] = [[], []]
+    restless = 0
+    settling = SETTLING_ROUNDS if untimed else 0  # both sides started at the same time: neither has run alone yet
+    begin_s = time.perf_counter()
+    for number in range(-settling, MOST_ROUNDS):
+        if number >= LEAST_ROUNDS and time.perf_counter() - begin_s > TURNS_S:
+            break
+        for place in order.sample((0, 1), 2):
+            taken = sides[place].turn(iterations, untimed)
+            restless += not taken.still
+            if number >= 0:
+                durations_s[place].append(taken.duration_s)
+    if not all(min(each) > 0 for each in durations_s):
+        raise SideError("base", "Clock", "a turn took no time at all; the workers' clock cannot be trusted")
+    return durations_s, restless

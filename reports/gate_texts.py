@@ -1,0 +1,93 @@
+"""A gate's result in sentences, for every output alike. The names in them are not escaped: the renderers do that."""
+
+from collections.abc import Iterator
+
+from reports.figures import NONE
+from reports.gate.decision import Judged, Verdict
+from reports.gate.durations import duration
+from reports.gate.result import Result, Row, SideRecord
+from reports.machines import machine_name
+
+COLUMNS = ("model", "step", "verdict", "head's time [99 %]", "pairs", "why")
+MUCH_STOLEN = 0.01
+MUCH_LOAD = 1.5
+COUNTED = (Verdict.ERROR, Verdict.REGRESSION, Verdict.INCONCLUSIVE, Verdict.PASS, Verdict.NEW, Verdict.SKIPPED)
+
+
+def headline(result: Result) -> str:
+    """Say in one line how the gate came out: `REGRESSION: 1 regression, 11 passed, 8.2 min`."""
+    counts = [f"{len(result.of(verdict))} {verdict}" for verdict in COUNTED if result.of(verdict)]
+    faster = [f"{len(result.faster)} of them faster"] if result.faster else []
+    return ", ".join([f"{result.verdict}: {counts[0] if counts else 'nothing compared'}", *counts[1:], *faster, duration(result.took_s)])
+
+
+def side_text(side: SideRecord) -> str:
+    """Name a side by revision, commit and interpreter, and by whose fixtures it ran where they are not its own."""
+    parts = [side.revision]
+    if side.commit and not side.commit.startswith(side.revision):
+        parts.append(side.commit[:12])
+    parts.append(f"({side.subject})")
+    parts.append(f"by {side.python}")
+    if side.fixtures != "its own":
+        parts.append(f"measured with {side.fixtures} fixtures")
+    return " ".join(parts)
+
+
+def about(result: Result) -> list[str]:
+    """Return what a reader must know beside the rows: the sides, what differs between them, the machine, the rules."""
+    lines = [f"{name} {side_text(side)}" for name, side in (("base", result.base), ("head", result.head)) if side is not None]
+    lines += [f"changed: {d.field} went from {d.base} to {d.head}" for d in result.software]
+    lines += [f"changed: {note}" for note in result.notes]
+    if result.machine is not None:
+        lines.append(f"machine: {machine_name(result.machine)}")
+    return lines
+
+
+def rules_text(result: Result) -> str:
+    """Say what the verdicts mean."""
+    rules = result.rules
+    return (
+        f"Pairs of fresh processes took turns; PASS: at most {100 * rules.tolerated:g} % slower at {100 * (1 - rules.alpha):g} % "
+        f"confidence; REGRESSION: significant (at most {100 * rules.alpha:g} % of gates without a change show any) and at least "
+        f"{100 * rules.least_effect:g} % slower over {rules.confirm_pairs} fresh pairs."
+    )
+
+
+def slowdown_text(judged: Judged) -> str:
+    """Return head's time against base's with its bounds: `+3.1 % [+2.2, +4.0]`."""
+    if judged.slowdown is None:
+        return NONE
+    if judged.low is None or judged.high is None:
+        return f"{100 * judged.slowdown:+.1f} %"
+    return f"{100 * judged.slowdown:+.1f} % [{100 * judged.low:+.1f}, {100 * judged.high:+.1f}]"
+
+
+def pairs_text(row: Row) -> str:
+    """Return screening + confirming pairs: `6+11`."""
+    confirming = sum(pair.phase == "confirm" for pair in row.pairs)
+    return NONE if not row.pairs else f"{len(row.pairs) - confirming}+{confirming}" if confirming else str(len(row.pairs))
+
+
+def why(row: Row) -> str:
+    """Return the reason of a row, with the tests' p values and the noise where they help to judge it."""
+    judged, parts = row.judged, [row.judged.why]
+    if judged.is_faster:
+        parts.append("an improvement")
+    if judged.p_value is not None and judged.verdict is not Verdict.PASS:
+        parts.append(f"p = {judged.p_value:.2g}, by Holm {judged.p_holm:.2g}, by sign flips {judged.p_sign_flip:.2g}")
+    if judged.verdict is Verdict.INCONCLUSIVE and judged.spread is not None:
+        parts.append(f"pairs spread by {100 * judged.spread:.1f} %")
+        parts.extend(_noise(row))
+    return "; ".join(parts)
+
+
+def _noise(row: Row) -> Iterator[str]:
+    """Yield what else the host did while the pairs ran, where it was much."""
+    stolen, load = max(pair.stolen for pair in row.pairs), max(pair.load for pair in row.pairs)
+    restless, cpus = sum(pair.restless for pair in row.pairs), row.pairs[0].cpus
+    if stolen >= MUCH_STOLEN:
+        yield f"up to {100 * stolen:.0f} % of CPU time stolen by the hypervisor"
+    if load >= MUCH_LOAD * cpus:
+        yield f"load up to {load:.1f} on {cpus} CPUs: something else was running"
+    if restless:
+        yield f"workers still busy after {restless} turns"

@@ -1,0 +1,54 @@
+"""A gate's result as JSON. Computes nothing."""
+
+from typing import Any
+
+import msgspec
+
+from reports.gate.result import Result, Row
+from reports.gate_texts import headline, why
+
+VERSION = 1
+
+
+def gate_json(result: Result) -> str:
+    """Return an object with these fields; slowdowns are ratios of times minus 1 (0.03: head takes 3 % more), durations seconds.
+
+    - `version`: of this schema, 1. `verdict`: PASS, REGRESSION, ERROR or INCONCLUSIVE; `exit_code`: 0, 1, 2, 3; `headline`: in words.
+    - `error`: why nothing was compared, else null.
+    - `base`, `head`: `{revision, commit, subject, python, fixtures, versions}`; commit is empty for a working folder; null where
+      the gate ended before. `software`: `[{field, base, head}]` that differ. `machine`: the fingerprint. `notes`: texts.
+    - `rules`: `{alpha, screen_pairs, confirm_pairs, tolerated, least_effect}`. `budget_s`, `took_s`.
+    - `benchmarks`: `[{model, step, id, verdict, why, slowdown, low, high, median_slowdown, spread, is_faster, p_value, p_holm,
+      p_sign_flip, pairs}]`: verdict also `new` or `skipped`; `low` and `high` are one-sided bounds of 1 - alpha each; `spread` is the
+      standard deviation of log ratios over pairs; figures are of the confirming pairs where there are all of them, else of the
+      screen's; null where they do not apply.
+    - `pairs`: `[{phase, base_median_s, head_median_s, base_samples, head_samples, slowdown, rounds_slowdown, rounds, restless,
+      took_s, stolen, load, cpus}]` in the order measured; `slowdown` is the pair's log ratio of times a sample, by which is judged.
+    """
+    value = {
+        "version": VERSION,
+        "verdict": result.verdict,
+        "exit_code": result.exit_code,
+        "headline": headline(result),
+        "error": result.error,
+        "base": msgspec.to_builtins(result.base),
+        "head": msgspec.to_builtins(result.head),
+        "software": msgspec.to_builtins(result.software),
+        "machine": result.machine,
+        "notes": result.notes,
+        "rules": msgspec.to_builtins(result.rules),
+        "budget_s": result.budget_s,
+        "took_s": result.took_s,
+        "benchmarks": [_row(row) for row in result.rows],
+    }
+    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n"
+
+
+def _row(row: Row) -> dict[str, Any]:
+    judged: dict[str, Any] = msgspec.to_builtins(row.judged)
+    pairs = []
+    for pair in row.pairs:
+        fields: dict[str, Any] = msgspec.to_builtins(pair)
+        del fields["model"], fields["step"]
+        pairs.append(fields | {"slowdown": pair.slowdown})
+    return {"model": row.model, "step": row.step, "id": row.id} | judged | {"why": why(row), "pairs": pairs}

@@ -1,0 +1,425 @@
+"""The whole suite, as its user runs it: what is saved, and what happens when something goes wrong in the middle."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from fixtures.launch import ROOT
+from fixtures.optimizations import QUICK_STEPS, catalogue
+from tests.conftest import MARK, mounted, skip_unless_met
+from tests.processes import ended, with_variable
+
+LIMIT_S = 300.0
+RECORD = (
+    "model step family runtime precision batch_size input_shape threads workers samples_per_round samples_per_second latency_p50_s "
+    "latency_p90_s latency_p99_s cold_start_s build_s peak_rss_bytes artifact_bytes cosine max_abs_error top1_agreement precision_share "
+    "evidence gain pairs environment host"
+)
+FINGERPRINT = (
+    "architecture cpu_model cpu_part features vcpus memory_bytes kernel thp_mode instance_type memory_limit_bytes cpu_quota emulated "
+    "versions builds"
+)
+MEASURED = ("baseline", "bf16_autocast", "workers_pinned", "onnxruntime", "openvino")
+
+
+class Suite:
+    """`pytest benchmarks/` on a small model, with storage of its own."""
+
+    def __init__(self, storage: Path, artifacts: Path, mark: str) -> None:
+        self.storage = storage
+        self._artifacts = artifacts
+        self.environment = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"} | {MARK: mark}
+
+    def command(self, *options: str, steps: Sequence[str] = ()) -> list[str]:
+        small = [] if "--model" in options else ["--model", "torchvision:resnet18"]
+        chosen = [word for step in steps for word in ("--step", step)]
+        places = [f"--benchmark-storage=file://{self.storage}", f"--artifact-cache={self._artifacts}", "-p", "no:cacheprovider"]
+        return [sys.executable, "-m", "pytest", "benchmarks/", *small, "--image-size=64", "--pairs=1", *places, *chosen, *options]
+
+    def run(self, *options: str, steps: Sequence[str] = (), environment: Mapping[str, str] | None = None) -> tuple[int, str]:
+        """Run to the end; return the exit status and all output."""
+        done = subprocess.run(
+            self.command(*options, steps=steps),
+            cwd=ROOT,
+            env=environment or self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=LIMIT_S,
+            check=False,
+        )
+        return done.returncode, done.stdout
+
+    def start(self, *options: str, steps: Sequence[str]) -> "subprocess.Popen[str]":
+        command = self.command(*options, steps=steps)
+        return subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def runs(self) -> list[dict[str, Any]]:
+        """All saved runs, the oldest first."""
+        return [json.loads(file.read_text()) for file in sorted(self.storage.glob("*/*.json"))]
+
+    def journals(self) -> list[Path]:
+        return list(self.storage.glob("**/*.jsonl"))
+
+
+BASELINE_FINISHED = r"\[1/2\] torchvision\.resnet18-baseline: .* samples per second"
+
+
+def read_until(suite: "subprocess.Popen[str]", pattern: str) -> None:
+    """Read the suite's output up to a line that `pattern` is found in."""
+    assert suite.stdout is not None
+    seen = []
+    for line in suite.stdout:
+        seen.append(line)
+        if re.search(pattern, line):
+            return
+    pytest.fail(f"{pattern!r} was never said:\n{''.join(seen)}")
+
+
+def rest(suite: "subprocess.Popen[str]") -> str:
+    output, _ = suite.communicate(timeout=LIMIT_S)
+    return output
+
+
+def records(run: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The records of a saved run by step."""
+    return {benchmark["extra_info"]["step"]: benchmark for benchmark in run["benchmarks"]}
+
+
+def outcomes(run: Mapping[str, Any]) -> dict[str, str]:
+    return {outcome["step"]: outcome["outcome"] for outcome in run["outcomes"]}
+
+
+@pytest.fixture
+def suite(tmp_path: Path, artifact_folder: Path, mark: str) -> Suite:
+    return Suite(tmp_path / "storage", artifact_folder, mark)
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory, artifact_folder: Path) -> dict[str, Any]:
+    """A run of telling steps."""
+    skip_unless_met(*MEASURED)
+    suite = Suite(tmp_path_factory.mktemp("saved"), artifact_folder, "saved")
+    status, output = suite.run("--benchmark-autosave", steps=MEASURED)
+    assert status == 0, output
+    assert suite.journals() == []
+    [run] = suite.runs()
+    return run
+
+
+def test_every_record_is_complete(saved: dict[str, Any]) -> None:
+    """Each step has all fields of a saved record, raw times included, and evidence that holds."""
+    assert list(records(saved)) == list(MEASURED)
+    for step, benchmark in records(saved).items():
+        info = benchmark["extra_info"]
+        assert [field for field in RECORD.split() if field not in info] == [], step
+        assert benchmark["name"] == f"test_{info['family']}[torchvision.resnet18-{step}]"
+        assert benchmark["stats"]["rounds"] == len(benchmark["stats"]["data"]) >= 3
+        assert all(item["holds"] and item["claim"] and item["observed"] for item in info["evidence"])
+        assert pytest.approx(1.0) == sum(info["precision_share"].values())
+        assert info["latency_p50_s"] <= info["latency_p90_s"] <= info["latency_p99_s"]
+        assert info["peak_rss_bytes"] > 2**20
+        assert info["cosine"] > 0.99
+
+
+def test_records_say_what_was_in_force(saved: dict[str, Any]) -> None:
+    """Batch, workers, variables and artifacts of each recipe."""
+    info = {step: benchmark["extra_info"] for step, benchmark in records(saved).items()}
+
+    assert {step: each["batch_size"] for step, each in info.items()} == {step: 1 if step == "baseline" else 8 for step in MEASURED}
+    assert info["baseline"]["input_shape"] == [1, 3, 64, 64]
+    assert info["baseline"]["environment"] == {}
+    assert info["bf16_autocast"]["precision_share"]["bf16"] > 0.5
+    assert info["workers_pinned"]["workers"] == len(os.sched_getaffinity(0))
+    assert info["workers_pinned"]["environment"]["OMP_NUM_THREADS"] == "1"
+    assert info["workers_pinned"]["samples_per_round"] % (8 * info["workers_pinned"]["workers"]) == 0
+    assert info["onnxruntime"]["artifact_bytes"] > 40e6
+    assert info["onnxruntime"]["build_s"] > 0
+
+
+def test_gains_are_paired(saved: dict[str, Any]) -> None:
+    """A gain names what it is over, and comes from the medians of its pairs; one pair has no interval."""
+    info = {step: benchmark["extra_info"] for step, benchmark in records(saved).items()}
+    over = {"bf16_autocast": "channels_last", "onnxruntime": "batch_8", "openvino": "openvino_fp32"}
+
+    assert info["baseline"]["gain"] is None
+    assert {step: info[step]["gain"]["over"] for step in over} == over
+    for step in over:
+        [pair] = info[step]["pairs"]
+        assert pytest.approx(pair["over_median_s"] / pair["own_median_s"]) == info[step]["gain"]["ratio"]
+        assert info[step]["gain"]["low"] is None
+        assert "not resolved" in info[step]["gain"]["verdict"]
+
+
+def test_machine_is_described(saved: dict[str, Any]) -> None:
+    """The fingerprint that runs are compared by, versions and build variants included."""
+    fingerprint = saved["machine_info"]["fingerprint"]
+
+    assert [field for field in FINGERPRINT.split() if field not in fingerprint] == []
+    assert {"torch", "torchao", "onnxruntime", "openvino", "nncf"} <= set(fingerprint["versions"])
+    assert set(fingerprint["builds"]) == {"torch_build", "torch_blas", "torch_onednn", "torch_acl"}
+
+
+def test_outcomes_are_saved_beside_the_records(saved: dict[str, Any]) -> None:
+    """What was measured, skipped and failed can be told from the file alone."""
+    assert outcomes(saved) == dict.fromkeys(MEASURED, "measured")
+
+
+@pytest.mark.slow
+def test_interrupted_run_is_kept_and_resumed(suite: Suite, saved: dict[str, Any]) -> None:
+    """Ctrl-C in the middle leaves no process and loses nothing; `--resume` measures the rest; both runs can be compared."""
+    steps = ("baseline", "batch_2")
+    with suite.start("--benchmark-autosave", steps=steps) as process:
+        read_until(process, BASELINE_FINISHED)
+        process.send_signal(signal.SIGINT)
+        output = rest(process)
+    assert process.returncode == pytest.ExitCode.INTERRUPTED, output
+    assert "Traceback" not in output
+    assert with_variable(MARK, suite.environment[MARK]) == set()
+    assert len(suite.journals()) == 1
+
+    status, output = suite.run("--benchmark-autosave", "--resume", steps=steps)
+    assert status == 0, output
+    assert suite.journals() == []
+    last = suite.runs()[-1]
+    assert outcomes(last) == {"baseline": "measured", "batch_2": "measured"}
+    assert ["resumed" in benchmark["extra_info"] for benchmark in records(last).values()] == [True, False]
+    assert len(records(last)["baseline"]["stats"]["data"]) >= 3
+
+    machines = {json.dumps(run["machine_info"]) for run in [saved, *suite.runs()]}
+    assert len(machines) == 1, "machine_info of all runs must be byte-equal"
+    compared = subprocess.run(
+        ["pytest-benchmark", "--storage", f"file://{suite.storage}", "compare"], capture_output=True, text=True, check=False, cwd=ROOT
+    )
+    assert compared.returncode == 0, compared.stderr
+    names = re.findall(r"test_baseline\[torchvision\.resnet18-baseline\] \((\d{4}_\w{7})", compared.stdout)
+    assert sorted(name[:4] for name in names) == ["0001", "0002"], compared.stdout
+
+
+@pytest.mark.slow
+def test_killed_run_is_resumed(suite: Suite) -> None:
+    """SIGKILL gives the suite no chance to save: workers exit by themselves, and the journal has what was finished."""
+    steps = ("baseline", "batch_2")
+    with suite.start("--benchmark-autosave", steps=steps) as process:
+        read_until(process, BASELINE_FINISHED)
+        workers = with_variable(MARK, suite.environment[MARK]) - {process.pid}
+        process.kill()
+    assert [pid for pid in workers if not ended(pid)] == []
+    assert suite.runs() == []
+
+    status, output = suite.run("--benchmark-autosave", "--resume", steps=steps)
+    assert status == 0, output
+    [run] = suite.runs()
+    assert ["resumed" in benchmark["extra_info"] for benchmark in records(run).values()] == [True, False]
+
+
+def test_incomplete_record_is_not_saved(suite: Suite) -> None:
+    """Ctrl-C within the timed region: pytest-benchmark has rounds of the first pair, which are no measurement."""
+    with suite.start("--benchmark-autosave", "--pairs=9", steps=["baseline"]) as process:
+        read_until(process, "baseline: pair 2 of 9")
+        process.send_signal(signal.SIGINT)
+        output = rest(process)
+
+    assert process.returncode == pytest.ExitCode.INTERRUPTED, output
+    assert "Traceback" not in output
+    assert suite.runs() == []
+    assert suite.journals() == []
+
+
+@pytest.mark.slow
+def test_step_that_is_not_in_force_leaves_no_record_and_the_rest_goes_on(suite: Suite) -> None:
+    """On a CPU that hides its bf16, autocast fails its proof; later steps build on the nearest step that holds."""
+    skip_unless_met("bf16_autocast", "tcmalloc")
+    environment = suite.environment | {"ONEDNN_MAX_CPU_ISA": "AVX2"}
+    status, output = suite.run("--benchmark-autosave", steps=["bf16_autocast", "tcmalloc"], environment=environment)
+    [run] = suite.runs()
+
+    assert status == pytest.ExitCode.TESTS_FAILED, output
+    assert "step 'bf16_autocast' on torchvision:resnet18 was not in force" in output
+    assert outcomes(run) == {"bf16_autocast": "failed", "tcmalloc": "measured"}
+    assert list(records(run)) == ["tcmalloc"]
+    info = records(run)["tcmalloc"]["extra_info"]
+    assert info["left_out"] == ["bf16_autocast"]
+    assert info["gain"]["over"] == "channels_last"
+
+
+def test_without_a_compiler_compiled_steps_are_skipped(suite: Suite, tmp_path: Path) -> None:
+    """The reason and the remedy are shown and saved; everything else is measured."""
+    environment = {name: value for name, value in suite.environment.items() if name != "CXX"} | {"PATH": str(tmp_path)}
+    status, output = suite.run("--benchmark-autosave", steps=["baseline", "compile", "aot_inductor"], environment=environment)
+    [run] = suite.runs()
+
+    assert status == 0, output
+    assert "the C++ compiler g++ is not installed" in output
+    assert "apt-get install g++" in output
+    assert outcomes(run) == {"baseline": "measured", "compile": "skipped", "aot_inductor": "skipped"}
+    assert {outcome["remedy"] for outcome in run["outcomes"]} == {None, "apt-get install g++"}
+
+
+@pytest.mark.slow
+def test_disk_that_fills_up_while_measuring(tmp_path: Path, artifact_folder: Path, mark: str) -> None:
+    """The run says where its records are; earlier runs stay whole; with room again `--resume` saves all."""
+    for disk in mounted(tmp_path / "disk", "80m"):
+        suite = Suite(disk, artifact_folder, mark)
+        earlier = disk / "Linux" / "0001_earlier.json"
+        earlier.parent.mkdir()
+        earlier.write_text('{"benchmarks": []}')
+        with suite.start("--benchmark-autosave", steps=["baseline", "batch_2"]) as process:
+            read_until(process, BASELINE_FINISHED)
+            fill(disk / "filler")
+            output = rest(process)
+        [journal] = suite.journals()
+
+        assert process.returncode not in {0, 1}, output
+        assert "warning: the journal cannot be written (No space left on device)" in output
+        assert f"The finished records are in {journal}: make room and run the same command with --resume" in output
+        assert "Traceback" not in output
+        assert list(disk.glob("*/*.json")) == [earlier]
+        assert earlier.read_text() == '{"benchmarks": []}'
+
+        (disk / "filler").unlink()
+        status, output = suite.run("--benchmark-autosave", "--resume", steps=["baseline", "batch_2"])
+        assert status == 0, output
+        assert outcomes(suite.runs()[-1]) == {"baseline": "measured", "batch_2": "measured"}
+
+
+def fill(file: Path) -> None:
+    """Write until no byte is left."""
+    with file.open("wb", buffering=0) as opened:
+        for size in (2**20, 2**12, 1):
+            try:
+                while opened.write(b"x" * size):
+                    pass
+            except OSError:
+                continue
+
+
+def stopped(suite: Suite, *options: str) -> str:
+    """Run with bad options; return the one paragraph that the suite must end with, before anything is measured."""
+    status, output = suite.run("--benchmark-autosave", *options)
+
+    assert status == pytest.ExitCode.USAGE_ERROR, output
+    assert "Traceback" not in output
+    assert "INTERNALERROR" not in output
+    assert suite.runs() == []
+    return " ".join(output.split())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--model", "resnet5"], "unknown model 'resnet5': expected one of resnet50, vit or SOURCE:NAME"),
+        (["--step", "bf16"], "unknown step 'bf16': expected one of baseline, batch_2,"),
+        (["--batch-size", "0"], "--batch-size 0: expected a whole number of at least 1"),
+        (["--batch-size", "eight"], "argument --batch-size: invalid int value: 'eight'"),
+        (["--pairs", "-1"], "--pairs -1: expected a whole number of at least 1"),
+        (["--image-size", "0"], "--image-size 0: expected a whole number of at least 1"),
+        (["--threads", "4096"], "--threads 4096: this process may use"),
+        (["--memory-limit", "0"], "--memory-limit 0.0: expected a number above 0"),
+        (["--worker-timeout", "nan"], "--worker-timeout nan: expected a number above 0"),
+        (["--weights", "/no/such.pth"], "--weights '/no/such.pth': no such file"),
+        (["--model", "vit", "--model", "resnet50", "--weights", __file__], "--weights belongs to one model: name it with --model"),
+        (["--calibration", "/no/such/folder"], "--calibration '/no/such/folder': no such folder"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_bad_options_are_refused_at_once(suite: Suite, options: list[str], message: str) -> None:
+    """One sentence that names the option, what was found and what is expected."""
+    assert message in stopped(suite, *options)
+
+
+def test_model_that_its_source_does_not_know_is_refused(suite: Suite) -> None:
+    """Found out by a worker, before the first step."""
+    assert "nothing was measured: torchvision has no classification model 'resnet5'" in stopped(suite, "--model", "torchvision:resnet5")
+
+
+@pytest.mark.parametrize("weights", ["rubbish", "wrong shape"])
+def test_weights_that_do_not_fit_are_refused(suite: Suite, tmp_path: Path, weights: str) -> None:
+    """The message names the file and what is wrong with it."""
+    file = tmp_path / "weights.safetensors"
+    expected = "is neither safetensors nor a weights-only torch checkpoint"
+    if weights == "rubbish":
+        file.write_bytes(b"rubbish")
+    else:
+        from fixtures import models
+        from fixtures.protocol import ModelSpec
+
+        state = models.create(ModelSpec(name="torchvision:resnet18")).state_dict()
+        save_file({**state, "fc.bias": torch.zeros(10)}, file)
+        expected = "fc.bias has shape (10,), ResNet expects (1000,); check the number of classes"
+
+    assert expected in stopped(suite, "--weights", str(file))
+
+
+def test_storage_that_cannot_be_written_is_refused(tmp_path: Path, artifact_folder: Path, mark: str) -> None:
+    """Before an hour of measuring, not after."""
+    (tmp_path / "file").write_text("not a folder")
+
+    message = stopped(Suite(tmp_path / "file" / "storage", artifact_folder, mark))
+    assert "runs cannot be saved in" in message
+    assert "name a writable folder with --benchmark-storage" in message
+
+
+def test_full_disk_is_refused(tmp_path: Path, artifact_folder: Path, mark: str) -> None:
+    """A disk with no room for a run is found out first."""
+    for disk in mounted(tmp_path / "disk", "1m"):
+        assert "MiB free; make room or name another --benchmark-storage" in stopped(Suite(disk, artifact_folder, mark))
+
+
+def test_nothing_to_resume_is_said(suite: Suite) -> None:
+    """`--resume` does not quietly start anew."""
+    assert "nothing to resume: no journal in" in stopped(suite, "--resume")
+
+
+def collected(suite: Suite, *options: str) -> list[str]:
+    status, output = suite.run("--collect-only", "-q", *options)
+    assert status == 0, output
+    return [line for line in output.splitlines() if "::" in line]
+
+
+def test_default_is_the_whole_ladder_of_both_models_in_order(suite: Suite) -> None:
+    """Node ids are a contract: they name family, model and step."""
+    ids = collected(suite, "--model", "resnet50", "--model", "vit")
+    names = [(model, step) for model in ("resnet50", "vit") for step in catalogue()]
+
+    assert ids == [f"benchmarks/test_{catalogue()[s].family}.py::test_{catalogue()[s].family}[{m}-{s}]" for m, s in names]
+
+
+def test_quick_is_six_telling_steps(suite: Suite) -> None:
+    """A first answer."""
+    assert [line.rpartition("-")[2] for line in collected(suite, "--quick")] == [f"{step}]" for step in QUICK_STEPS]
+
+
+def test_steps_can_be_chosen_by_keyword(suite: Suite) -> None:
+    """pytest's own `-k` works too."""
+    assert collected(suite, "-k", "freezing and not autotune") == [
+        "benchmarks/test_compile.py::test_compile[torchvision.resnet18-compile_freezing]"
+    ]
+
+
+def test_benchmark_disable_runs_each_step_once(suite: Suite) -> None:
+    """Nothing is recorded, and no process stays."""
+    status, output = suite.run("--benchmark-disable", steps=["batch_2"])
+
+    assert status == 0, output
+    assert "1 passed" in output
+    assert suite.runs() == []
+
+
+def test_benchmark_skip_skips_every_step(suite: Suite) -> None:
+    """pytest-benchmark's own option; nothing is started for it."""
+    status, output = suite.run("--benchmark-skip")
+
+    assert status == 0, output
+    assert f"{len(catalogue())} skipped" in output
+    assert suite.runs() == []
