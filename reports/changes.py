@@ -112,11 +112,11 @@ def _evidence_changes(base: Iterable[Claim], head: Iterable[Claim]) -> Iterator[
     before, after = ({claim.claim: claim for claim in claims} for claims in (base, head))
     for text in {**before, **after}:
         old, new = before.get(text), after.get(text)
-        if old is None or new is None or old.holds != new.holds or _differs(str(old.observed), str(new.observed)):
+        if old is None or new is None or old.holds != new.holds or differs(str(old.observed), str(new.observed)):
             yield Difference(f"evidence ({text})", _observed(old), _observed(new))
 
 
-def _differs(old: str, new: str) -> bool:
+def differs(old: str, new: str) -> bool:
     """Whether two observations tell something different: other words, or a number that moved by more than a quarter."""
     if _NUMBER.sub("#", old) != _NUMBER.sub("#", new):
         return True

@@ -9,8 +9,8 @@ from reports.gate.result import Result, Row, SideRecord
 from reports.machines import machine_name
 
 COLUMNS = ("model", "step", "verdict", "head's time [99 %]", "pairs", "why")
-MUCH_STOLEN = 0.01
-MUCH_LOAD = 1.5
+MUCH_STOLEN = 0.02
+MUCH_WAITING = 0.25
 COUNTED = (Verdict.ERROR, Verdict.REGRESSION, Verdict.INCONCLUSIVE, Verdict.PASS, Verdict.NEW, Verdict.SKIPPED)
 
 
@@ -69,10 +69,12 @@ def pairs_text(row: Row) -> str:
 
 
 def why(row: Row) -> str:
-    """Return the reason of a row, with the tests' p values and the noise where they help to judge it."""
+    """Return the reason of a row, with p values, noise and what else changed where they help to judge it."""
     judged, parts = row.judged, [row.judged.why]
     if judged.is_faster:
         parts.append("an improvement")
+    if judged.is_faster or judged.verdict is Verdict.REGRESSION:
+        parts.extend(f"{change.field} went from {change.base} to {change.head}" for change in row.changes)
     if judged.p_value is not None and judged.verdict is not Verdict.PASS:
         parts.append(f"p = {judged.p_value:.2g}, by Holm {judged.p_holm:.2g}, by sign flips {judged.p_sign_flip:.2g}")
     if judged.verdict is Verdict.INCONCLUSIVE and judged.spread is not None:
@@ -83,11 +85,11 @@ def why(row: Row) -> str:
 
 def _noise(row: Row) -> Iterator[str]:
     """Yield what else the host did while the pairs ran, where it was much."""
-    stolen, load = max(pair.stolen for pair in row.pairs), max(pair.load for pair in row.pairs)
-    restless, cpus = sum(pair.restless for pair in row.pairs), row.pairs[0].cpus
+    stolen, waiting = (max(getattr(pair, name) for pair in row.pairs) for name in ("stolen", "waiting"))
+    restless = sum(pair.restless for pair in row.pairs)
     if stolen >= MUCH_STOLEN:
         yield f"up to {100 * stolen:.0f} % of CPU time stolen by the hypervisor"
-    if load >= MUCH_LOAD * cpus:
-        yield f"load up to {load:.1f} on {cpus} CPUs: something else was running"
+    if waiting >= MUCH_WAITING:
+        yield f"other processes competed for the CPUs during up to {100 * waiting:.0f} % of a pair's turns"
     if restless:
         yield f"workers still busy after {restless} turns"

@@ -19,11 +19,11 @@ def gate_json(result: Result) -> str:
       the gate ended before. `software`: `[{field, base, head}]` that differ. `machine`: the fingerprint. `notes`: texts.
     - `rules`: `{alpha, screen_pairs, confirm_pairs, tolerated, least_effect}`. `budget_s`, `took_s`.
     - `benchmarks`: `[{model, step, id, verdict, why, slowdown, low, high, median_slowdown, spread, is_faster, p_value, p_holm,
-      p_sign_flip, pairs}]`: verdict also `new` or `skipped`; `low` and `high` are one-sided bounds of 1 - alpha each; `spread` is the
-      standard deviation of log ratios over pairs; figures are of the confirming pairs where there are all of them, else of the
-      screen's; null where they do not apply.
+      p_sign_flip, changes, pairs}]`. `verdict` may also be `new` or `skipped`. `low` and `high` are one-sided bounds of 1 - alpha
+      each; `spread` is the standard deviation of the pairs' log ratios. Figures are of the confirming pairs where there are all of
+      them, else of the screen's; null where they do not apply. `changes`: `[{field, base, head}]` that the proofs saw differently.
     - `pairs`: `[{phase, base_median_s, head_median_s, base_samples, head_samples, slowdown, rounds_slowdown, rounds, restless,
-      took_s, stolen, load, cpus}]` in the order measured; `slowdown` is the pair's log ratio of times a sample, by which is judged.
+      took_s, stolen, waiting}]` in the order measured; `slowdown` is the pair's log ratio of times a sample, by which is judged.
     """
     value = {
         "version": VERSION,
@@ -51,4 +51,8 @@ def _row(row: Row) -> dict[str, Any]:
         fields: dict[str, Any] = msgspec.to_builtins(pair)
         del fields["model"], fields["step"]
         pairs.append(fields | {"slowdown": pair.slowdown})
-    return {"model": row.model, "step": row.step, "id": row.id} | judged | {"why": why(row), "pairs": pairs}
+    return (
+        {"model": row.model, "step": row.step, "id": row.id}
+        | judged
+        | {"why": why(row), "changes": msgspec.to_builtins(row.changes), "pairs": pairs}
+    )

@@ -4,6 +4,7 @@ import os
 import subprocess
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -23,11 +24,13 @@ MARK = "LADDER_TEST"
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 64 KiB."""
-    yield from mounted(tmp_path / "disk", "64k")
+    with mounted(tmp_path / "disk", "64k") as folder:
+        yield folder
 
 
+@contextmanager
 def mounted(folder: Path, size: str) -> Iterator[Path]:
-    """Mount an empty file system of `size` for as long as the test runs."""
+    """An empty file system of `size`, mounted on `folder`."""
     if os.geteuid() != 0:
         pytest.skip("mounting a small file system needs root -> run the tests as root")
     folder.mkdir()
@@ -35,8 +38,10 @@ def mounted(folder: Path, size: str) -> Iterator[Path]:
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode:
         pytest.skip(f"a small file system cannot be mounted here: {result.stderr.strip()} -> run in a container with CAP_SYS_ADMIN")
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 @pytest.fixture(scope="session")

@@ -58,7 +58,7 @@ def test_bf16_on_a_cpu_that_hides_it(make_rig: MakeRig, small: ModelSpec, claim:
     skip_unless_met("bf16_autocast")
     rig = make_rig(environment={"ONEDNN_MAX_CPU_ISA": "AVX2"})
 
-    assert claim in refused(rig, recipe(rig, "bf16_autocast"), small)
+    assert claim in refused(rig, recipe(rig, "bf16_autocast"), msgspec.structs.replace(small, image_size=32))  # at 64 they take 10 s
 
 
 @pytest.mark.parametrize(
@@ -176,5 +176,5 @@ def test_quantizer_that_annotates_nothing(make_rig: MakeRig, tmp_path: Path) -> 
     message = refused(rig, recipe(rig, "pt2e_int8"))
 
     assert "convolutions and matrix products run int8 kernels" in message
-    assert "0 of 21 quantized" in message
+    assert "0 int8 kernels for 21 layers with weights" in message
     assert "weights are packed ahead of time: qconv_weight_prepack_matcher_count: 0" in message

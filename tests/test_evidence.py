@@ -72,6 +72,18 @@ CASES: list[tuple[str, Claim, Proof, Proof]] = [
         proof(seen(kernels=[kernel("f32", 1), kernel("int8", 99, operation="matmul")])),
         proof(seen(kernels=[kernel("int8", 1), kernel("f32", 99, operation="matmul")])),
     ),
+    (
+        "int8 for most layers",
+        prove.int8_kernels(),
+        proof(seen(kernels=[Kernel(operation="matmul", implementation="jit", precision="int8", time_s=1, count=25)], quantizable=50)),
+        proof(seen(kernels=[Kernel(operation="matmul", implementation="jit", precision="int8", time_s=1, count=24)], quantizable=50)),
+    ),
+    (
+        "int8 but for attention",
+        prove.int8_kernels(),
+        proof(seen(kernels=[kernel("int8"), kernel("f32", 9, operation="matmul", implementation="mkl:sgemm")])),
+        proof(seen(kernels=[kernel("f32", 9, operation="matmul", implementation="mkl:sgemm")])),
+    ),
     ("int8 of nothing", prove.int8_kernels(), proof(seen(kernels=[kernel("int8")])), proof(seen(kernels=[]))),
     (
         "layout",
@@ -140,6 +152,18 @@ CASES: list[tuple[str, Claim, Proof, Proof]] = [
         proof(seen(counters={"linear_pack": 1})),
         proof(seen(counters={"conv_pack": 0, "pattern_matcher_count": 99})),
     ),
+    (
+        "autotuning",
+        prove.autotuned(),
+        proof(seen(counters={"autotuned_products": 1})),
+        proof(seen(counters={"autotuned_products": 0}, settings={"max_autotune": "True"})),
+    ),
+    (
+        "huge pages requested",
+        prove.huge_pages_requested(),
+        proof(seen(thp_mode="madvise", huge_page_bytes=0)),
+        proof(seen(thp_mode="never", huge_page_bytes=0)),
+    ),
     ("never traced", prove.never_traced(), proof(seen(graphs=0)), proof(seen(graphs=1))),
     ("never traced unknown", prove.never_traced(), proof(seen(graphs=0)), proof(seen(graphs=None))),
     ("setting", prove.setting("hint", "f32", "f16"), proof(seen(settings={"hint": "f16"})), proof(seen(settings={"hint": "bf16"}))),
@@ -205,7 +229,7 @@ def test_int8_names_the_operation_that_stayed_in_floating_point() -> None:
     kernels = [kernel("int8", 5), kernel("f32", 3, operation="matmul")]
     [item] = examine([prove.int8_kernels()], proof(seen(kernels=kernels, quantizable=21, quantized=20)))
 
-    assert item.observed == "convolution: int8 100.0%; matmul: f32 100.0%; 20 of 21 quantized"
+    assert item.observed == "convolution: int8 100.0%; matmul: f32 100.0%; 1 int8 kernels for 21 layers with weights"
 
 
 def test_requirement_names_every_claim_that_does_not_hold() -> None:

@@ -54,16 +54,26 @@ def test_package_is_looked_up_among_the_installed() -> None:
 
 
 def test_compiler_is_looked_up_on_the_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """`CXX` names another one than g++."""
-    (tmp_path / "clang++").write_text("#!/bin/sh\n")
-    (tmp_path / "clang++").chmod(0o755)
+    """`CXX` names another one than g++; Inductor needs openssl beside it."""
+
+    def install(name: str) -> None:
+        (tmp_path / name).write_text("#!/bin/sh\n")
+        (tmp_path / name).chmod(0o755)
+
+    install("clang++")
     monkeypatch.delenv("CXX", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
     skip = need.compiler().unmet(X86)
 
     assert skip is not None
     assert (skip.reason, skip.remedy) == ("the C++ compiler g++ is not installed", "apt-get install g++")
+
     monkeypatch.setenv("CXX", "clang++")
+    skip = need.compiler().unmet(X86)
+    assert skip is not None
+    assert skip.remedy == "apt-get install openssl"
+
+    install("openssl")
     assert need.compiler().unmet(X86) is None
 
 

@@ -114,7 +114,5 @@ def _matcher(expression: str | None) -> Callable[[str], bool] | None:
     try:
         compiled = Expression.compile(expression)
     except SyntaxError as error:
-        raise GateError(
-            f"-k {expression!r}: {error}; expected an expression as pytest takes it, such as 'resnet50 and not int8'"
-        ) from error
+        raise GateError(f"-k {expression!r}: {error.msg}; expected what pytest takes, such as 'resnet50 and not int8'") from error
     return lambda identity: compiled.evaluate(lambda name, /, **_: name.lower() in identity.lower())

@@ -1,12 +1,11 @@
 """The gate's decisions: from the slowdowns of each benchmark's pairs to a verdict for each and for all. Pure."""
 
-import math
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from reports.gate.statistics import holm, interval, sign_flip_test, t_test
+from reports.gate.statistics import as_ratio, holm, interval, sign_flip_test, t_test
 
 
 class Verdict(StrEnum):
@@ -65,7 +64,7 @@ class Judged:
 
 def passes(slowdowns: Sequence[float], rules: Rules) -> bool:
     """Whether the upper bound of the slowdown is below what is tolerated."""
-    return math.expm1(interval(slowdowns, 1 - rules.alpha).high) < rules.tolerated
+    return as_ratio(interval(slowdowns, 1 - rules.alpha).high) < rules.tolerated
 
 
 def is_screened(sample: Sample, rules: Rules) -> bool:
@@ -111,7 +110,7 @@ def _judge(sample: Sample, p_values: tuple[float, float] | None, rules: Rules) -
 
 def _confirmed(slowdowns: Sequence[float], p_value: float, p_holm: float, rules: Rules) -> Judged:
     p_sign_flip = sign_flip_test(slowdowns)
-    median = math.expm1(statistics.median(slowdowns))
+    median = as_ratio(statistics.median(slowdowns))
     is_significant = p_holm <= rules.alpha
     if is_significant and p_sign_flip <= rules.alpha and median >= rules.least_effect:
         verdict, why = Verdict.REGRESSION, f"{100 * median:.1f} % slower in the median of {len(slowdowns)} fresh pairs"
@@ -132,14 +131,14 @@ def _describe(
     p_holm: float | None = None,
     p_sign_flip: float | None = None,
 ) -> Judged:
-    bounds, median = interval(slowdowns, 1 - rules.alpha), math.expm1(statistics.median(slowdowns))
+    bounds, median = interval(slowdowns, 1 - rules.alpha), as_ratio(statistics.median(slowdowns))
     is_bounded = len(slowdowns) > 1
     return Judged(
         verdict=verdict,
         why=why,
-        slowdown=math.expm1(bounds.mean),
-        low=math.expm1(bounds.low) if is_bounded else None,
-        high=math.expm1(bounds.high) if is_bounded else None,
+        slowdown=as_ratio(bounds.mean),
+        low=as_ratio(bounds.low) if is_bounded else None,
+        high=as_ratio(bounds.high) if is_bounded else None,
         median_slowdown=median,
         spread=statistics.stdev(slowdowns) if is_bounded else None,
         is_faster=verdict is Verdict.PASS and bounds.high < 0 and median <= -rules.least_effect,
@@ -154,7 +153,7 @@ def _unmeasured(why: str) -> Judged:
 
 
 def _bound(slowdowns: Sequence[float], rules: Rules) -> str:
-    high = math.expm1(interval(slowdowns, 1 - rules.alpha).high)
+    high = as_ratio(interval(slowdowns, 1 - rules.alpha).high)
     shown = f"at most {100 * high:.1f} % slower" if high >= 0 else f"at least {-100 * high:.1f} % faster"
     return f"{shown} ({100 * (1 - rules.alpha):g} % bound over {len(slowdowns)} pairs)"
 

@@ -14,8 +14,8 @@ class Pair:
     """What one pair found: the median turn of each side, what it computed in a turn, and what else the host did meanwhile.
 
     Durations in seconds. `rounds_slowdown` is the median over rounds of log(head's time a sample / base's), kept to study the
-    estimator. `restless` counts the turns after which workers did not stand still in time, `stolen` is the share of CPU time that
-    the hypervisor took, `load` the load average at the end, on `cpus` CPUs.
+    estimator. `restless` counts the turns after which workers did not stand still in time. `stolen` is the share of CPU time that
+    the hypervisor took, `waiting` the share of the turns' time in which some task of the host had no CPU to run on.
     """
 
     model: str
@@ -30,8 +30,7 @@ class Pair:
     restless: int
     took_s: float
     stolen: float
-    load: float
-    cpus: int
+    waiting: float
 
     @property
     def benchmark(self) -> Benchmark:

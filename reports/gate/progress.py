@@ -9,7 +9,7 @@ from reports.gate.decision import Rules, is_settled, is_suspect
 from reports.gate.durations import duration
 from reports.gate.pair import Phase
 from reports.gate.schedule import Case
-from reports.gate.statistics import interval
+from reports.gate.statistics import as_ratio, interval
 from reports.plain_text import plain
 
 LEAST_INTERVAL_S = 5.0
@@ -47,7 +47,7 @@ class Progress:
             return
         sample = case.sample
         found = interval(sample.confirm or sample.screen, 1 - self._rules.alpha)
-        mean, low, high = (100 * math.expm1(value) for value in (found.mean, found.low, found.high))
+        mean, low, high = (100 * as_ratio(value) for value in (found.mean, found.low, found.high))
         if is_settled(sample, self._rules):
             self._done.add(name)
         state = "confirmed" if sample.confirm else "suspect" if is_suspect(sample, self._rules) else "passed the screen"

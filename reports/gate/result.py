@@ -27,12 +27,13 @@ class SideRecord:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
-    """One benchmark: its verdict with the figures, and its pairs."""
+    """One benchmark: its verdict with the figures, its pairs, and what the proofs of both sides saw differently in the last one."""
 
     model: str
     step: str
     judged: Judged
     pairs: tuple[Pair, ...] = ()
+    changes: tuple[Difference, ...] = ()
 
     @property
     def id(self) -> str:
@@ -71,16 +72,24 @@ class Result:
     def faster(self) -> tuple[Row, ...]:
         return tuple(row for row in self.rows if row.judged.is_faster)
 
-    @property
-    def compared(self) -> int:
-        return sum(bool(row.pairs) for row in self.rows)
 
-
-def rows(selection: Selection, cases: Sequence[Case], rules: Rules, budget_s: float) -> tuple[Row, ...]:
+def rows(
+    selection: Selection, cases: Sequence[Case], rules: Rules, budget_s: float, changes: Mapping[Benchmark, tuple[Difference, ...]]
+) -> tuple[Row, ...]:
     """Return a row for every benchmark that was to be compared or could not be."""
     judged = judge([case.sample for case in cases], rules)
+    found = [_judged(case, each, rules, budget_s) for case, each in zip(cases, judged, strict=True)]
     return (
-        *(_row(case, found, rules, budget_s) for case, found in zip(cases, judged, strict=True)),
+        *(
+            Row(
+                model=case.benchmark.model,
+                step=case.benchmark.step,
+                judged=each,
+                pairs=tuple(case.all_pairs),
+                changes=changes.get(case.benchmark, ()),
+            )
+            for case, each in zip(cases, found, strict=True)
+        ),
         *_told(selection.missing, Verdict.ERROR, "missing on head: "),
         *_told(selection.new, Verdict.NEW, "on head only; on base "),
         *_told(selection.skipped, Verdict.SKIPPED, ""),
@@ -94,12 +103,12 @@ def verdict_of(rows: Sequence[Row]) -> tuple[Verdict, str | None]:
     return overall(verdicts), "nothing was compared: no benchmark can be measured on both sides" if is_empty else None
 
 
-def _row(case: Case, judged: Judged, rules: Rules, budget_s: float) -> Row:
+def _judged(case: Case, judged: Judged, rules: Rules, budget_s: float) -> Judged:
     if isinstance(case.failure, SideError):
-        judged = _failed(case.failure, is_first=not case.all_pairs)
-    elif not is_settled(case.sample, rules):
-        judged = replace(judged, why=f"the budget of {duration(budget_s)} ran out: {judged.why}; raise --budget or narrow -k")
-    return Row(model=case.benchmark.model, step=case.benchmark.step, judged=judged, pairs=tuple(case.all_pairs))
+        return _failed(case.failure, is_first=not case.all_pairs)
+    if is_settled(case.sample, rules):
+        return judged
+    return replace(judged, why=f"the budget of {duration(budget_s)} ran out: {judged.why}; raise --budget or narrow -k")
 
 
 def _failed(failure: SideError, *, is_first: bool) -> Judged:

@@ -25,7 +25,7 @@ from reports.gate.result import Result, SideRecord, rows, verdict_of
 from reports.gate.schedule import Budget, Schedule
 from reports.gate.sides import Settings, Side
 from reports.gate.turns import measure_pair
-from reports.machines import software_differences
+from reports.machines import Difference, software_differences
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,7 +45,7 @@ class Request:
 
 def hold(request: Request) -> Result:
     """Hold the gate. Raises GateError where it cannot be held, and OSError."""
-    begin_s, budget = time.monotonic(), Budget(request.budget_s)
+    begin_s = time.monotonic()
     with ExitStack() as stack:
         folder = stack.enter_context(_folder(request.out))
         checkouts = (
@@ -53,7 +53,9 @@ def hold(request: Request) -> Result:
             stack.enter_context(checked_out("head", request.head, request.head_python, folder / "head")),
         )
         sides = [stack.enter_context(Side(checkout, request.settings)) for checkout in checkouts]
-        (base_versions, base_offers), (head_versions, head_offers) = [side.survey() for side in sides]
+        for side in sides:
+            side.begin_survey()
+        (base_versions, base_offers), (head_versions, head_offers) = [side.end_survey() for side in sides]
         versions = (base_versions, head_versions)
         selection = select(base_offers, head_offers, request.expression)
         journal = PairJournal(folder, _conditions(request, checkouts, versions))
@@ -63,7 +65,7 @@ def hold(request: Request) -> Result:
             selection.compared,
             journal.pairs,
             rules=request.rules,
-            budget=budget,
+            budget=Budget(request.budget_s),
             measure=pairs.measure,
             failures=SideError,
             observer=progress,
@@ -72,7 +74,7 @@ def hold(request: Request) -> Result:
             progress.note(f"going on with {len(journal.pairs)} pairs in {folder}")
         schedule.run()
         progress.close()
-    found = rows(selection, schedule.cases, request.rules, request.budget_s)
+    found = rows(selection, schedule.cases, request.rules, request.budget_s, pairs.changes)
     verdict, error = verdict_of(found)
     return Result(
         verdict=verdict,
@@ -98,13 +100,14 @@ class Pairs:
         self._journal = journal
         self._progress = progress
         self._built: set[Benchmark] = set()
+        self.changes: dict[Benchmark, tuple[Difference, ...]] = {}
         self._order = random.Random()  # noqa: S311 - an order, not a secret
 
     def measure(self, benchmark: Benchmark, phase: Phase) -> Pair:
         """Measure one pair, artifacts built before. Raises SideError."""
         if benchmark not in self._built:
             self._build(benchmark)
-        pair = measure_pair(self._base, self._head, benchmark, phase, self._order)
+        pair, self.changes[benchmark] = measure_pair(self._base, self._head, benchmark, phase, self._order)
         try:
             self._journal.add(pair)
         except OSError as error:

@@ -71,8 +71,8 @@ class Side:
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def survey(self) -> tuple[dict[str, str], dict[Benchmark, Offered]]:
-        """Return installed versions and what the side can measure. Raises GateError where it is not the code that was asked for."""
+    def begin_survey(self) -> None:
+        """Ask what the side can measure, without waiting."""
         settings = self._settings
         survey = messages.Survey(
             models=list(settings.models),
@@ -86,8 +86,12 @@ class Side:
             memory_limit_bytes=settings.memory_limit_bytes,
             warmup_limit_s=settings.warmup_limit_s,
         )
+        self._process.tell([survey])
+
+    def end_survey(self) -> tuple[dict[str, str], dict[Benchmark, Offered]]:
+        """Return installed versions and what the side can measure. Raises GateError where it is not the code that was asked for."""
         try:
-            seen = self._ask(survey, messages.Surveyed, "looking at what it can measure")
+            seen = self._hear(messages.Surveyed, "looking at what it can measure")
         except SideError as error:
             raise GateError(str(error)) from error
         expected = self.checkout.worker_root or self.checkout.code_root

@@ -35,6 +35,11 @@ def interval(slowdowns: Sequence[float], confidence: float) -> Interval:
     return Interval(mean - half, mean, mean + half)
 
 
+def as_ratio(slowdown: float) -> float:
+    """Return a log ratio of times as a ratio minus 1, cut where floats end: 0.03 is 3 % slower."""
+    return math.expm1(min(slowdown, 700.0))
+
+
 def t_test(slowdowns: Sequence[float]) -> float:
     """Return the one-sided p value of the paired t test that head is slower. Raises ValueError for fewer than two pairs."""
     from scipy.stats import ttest_1samp

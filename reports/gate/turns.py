@@ -1,16 +1,18 @@
 """One pair: fresh processes of base and head take turns, iteration by iteration, in random order. Returns both medians."""
 
 import math
-import os
 import random
 import statistics
 import time
 
-from fixtures.host import HostSample, since
+from fixtures.host import HostSample, since, waiting_s
+from fixtures.side_protocol import Opened
+from reports.changes import differs
 from reports.gate.benchmarks import Benchmark
 from reports.gate.failures import SideError
 from reports.gate.pair import Pair, Phase
 from reports.gate.sides import Side, both
+from reports.machines import Difference
 
 TURNS_S = 4.0
 LEAST_ROUNDS = 9
@@ -18,8 +20,11 @@ MOST_ROUNDS = 60
 SETTLING_ROUNDS = 2
 
 
-def measure_pair(base: Side, head: Side, benchmark: Benchmark, phase: Phase, order: random.Random) -> Pair:
-    """Measure one pair of `benchmark`. Raises SideError naming the side that could not serve it; then no worker is left."""
+def measure_pair(base: Side, head: Side, benchmark: Benchmark, phase: Phase, order: random.Random) -> tuple[Pair, tuple[Difference, ...]]:
+    """Measure one pair of `benchmark`; return it, and what the proofs of both sides saw differently.
+
+    Raises SideError naming the side that could not serve it; then no worker is left.
+    """
     begin_s, host = time.perf_counter(), HostSample.now()
     sides = (base, head)
     opened = both(sides, lambda side: side.begin_open(benchmark), lambda side: side.end_open())
@@ -27,12 +32,14 @@ def measure_pair(base: Side, head: Side, benchmark: Benchmark, phase: Phase, ord
     iterations = max(each.iterations for each in opened)
     untimed = min(each.untimed for each in opened)
     try:
+        turns_begin_s, waited_s = time.perf_counter(), waiting_s()
         durations_s, restless = _take_turns(sides, iterations, untimed, order)
+        waiting = min(1.0, (waiting_s() - waited_s) / (time.perf_counter() - turns_begin_s))
     finally:
         for side in sides:
             side.shut()
-    now, samples = since(host), [each.samples_per_iteration * iterations for each in opened]
-    return Pair(
+    samples = [each.samples_per_iteration * iterations for each in opened]
+    pair = Pair(
         model=benchmark.model,
         step=benchmark.step,
         phase=phase,
@@ -45,10 +52,20 @@ def measure_pair(base: Side, head: Side, benchmark: Benchmark, phase: Phase, ord
         rounds=len(durations_s[0]),
         restless=restless,
         took_s=time.perf_counter() - begin_s,
-        stolen=now["steal_share"],
-        load=now["load_1min"],
-        cpus=os.cpu_count() or 1,
+        stolen=since(host)["steal_share"],
+        waiting=waiting,
     )
+    return pair, _changes(*opened)
+
+
+def _changes(base: Opened, head: Opened) -> tuple[Difference, ...]:
+    """Return the claims whose observations tell something different, and the findings that came or went."""
+    seen = [
+        (claim, base.evidence.get(claim, "not claimed"), head.evidence.get(claim, "not claimed"))
+        for claim in {**base.evidence, **head.evidence}
+    ]
+    findings = tuple("; ".join(each.findings) or "none" for each in (base, head))
+    return tuple(Difference(claim, old, new) for claim, old, new in [*seen, ("findings", *findings)] if differs(old, new))
 
 
 def _take_turns(sides: tuple[Side, Side], iterations: int, untimed: int, order: random.Random) -> tuple[list[list[float]], int]:
@@ -66,5 +83,5 @@ def _take_turns(sides: tuple[Side, Side], iterations: int, untimed: int, order: 
             if number >= 0:
                 durations_s[place].append(taken.duration_s)
     if not all(min(each) > 0 for each in durations_s):
-        raise SideError("base", "Clock", "a turn took no time at all; the workers' clock cannot be trusted")
+        raise SideError("both", "Clock", "a turn took no time at all; the workers' clock cannot be trusted")
     return durations_s, restless

@@ -1,0 +1,52 @@
+"""A repository to gate: this suite as it stands, and heads that each change one thing."""
+
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+GIT = ("git", "-c", "user.name=tester", "-c", "user.email=tester@example.org", "-c", "commit.gpgsign=false")
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A clone with a working folder at its first commit."""
+
+    folder: Path
+
+    def git(self, *arguments: str) -> str:
+        return subprocess.run([*GIT, "-C", self.folder, *arguments], capture_output=True, text=True, check=True).stdout
+
+    def branch(self, name: str, changes: dict[str, tuple[str, str]] | None = None, *, without: str | None = None) -> str:
+        """Commit one change on a branch of its own: texts replaced by file, or a path removed."""
+        self.git("switch", "--quiet", "--create", name, "main")
+        for path, (old, new) in (changes or {}).items():
+            file = self.folder / path
+            text = file.read_text()
+            assert old in text, f"{path} no longer contains {old!r}"
+            file.write_text(text.replace(old, new))
+        if without is not None:
+            self.git("rm", "-r", "--quiet", without)
+        self.git("commit", "--quiet", "--all", "--message", f"Change: {name}")
+        self.git("switch", "--quiet", "main")
+        return name
+
+    @property
+    def worktrees(self) -> list[str]:
+        return self.git("worktree", "list").splitlines()
+
+
+@pytest.fixture(scope="session")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Repository:
+    """The suite's fixtures and reports in a repository of their own, uncommitted changes included."""
+    made = Repository(tmp_path_factory.mktemp("gated") / "repository")
+    for name in ("fixtures", "reports"):
+        shutil.copytree(ROOT / name, made.folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    (made.folder / ".gitignore").write_text("__pycache__/\n.cache/\n")
+    made.git("init", "--quiet", "--initial-branch", "main")
+    made.git("add", "--all")
+    made.git("commit", "--quiet", "--message", "Everything <b>as it stands</b>")
+    return made

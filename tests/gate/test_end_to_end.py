@@ -1,0 +1,172 @@
+"""Whole gates: real worktrees, sides and workers, a small model. What they measure depends on the machine, what they say does not."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.gate.conftest import Repository
+from tests.processes import ended, with_variable
+
+MARK = "GATE_OF_A_TEST"
+SMALL = ("--model", "torchvision:resnet18", "--image-size", "64")
+TOO_SHORT = ("--budget", "1s")  # one pair: the first is always measured
+pytestmark = pytest.mark.slow
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a gate said."""
+
+    code: int
+    result: dict[str, Any]
+    out: str
+    err: str
+
+    @property
+    def verdicts(self) -> dict[str, str]:
+        return {row["id"]: row["verdict"] for row in self.result["benchmarks"]}
+
+
+def start(repository: Repository, arguments: Sequence[str], **environment: str) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "reports", "gate", *SMALL, *arguments]
+    return subprocess.Popen(
+        command, cwd=repository.folder, env=os.environ | environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def gate(repository: Repository, tmp_path: Path, *arguments: str) -> Told:
+    file = tmp_path / "gate.json"
+    process = start(repository, [*arguments, "--json", str(file)])
+    out, err = process.communicate(timeout=600)
+    assert "Traceback" not in err, err
+    assert 1 == len(repository.worktrees), "worktrees are removed at the end"
+    return Told(process.returncode, json.loads(file.read_text()), out, err)
+
+
+def test_equal_sides_are_no_regression(repository: Repository, tmp_path: Path) -> None:
+    """A/A: PASS on a calm machine, INCONCLUSIVE on a noisy one or where the time did not suffice."""
+    told = gate(repository, tmp_path, "--base", "main", "--head", "main", "-k", "baseline", "--budget", "90s")
+
+    assert {"torchvision.resnet18-baseline"} == set(told.verdicts)
+    assert (told.result["verdict"], told.code) in {("PASS", 0), ("INCONCLUSIVE", 3)}
+    [row] = told.result["benchmarks"]
+    assert all(pair["rounds"] >= 9 and pair["base_median_s"] > 0 for pair in row["pairs"])
+    assert "its own" == told.result["head"]["fixtures"]
+    assert "torch" in told.result["base"]["versions"]
+    assert told.result["machine"]["vcpus"] >= 1
+    assert "screen pair 1 of 6" in told.err
+
+
+def test_head_that_breaks_a_proof_is_an_error(repository: Repository, tmp_path: Path) -> None:
+    """Batch normalization in training mode: the report says what was lost."""
+    head = repository.branch("training_mode", {"fixtures/models/__init__.py": ("module.eval()", "module.train()")})
+    told = gate(repository, tmp_path, "--base", "main", "--head", head, "-k", "baseline")
+
+    assert 2 == told.code
+    assert {"torchvision.resnet18-baseline": "ERROR"} == told.verdicts
+    why = told.result["benchmarks"][0]["why"]
+    assert why.startswith("head: step 'baseline' on torchvision:resnet18 was not in force; the model is in eval mode: eval mode: False")
+
+
+def test_head_that_brings_a_step_in_force_has_nothing_to_compare(repository: Repository, tmp_path: Path) -> None:
+    """The other way round the step is new; nothing else was compared, so the gate is no pass."""
+    base = repository.branch("training_mode_before", {"fixtures/models/__init__.py": ("module.eval()", "module.train()")})
+    told = gate(repository, tmp_path, "--base", base, "--head", "main", "-k", "baseline")
+
+    assert 2 == told.code
+    assert {"torchvision.resnet18-baseline": "new"} == told.verdicts
+    assert "nothing was compared" in told.result["error"]
+
+
+def test_benchmark_that_head_lost_is_an_error(repository: Repository, tmp_path: Path) -> None:
+    """Each side is asked for its own catalogue: here head's ends at 32 images, and base's has no 128."""
+    head = repository.branch("other_sweep", {"fixtures/optimizations.py": ("(2, 4, 8, 16, 32, 64)", "(2, 4, 8, 16, 32, 128)")})
+    told = gate(repository, tmp_path, "--base", "main", "--head", head, "-k", "batch_64 or batch_128")
+
+    assert 2 == told.code
+    assert {"torchvision.resnet18-batch_64": "ERROR", "torchvision.resnet18-batch_128": "new"} == told.verdicts
+    assert "missing on head: not in its catalogue" == told.result["benchmarks"][0]["why"]
+
+
+def test_sides_of_other_protocols_are_an_error(repository: Repository, tmp_path: Path) -> None:
+    change = ("SIDE_PROTOCOL_VERSION = 1\n", "SIDE_PROTOCOL_VERSION = 99\n")
+    head = repository.branch("other_protocol", {"fixtures/side_protocol.py": change})
+    told = gate(repository, tmp_path, "--base", "main", "--head", head, "-k", "baseline")
+
+    assert 2 == told.code
+    assert "the worker speaks protocol 99, this suite 1; use checkouts whose fixtures/side_protocol.py agree" in told.result["error"]
+
+
+def test_workers_may_speak_another_protocol_on_each_side(repository: Repository, tmp_path: Path) -> None:
+    """A change of the workers' protocol is gated like any other: each side speaks with its own workers only."""
+    change = ("\nPROTOCOL_VERSION = 1\n", "\nPROTOCOL_VERSION = 99\n")
+    head = repository.branch("other_worker_protocol", {"fixtures/protocol.py": change})
+    told = gate(repository, tmp_path, "--base", "main", "--head", head, "-k", "baseline", *TOO_SHORT)
+
+    assert 3 == told.code
+    assert 1 == len(told.result["benchmarks"][0]["pairs"])
+    assert "the budget of 1 s ran out: 1 of 6 screening pairs" in told.result["benchmarks"][0]["why"]
+
+
+def test_revision_from_before_the_gate_runs_its_own_workers(repository: Repository, tmp_path: Path) -> None:
+    base = repository.branch("before_the_gate", without="fixtures/side.py")
+    told = gate(repository, tmp_path, "--base", base, "--head", "main", "-k", "baseline", *TOO_SHORT)
+
+    assert 3 == told.code
+    assert "the gate's, with its own workers" == told.result["base"]["fixtures"]
+
+
+def test_revision_without_fixtures_is_measured_with_the_gates(repository: Repository, tmp_path: Path) -> None:
+    base = repository.branch("without_fixtures", without="fixtures")
+    told = gate(repository, tmp_path, "--base", base, "--head", "main", "-k", "baseline", *TOO_SHORT)
+
+    assert 3 == told.code
+    assert "the gate's" == told.result["base"]["fixtures"]
+
+
+def test_environments_alone_are_two_sides(repository: Repository, tmp_path: Path) -> None:
+    """The working folder by two interpreters; a folder stands for the environment in it."""
+    folder = str(Path(sys.executable).parents[1])
+    told = gate(repository, tmp_path, "--base-python", folder, "--head-python", sys.executable, "-k", "baseline", *TOO_SHORT)
+
+    assert 3 == told.code
+    assert ("working folder", "") == (told.result["head"]["revision"], told.result["head"]["commit"])
+
+
+def test_expression_that_matches_nothing_is_an_error(repository: Repository, tmp_path: Path) -> None:
+    told = gate(repository, tmp_path, "--base", "main", "--head", "main", "-k", "quantum")
+
+    assert 2 == told.code
+    assert "matches no benchmark" in told.result["error"]
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_gate_that_was_stopped_goes_on_where_it_stopped(repository: Repository, tmp_path: Path, how: signal.Signals) -> None:
+    """No worker outlives it, and its pairs are not measured again."""
+    mark, out = uuid.uuid4().hex, tmp_path / "out"
+    arguments = ["--base", "main", "--head", "main", "-k", "baseline", "--out", str(out)]
+    process = start(repository, arguments, **{MARK: mark})
+    assert process.stderr is not None
+    assert any(re.search(r"pair [2-6] of 6", line) for line in process.stderr)
+    running = with_variable(MARK, mark)
+    process.send_signal(how)
+    process.communicate(timeout=60)
+
+    assert process.returncode == (2 if how is signal.SIGTERM else -how)
+    assert len(running) >= 3, "the gate and both sides"
+    assert all(ended(pid) for pid in running)
+    journal = (out / "pairs.jsonl").read_text().splitlines()
+    told = gate(repository, tmp_path, *arguments, *TOO_SHORT)
+    assert f"going on with {len(journal) - 1} pairs in {out}" in told.err
+    assert journal == (out / "pairs.jsonl").read_text().splitlines()[: len(journal)]
+    assert len(told.result["benchmarks"][0]["pairs"]) >= len(journal) - 1

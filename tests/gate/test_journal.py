@@ -1,0 +1,83 @@
+"""Pairs survive a killed gate, and never mix with those of other conditions."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from reports.gate.benchmarks import GateError
+from reports.gate.journal import FILE, PairJournal, only_gate_in
+from tests.gate.pairs import pair
+
+CONDITIONS = {"base": {"commit": "1" * 40}, "threads": 2}
+
+
+def test_pairs_are_taken_up_in_order(tmp_path: Path) -> None:
+    journal = PairJournal(tmp_path, CONDITIONS)
+    journal.add(pair(0.01))
+    journal.add(pair(0.02, "confirm"))
+
+    assert (pair(0.01), pair(0.02, "confirm")) == PairJournal(tmp_path, CONDITIONS).pairs
+
+
+def test_line_that_was_cut_off_costs_that_pair_only(tmp_path: Path) -> None:
+    journal = PairJournal(tmp_path, CONDITIONS)
+    journal.add(pair(0.01))
+    with (tmp_path / FILE).open("a") as file:
+        file.write('{"model": "resn')
+    PairJournal(tmp_path, CONDITIONS).add(pair(0.02))
+
+    assert (pair(0.01), pair(0.02)) == PairJournal(tmp_path, CONDITIONS).pairs
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "[]",
+        "null",
+        "1e308",
+        '{"model": "resnet50"}',
+        json.dumps(dict.fromkeys(pair().__slots__, "x")),
+        json.dumps({name: getattr(pair(), name) for name in pair().__slots__} | {"head_median_s": 0.0}),
+        json.dumps({name: getattr(pair(), name) for name in pair().__slots__} | {"head_median_s": float("nan")}),
+        json.dumps({name: getattr(pair(), name) for name in pair().__slots__} | {"phase": "third"}),
+    ],
+)
+def test_line_that_is_no_pair_is_left_out(tmp_path: Path, line: str) -> None:
+    """A hostile or damaged line costs its own pair."""
+    PairJournal(tmp_path, CONDITIONS).add(pair(0.01))
+    with (tmp_path / FILE).open("a") as file:
+        file.write(f"{line}\n")
+
+    assert (pair(0.01),) == PairJournal(tmp_path, CONDITIONS).pairs
+
+
+def test_other_conditions_are_refused(tmp_path: Path) -> None:
+    """Pairs of another commit are no pairs of this gate; the message names both, and the way on."""
+    PairJournal(tmp_path, CONDITIONS).add(pair())
+
+    with pytest.raises(GateError, match=r"other conditions \(threads: 2 then, 4 now\); name another --out, or delete"):
+        PairJournal(tmp_path, CONDITIONS | {"threads": 4})
+
+
+def test_damaged_journal_is_refused(tmp_path: Path) -> None:
+    (tmp_path / FILE).write_text("rubbish\n")
+
+    with pytest.raises(GateError, match=r"damaged from its first line on; delete .*pairs\.jsonl to start anew"):
+        PairJournal(tmp_path, CONDITIONS)
+
+
+def test_empty_journal_is_none(tmp_path: Path) -> None:
+    """A gate may be killed before its first line."""
+    (tmp_path / FILE).touch()
+    journal = PairJournal(tmp_path, CONDITIONS)
+    journal.add(pair())
+
+    assert (pair(),) == PairJournal(tmp_path, CONDITIONS).pairs
+
+
+def test_folder_is_for_one_gate_at_a_time(tmp_path: Path) -> None:
+    with only_gate_in(tmp_path), pytest.raises(GateError, match="another gate is at work"), only_gate_in(tmp_path):
+        pass
+    with only_gate_in(tmp_path):
+        pass

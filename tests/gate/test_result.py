@@ -1,0 +1,125 @@
+"""From pairs and failures to a result."""
+
+import pytest
+
+from reports.gate.benchmarks import Benchmark, Selection
+from reports.gate.decision import Rules, Verdict
+from reports.gate.durations import duration, seconds_of
+from reports.gate.failures import SideError, both_failed
+from reports.gate.result import Row, rows, verdict_of
+from reports.gate.schedule import Case
+from tests.gate.pairs import pair
+
+A, B = Benchmark("resnet50", "baseline"), Benchmark("resnet50", "pt2e_int8")
+C = Benchmark("vit", "x")
+LOST = "step 'pt2e_int8' on resnet50 was not in force; no int8 kernel ran"
+Reasons = dict[Benchmark, str]
+
+
+def case_of(screen: int, failure: SideError | None = None) -> Case:
+    case = Case(A, failure=failure)
+    case.pairs["screen"] += [pair(0.001 * number) for number in range(screen)]
+    return case
+
+
+def told(*cases: Case, missing: Reasons | None = None, new: Reasons | None = None, skipped: Reasons | None = None) -> tuple[Row, ...]:
+    selection = Selection(compared=(A,), missing=missing or {}, new=new or {}, skipped=skipped or {}, notes=())
+    return rows(selection, cases, Rules(), 1200.0, {})
+
+
+def test_benchmark_without_a_change_passes() -> None:
+    found = told(case_of(6))
+
+    assert [Verdict.PASS] == [row.judged.verdict for row in found]
+    assert (Verdict.PASS, None) == verdict_of(found)
+
+
+def test_budget_that_ran_out_is_said() -> None:
+    [row] = told(case_of(3))
+
+    assert Verdict.INCONCLUSIVE is row.judged.verdict
+    assert "the budget of 20 min ran out: 3 of 6 screening pairs; raise --budget or narrow -k" == row.judged.why
+
+
+@pytest.mark.parametrize("kind", ["ProofError", "DriftError", "WorkerError"])
+def test_failure_of_head_is_an_error_that_says_what_was_lost(kind: str) -> None:
+    """However fast it is."""
+    [row] = told(case_of(0, SideError("head", kind, LOST)))
+
+    assert Verdict.ERROR is row.judged.verdict
+    assert f"head: {LOST}" == row.judged.why
+
+
+def test_proof_that_fails_on_base_only_is_new_on_head() -> None:
+    """A head that brings a step in force for the first time is not stopped for it; there is nothing to compare with."""
+    [row] = told(case_of(0, SideError("base", "ProofError", LOST)))
+
+    assert Verdict.NEW is row.judged.verdict
+    assert LOST in row.judged.why
+
+
+@pytest.mark.parametrize("failure", [SideError("base", "WorkerError", "killed"), SideError("base", "ProofError", LOST)])
+def test_failure_of_base_after_a_pair_is_an_error(failure: SideError) -> None:
+    """A step that is in force now and then cannot be compared."""
+    [row] = told(case_of(2, failure))
+    assert Verdict.ERROR is row.judged.verdict
+
+
+def test_crash_of_base_is_an_error() -> None:
+    [row] = told(case_of(0, SideError("base", "WorkerError", "killed")))
+    assert Verdict.ERROR is row.judged.verdict
+
+
+def test_failure_of_both_sides_is_an_error_with_both_reasons() -> None:
+    failure = both_failed(SideError("base", "ProofError", "base's reason"), SideError("head", "ProofError", "head's reason"))
+    [row] = told(case_of(0, failure))
+
+    assert Verdict.ERROR is row.judged.verdict
+    assert "head: head's reason; base too: base's reason" == row.judged.why
+
+
+def test_model_that_a_runtime_takes_on_neither_side_is_skipped() -> None:
+    unsupported = [SideError(side, "UnsupportedModelError", "complex numbers", is_unsupported=True) for side in ("base", "head")]  # type: ignore[arg-type]
+    [row] = told(case_of(0, both_failed(*unsupported)))
+
+    assert Verdict.SKIPPED is row.judged.verdict
+    assert "both sides: complex numbers" == row.judged.why
+
+
+def test_model_that_a_runtime_no_longer_takes_is_an_error() -> None:
+    [row] = told(case_of(0, SideError("head", "UnsupportedModelError", "complex numbers", is_unsupported=True)))
+    assert Verdict.ERROR is row.judged.verdict
+
+
+def test_missing_new_and_skipped_have_rows() -> None:
+    found = told(
+        case_of(6), missing={B: "not in its catalogue"}, new={Benchmark("vit", "x"): "not in its catalogue"}, skipped={A: "no bf16"}
+    )
+
+    assert [Verdict.PASS, Verdict.ERROR, Verdict.NEW, Verdict.SKIPPED] == [row.judged.verdict for row in found]
+    assert "missing on head: not in its catalogue" == found[1].judged.why
+    assert (Verdict.ERROR, None) == verdict_of(found)
+
+
+def test_nothing_compared_is_an_error_that_says_so() -> None:
+    verdict, error = verdict_of(told(new={A: "not in its catalogue"}))
+
+    assert Verdict.ERROR is verdict
+    assert error is not None
+    assert "nothing was compared" in error
+
+
+@pytest.mark.parametrize(("text", "expected"), [("90s", 90), ("20m", 1200), ("1h", 3600), ("1h30m", 5400), ("1.5m", 90), ("2m 5s", 125)])
+def test_durations_are_read(text: str, expected: float) -> None:
+    assert seconds_of(text) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("text", ["", "20", "m", "20 minutes", "-5m", "0s", "5m3", "1e3s"])
+def test_other_durations_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="a duration"):
+        seconds_of(text)
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [(45, "45 s"), (100, "1.7 min"), (1200, "20 min"), (7200, "2.0 h")])
+def test_durations_are_told(seconds: float, expected: str) -> None:
+    assert expected == duration(seconds)

@@ -1,0 +1,160 @@
+"""In which order pairs are measured, what the budget allows, and what is taken up from a journal."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from reports.gate.benchmarks import Benchmark
+from reports.gate.decision import Rules
+from reports.gate.failures import SideError
+from reports.gate.pair import Pair, Phase
+from reports.gate.schedule import Budget, Case, Schedule
+from tests.gate.pairs import pair
+
+A, B, C = Benchmark("resnet50", "baseline"), Benchmark("resnet50", "openvino"), Benchmark("vit", "baseline")
+RULES = Rules()
+PAIR_S = 10.0
+
+
+@dataclass
+class Bench:
+    """Stands for both sides: each pair takes ten seconds of a clock, and `slower` says by how much head is slower."""
+
+    slower: Mapping[Benchmark, float] = field(default_factory=dict)
+    failing: Callable[[Benchmark, int], Exception | None] = lambda _benchmark, _number: None
+    now_s: float = 0.0
+    measured: list[tuple[Benchmark, Phase]] = field(default_factory=list)
+    ended: list[str] = field(default_factory=list)
+
+    def measure(self, benchmark: Benchmark, phase: Phase) -> Pair:
+        if error := self.failing(benchmark, len(self.measured)):
+            raise error
+        self.now_s += PAIR_S
+        self.measured.append((benchmark, phase))
+        return pair(self.slower.get(benchmark, 0.0), phase, benchmark, took_s=PAIR_S)
+
+    def begins(self, case: Case, phase: Phase, of: int, left_s: float) -> None:
+        self.left_s = left_s
+
+    def ends(self, case: Case) -> None:
+        self.ended.append(case.benchmark.id)
+
+    def run(self, *benchmarks: Benchmark, budget_s: float = 1e9, recorded: tuple[Pair, ...] = ()) -> list[Case]:
+        schedule = Schedule(
+            benchmarks,
+            recorded,
+            rules=RULES,
+            budget=Budget(budget_s, lambda: self.now_s),
+            measure=self.measure,
+            failures=SideError,
+            observer=self,
+        )
+        schedule.run()
+        return schedule.cases
+
+    @property
+    def runs(self) -> list[tuple[str, Phase, int]]:
+        """What was measured, with runs of the same kind counted."""
+        runs: list[tuple[str, Phase, int]] = []
+        for benchmark, phase in self.measured:
+            if runs and runs[-1][:2] == (benchmark.id, phase):
+                runs[-1] = (*runs[-1][:2], runs[-1][2] + 1)
+            else:
+                runs.append((benchmark.id, phase, 1))
+        return runs
+
+
+def test_unchanged_benchmarks_cost_the_screen_only() -> None:
+    bench = Bench()
+    bench.run(A, B)
+
+    assert [(A.id, "screen", 6), (B.id, "screen", 6)] == bench.runs
+    assert [A.id, B.id] == bench.ended
+
+
+def test_suspects_are_confirmed_after_all_screens_the_clearest_first() -> None:
+    bench = Bench({A: 0.04, C: 0.10})
+    cases = bench.run(A, B, C)
+
+    expected = [(A.id, "screen", 6), (B.id, "screen", 6), (C.id, "screen", 6), (C.id, "confirm", 11), (A.id, "confirm", 11)]
+    assert expected == bench.runs
+    assert [11, 0, 11] == [len(case.pairs["confirm"]) for case in cases]
+
+
+def test_time_left_counts_what_is_known_to_be_due() -> None:
+    """Before the last confirming pair one pair is left."""
+    bench = Bench({A: 0.04})
+    bench.run(A)
+    assert PAIR_S == bench.left_s
+
+
+def test_budget_ends_the_gate_between_pairs() -> None:
+    """A pair begins only if it is likely to end in time."""
+    bench = Bench()
+    cases = bench.run(A, B, budget_s=95.0)
+
+    assert [(A.id, "screen", 6), (B.id, "screen", 3)] == bench.runs
+    assert [6, 3] == [len(case.pairs["screen"]) for case in cases]
+    assert bench.now_s <= 95.0
+
+
+def test_no_budget_measures_nothing() -> None:
+    bench = Bench()
+    bench.now_s = 0.0
+    [case] = bench.run(A, budget_s=-1.0)
+
+    assert [] == case.all_pairs
+    assert [] == bench.ended
+
+
+def test_budget_is_kept_for_the_clearest_suspect() -> None:
+    """Six screening and eleven confirming pairs fit into 175 s; the next screen would leave neither decided."""
+    bench = Bench({A: 0.10})
+    bench.run(A, B, C, budget_s=175.0)
+
+    assert [(A.id, "screen", 6), (A.id, "confirm", 11)] == bench.runs
+
+
+def test_budget_that_cannot_confirm_goes_on_screening() -> None:
+    bench = Bench({A: 0.10})
+    bench.run(A, B, budget_s=155.0)
+
+    assert [(A.id, "screen", 6), (B.id, "screen", 6), (A.id, "confirm", 3)] == bench.runs
+
+
+def test_failure_ends_its_own_benchmark_only() -> None:
+    failure = SideError("head", "ProofError", "no int8 kernel ran")
+    bench = Bench(failing=lambda benchmark, _: failure if benchmark == A else None)
+    cases = bench.run(A, B)
+
+    assert [failure, None] == [case.failure for case in cases]
+    assert [(B.id, "screen", 6)] == bench.runs
+    assert [A.id, B.id] == bench.ended
+
+
+def test_failure_in_a_later_pair_ends_it_too() -> None:
+    failure = SideError("head", "WorkerError", "killed")
+    bench = Bench({A: 0.1}, failing=lambda _, number: failure if number == 9 else None)
+    [case] = bench.run(A)
+
+    assert failure is case.failure
+    assert 9 == len(case.all_pairs)
+
+
+def test_recorded_pairs_are_not_measured_again() -> None:
+    """A gate that was killed in a confirmation goes on in it."""
+    recorded = tuple(pair(0.05, "screen", A) for _ in range(6)) + tuple(pair(0.05, "confirm", A) for _ in range(4))
+    bench = Bench({A: 0.05})
+    [case] = bench.run(A, recorded=recorded)
+
+    assert [(A.id, "confirm", 7)] == bench.runs
+    assert 17 == len(case.all_pairs)
+
+
+def test_recorded_pairs_beyond_the_rules_are_left_out() -> None:
+    """More pairs than one look allows are not looked at, nor those of benchmarks that are not asked for."""
+    recorded = (*(pair(0.0, "screen", A) for _ in range(9)), pair(0.0, "screen", C))
+    bench = Bench()
+    [case] = bench.run(A, recorded=recorded)
+
+    assert 6 == len(case.all_pairs)
+    assert [] == bench.measured
