@@ -110,10 +110,12 @@ def _remove(repository: Path, folder: Path) -> None:
 
 
 def _git(folder: Path, *arguments: str, missing: str | None = None) -> str:
-    """Run git and return what it prints. Raises GateError."""
+    """Run git, without hooks and without what a hook around this gate would point it at; return what it prints. Raises GateError."""
+    environment = {name: value for name, value in os.environ.items() if name not in {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"}}
     try:
         ran = subprocess.run(  # noqa: S603 - git, with arguments that are no options
-            ["git", "-C", str(folder), *arguments],  # noqa: S607 - the git on PATH
+            ["git", "-c", "core.hooksPath=/dev/null", "-C", str(folder), *arguments],  # noqa: S607 - the git on PATH
+            env=environment,
             capture_output=True,
             text=True,
             check=False,

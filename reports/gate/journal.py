@@ -59,8 +59,9 @@ def _pair(record: object) -> Pair | None:
     """Return the pair in a line, or None for a line that does not hold one."""
     if not isinstance(record, dict) or record.keys() != {field.name for field in fields(Pair)}:
         return None
-    pair = Pair(**record)
     try:
+        rounds = {name: tuple(record[name]) for name in ("base_rounds_s", "head_rounds_s")}
+        pair = Pair(**(record | rounds))
         return pair if math.isfinite(pair.slowdown) and pair.phase in {"screen", "confirm"} else None
     except (TypeError, ValueError, ZeroDivisionError):
         return None

@@ -1,6 +1,7 @@
 """What one pair of fresh processes found. Data only."""
 
 import math
+import statistics
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,22 +12,20 @@ Phase = Literal["screen", "confirm"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pair:
-    """What one pair found: the median turn of each side, what it computed in a turn, and what else the host did meanwhile.
+    """What one pair found: each side's turns, what it computed in one, and what else the host did meanwhile.
 
-    Durations in seconds. `rounds_slowdown` is the median over rounds of log(head's time a sample / base's), kept to study the
-    estimator. `restless` counts the turns after which workers did not stand still in time. `stolen` is the share of CPU time that
-    the hypervisor took, `waiting` the share of the turns' time in which some task of the host had no CPU to run on.
+    Durations in seconds; turns of the same place in `base_rounds_s` and `head_rounds_s` are neighbours in time. `restless` counts the
+    turns after which workers did not stand still in time. `stolen` is the share of CPU time that the hypervisor took, `waiting` the
+    share of the turns' time in which some task of the host had no CPU to run on.
     """
 
     model: str
     step: str
     phase: Phase
-    base_median_s: float
-    head_median_s: float
+    base_rounds_s: tuple[float, ...]
+    head_rounds_s: tuple[float, ...]
     base_samples: int
     head_samples: int
-    rounds_slowdown: float
-    rounds: int
     restless: int
     took_s: float
     stolen: float
@@ -38,5 +37,6 @@ class Pair:
 
     @property
     def slowdown(self) -> float:
-        """Return log(head's time a sample / base's)."""
-        return math.log(self.head_median_s / self.head_samples) - math.log(self.base_median_s / self.base_samples)
+        """Return log(head's time a sample / base's), each side's time being its median turn."""
+        head_s, base_s = statistics.median(self.head_rounds_s), statistics.median(self.base_rounds_s)
+        return math.log(head_s / self.head_samples) - math.log(base_s / self.base_samples)

@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from fixtures.environment import recorded_variables
+from fixtures.record import recorded_variables
 from fixtures.machine import this_machine
 from fixtures.side_protocol import SIDE_PROTOCOL_VERSION
 from reports.gate.benchmarks import Benchmark, select

@@ -1,8 +1,6 @@
 """One pair: fresh processes of base and head take turns, iteration by iteration, in random order. Returns both medians."""
 
-import math
 import random
-import statistics
 import time
 
 from fixtures.host import HostSample, since, waiting_s
@@ -38,18 +36,14 @@ def measure_pair(base: Side, head: Side, benchmark: Benchmark, phase: Phase, ord
     finally:
         for side in sides:
             side.shut()
-    samples = [each.samples_per_iteration * iterations for each in opened]
     pair = Pair(
         model=benchmark.model,
         step=benchmark.step,
         phase=phase,
-        base_median_s=statistics.median(durations_s[0]),
-        head_median_s=statistics.median(durations_s[1]),
-        base_samples=samples[0],
-        head_samples=samples[1],
-        rounds_slowdown=math.log(samples[0] / samples[1])
-        + statistics.median(math.log(head_s / base_s) for base_s, head_s in zip(*durations_s, strict=True)),
-        rounds=len(durations_s[0]),
+        base_rounds_s=tuple(durations_s[0]),
+        head_rounds_s=tuple(durations_s[1]),
+        base_samples=opened[0].samples_per_iteration * iterations,
+        head_samples=opened[1].samples_per_iteration * iterations,
         restless=restless,
         took_s=time.perf_counter() - begin_s,
         stolen=since(host)["steal_share"],

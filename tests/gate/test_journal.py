@@ -38,8 +38,10 @@ def test_line_that_was_cut_off_costs_that_pair_only(tmp_path: Path) -> None:
         "1e308",
         '{"model": "resnet50"}',
         json.dumps(dict.fromkeys(pair().__slots__, "x")),
-        json.dumps({name: getattr(pair(), name) for name in pair().__slots__} | {"head_median_s": 0.0}),
-        json.dumps({name: getattr(pair(), name) for name in pair().__slots__} | {"head_median_s": float("nan")}),
+        json.dumps({name: getattr(pair(), name) for name in pair().__slots__} | {"head_rounds_s": [0.0]}),
+        json.dumps({name: getattr(pair(), name) for name in pair().__slots__} | {"head_rounds_s": [float("nan")]}),
+        json.dumps({name: getattr(pair(), name) for name in pair().__slots__} | {"head_rounds_s": []}),
+        json.dumps({name: getattr(pair(), name) for name in pair().__slots__} | {"head_rounds_s": 7}),
         json.dumps({name: getattr(pair(), name) for name in pair().__slots__} | {"phase": "third"}),
     ],
 )
