@@ -53,6 +53,18 @@ CASES: list[tuple[str, Claim, Proof, Proof]] = [
         proof(seen(kernels=[kernel("bf16", 3), kernel("f16", 3), kernel("f32", 4)])),
         proof(seen(kernels=[kernel("f32")])),
     ),
+    (
+        "attention in oneMKL proves nothing of the layers",
+        prove.kernels_in("bf16"),
+        proof(seen(kernels=[kernel("bf16", 9, "matmul", "mkl:gemm_bf16bf16f32"), kernel("bf16", 1, "matmul", "brg_matmul:avx512_core_bf16")])),
+        proof(seen(kernels=[kernel("bf16", 9, "matmul", "mkl:gemm_bf16bf16f32")])),
+    ),
+    (
+        "fp32 layers may all be oneMKL's",
+        prove.kernels_in("f32"),
+        proof(seen(kernels=[kernel("f32", 9, "matmul", "mkl:sgemm")])),
+        proof(seen(kernels=[kernel("bf16", 9, "matmul", "mkl:gemm_bf16bf16f32")])),
+    ),
     ("no kernel seen", prove.kernels_in("f32"), proof(seen(kernels=[kernel("f32")])), proof(seen(kernels=[]))),
     (
         "int8",

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from fixtures.optimizations import Optimization, catalogue, environment_variables, families
+from fixtures.optimizations import QUICK_STEPS, Optimization, catalogue, environment_variables, families
 from fixtures.protocol import ModelSpec
 from fixtures.recipe import Recipe, resolve, unmet
 from fixtures.requirements import Requirement, Skip, tcmalloc_library
@@ -107,6 +107,14 @@ def test_what_does_not_apply_is_left_out_and_the_next_below_is_built_on() -> Non
     assert left.over == "bf16_autocast"
     assert left.left_out == ("tcmalloc", "huge_pages")
     assert left.environment == {}
+
+
+def test_a_quick_run_compares_only_steps_that_it_shows() -> None:
+    """The recipe stays whole; only the step that it takes turns with is another."""
+    usual = resolve("openvino", EVERYTHING, X86)
+    quick = resolve("openvino", EVERYTHING, X86, compared=set(QUICK_STEPS))
+    assert ("openvino_fp32", "baseline") == (usual.over, quick.over)
+    assert usual.steps == quick.steps
 
 
 def test_what_failed_is_left_out_as_well() -> None:
