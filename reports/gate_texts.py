@@ -10,7 +10,7 @@ from reports.machines import machine_name
 
 COLUMNS = ("model", "step", "verdict", "head's time [99 %]", "pairs", "why")
 MUCH_STOLEN = 0.02
-MUCH_WAITING = 0.25
+MUCH_OF_OTHERS = 0.05
 COUNTED = (Verdict.ERROR, Verdict.REGRESSION, Verdict.INCONCLUSIVE, Verdict.PASS, Verdict.NEW, Verdict.SKIPPED)
 
 
@@ -85,11 +85,11 @@ def why(row: Row) -> str:
 
 def _noise(row: Row) -> Iterator[str]:
     """Yield what else the host did while the pairs ran, where it was much."""
-    stolen, waiting = (max(getattr(pair, name) for pair in row.pairs) for name in ("stolen", "waiting"))
+    stolen, others = max(pair.stolen for pair in row.pairs), max(pair.others for pair in row.pairs)
     restless = sum(pair.restless for pair in row.pairs)
     if stolen >= MUCH_STOLEN:
         yield f"up to {100 * stolen:.0f} % of CPU time stolen by the hypervisor"
-    if waiting >= MUCH_WAITING:
-        yield f"other processes competed for the CPUs during up to {100 * waiting:.0f} % of a pair's turns"
+    if others >= MUCH_OF_OTHERS:
+        yield f"other processes used up to {100 * others:.0f} % of the CPUs during a pair"
     if restless:
         yield f"workers still busy after {restless} turns"

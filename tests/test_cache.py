@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from fixtures.cache import ArtifactCache, write_atomically
+from fixtures.cache import ArtifactCache
+from reports.files import write_atomically
 
 CONTENT = {"model": "torchvision:resnet18", "options": {"batch_size": 8}, "versions": {"torch": "2.13.0"}}
 
@@ -144,7 +145,7 @@ def test_write_replaces_the_whole_file(tmp_path: Path) -> None:
     """The new text is there, readable by others, and no temporary file remains."""
     file = tmp_path / "run.json"
     file.write_text("old")
-    write_atomically(file, "new")
+    write_atomically(file, b"new")
 
     assert file.read_text() == "new"
     assert [file] == list(tmp_path.iterdir())
@@ -154,10 +155,10 @@ def test_write_replaces_the_whole_file(tmp_path: Path) -> None:
 def test_full_disk_keeps_the_old_file(small_disk: Path) -> None:
     """What does not fit raises OSError; the earlier file is whole, and nothing half-written remains."""
     file = small_disk / "run.json"
-    write_atomically(file, "earlier")
+    write_atomically(file, b"earlier")
 
     with pytest.raises(OSError, match="No space left"):
-        write_atomically(file, "x" * 2**20)
+        write_atomically(file, b"x" * 2**20)
 
     assert file.read_text() == "earlier"
     assert [file] == list(small_disk.iterdir())

@@ -15,8 +15,8 @@ class Pair:
     """What one pair found: each side's turns, what it computed in one, and what else the host did meanwhile.
 
     Durations in seconds; turns of the same place in `base_rounds_s` and `head_rounds_s` are neighbours in time. `restless` counts the
-    turns after which workers did not stand still in time. `stolen` is the share of CPU time that the hypervisor took, `waiting` the
-    share of the turns' time in which some task of the host had no CPU to run on.
+    turns after which workers did not stand still in time. `stolen` is the share of CPU time that the hypervisor took, `others` the
+    share of the CPUs that processes other than the gate's used while turns were taken.
     """
 
     model: str
@@ -29,7 +29,7 @@ class Pair:
     restless: int
     took_s: float
     stolen: float
-    waiting: float
+    others: float
 
     @property
     def benchmark(self) -> Benchmark:

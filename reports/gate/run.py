@@ -11,8 +11,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from fixtures.record import recorded_variables
 from fixtures.machine import this_machine
+from fixtures.record import recorded_variables
 from fixtures.side_protocol import SIDE_PROTOCOL_VERSION
 from reports.gate.benchmarks import Benchmark, select
 from reports.gate.checkouts import Checkout, checked_out

@@ -1,9 +1,12 @@
 """One pair: fresh processes of base and head take turns, iteration by iteration, in random order. Returns both medians."""
 
+import os
 import random
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from fixtures.host import HostSample, since, waiting_s
+from fixtures.host import HostSample, busy_s, since
 from fixtures.side_protocol import Opened
 from reports.changes import differs
 from reports.gate.benchmarks import Benchmark
@@ -30,9 +33,7 @@ def measure_pair(base: Side, head: Side, benchmark: Benchmark, phase: Phase, ord
     iterations = max(each.iterations for each in opened)
     untimed = min(each.untimed for each in opened)
     try:
-        turns_begin_s, waited_s = time.perf_counter(), waiting_s()
-        durations_s, restless = _take_turns(sides, iterations, untimed, order)
-        waiting = min(1.0, (waiting_s() - waited_s) / (time.perf_counter() - turns_begin_s))
+        turns = _take_turns(sides, opened, iterations, untimed, order)
     finally:
         for side in sides:
             side.shut()
@@ -40,14 +41,14 @@ def measure_pair(base: Side, head: Side, benchmark: Benchmark, phase: Phase, ord
         model=benchmark.model,
         step=benchmark.step,
         phase=phase,
-        base_rounds_s=tuple(durations_s[0]),
-        head_rounds_s=tuple(durations_s[1]),
+        base_rounds_s=turns.base_s,
+        head_rounds_s=turns.head_s,
         base_samples=opened[0].samples_per_iteration * iterations,
         head_samples=opened[1].samples_per_iteration * iterations,
-        restless=restless,
+        restless=turns.restless,
         took_s=time.perf_counter() - begin_s,
         stolen=since(host)["steal_share"],
-        waiting=waiting,
+        others=turns.others,
     )
     return pair, _changes(*opened)
 
@@ -62,20 +63,41 @@ def _changes(base: Opened, head: Opened) -> tuple[Difference, ...]:
     return tuple(Difference(claim, old, new) for claim, old, new in [*seen, ("findings", *findings)] if differs(old, new))
 
 
-def _take_turns(sides: tuple[Side, Side], iterations: int, untimed: int, order: random.Random) -> tuple[list[list[float]], int]:
-    """Return the durations of both sides' turns in seconds, and how many ended restless."""
-    durations_s: list[list[float]] = [[], []]
-    restless = 0
+@dataclass(frozen=True, kw_only=True)
+class _Turns:
+    """The turns of both sides in seconds, how many ended restless, and the share of the CPUs that other processes used."""
+
+    base_s: tuple[float, ...]
+    head_s: tuple[float, ...]
+    restless: int
+    others: float
+
+
+def _take_turns(sides: tuple[Side, Side], opened: Sequence[Opened], iterations: int, untimed: int, order: random.Random) -> _Turns:
+    durations_s: tuple[list[float], list[float]] = ([], [])
+    restless, cpu_s = 0, [each.cpu_s for each in opened]
     settling = SETTLING_ROUNDS if untimed else 0  # both sides started at the same time: neither has run alone yet
-    begin_s = time.perf_counter()
+    others_s, begin_s = _others_s(cpu_s), time.perf_counter()
     for number in range(-settling, MOST_ROUNDS):
         if number >= LEAST_ROUNDS and time.perf_counter() - begin_s > TURNS_S:
             break
         for place in order.sample((0, 1), 2):
             taken = sides[place].turn(iterations, untimed)
+            cpu_s[place] = taken.cpu_s
             restless += not taken.still
             if number >= 0:
                 durations_s[place].append(taken.duration_s)
     if not all(min(each) > 0 for each in durations_s):
         raise SideError("both", "Clock", "a turn took no time at all; the workers' clock cannot be trusted")
-    return durations_s, restless
+    available_s = (time.perf_counter() - begin_s) * len(os.sched_getaffinity(0))
+    return _Turns(
+        base_s=tuple(durations_s[0]),
+        head_s=tuple(durations_s[1]),
+        restless=restless,
+        others=max(0.0, (_others_s(cpu_s) - others_s) / available_s),
+    )
+
+
+def _others_s(ours_s: Sequence[float]) -> float:
+    """Return the CPU time that processes other than the gate's have used so far."""
+    return busy_s() - time.process_time() - sum(ours_s)

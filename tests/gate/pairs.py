@@ -31,7 +31,7 @@ def pair(slowdown: float = 0.0, phase: Phase = "screen", benchmark: Benchmark = 
         restless=0,
         took_s=10.0,
         stolen=0.0,
-        waiting=0.0,
+        others=0.0,
     )
     return replace(made, **fields)
 

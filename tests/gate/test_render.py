@@ -88,11 +88,11 @@ def test_narrow_terminal_keeps_the_verdicts(told: Result) -> None:
 
 def test_noise_is_named_where_it_was_much() -> None:
     noisy = row(A, UNTOLD[:6], UNTOLD)
-    pairs = tuple(pair(d, stolen=0.08, waiting=0.4, restless=2) for d in UNTOLD)
+    pairs = tuple(pair(d, stolen=0.08, others=0.4, restless=2) for d in UNTOLD)
     text = " ".join(shown(result(Row(model=noisy.model, step=noisy.step, judged=noisy.judged, pairs=pairs))).split())
 
     assert "up to 8 % of CPU time stolen by the hypervisor" in text
-    assert "other processes competed for the CPUs during up to 40 % of a pair's turns" in text
+    assert "other processes used up to 40 % of the CPUs during a pair" in text
     assert "workers still busy after 22 turns" in text
 
 
