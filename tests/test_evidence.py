@@ -56,7 +56,9 @@ CASES: list[tuple[str, Claim, Proof, Proof]] = [
     (
         "attention in oneMKL proves nothing of the layers",
         prove.kernels_in("bf16"),
-        proof(seen(kernels=[kernel("bf16", 9, "matmul", "mkl:gemm_bf16bf16f32"), kernel("bf16", 1, "matmul", "brg_matmul:avx512_core_bf16")])),
+        proof(
+            seen(kernels=[kernel("bf16", 9, "matmul", "mkl:gemm_bf16bf16f32"), kernel("bf16", 1, "matmul", "brg_matmul:avx512_core_bf16")])
+        ),
         proof(seen(kernels=[kernel("bf16", 9, "matmul", "mkl:gemm_bf16bf16f32")])),
     ),
     (
