@@ -43,7 +43,7 @@ def row(benchmark: Benchmark, screen: Sequence[float], confirm: Sequence[float] 
     return Row(model=benchmark.model, step=benchmark.step, judged=judged, pairs=tuple(pairs))
 
 
-def side(**fields: str) -> SideRecord:
+def side(**fields: Any) -> SideRecord:
     """Return a side."""
     made = SideRecord(
         revision="main",

@@ -79,7 +79,7 @@ def test_failure_of_both_sides_is_an_error_with_both_reasons() -> None:
 
 
 def test_model_that_a_runtime_takes_on_neither_side_is_skipped() -> None:
-    unsupported = [SideError(side, "UnsupportedModelError", "complex numbers", is_unsupported=True) for side in ("base", "head")]  # type: ignore[arg-type]
+    unsupported = [SideError(side, "UnsupportedModelError", "complex numbers", is_unsupported=True) for side in ("base", "head")]
     [row] = told(case_of(0, both_failed(*unsupported)))
 
     assert Verdict.SKIPPED is row.judged.verdict
