@@ -110,6 +110,7 @@ def test_what_cannot_be_gated_is_an_error_in_one_sentence(
 
 def test_folder_that_is_no_repository_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))  # a --basetemp may lie in a repository
 
     assert 2 == main(["gate", *SIDES])
     assert "not a git repository" in " ".join(capsys.readouterr().out.split())
