@@ -1,0 +1,93 @@
+"""Workers that wait for later steps of a quick run."""
+
+import os
+import signal
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from fixtures.protocol import ModelSpec
+from fixtures.recipe import resolve
+from fixtures.rig import Rig, Standby
+from fixtures.turns import PairedMeasurement, Plan
+from tests.conftest import MakeRig
+
+RESNET = ModelSpec(name="torchvision:resnet18", image_size=64)
+OTHER_SIZE = ModelSpec(name="torchvision:resnet18", image_size=96)
+PLAN = Plan(pairs=1, budget_s=0.05, warmup_limit_s=0.0)
+
+
+@pytest.fixture
+def rig(make_rig: MakeRig) -> Iterator[Rig]:
+    rig = replace(make_rig(), standby=Standby({"baseline"}))
+    yield rig
+    rig.standby.close()
+
+
+def measured(rig: Rig, step: str, model: ModelSpec = RESNET) -> dict[str, int]:
+    """Measure `step` in one pair; return the process id of each side."""
+    recipe = resolve(step, rig.catalogue, rig.machine)
+    over = resolve(recipe.over, rig.catalogue, rig.machine) if recipe.over else None
+    measurement = PairedMeasurement(rig, recipe, over, model, PLAN)
+    try:
+        measurement.open()
+        pids = {serving.recipe.step.name: serving.workers._pids[0] for serving in measurement._serving}
+        for _ in range(measurement.rounds):
+            measurement.before()
+            measurement.run()
+            measurement.after()
+        measurement.finish()
+    finally:
+        measurement.close()
+    return pids
+
+
+def running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_predecessor_that_waits_is_taken_over(rig: Rig) -> None:
+    """The baseline of a quick run starts once; the other side of each pair is fresh and ends with it."""
+    baseline = measured(rig, "baseline")["baseline"]
+    first, second = measured(rig, "batch_2"), measured(rig, "batch_4")
+
+    assert {baseline} == {first["baseline"], second["baseline"]}
+    assert running(baseline)
+    assert not running(first["batch_2"])
+    rig.standby.close()
+    assert not running(baseline)
+
+
+def test_worker_that_died_while_it_waited_is_replaced(rig: Rig) -> None:
+    """What happened to a waiting worker is no fault of the step that would have used it."""
+    baseline = measured(rig, "baseline")["baseline"]
+    os.kill(baseline, signal.SIGKILL)
+    os.waitid(os.P_PID, baseline, os.WEXITED | os.WNOWAIT)
+
+    assert baseline != measured(rig, "batch_2")["baseline"]
+
+
+def test_workers_of_another_model_do_not_wait_any_longer(rig: Rig) -> None:
+    """At most one model's workers are in memory."""
+    baseline = measured(rig, "baseline")["baseline"]
+    other = measured(rig, "baseline", OTHER_SIZE)["baseline"]
+
+    assert not running(baseline)
+    assert running(other)
+
+
+def test_failure_ends_all_workers(rig: Rig) -> None:
+    """A measurement that does not finish leaves nothing behind to wait."""
+    recipe = resolve("baseline", rig.catalogue, rig.machine)
+    measurement = PairedMeasurement(rig, recipe, None, RESNET, PLAN)
+    measurement.open()
+    pid = measurement.first.workers._pids[0]
+    measurement.close()
+
+    assert not running(pid)
+    assert rig.standby.take(recipe, RESNET) is None
