@@ -159,7 +159,7 @@ def test_rubbish_is_shown(checkout: Checkout) -> None:
     """A line that is no message fails the step, with the line."""
     message = ask(checkout.worker("channel = hello()\nchannel.receive()\nconnection.sendall(b'Illegal instruction\\n')\nhang()\n"))
 
-    assert "the worker sent rubbish while being checked: not a message of protocol 1: b'Illegal instruction'" in message
+    assert f"the worker sent rubbish while being checked: not a message of protocol {protocol.PROTOCOL_VERSION}: b'Illegal instruction'" in message
 
 
 def test_endless_rubbish_is_cut_short(checkout: Checkout, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,7 +188,8 @@ def test_other_protocol_version_is_refused(checkout: Checkout) -> None:
     """Both versions are named: the gate runs workers of other checkouts."""
     message = ask(checkout.worker("hello(version=99).receive()\n"))
 
-    assert message == "step 'compile': the worker speaks protocol 99, this suite 1; use checkouts whose fixtures/protocol.py agree"
+    expected = f"the worker speaks protocol 99, this suite {protocol.PROTOCOL_VERSION}; use checkouts whose fixtures/protocol.py agree"
+    assert message == f"step 'compile': {expected}"
 
 
 def test_other_rank_is_refused(checkout: Checkout) -> None:
@@ -285,7 +286,7 @@ def test_real_worker_reports_what_goes_wrong_inside() -> None:
     """An exception in a runtime is a reported failure, with its traceback, and ends the worker."""
     with real_launcher().launch("x") as workers:
         worker = pids(workers)
-        with pytest.raises(WorkerError, match="ProtocolError while being timed: a Turn before Start") as raised:
+        with pytest.raises(WorkerError, match="ProtocolError while being timed: the first message must be a Start") as raised:
             workers.ask([Turn(iterations=1, untimed=0)], Timed, "being timed")
 
     assert "Traceback (most recent call last)" in str(raised.value)

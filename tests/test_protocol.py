@@ -7,16 +7,12 @@ import pytest
 
 from fixtures import protocol
 from fixtures.kernels import Kernel
-from fixtures.protocol import Channel, FromWorker, Hello, Job, ModelSpec, Observations, ProtocolError, Start, Started, Timed, ToWorker, Turn
+from fixtures.protocol import Channel, FromWorker, Hello, Job, ModelSpec, Observations, ProtocolError, Proved, Start, Timed, ToWorker, Turn
 
 JOB = Job(model=ModelSpec(name="timm:vit"), runtime="openvino", precision="int8", settings={"hint": "f32"}, batch_size=8, threads=2)
-STARTED = Started(
-    cold_start_s=1.5,
-    build_s=0.5,
+PROVED = Proved(
     iteration_s=0.01,
     warmup_s=[0.02, 0.01],
-    peak_rss_bytes=2**30,
-    input_shape=[8, 3, 224, 224],
     observations=Observations(
         kernels=[Kernel(operation="matmul", implementation="jit", precision="bf16", time_s=0.1)], cpus=[0, 1], eval_mode=True
     ),
@@ -36,12 +32,12 @@ def test_messages_arrive_as_they_were_sent() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         suite, worker = Channel(ours, FromWorker), Channel(theirs, ToWorker)
-        start = Start(job=JOB, artifact=None, outputs="/tmp/outputs.npy", samples=8, started_s=1.0, warmup_limit_s=3.0)
+        start = Start(job=JOB, artifact=None, outputs="/tmp/outputs.npy", samples=8, started_s=1.0)
         suite.send(start)
-        worker.send(STARTED)
+        worker.send(PROVED)
 
         assert start == worker.receive()
-        assert suite.receive() == STARTED
+        assert suite.receive() == PROVED
 
 
 def test_messages_are_lines_of_json(ends: tuple[Channel, socket.socket]) -> None:
@@ -112,7 +108,7 @@ def test_rubbish_is_refused_and_shown(ends: tuple[Channel, socket.socket], line:
     channel, theirs = ends
     theirs.sendall(line + b"\n")
 
-    with pytest.raises(ProtocolError, match="not a message of protocol 1") as raised:
+    with pytest.raises(ProtocolError, match=f"not a message of protocol {protocol.PROTOCOL_VERSION}") as raised:
         channel.receive()
     assert repr(line[:80]) in str(raised.value)
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from fixtures.protocol import PROTOCOL_VERSION
 from tests.gate.conftest import Repository
 from tests.processes import ended, with_variable
 
@@ -109,7 +110,7 @@ def test_sides_of_other_protocols_are_an_error(repository: Repository, tmp_path:
 
 def test_workers_may_speak_another_protocol_on_each_side(repository: Repository, tmp_path: Path) -> None:
     """A change of the workers' protocol is gated like any other: each side speaks with its own workers only."""
-    change = ("\nPROTOCOL_VERSION = 1\n", "\nPROTOCOL_VERSION = 99\n")
+    change = (f"\nPROTOCOL_VERSION = {PROTOCOL_VERSION}\n", "\nPROTOCOL_VERSION = 99\n")
     head = repository.branch("other_worker_protocol", {"fixtures/protocol.py": change})
     told = gate(repository, tmp_path, "--base", "main", "--head", head, "-k", "baseline", *TOO_SHORT)
 
