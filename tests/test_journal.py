@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fixtures.journal import Finished, Journal
+from fixtures.journal import MOST_JOURNALS, Finished, Journal
 
 CONDITIONS = {"batch_size": 8, "machine": {"features": ["bf16"], "vcpus": 2}}
 FIRST = Finished(nodeid="benchmarks/test_baseline.py::test_baseline[vit-baseline]", rounds_s=[0.1, 0.2], extra_info={"cosine": 1.0})
@@ -134,6 +134,17 @@ def test_newest_journal_is_taken_up(tmp_path: Path) -> None:
     written(tmp_path, FIRST)
 
     assert set(resumed(tmp_path).found) == {FIRST.nodeid}
+
+
+def test_only_the_newest_journals_are_kept(tmp_path: Path) -> None:
+    """Runs that nobody saved or resumed do not pile up."""
+    for second in range(MOST_JOURNALS + 5):
+        (tmp_path / f"20250101T0000{second:02}-1.jsonl").write_text("{}")
+    newest = written(tmp_path, FIRST)
+
+    left = sorted(tmp_path.iterdir())
+    assert MOST_JOURNALS == len(left)
+    assert left[-1] == newest
 
 
 def test_saved_records_need_no_journal(tmp_path: Path) -> None:

@@ -159,7 +159,10 @@ def test_rubbish_is_shown(checkout: Checkout) -> None:
     """A line that is no message fails the step, with the line."""
     message = ask(checkout.worker("channel = hello()\nchannel.receive()\nconnection.sendall(b'Illegal instruction\\n')\nhang()\n"))
 
-    assert f"the worker sent rubbish while being checked: not a message of protocol {protocol.PROTOCOL_VERSION}: b'Illegal instruction'" in message
+    assert (
+        f"the worker sent rubbish while being checked: not a message of protocol {protocol.PROTOCOL_VERSION}: b'Illegal instruction'"
+        in message
+    )
 
 
 def test_endless_rubbish_is_cut_short(checkout: Checkout, monkeypatch: pytest.MonkeyPatch) -> None:
