@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from reports.gate.decision import Verdict
 from reports.gate.result import Result, Row
 from reports.gate_texts import COLUMNS, about, headline, pairs_text, rules_text, slowdown_text, why
-from reports.render_markdown import escape
+from reports.markdown import escape
 
 MARKS = {
     Verdict.PASS: "✅",

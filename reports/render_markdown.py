@@ -1,13 +1,12 @@
 """The ladder and a comparison as GitHub Markdown. Computes nothing; every name is escaped."""
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from reports.compare import Compared, Comparison
 from reports.compare_texts import NO_RATIO, advice, chance, change_text, headline, one_sided_text, run_text
 from reports.figures import agreement, gain_short, gibibytes, milliseconds, per_second, seconds, share_short, times, verdict_over
 from reports.ladder import Ladder, LadderRow
-from reports.plain_text import plain
+from reports.markdown import escape
 
 _LADDER_COLUMNS = (
     "step",
@@ -33,14 +32,6 @@ def ladders_markdown(ladders: Iterable[Ladder]) -> str:
 def comparison_markdown(comparison: Comparison) -> str:
     """Return the table of all benchmarks, then what changed."""
     return "\n".join(_comparison(comparison)) + "\n"
-
-
-def escape(text: object, longest: int = 400) -> str:
-    """Return text that Markdown shows as it is: no markup, no HTML, no mention, no link, no break of a table."""
-    shown = re.sub(r"([\\`*_{}\[\]()#+.!|~$^-])", r"\\\1", plain(text, longest))
-    shown = shown.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    # An empty comment keeps GitHub from reading a mention or a link, and shows as nothing.
-    return shown.replace("@", "@<!-- -->").replace("://", ":<!-- -->//")
 
 
 def _ladder(ladder: Ladder) -> Iterator[str]:

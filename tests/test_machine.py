@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -104,3 +106,29 @@ def test_huge_page_mode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: s
     monkeypatch.setattr(machine, "THP_FILE", tmp_path / "enabled" if text else tmp_path / "missing")
 
     assert mode == thp_mode()
+
+
+@pytest.mark.parametrize(("expected", "code"), [("", 0), ("0xd40", 0), ("0xd4f, 0xd40", 0), ("0xd4f", 2), ("0xd4", 2)])
+def test_cpu_part_is_asserted(read_from: Reader, expected: str, code: int, capsys: pytest.CaptureFixture[str]) -> None:
+    """A CI job that got another machine than it asked for ends at once, and says which one it got."""
+    seen = read_from(GRAVITON3_CPUINFO)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(machine, "this_machine", lambda: seen)
+        assert code == machine.main(["--expect-cpu-part", expected])
+
+    out, err = capsys.readouterr()
+    assert out.startswith("Neoverse V1 (Graviton3), CPU part 0xd40, ")
+    assert ("expected 0xd4f Neoverse V2 (Graviton4);" in err) == (expected == "0xd4f")
+
+
+def test_machine_is_told_without_anything_installed() -> None:
+    """The job asserts its machine before it installs gigabytes."""
+    command = [sys.executable, "-S", "-m", "fixtures.machine"]
+    told = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=True)
+
+    assert "CPU part" in told.stdout
+
+
+def test_what_is_no_graviton_says_so(read_from: Reader) -> None:
+    """GitHub's arm64 runners have the same architecture and other cores."""
+    assert "no Graviton" in read_from(GRAVITON3_CPUINFO.replace("0xd40", "0xd49")).cpu_model

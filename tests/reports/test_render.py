@@ -14,11 +14,12 @@ from rich.console import Console
 from reports.figures import agreement, gain_short, signed_percent, significant, verdict_over
 from reports.ladder import Ladder, ladders
 from reports.load import read_run
+from reports.markdown import escape
 from reports.measurement import SavedGain
 from reports.plain_text import plain
 from reports.render_csv import ladders_csv
 from reports.render_json import ladders_json
-from reports.render_markdown import escape, ladders_markdown
+from reports.render_markdown import ladders_markdown
 from reports.render_plot import CannotPlot, check_plot, ladders_picture
 from reports.render_terminal import print_ladders
 from tests.reports.saved_runs import benchmark, ladder, outcome, save, saved_run
