@@ -188,3 +188,65 @@ def test_importing_torchvision_twice_is_harmless() -> None:
     import_torchvision()
 
     assert "torchvision" in sys.modules
+
+
+OWN = """\
+from torch import nn
+
+def create() -> nn.Module:
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 10))
+
+number = 1
+"""
+
+
+@pytest.fixture
+def own_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A package of another project, on the module path."""
+    package = tmp_path / "someones_models"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "small.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in [name for name in sys.modules if name.partition(".")[0] == package.name]:
+        del sys.modules[name]  # another test's package of this name
+    return package
+
+
+def test_model_of_other_code_is_what_its_function_returns(own_models: Path) -> None:
+    """Ready to measure as any other: drawn from the seed, in eval mode, without gradients."""
+    spec = ModelSpec(name="code:someones_models.small:create", image_size=64)
+    model = models.create(spec)
+
+    assert (2, 10) == tuple(model(torch.zeros(2, 3, 64, 64)).shape)
+    assert not model.training
+    assert equal(dict(model.state_dict()), dict(models.create(spec).state_dict()))
+    assert "code.someones_models.small.create" == models.model_id(spec.name)
+
+
+def test_artifacts_depend_on_the_code_of_the_model(own_models: Path) -> None:
+    """A gate of two revisions must not measure head with what was compiled from base, wherever in the package they differ."""
+    spec = ModelSpec(name="code:someones_models.small:create")
+    before = models.content(spec)
+    assert before == models.content(spec)
+    (own_models / "layers.py").write_text("width = 8\n")
+
+    assert before != models.content(spec)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("code:someones_models.small", "expected code:MODULE:FUNCTION"),
+        ("code:../evil:create", "expected code:MODULE:FUNCTION"),
+        ("code:no_such_package:create", "No module named 'no_such_package'; put its folder on PYTHONPATH"),
+        ("code:someones_models.small:other", "no attribute 'other'"),
+        ("code:someones_models.small:number", "expected a function, found int"),
+        ("code:someones_models.small:print", "expected a torch.nn.Module from print\\(\\), found NoneType"),
+    ],
+)
+def test_model_of_other_code_that_is_none_says_why(own_models: Path, name: str, reason: str) -> None:
+    """With what to do about it."""
+    (own_models / "small.py").write_text(f"{OWN}print = print\n")
+    with pytest.raises(UnknownModelError, match=reason):
+        models.create(ModelSpec(name=name))

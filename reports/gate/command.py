@@ -41,7 +41,9 @@ def add_gate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", co
     command.add_argument("--base-python", metavar="PYTHON", help="base's interpreter or virtual environment (this one)")
     command.add_argument("--head-python", metavar="PYTHON", help="head's, likewise")
     command.add_argument("-k", dest="expression", metavar="EXPRESSION", help="benchmarks, as for pytest (a dozen telling ones)")
-    command.add_argument("--model", action="append", metavar="NAME", help="resnet50, vit, torchvision:NAME or timm:NAME; repeatable")
+    command.add_argument(
+        "--model", action="append", metavar="NAME", help="resnet50, vit, torchvision:NAME, timm:NAME or code:MODULE:FUNCTION; repeatable"
+    )
     command.add_argument("--image-size", type=_positive, default=224, metavar="PIXELS", help="height and width of the images (224)")
     command.add_argument("--batch-size", type=_positive, default=8, metavar="N", help="images a call after the batch sweep (8)")
     command.add_argument("--threads", type=_positive, metavar="N", help="threads to compute with (the CPUs this process may use)")

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from fixtures.protocol import PROTOCOL_VERSION
-from tests.gate.conftest import Repository
+from tests.gate.conftest import ROOT, Repository
 from tests.processes import ended, with_variable
 
 MARK = "GATE_OF_A_TEST"
@@ -45,9 +45,9 @@ def start(repository: Repository, arguments: Sequence[str], **environment: str) 
     )
 
 
-def gate(repository: Repository, tmp_path: Path, *arguments: str) -> Told:
+def gate(repository: Repository, tmp_path: Path, *arguments: str, **environment: str) -> Told:
     file = tmp_path / "gate.json"
-    process = start(repository, [*arguments, "--json", str(file)])
+    process = start(repository, [*arguments, "--json", str(file)], **environment)
     out, err = process.communicate(timeout=600)
     assert "Traceback" not in err, err
     assert 1 == len(repository.worktrees), "worktrees are removed at the end"
@@ -133,6 +133,27 @@ def test_revision_without_fixtures_is_measured_with_the_gates(repository: Reposi
 
     assert 3 == told.code
     assert "the gate's" == told.result["base"]["fixtures"]
+
+
+def test_model_of_another_repository_is_gated(tmp_path: Path) -> None:
+    """It has no fixtures; each side builds its own revision's model, and shares no artifact of it."""
+    other = Repository(tmp_path / "other")
+    other.folder.mkdir()
+    model = "from torch import nn\n\ndef create():\n    return nn.Sequential(nn.Conv2d(3, {}, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())\n"
+    other.git("init", "--quiet", "--initial-branch", "main")
+    for width in (4, 8):
+        (other.folder / "served.py").write_text(model.format(width))
+        other.git("add", "--all")
+        other.git("commit", "--quiet", "--message", f"Width {width}")
+    cache = tmp_path / "artifacts"
+    own = ("--model", "code:served:create", "-k", "served and baseline", *TOO_SHORT, "--artifact-cache", str(cache))
+    told = gate(other, tmp_path, "--base", "HEAD^1", "--head", "HEAD", *own, PYTHONPATH=str(ROOT))
+
+    assert {"code.served.create-baseline"} == set(told.verdicts)
+    assert ("the gate's", "the gate's") == (told.result["base"]["fixtures"], told.result["head"]["fixtures"])
+    assert 3 == told.code
+    references = [json.loads(file.read_text())["content"]["reference"] for file in cache.glob("*/manifest.json")]
+    assert 2 == len({each["code"] for each in references if "code" in each})
 
 
 def test_environments_alone_are_two_sides(repository: Repository, tmp_path: Path) -> None:
