@@ -14,19 +14,19 @@ LEVELS = {Verdict.REGRESSION: "error", Verdict.ERROR: "error", Verdict.INCONCLUS
 
 
 def gate_annotations(result: Result) -> str:
-    """Return a line for every benchmark that is not simply a pass, and one for the gate."""
+    """Return a line for the gate, first because GitHub shows ten of each level, and one for every benchmark that is not simply a pass."""
     return "".join(f"{line}\n" for line in _lines(result))
 
 
 def _lines(result: Result) -> Iterator[str]:
+    yield _command(LEVELS.get(result.verdict, "notice"), "Performance gate", headline(result))
+    if result.error is not None:
+        yield _command("error", "Performance gate", result.error)
     for row in result.rows:
         level = "notice" if row.judged.is_faster else LEVELS.get(row.judged.verdict)
         if level is not None:
             figures = f"{slowdown_text(row.judged)}: " if row.pairs else ""
             yield _command(level, f"{row.judged.verdict}: {row.id}", f"{figures}{why(row)}")
-    if result.error is not None:
-        yield _command("error", "Performance gate", result.error)
-    yield _command(LEVELS.get(result.verdict, "notice"), "Performance gate", headline(result))
 
 
 def _command(level: str, title: str, message: str) -> str:
