@@ -1,0 +1,44 @@
+"""A network of equal blocks: one block more is one block's arithmetic more, by the same kernel on the same shapes.
+
+The study puts this file into its repository as `fixtures/models/synthetic_models.py`; its branches differ in `BLOCKS` alone.
+"""
+
+import torch
+from torch import nn
+
+BLOCKS = 100
+CHANNELS = 64
+PATCH = 4
+CLASSES = 10
+SMALL = 0.1  # each block adds little, so that outputs neither grow nor vanish with their number
+
+
+class Block(nn.Module):
+    """Adds a 3x3 convolution of its input to it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        added: torch.Tensor = self.convolution(images).relu()
+        return images + SMALL * added
+
+
+class Classifier(nn.Module):
+    """Patches, blocks, mean, classes. At 96 pixels 99.9 % of the arithmetic is in the blocks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches = nn.Conv2d(3, CHANNELS, PATCH, stride=PATCH)
+        self.blocks = nn.Sequential(*(Block() for _ in range(BLOCKS)))
+        self.classes = nn.Linear(CHANNELS, CLASSES)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        scores: torch.Tensor = self.classes(self.blocks(self.patches(images)).mean((2, 3)))
+        return scores
+
+
+def create(_name: str, _image_size: int) -> nn.Module:
+    """Return the network with random weights, for any image size that patches divide."""
+    return Classifier()

@@ -1,0 +1,50 @@
+"""The kinds of gates in the study, and which comes next. Data, and one pure function."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from benchmarks.gate_quality.blocks import BLOCKS
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Kind:
+    """Gates of one kind: how many blocks head computes (base: `BLOCKS`), whether a neighbour disturbs, and how many are wanted."""
+
+    name: str
+    gates: int
+    blocks: int = BLOCKS
+    is_noisy: bool = False
+    budget: str = "20m"
+
+    @property
+    def more_work(self) -> float:
+        """Head's arithmetic against base's, as a ratio minus 1."""
+        return self.blocks / BLOCKS - 1
+
+    @property
+    def head(self) -> str:
+        """The branch that head is."""
+        return branch(self.blocks)
+
+
+# In order of value: where time ends early, the first of equals has one gate more.
+KINDS = (
+    Kind(name="same", gates=100),
+    Kind(name="slower_3", gates=30, blocks=103),
+    Kind(name="slower_5", gates=30, blocks=105),
+    Kind(name="slower_2", gates=30, blocks=102),
+    Kind(name="same_noisy", gates=30, is_noisy=True, budget="3m"),
+    Kind(name="slower_10", gates=30, blocks=110),
+    Kind(name="faster_5", gates=30, blocks=95),
+)
+
+
+def branch(blocks: int) -> str:
+    """Return the branch whose model has this many blocks."""
+    return f"blocks-{blocks}"
+
+
+def next_kind(done: Mapping[str, int], kinds: Sequence[Kind]) -> Kind | None:
+    """Return the kind that is furthest behind, so that any part of the study has some of each; None where all are done."""
+    left = [kind for kind in kinds if done.get(kind.name, 0) < kind.gates]
+    return min(left, key=lambda kind: done.get(kind.name, 0) / kind.gates, default=None)

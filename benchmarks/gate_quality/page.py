@@ -1,0 +1,202 @@
+"""docs/gate-quality.md from the recorded gates: the targets, the counts, larger counts by drawing pairs anew, other tools' rules."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from benchmarks.gate_quality.analysis import Rate, Spread, Summary, slowdowns, summarize
+from benchmarks.gate_quality.blocks import BLOCKS
+from benchmarks.gate_quality.gates import arguments
+from benchmarks.gate_quality.kinds import KINDS, Kind
+from benchmarks.gate_quality.other_rules import RULES, apart, called_apart, called_in_turns
+from benchmarks.gate_quality.record import Gate, Recorded
+from benchmarks.gate_quality.resampling import GATES, draw_gates
+from benchmarks.gate_quality.targets import Target, targets
+from reports.gate.decision import Verdict
+from reports.gate.durations import duration
+from reports.machines import machine_name
+
+COUNTED = (Verdict.REGRESSION, Verdict.INCONCLUSIVE, Verdict.PASS, Verdict.ERROR)
+BENCHMARKS = 12
+FEWEST_PAIRS = 60  # fewer would be drawn again and again
+NONE = "-"
+
+
+def page(recorded: Recorded) -> str:
+    """Return the page as Markdown."""
+    found = {kind.name: summarize(kind, recorded.gates) for kind in KINDS}
+    blocks = (
+        _beginning(recorded, found),
+        ["## Targets", *_targets(found)],
+        ["## Whole gates", *_gates(found)],
+        ["## Larger counts by drawing recorded pairs anew", *_drawn(recorded.gates)],
+        ["## Other rules on the same rounds", *_other_rules(recorded.gates)],
+        ["## How it was obtained", *_obtained(recorded)],
+    )
+    return "\n\n".join(text for block in blocks for text in block) + "\n"
+
+
+def _beginning(recorded: Recorded, found: Mapping[str, Summary]) -> Iterator[str]:
+    yield "# How good the gate is"
+    held, wanted = sum(summary.held for summary in found.values()), sum(kind.gates for kind in KINDS)
+    if held < wanted:
+        missing = ", ".join(f"{title(s.kind)}: {s.held} of {s.kind.gates}" for s in found.values() if s.held < s.kind.gates)
+        yield f"**A part of the study: {held} of {wanted} gates have been held** ({missing})."
+    else:
+        yield f"All {wanted} gates of the study have been held."
+    yield (
+        "Whole gates (`python -m reports gate`, two checkouts, fresh processes) over heads of which it is known how much they compute: "
+        f"base's model has {BLOCKS} equal blocks, head's as many, fewer or more. Written by `tox -e gate-quality`; nothing here is "
+        "edited by hand. What the gate does is in [The gate](gate.md)."
+    )
+
+
+def _targets(found: Mapping[str, Summary]) -> Iterator[str]:
+    rows = [(each.promise, _promised(each), _found(each), each.judgement) for each in targets(found)]
+    yield _table(("", "promised", "found [95 % bound]", ""), rows)
+    yield (
+        "*Shown*: the bound keeps the promise too; *met so far*: what was found does. Bounds are Clopper and Pearson's, one-sided: 0 of "
+        "100 bounds a rate at 3 % and 0 of 30 at 10 %; 30 of 30 shows no more than 90 %. A promise of 1 % is beyond what 100 gates can show."
+    )
+
+
+def _gates(found: Mapping[str, Summary]) -> Iterator[str]:
+    header = ("kind", "gates", *COUNTED, "improvements", "head's time", "SD of a pair", "others' CPU", "pair", "gate: median, longest")
+    yield _table(header, [_gate_row(summary) for summary in found.values()])
+    yield (
+        "*Head's time*: against base's, the median over gates. *SD of a pair*: of the log ratio, within gates. *Others' CPU*: share of the "
+        "CPUs that other processes used while turns were taken, median and largest over pairs. *Pair*: median duration. A gate's duration "
+        "is the whole command's, checkouts and proofs included, one benchmark."
+    )
+
+
+def _gate_row(found: Summary) -> tuple[str, ...]:
+    return (
+        title(found.kind),
+        f"{found.held} of {found.kind.gates}",
+        *(str(found.verdicts.get(verdict, 0)) for verdict in COUNTED),
+        str(found.faster),
+        NONE if found.slowdown is None else f"{100 * found.slowdown:+.2f} %",
+        NONE if found.deviation is None else f"{100 * found.deviation:.2f} %",
+        NONE if found.others is None else f"{100 * found.others.median:.0f} %, {100 * found.others.largest:.0f} %",
+        NONE if found.pair_s is None else f"{found.pair_s.median:.1f} s",
+        _durations(found.gate_s),
+    )
+
+
+def _drawn(gates: Sequence[Gate]) -> Iterator[str]:
+    yield (
+        f"Not held, but drawn: {GATES:,} gates for each row, their pairs drawn with replacement from the recorded ones and judged by the "
+        "gate's own decision code. A benchmark that is no other is drawn from the idle gates without a change. Drawing takes pairs "
+        "to be independent of one another, and knows nothing of a budget."
+    )
+    pools = {kind: pool for kind in KINDS if len(pool := _pool(kind, gates)) >= FEWEST_PAIRS}
+    rows = [row for kind, pool in pools.items() for row in _drawn_rows(kind, pool, pools.get(KINDS[0]))]
+    if rows:
+        yield _table(("pairs drawn from", "pairs", "benchmarks", "REGRESSION", "INCONCLUSIVE", "PASS"), rows)
+    else:
+        yield f"No kind has {FEWEST_PAIRS} pairs yet."
+
+
+def _drawn_rows(kind: Kind, pool: Sequence[float], unchanged: Sequence[float] | None) -> Iterator[tuple[str, ...]]:
+    """Yield a gate of one benchmark, and one of a dozen of which it is one; the noisy host's dozen would mostly measure patience."""
+    [_, alone] = draw_gates([pool])
+    yield (title(kind), str(len(pool)), "1", *_counts(alone))
+    if unchanged is not None and not kind.is_noisy:
+        *_, whole = draw_gates([pool, *[unchanged] * (BENCHMARKS - 1)])
+        yield (title(kind), str(len(pool)), f"{BENCHMARKS}, this and {BENCHMARKS - 1} unchanged", *_counts(whole))
+
+
+def _other_rules(gates: Sequence[Gate]) -> Iterator[str]:
+    of_kind = {kind: own for kind in KINDS if (own := [gate for gate in gates if gate.kind == kind.name and gate.screen])}
+    if not of_kind:
+        yield "No gates yet."
+        return
+    header = ("rule", *(title(kind) for kind in of_kind))
+    ours = ("**the gate**", *(_share(sum(gate.verdict == Verdict.REGRESSION for gate in own), len(own)) for own in of_kind.values()))
+    turns = [(name, *(_share(called_in_turns(rule, own), len(own)) for own in of_kind.values())) for name, rule in RULES.items()]
+    separate = [(name, *(_share(called_apart(rule, own), len(apart(own))) for own in of_kind.values())) for name, rule in RULES.items()]
+    yield (
+        "How often each rule calls head slower. The rules see the rounds of a gate's six screening pairs, pooled: more processes than "
+        "most of their users take. In the first table both sides took turns, as the gate records them, so that these rules enjoy "
+        "the gate's way of measuring, which their tools do not have."
+    )
+    yield _table(header, [ours, *turns])
+    yield (
+        "In the second table base's rounds are of one gate and head's of the next of that kind, some minutes later: two runs on separate "
+        "occasions, which is what these tools compare."
+    )
+    yield _table(header, separate)
+    yield (
+        "`mean:5%`, `min:5%`: pytest-benchmark's `--benchmark-compare-fail`. asv: medians by a factor of 1.1 and Mann-Whitney at 0.002 "
+        "(`_is_result_better` in asv/commands/compare.py, `is_different` in asv_runner/statistics.py). pyperf: Student's two-sided t test "
+        "at 0.05 on all values (`is_significant` in pyperf/_utils.py). Of a test only calls of a slower head count."
+    )
+
+
+def _obtained(recorded: Recorded) -> Iterator[str]:
+    conditions, gates = recorded.conditions, recorded.gates
+    versions = ", ".join(f"{name} {version}" for name, version in conditions["versions"].items())
+    days = sorted({gate.began[:10] for gate in gates})
+    when = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}, on {len(days)} days"
+    yield (
+        f"{machine_name(conditions['machine'])}, Linux {conditions['machine']['kernel']}; {versions}; {when} (UTC); code digest "
+        f"`{conditions['code']}`. The gates took {duration(sum(gate.took_s for gate in gates))} together."
+    )
+    yield (
+        "Each gate is this command in a repository of its own, in which branches differ in the number of the model's blocks and in nothing "
+        "else; kinds take turns, so that the hours of a day meet all of them alike:"
+    )
+    yield f"    python -m reports gate {' '.join(arguments(KINDS[1]))}"
+    yield (
+        "The noisy neighbour is one process that sorts, copies and computes on one core in bursts of 0.1 to 3 s, with rests as long; "
+        "those gates have a budget of 3 minutes. The study goes on with `python -m benchmarks.gate_quality --minutes N`, and writes this "
+        "page with `--write docs/gate-quality.md`; on another machine, with other versions or other code it begins anew."
+    )
+
+
+def title(kind: Kind) -> str:
+    """Return a kind in words."""
+    if kind.blocks == BLOCKS:
+        return "no change, noisy" if kind.is_noisy else "no change"
+    return f"{abs(100 * kind.more_work):.0f} % {'more' if kind.more_work > 0 else 'less'} work"
+
+
+def _pool(kind: Kind, gates: Sequence[Gate]) -> list[float]:
+    return slowdowns([pair for gate in gates if gate.kind == kind.name for pair in gate.pairs])
+
+
+def _counts(counted: Mapping[Verdict, int]) -> tuple[str, ...]:
+    return tuple(_bounded(Rate(counted.get(v, 0), GATES)) for v in (Verdict.REGRESSION, Verdict.INCONCLUSIVE, Verdict.PASS))
+
+
+def _bounded(rate: Rate) -> str:
+    return f"{100 * rate.share:.2f} % [{100 * rate.low:.2f}, {100 * rate.high:.2f}]"
+
+
+def _share(events: int, trials: int) -> str:
+    return f"{events} of {trials}" if trials else NONE
+
+
+def _promised(target: Target) -> str:
+    if target.limit_s is not None:
+        return f"at most {target.limit_s:.0f} s"
+    if target.at_most == 0.0:
+        return "none"
+    return f"at most {100 * target.at_most:g} %" if target.at_most is not None else f"at least {100 * (target.at_least or 0):g} %"
+
+
+def _found(target: Target) -> str:
+    if target.limit_s is not None:
+        return NONE if target.seconds is None else f"{target.seconds:.0f} s"
+    if target.rate is None or not target.rate.trials:
+        return NONE
+    bound = f"at least {100 * target.rate.low:.1f} %" if target.at_least is not None else f"at most {100 * target.rate.high:.1f} %"
+    return f"{target.rate.events} of {target.rate.trials} [{bound}]"
+
+
+def _durations(spread: Spread | None) -> str:
+    return NONE if spread is None else f"{spread.median:.0f} s, {spread.largest:.0f} s"
+
+
+def _table(header: Sequence[object], rows: Sequence[Sequence[object]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
