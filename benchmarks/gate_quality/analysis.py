@@ -13,6 +13,8 @@ from reports.gate.pair import Pair
 from reports.gate.statistics import as_ratio
 
 CONFIDENCE = 0.95
+SEED = 20261120
+DRAWS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +54,9 @@ class Summary:
     """All gates of one kind.
 
     `slowdown` is the median over gates of head's time against base's minus 1, `deviation` the standard deviation of d between the
-    pairs of a gate, pooled over gates. `by_screen` are gates that took no confirming pair. Durations in seconds: whole commands, and pairs.
-    `others` is the share of the CPUs that other processes used while turns were taken, by pair.
+    pairs of a gate, pooled over gates, and `within` what it would be if the rounds of a pair were all that varies. `by_screen` are gates
+    that took no confirming pair. Durations in seconds: whole commands, and pairs. `others` is the share of the CPUs that other
+    processes used while turns were taken, by pair.
     """
 
     kind: Kind
@@ -62,6 +65,7 @@ class Summary:
     by_screen: int
     slowdown: float | None
     deviation: float | None
+    within: float | None
     gate_s: Spread | None
     screened_gate_s: Spread | None
     pair_s: Spread | None
@@ -89,6 +93,7 @@ def summarize(kind: Kind, gates: Sequence[Gate]) -> Summary:
         by_screen=len(screened),
         slowdown=as_ratio(statistics.median(means)) if means else None,
         deviation=pooled_deviation([slowdowns(gate.pairs) for gate in own]),
+        within=within_pairs(pairs),
         gate_s=_spread([gate.took_s for gate in own]),
         screened_gate_s=_spread([gate.took_s for gate in screened]),
         pair_s=_spread([pair.took_s for pair in pairs]),
@@ -108,6 +113,23 @@ def pooled_deviation(groups: Sequence[Sequence[float]]) -> float | None:
         return None
     squares = sum(statistics.variance(group) * (len(group) - 1) for group in large)
     return math.sqrt(squares / sum(len(group) - 1 for group in large))
+
+
+def within_pairs(pairs: Sequence[Pair]) -> float | None:
+    """Return the standard deviation of d that rounds drawn anew within each pair give, as if rounds were independent; None without pairs.
+
+    Neighbouring rounds are drawn together, so that what hits both sides stays with both.
+    """
+    import numpy as np
+
+    if not pairs:
+        return None
+    generator, variances = np.random.default_rng(SEED), []
+    for pair in pairs:
+        drawn = generator.integers(len(pair.base_rounds_s), size=(DRAWS, len(pair.base_rounds_s)))
+        base, head = (np.median(np.log(rounds)[drawn], axis=1) for rounds in (pair.base_rounds_s, pair.head_rounds_s))
+        variances.append(float(np.var(head - base, ddof=1)))
+    return math.sqrt(statistics.fmean(variances))
 
 
 def _spread(values: Sequence[float]) -> Spread | None:

@@ -11,8 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks.gate_quality.blocks import BLOCKS
-from benchmarks.gate_quality.kinds import Kind, branch
+from benchmarks.gate_quality.kinds import BLOCKS, Kind, branch
 from benchmarks.gate_quality.record import Gate, StudyError
 from benchmarks.gate_quality.repository import MODEL, clean_environment
 from fixtures.launch import ROOT

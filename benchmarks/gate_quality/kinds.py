@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from benchmarks.gate_quality.blocks import BLOCKS
+BLOCKS = 100  # of base's model
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

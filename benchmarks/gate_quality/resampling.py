@@ -10,10 +10,9 @@ from collections.abc import Sequence
 from reports.gate.decision import Rules, Sample, Verdict, is_suspect, judge, overall
 
 SEED = 20261120
-GATES = 10_000
 
 
-def draw_gates(pools: Sequence[Sequence[float]], gates: int = GATES, rules: Rules | None = None) -> list[Counter[Verdict]]:
+def draw_gates(pools: Sequence[Sequence[float]], gates: int, rules: Rules | None = None) -> list[Counter[Verdict]]:
     """Return how often each benchmark came out how in `gates` gates, and at the end how often the whole gates did.
 
     Each benchmark draws its pairs, with replacement, from its own pool of slowdowns. The same pools give the same counts.

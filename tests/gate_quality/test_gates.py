@@ -1,0 +1,107 @@
+"""How a gate of the study is asked for, and read; the repository that it is about; the neighbour."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.gate_quality import repository
+from benchmarks.gate_quality.gates import arguments, read_gate
+from benchmarks.gate_quality.kinds import KINDS
+from benchmarks.gate_quality.record import StudyError
+from fixtures.launch import ROOT
+from reports.gate.decision import Verdict
+from reports.render_gate_json import gate_json
+from tests.gate.pairs import percent, result, row
+from tests.gate_quality.recorded_gates import BLOCKS
+from tests.processes import ended
+
+
+def git(folder: Path, *arguments: str) -> str:
+    return subprocess.run(["git", "-C", folder, *arguments], capture_output=True, text=True, check=True).stdout
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("study") / "repository"
+    repository.make(folder, [100, 103, 95])
+    return folder
+
+
+def test_branches_differ_in_the_number_of_blocks_only(made: Path) -> None:
+    changed = git(made, "diff", "--unified=0", "blocks-100", "blocks-103").splitlines()
+
+    assert ["-BLOCKS = 100", "+BLOCKS = 103"] == [line for line in changed if line[0] in "+-" and line[:3] not in {"+++", "---"}]
+    assert ["fixtures/models/synthetic_models.py"] == git(made, "diff", "--name-only", "blocks-100", "blocks-95").split()
+
+
+def test_repository_is_made_anew_over_an_old_one(made: Path) -> None:
+    repository.make(made, [100, 103, 95])
+    assert ["blocks-100", "blocks-103", "blocks-95"] == git(made, "branch", "--format=%(refname:short)").split()
+    assert "" == git(made, "status", "--porcelain")
+
+
+def test_model_is_one_that_the_suite_builds(made: Path) -> None:
+    """By the suite's own code, from the checkout: 103 blocks are 3 % more multiplications, but for what is no block."""
+    code = """
+import torch
+from fixtures.models import create, model_id
+from fixtures.protocol import ModelSpec
+from torch.utils.flop_counter import FlopCounterMode
+spec = ModelSpec(name="synthetic:blocks", image_size=96)
+with FlopCounterMode(display=False) as counter, torch.no_grad():
+    create(spec)(torch.zeros(1, 3, 96, 96))
+print(model_id(spec.name), counter.get_total_flops())
+"""
+    flops = []
+    for branch in ("blocks-100", "blocks-103"):
+        git(made, "switch", "--quiet", branch)
+        name, count = subprocess.run([sys.executable, "-c", code], cwd=made, capture_output=True, text=True, check=True).stdout.split()
+        assert "synthetic.blocks" == name
+        flops.append(int(count))
+    git(made, "switch", "--quiet", "blocks-100")
+
+    assert flops[1] / flops[0] == pytest.approx(1.03, abs=2e-4)
+
+
+def test_moved_text_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The study patches two lines of the suite; where they are gone, no study is made of something else."""
+    monkeypatch.setattr(repository, "BLOCKS", 77)
+    with pytest.raises(StudyError, match=r"synthetic_models\.py has .*BLOCKS = 77.* 0 times, expected once"):
+        repository.make(tmp_path / "repository", [78])
+
+
+def test_gate_is_asked_for_both_branches_and_one_benchmark() -> None:
+    asked = " ".join(arguments(KINDS[1]))
+    assert "--base blocks-100 --head blocks-103 -k openvino_fp32 --budget 20m --model synthetic:blocks" in asked
+    assert "--budget 3m" in " ".join(arguments(next(kind for kind in KINDS if kind.is_noisy)))
+
+
+def test_gate_is_read_from_its_json() -> None:
+    """What the command writes is what the study records, every round included."""
+    slower = row(BLOCKS, percent(4, 5, 6, 5, 4, 6), percent(*[4.9, 5.1] * 5, 5.0))
+    told = json.loads(gate_json(result(slower, verdict=Verdict.REGRESSION)))
+    gate = read_gate(told, kind="slower_5", began="2026-11-20T10:00:00Z", exit_code=1, took_s=60.0)
+
+    assert (1, "REGRESSION", "slower_5", 60.0) == (gate.exit_code, gate.verdict, gate.kind, gate.took_s)
+    assert (6, 11) == (len(gate.screen), len(gate.confirm))
+    assert [pair.slowdown for pair in slower.pairs] == pytest.approx([pair.slowdown for pair in gate.pairs], abs=1e-6)
+    assert "5.0 % slower in the median" in gate.why
+
+
+def test_gate_that_was_not_held_is_read_with_its_reason() -> None:
+    told = json.loads(gate_json(result(verdict=Verdict.ERROR, error="no disk")))
+    gate = read_gate(told, kind="same", began="", exit_code=2, took_s=1.0)
+
+    assert ("ERROR", "no disk", ()) == (gate.verdict, gate.why, gate.pairs)
+
+
+def test_neighbour_ends_with_the_study() -> None:
+    """Its stdin closes, however the study ended."""
+    with subprocess.Popen([sys.executable, "-m", "benchmarks.gate_quality.neighbour"], cwd=ROOT, stdin=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        process.stdin.close()
+        assert ended(process.pid)
+    assert 0 == process.returncode

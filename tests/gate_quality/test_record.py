@@ -1,0 +1,107 @@
+"""Recorded gates survive a kill, and never mix machines, versions or code."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.gate_quality.record import FILE, MEASURING, StudyError, append, code_digest, conditions_now, read, refuse_other
+from fixtures.launch import ROOT
+from tests.gate_quality.recorded_gates import CONDITIONS, errored, gate
+
+
+def test_gates_are_read_as_they_were_written(tmp_path: Path) -> None:
+    gates = [gate(), gate("slower_3", (0.03,) * 6, (0.03,) * 11), errored()]
+    for each in gates:
+        append(tmp_path, each, CONDITIONS)
+    found = read(tmp_path)
+
+    assert found is not None
+    assert (CONDITIONS, gates) == (found.conditions, found.gates)
+
+
+def test_nothing_recorded_is_no_study(tmp_path: Path) -> None:
+    assert read(tmp_path) is None
+    (tmp_path / FILE).touch()
+    assert read(tmp_path) is None
+
+
+def test_line_that_was_cut_off_costs_that_gate_only(tmp_path: Path) -> None:
+    append(tmp_path, gate(), CONDITIONS)
+    whole = (tmp_path / FILE).read_text()
+    (tmp_path / FILE).write_text(whole + whole.splitlines()[1][:200])
+    append(tmp_path, gate("slower_5"), CONDITIONS)
+    found = read(tmp_path)
+
+    assert found is not None
+    assert ["same", "slower_5"] == [each.kind for each in found.gates]
+
+
+@pytest.mark.parametrize("line", ["[]", "1", '{"kind": "same"}', '{"kind": 3}'])
+def test_line_that_is_no_gate_is_left_out(tmp_path: Path, line: str) -> None:
+    append(tmp_path, gate(), CONDITIONS)
+    with (tmp_path / FILE).open("a") as file:
+        file.write(f"{line}\n")
+    found = read(tmp_path)
+
+    assert found is not None
+    assert 1 == len(found.gates)
+
+
+def test_gate_with_times_that_are_none_is_left_out(tmp_path: Path) -> None:
+    append(tmp_path, gate(), CONDITIONS)
+    (tmp_path / FILE).write_text((tmp_path / FILE).read_text().replace("0.01,", "-0.01,"))
+    found = read(tmp_path)
+
+    assert found is not None
+    assert [] == found.gates
+
+
+def test_damaged_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / FILE).write_text("rubbish\n")
+    with pytest.raises(StudyError, match=r"damaged from its first line on; delete .*gates\.jsonl to start anew"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"machine": CONDITIONS["machine"] | {"cpu_model": "Neoverse V2"}}, "cpu_model: AMD EPYC then, Neoverse V2 now"),  # type: ignore[operator]
+        ({"versions": {"python": "3.12.0"}}, "versions: .* then, .*3.12.0.* now"),
+        ({"code": "f" * 16}, "code: '0123456789abcdef' then, 'ffffffffffffffff' now"),
+    ],
+)
+def test_other_conditions_are_refused(tmp_path: Path, change: dict[str, Any], named: str) -> None:
+    with pytest.raises(StudyError, match=rf"{named}.*check out the commit .*name another --out"):
+        refuse_other(CONDITIONS, CONDITIONS | change, tmp_path)
+
+
+def test_kernel_may_change_on_one_machine(tmp_path: Path) -> None:
+    """A study is spread over days."""
+    now = json.loads(json.dumps(CONDITIONS))
+    now["machine"] |= {"kernel": "6.2.0", "memory_bytes": 16 * 2**30 - 1}
+    refuse_other(CONDITIONS, now, tmp_path)
+
+
+def test_conditions_survive_the_file(tmp_path: Path) -> None:
+    """What was written is what a later session compares with."""
+    now = conditions_now()
+    append(tmp_path, gate(), now)
+    found = read(tmp_path)
+
+    assert found is not None
+    refuse_other(found.conditions, now, tmp_path)
+
+
+@pytest.mark.parametrize("changed", ["fixtures/turns.py", "reports/gate/decision.py", "benchmarks/gate_quality/blocks.py"])
+def test_code_that_measures_or_decides_is_digested(tmp_path: Path, changed: str) -> None:
+    for folder in (*MEASURING, "benchmarks/gate_quality"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    before = code_digest(tmp_path)
+    (tmp_path / "benchmarks" / "gate_quality" / "page.py").write_text("")
+
+    assert before == code_digest(ROOT) == code_digest(tmp_path)
+    (tmp_path / changed).write_text("")
+    assert before != code_digest(tmp_path)
