@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Return 0, or 2 with a sentence on stderr."""
     options = _parser().parse_args(arguments)
     kinds = [kind for kind in KINDS if kind.name in options.only]
-    signal.signal(signal.SIGTERM, _interrupt)
+    before = signal.signal(signal.SIGTERM, _interrupt)  # end the gate that is under way, and its workers
     try:
         options.out.mkdir(parents=True, exist_ok=True)
         with only_gate_in(options.out):
@@ -38,6 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"interrupted; the same command goes on with the gates in {options.out}", file=sys.stderr)
         return 2
+    finally:
+        signal.signal(signal.SIGTERM, before)
     return 0
 
 

@@ -18,7 +18,7 @@ from fixtures.launch import ROOT
 from reports.gate.pair import Pair
 
 STEP = "openvino_fp32"
-IMAGE_SIZE = 96
+IMAGE_SIZE = 64
 BATCH_SIZE = 1
 BUILD_BUDGET = "1s"  # the first pair is always measured, so all is built
 

@@ -198,12 +198,14 @@ def _promised(target: Target) -> str:
 
 
 def _found(target: Target) -> str:
-    if target.limit_s is not None:
-        return NONE if target.seconds is None else f"{target.seconds:.0f} s"
-    if target.rate is None or not target.rate.trials:
+    rate = target.rate
+    if rate is None or not rate.trials:
         return NONE
-    bound = f"at least {100 * target.rate.low:.1f} %" if target.at_least is not None else f"at most {100 * target.rate.high:.1f} %"
-    return f"{target.rate.events} of {target.rate.trials} [{bound}]"
+    counted = f"{rate.events} of {rate.trials}"
+    if target.limit_s is not None:
+        return NONE if target.seconds is None else f"{target.seconds:.0f} s; it decided {counted}"
+    bound = f"at least {100 * rate.low:.1f} %" if target.at_least is not None else f"at most {100 * rate.high:.1f} %"
+    return f"{counted} [{bound}]"
 
 
 def _durations(spread: Spread | None) -> str:

@@ -14,7 +14,10 @@ LONGEST_SCREEN_S = 75.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Target:
-    """A promise and what was found: `rate` of what must be rare (`at_most`) or frequent (`at_least`), or `seconds` at most `limit_s`."""
+    """A promise and what was found: `rate` of what must be rare (`at_most`) or frequent (`at_least`).
+
+    Or `seconds`, at most `limit_s`, of the gates that `rate` counts.
+    """
 
     promise: str
     rate: Rate | None = None
@@ -55,6 +58,7 @@ def targets(found: Mapping[str, Summary]) -> Iterator[Target]:
     screened = same.screened_gate_s
     yield Target(
         promise="no change, idle: longest gate that the screen decided",
+        rate=Rate(same.by_screen, same.held),
         seconds=screened.largest if screened else None,
         limit_s=LONGEST_SCREEN_S,
     )

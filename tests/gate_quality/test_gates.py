@@ -50,9 +50,9 @@ import torch
 from fixtures.models import create, model_id
 from fixtures.protocol import ModelSpec
 from torch.utils.flop_counter import FlopCounterMode
-spec = ModelSpec(name="synthetic:blocks", image_size=96)
+spec = ModelSpec(name="synthetic:blocks", image_size=64)
 with FlopCounterMode(display=False) as counter, torch.no_grad():
-    create(spec)(torch.zeros(1, 3, 96, 96))
+    create(spec)(torch.zeros(1, 3, 64, 64))
 print(model_id(spec.name), counter.get_total_flops())
 """
     flops = []

@@ -52,7 +52,7 @@ def test_line_that_is_no_gate_is_left_out(tmp_path: Path, line: str) -> None:
 
 def test_gate_with_times_that_are_none_is_left_out(tmp_path: Path) -> None:
     append(tmp_path, gate(), CONDITIONS)
-    (tmp_path / FILE).write_text((tmp_path / FILE).read_text().replace("0.01,", "-0.01,"))
+    (tmp_path / FILE).write_text((tmp_path / FILE).read_text().replace('"base_rounds_s": [', '"base_rounds_s": [-1, -1, -1, '))
     found = read(tmp_path)
 
     assert found is not None
