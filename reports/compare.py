@@ -82,8 +82,12 @@ class Comparison:
 
 
 def compare(base: Run[Measurement], head: Run[Measurement], *, across_machines: bool = False) -> Comparison:
-    """Compare two runs. Raises DifferentMachines unless `across_machines`, which compares speedups over each run's own baseline."""
+    """Compare two runs. Raises DifferentMachines unless `across_machines`, which compares speedups over each run's own baseline.
+
+    Runs on emulated CPUs are refused always.
+    """
     machine = machine_differences(base.fingerprint, head.fingerprint)
+    _refuse_emulation(base, head)
     if not across_machines:
         _refuse_different_machines(base, head, machine)
     before = {(m.model, m.step): m for m in base.measurements}
@@ -103,6 +107,15 @@ def compare(base: Run[Measurement], head: Run[Measurement], *, across_machines: 
             *(_one_sided(key, "head", base.outcomes) for key in after if key not in before),
         ),
     )
+
+
+def _refuse_emulation(base: Run[Measurement], head: Run[Measurement]) -> None:
+    for run, side in ((base, "base"), (head, "head")):
+        if run.fingerprint.get("emulated"):
+            raise DifferentMachines(
+                f"{side} ({run.path}) is of an emulated CPU ({run.fingerprint.get('cpu_model', 'unknown')}), whose times mean nothing: "
+                "they are compared neither with hardware's nor with each other"
+            )
 
 
 def _refuse_different_machines(base: Run[Measurement], head: Run[Measurement], machine: Sequence[Difference]) -> None:

@@ -67,6 +67,26 @@ def test_features_are_read_from_cpuinfo(read_from: Reader, cpuinfo: str, expecte
     assert (expected.cpu_model, expected.cpu_part, expected.features) == (seen.cpu_model, seen.cpu_part, seen.features)
 
 
+@pytest.mark.parametrize(
+    ("architecture", "kernel", "expected"),
+    [("aarch64", "x86_64", True), ("aarch64", "aarch64", False), ("aarch64", "", False), ("x86_64", "x86_64", False)],
+)
+def test_an_emulator_is_known_by_its_kernel(monkeypatch: pytest.MonkeyPatch, architecture: str, kernel: str, expected: bool) -> None:
+    """QEMU's user mode answers for its guest, but the kernel below still says what it is."""
+    monkeypatch.setattr(machine, "_read", lambda file: kernel + "\n" if str(file) == "/proc/sys/kernel/arch" else GRAVITON3_CPUINFO)
+    monkeypatch.setattr("platform.machine", lambda: architecture)
+    monkeypatch.delenv("QEMU_CPU", raising=False)
+
+    assert expected is this_machine.__wrapped__().emulated
+
+
+def test_the_emulated_cpu_that_was_asked_for_is_emulated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also on kernels before 6.1, which do not say what they are."""
+    monkeypatch.setenv("QEMU_CPU", "neoverse-v1")
+
+    assert this_machine.__wrapped__().emulated is True
+
+
 def test_fingerprint_is_stable_and_fit_for_json() -> None:
     """Two readings of an unchanged machine are byte-equal: no load, no clock rate, no process id."""
     first, second = (json.dumps(this_machine.__wrapped__().fingerprint(), sort_keys=True) for _ in range(2))

@@ -79,9 +79,12 @@ def run_gate(options: argparse.Namespace, _storage: object, console: Console) ->
 
 
 def _hold(options: argparse.Namespace) -> Result:
+    from fixtures.machine import this_machine
     from reports.gate.run import Request, hold
     from reports.gate.settings import settings_of
 
+    if this_machine().emulated:
+        raise GateError(f"this {this_machine().cpu_model} is emulated, so its times mean nothing: hold the gate on hardware")
     if {options.base, options.head, options.base_python, options.head_python} == {None}:
         raise GateError("nothing to compare: name two sides with --base and --head, with --base-python and --head-python, or both")
     for name in FILES:

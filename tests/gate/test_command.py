@@ -4,17 +4,20 @@ import json
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
 
+from fixtures import machine
 from reports.__main__ import main
 from reports.gate import run
 from reports.gate.decision import Verdict
 from reports.gate.result import Result
 from tests.gate.conftest import Repository
 from tests.gate.pairs import result
+from tests.machines import GRAVITON3
 
 SIDES = ("--base", "HEAD", "--head", "HEAD")
 
@@ -53,6 +56,14 @@ def test_defect_exits_2_and_is_told(
     assert 2 == main(["gate", *SIDES, "--json", str(tmp_path / "gate.json")])
     assert f"a defect of the gate: {type(error).__name__}" in capsys.readouterr().out
     assert "ERROR" == json.loads((tmp_path / "gate.json").read_text())["verdict"]
+
+
+def test_an_emulated_cpu_holds_no_gate(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Times under emulation decide nothing."""
+    monkeypatch.setattr(machine, "this_machine", lambda: replace(GRAVITON3, emulated=True))
+
+    assert 2 == main(["gate", *SIDES])
+    assert "Neoverse V1 (Graviton3) is emulated, so its times mean nothing" in " ".join(capsys.readouterr().out.split())
 
 
 def test_interruption_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

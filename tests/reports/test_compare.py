@@ -86,6 +86,18 @@ def test_runs_that_say_nothing_about_their_machine_are_refused(tmp_path: Path) -
         compare(silent, silent)
 
 
+@pytest.mark.parametrize("across_machines", [False, True])
+@pytest.mark.parametrize("emulated", [(True, False), (False, True), (True, True)], ids=["base", "head", "both"])
+def test_emulated_cpus_are_never_compared(tmp_path: Path, emulated: tuple[bool, bool], across_machines: bool) -> None:
+    """Not even by the speedups over their own baselines."""
+    base, head = (
+        run(tmp_path, number, step("compile"), fingerprint=FINGERPRINT | {"emulated": each}) for number, each in enumerate(emulated, 1)
+    )
+
+    with pytest.raises(DifferentMachines, match=r"emulated CPU \(Neoverse-V2\), whose times mean nothing"):
+        compare(base, head, across_machines=across_machines)
+
+
 def test_across_machines_speedups_over_the_own_baseline_are_compared(tmp_path: Path) -> None:
     """Head's machine is ten times as fast; compile gives 2x there and 4x here: half."""
     base = run(tmp_path, 1, step("baseline", (0.4, 0.4, 0.4)), step("compile", (0.1, 0.1, 0.1)))

@@ -1,0 +1,1 @@
+"""An emulated Graviton: the ladder's own code on real aarch64 wheels, under QEMU's user mode."""

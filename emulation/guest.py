@@ -1,0 +1,65 @@
+"""Commands inside the root: in namespaces of their own, so that no mount, process or binary format outlives them."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from emulation import root as roots
+from emulation.debian import SetupError
+
+SUITE = "/suite"
+PASSED_ON = ("ONEDNN_", "DNNL_", "ATEN_", "TORCH", "COLUMNS", "PYTEST_ADDOPTS")
+NAMESPACES = ("--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
+CHECKOUT = Path(__file__).resolve().parent.parent
+FORMATS = "/proc/sys/fs/binfmt_misc"
+
+
+def run(command: Sequence[str], cpu: str) -> int:
+    """Run `command` on the emulated CPU, in the checkout mounted on /suite, and return its status. Raises SetupError."""
+    root = roots.cached_root()
+    enter = [sys.executable, "-m", "emulation.enter", str(root), str(roots.emulator(root)), str(CHECKOUT), *command]
+    environment = _environment(cpu, os.environ)
+    return subprocess.run([*_unshare(), *enter], cwd=CHECKOUT, env=environment, check=False).returncode  # noqa: S603 - this package
+
+
+def _unshare() -> list[str]:
+    """Return the command that opens the namespaces: as this user where the kernel lets it, else as root."""
+    unshare = shutil.which("unshare")
+    if unshare is None:
+        raise SetupError("there is no command unshare on this machine: apt-get install util-linux")
+    as_user = [unshare, "--user", "--map-root-user", *NAMESPACES]
+    # Since Linux 6.7 a user namespace has binary formats of its own.
+    tried = _try([*as_user, "mount", "-t", "binfmt_misc", "binfmt_misc", FORMATS])
+    if tried is None:
+        return as_user
+    as_root = [*([] if os.geteuid() == 0 else ["sudo", "--non-interactive", "--preserve-env"]), unshare, *NAMESPACES]
+    tried_as_root = _try([*as_root, "mount", "-t", "binfmt_misc", "binfmt_misc", FORMATS])
+    if tried_as_root is None:
+        return as_root
+    raise SetupError(
+        "Arm programs cannot be emulated here: neither a user namespace nor root may mount binfmt_misc. "
+        f"As this user: {tried}. As root: {tried_as_root}. Run on Linux 6.7 or later, or as root, in containers with CAP_SYS_ADMIN"
+    )
+
+
+def _try(command: Sequence[str]) -> str | None:
+    """Return None where the command works, else what it said."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - unshare and mount
+    except FileNotFoundError as error:
+        return f"no command {error.filename}"
+    return None if done.returncode == 0 else " ".join(done.stderr.split()) or f"status {done.returncode}"
+
+
+def _environment(cpu: str, inherited: Mapping[str, str]) -> dict[str, str]:
+    kept = {name: value for name, value in inherited.items() if name.startswith(PASSED_ON)}
+    return kept | {
+        "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        "HOME": "/tmp",  # noqa: S108 - a file system of the guest's own
+        "LANG": "C.UTF-8",
+        "PYTHONUNBUFFERED": "1",
+        "QEMU_CPU": cpu,
+    }

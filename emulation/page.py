@@ -1,0 +1,110 @@
+"""docs/graviton-emulated.md: what each step did on each emulated CPU, rendered from the proofs kept beside it."""
+
+import shutil
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from fixtures.proofs import Proofs, StepProof
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+PAGE = DOCS / "graviton-emulated.md"
+PROOFS = DOCS / "graviton-emulated"
+GENERATIONS = ("graviton2", "graviton3", "graviton4")
+SHARE_SHOWN = 0.01
+
+HEAD = """\
+# Every step on emulated Gravitons
+
+Written by `tox -e graviton2`, `graviton3` and `graviton4`; do not edit. What the rows stand on is in `docs/graviton-emulated/`.
+
+QEMU's user mode runs the aarch64 wheels of PyTorch, ONNX Runtime and OpenVINO and gives them the features of a Neoverse core. So the
+libraries choose the kernels that they choose on that core. **Nothing was timed**: under emulation times mean nothing. Shares are those of
+the emulated kernel time, by which only a reference kernel or a wrong precision can be told. What the outcomes mean stands in
+[graviton.md](graviton.md).
+"""
+
+
+def update(generation: str, proofs: Path) -> None:
+    """Keep the proofs of one CPU and write the page anew from all that are kept."""
+    PROOFS.mkdir(exist_ok=True)
+    shutil.copyfile(proofs, PROOFS / f"{generation}.json")
+    PAGE.write_text(render(kept()))
+
+
+def kept() -> dict[str, Proofs]:
+    """Return the kept proofs by generation, the oldest first."""
+    files = {generation: PROOFS / f"{generation}.json" for generation in GENERATIONS}
+    return {generation: Proofs.read(file) for generation, file in files.items() if file.exists()}
+
+
+def render(proofs: dict[str, Proofs]) -> str:
+    """Return the page."""
+    parts = [HEAD, _differences(proofs)]
+    for generation, each in proofs.items():
+        parts.append(_section(generation, each))
+    return "\n".join(parts)
+
+
+def _section(generation: str, proofs: Proofs) -> str:
+    fingerprint = proofs.fingerprint
+    versions = ", ".join(f"{name} {version}" for name, version in fingerprint["versions"].items())
+    lines = [
+        f"## {generation.capitalize()}: {fingerprint['cpu_model']}",
+        "",
+        f"CPU part {fingerprint['cpu_part']}; {', '.join(fingerprint['features'])}. Images of {proofs.image_size} pixels, "
+        f"batch {proofs.batch_size} after the sweep. Python {fingerprint['python']}, {versions}.",
+        "",
+    ]
+    for model in dict.fromkeys(step.model for step in proofs.steps):
+        steps = [step for step in proofs.steps if step.model == model]
+        lines += [f"### {model}", ""]
+        lines += _table(
+            ("step", "outcome", "kernels of convolutions and matrix products", "precision share", "cosine"),
+            ((s.step, s.outcome, _kernels(s), _shares(s.precision_share), "" if s.cosine is None else f"{s.cosine:.5f}") for s in steps),
+        )
+        told = [(s.step, text) for s in steps for text in ([f"{s.outcome}: {s.reason}"] if s.reason else s.findings)]
+        if told:
+            lines += ["", *(f"- **{step}** {text}" for step, text in told)]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _differences(proofs: dict[str, Proofs]) -> str:
+    generations = list(proofs)
+    rows = []
+    keys = dict.fromkeys((step.model, step.step) for each in proofs.values() for step in each.steps)
+    for model, step in keys:
+        cells = [_summary(each, model, step) for each in proofs.values()]
+        if len(set(cells)) > 1:
+            rows.append((model, step, *cells))
+    lines = ["## What differs between the generations", ""]
+    if not rows:
+        return "\n".join([*lines, "Nothing.", ""])
+    lines += _table(("model", "step", *generations), rows)
+    return "\n".join([*lines, "", "All other steps ended alike, with the same kernels.", ""])
+
+
+def _summary(proofs: Proofs, model: str, step: str) -> str:
+    try:
+        found = proofs.of(model, step)
+    except KeyError:
+        return "not run"
+    families = sorted({f"{use.implementation} {use.precision}" for use in found.kernels if use.share >= SHARE_SHOWN})
+    return found.outcome if found.outcome != "proved" else ", ".join(families) or "proved"
+
+
+def _kernels(step: StepProof) -> str:
+    """Kinds of kernels by how often they ran, those of next to no time left out."""
+    return ", ".join(f"{use.count} x {use.implementation} {use.precision}" for use in step.kernels if use.share >= SHARE_SHOWN)
+
+
+def _shares(share: dict[str, float]) -> str:
+    return ", ".join(f"{precision} {value:.0%}" for precision, value in share.items() if value >= SHARE_SHOWN)
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    return [_row(head), _row(["---"] * len(head)), *map(_row, rows)]
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"

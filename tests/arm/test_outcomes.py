@@ -1,0 +1,47 @@
+"""Every step ends as it must on this CPU: proved, or skipped for a reason that is known."""
+
+from fixtures.optimizations import ORT_FAST_MATH
+from fixtures.proofs import Proofs
+from tests.arm.conftest import Seen
+
+NEEDS_BF16 = {"bf16_autocast", "fast_math", "onnxruntime_fast_math"}
+ALREADY_THE_DEFAULT = {"primitive_cache"}
+NOT_UNDER_EMULATION = {"huge_pages"}
+
+
+def test_steps_that_are_skipped_are_those_that_cannot_apply(proofs: Proofs) -> None:
+    """A step that is skipped for any other reason was not tried."""
+    has_bf16 = "bf16" in proofs.fingerprint["features"]
+    emulated = proofs.fingerprint["emulated"]
+    known = ALREADY_THE_DEFAULT | (set() if has_bf16 else NEEDS_BF16) | (NOT_UNDER_EMULATION if emulated else set())
+    run = {step.step for step in proofs.steps}
+
+    assert known & run == {step.step for step in proofs.steps if step.outcome == "skipped"}
+
+
+def test_without_bf16_the_reason_is_bf16(either: Seen, proofs: Proofs) -> None:
+    """Graviton2 has no bf16: autocast and fast math are skipped, and say so."""
+    for name in sorted(NEEDS_BF16):
+        step = either.step(name)
+        if "bf16" in proofs.fingerprint["features"]:
+            assert step.outcome != "skipped"
+        else:
+            assert (step.outcome, "has no bf16" in (step.reason or "")) == ("skipped", True)
+
+
+def test_no_step_failed_but_the_one_that_does_nothing_here(proofs: Proofs) -> None:
+    """ONNX Runtime's fast math does not reach a ResNet's convolutions: its outputs equal fp32's, and the suite refuses the step."""
+    failed = {(step.model, step.step): step.reason for step in proofs.steps if step.outcome == "failed"}
+    inert = {key: reason for key, reason in failed.items() if key[1] == "onnxruntime_fast_math" and "resnet" in key[0]}
+
+    assert failed == inert
+    assert all("outputs differ from fp32's" in (reason or "") for reason in inert.values())
+
+
+def test_fast_math_reaches_the_products_of_a_vit(vit: Seen) -> None:
+    """The option is in force, and the outputs show it: op names in the profile would not."""
+    step = vit.proved("onnxruntime_fast_math")
+
+    assert step.settings[ORT_FAST_MATH] == "1"
+    assert step.relative_error is not None
+    assert step.relative_error > 1e-5

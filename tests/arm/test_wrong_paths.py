@@ -1,0 +1,49 @@
+"""Arm paths that are wrong on purpose: published, plausible, and refused. Real rigs, real kernels."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from fixtures.evidence import ProofError
+from fixtures.launch import ROOT
+from fixtures.protocol import ModelSpec
+from fixtures.recipe import resolve
+from fixtures.rig import ServingError
+from tests.conftest import MakeRig
+
+RESNET = ModelSpec(name="timm:resnet14t", image_size=64)
+
+
+@pytest.mark.parametrize(
+    ("file", "right", "wrong", "told"),
+    [
+        (
+            "quantization.py",
+            "return quantizer.set_global(x86_inductor_quantizer.get_default_x86_inductor_quantization_config())",
+            "return quantizer.set_global(arm_inductor_quantizer.get_default_arm_inductor_quantization_config())",
+            "convolution: f32 100.0%",
+        ),
+        (
+            "runtimes/inductor.py",
+            "dynamic_shapes=dynamic_shapes, strict=True)",
+            "dynamic_shapes=dynamic_shapes, strict=False)",
+            "0 int8 kernels",
+        ),
+    ],
+    ids=["the Arm quantizer's default config", "non-strict export"],
+)
+def test_int8_that_is_none_is_refused(make_rig: MakeRig, tmp_path: Path, file: str, right: str, wrong: str, told: str) -> None:
+    """Both run to the end without a word, and compute in f32."""
+    shutil.copytree(ROOT / "fixtures", tmp_path / "checkout" / "fixtures")
+    changed = tmp_path / "checkout" / "fixtures" / file
+    code = changed.read_text()
+    assert right in code
+    changed.write_text(code.replace(right, wrong))
+    rig = make_rig(root=tmp_path / "checkout", cache=tmp_path / "artifacts")
+
+    with pytest.raises(ServingError) as raised:
+        rig.serve(resolve("pt2e_int8", rig.catalogue, rig.machine, {"huge_pages"}), model=RESNET)
+
+    assert isinstance(raised.value.cause, ProofError), raised.value
+    assert told in str(raised.value)

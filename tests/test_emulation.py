@@ -1,0 +1,114 @@
+"""The emulation's own parts, without emulating anything: set-up that survives interruption, clear refusals, the page."""
+
+from pathlib import Path
+
+import pytest
+
+from emulation import debian, guest, page, root
+from emulation.debian import SetupError
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache; the set-up makes a single file."""
+    monkeypatch.setenv(root.CACHE_VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setattr(debian, "architecture", lambda: "amd64")
+    monkeypatch.setattr(root, "_make", lambda folder: (folder / "made").touch())
+    return tmp_path / "cache"
+
+
+def test_a_root_is_made_once(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second run finds it."""
+    made = root.cached_root()
+    monkeypatch.setattr(root, "_make", lambda folder: pytest.fail("made again"))
+
+    assert made == root.cached_root()
+    assert (made / "made").exists()
+
+
+def test_an_interrupted_set_up_is_not_taken_for_a_root(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it left is removed by the next one."""
+
+    def interrupted(folder: Path) -> None:
+        (folder / "half").touch()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(root, "_make", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            root.cached_root()
+    made = root.cached_root()
+
+    assert [made] == [folder for folder in cache.iterdir() if folder.is_dir()]
+    assert not (made / "half").exists()
+
+
+def test_another_recipe_is_another_root(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new version of a wheel never meets an old root."""
+    first = root.cached_root()
+    here = tmp_path / "emulation"
+    here.mkdir()
+    for name in ("root.py", "debian.py", "requirements.txt"):
+        (here / name).write_bytes((root.HERE / name).read_bytes() + b"\n")
+    monkeypatch.setattr(root, "HERE", here)
+
+    assert first != root.cached_root()
+
+
+def test_the_mirror_may_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For machines that are no Debian."""
+    monkeypatch.setenv(debian.MIRROR_VARIABLE, "http://mirror.invalid/debian")
+
+    assert "http://mirror.invalid/debian" == debian.mirror()
+
+
+@pytest.mark.parametrize(
+    ("release", "targets", "expected"),
+    [
+        ({"ID": "debian", "VERSION_CODENAME": "bookworm"}, "bookworm-security main S\nbookworm contrib C\nbookworm main M", "M"),
+        ({"ID": "debian", "VERSION_CODENAME": "bookworm"}, "stable main M", "M"),
+    ],
+)
+def test_the_mirror_is_the_machines_own(monkeypatch: pytest.MonkeyPatch, release: dict[str, str], targets: str, expected: str) -> None:
+    """Of all sources the one with Debian's main archive."""
+    monkeypatch.delenv(debian.MIRROR_VARIABLE, raising=False)
+    monkeypatch.setattr(debian, "_os_release", lambda: release)
+    monkeypatch.setattr(debian, "run", lambda *_: targets)
+
+    assert expected == debian.mirror()
+
+
+def test_a_machine_that_is_no_debian_is_told_what_to_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another distribution's mirror has no such packages."""
+    monkeypatch.delenv(debian.MIRROR_VARIABLE, raising=False)
+    monkeypatch.setattr(debian, "_os_release", lambda: {"ID": "fedora", "PRETTY_NAME": "Fedora Linux 44"})
+
+    with pytest.raises(SetupError, match=r"Fedora Linux 44.*name a Debian mirror in GRAVITON_MIRROR"):
+        debian.mirror()
+
+
+def test_a_failed_command_is_told_with_its_output() -> None:
+    """The last lines say why."""
+    with pytest.raises(SetupError, match=r"(?s)listing ended with status \d+:.*no-such-folder"):
+        debian.run(["ls", "/no-such-folder"], "listing")
+
+
+def test_where_nothing_may_be_mounted_the_reasons_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways in were tried."""
+    monkeypatch.setattr(guest, "_try", lambda command: "not permitted")
+
+    with pytest.raises(SetupError, match=r"As this user: not permitted. As root: not permitted. Run on Linux 6.7"):
+        guest._unshare()
+
+
+def test_the_page_says_what_the_kept_proofs_say() -> None:
+    """It is written from them and never by hand."""
+    assert page.PAGE.read_text() == page.render(page.kept())
+
+
+def test_all_generations_are_on_the_page() -> None:
+    """Each from a run that tried every step on both models."""
+    kept = page.kept()
+
+    assert list(page.GENERATIONS) == list(kept)
+    assert 1 == len({tuple((step.model, step.step) for step in proofs.steps) for proofs in kept.values()})
