@@ -32,7 +32,9 @@ def main(root: str, emulator: str, checkout: str, *command: str) -> None:
 
 def _register(emulator: str) -> None:
     registered = Path(FORMATS) / NAME
-    if registered.exists():  # left by a run as root on an older kernel, with an emulator that may be gone
+    if registered.exists():  # by a run as root on an older kernel, where all namespaces share the formats
+        if f"interpreter {emulator}" in registered.read_text().splitlines():
+            return
         registered.write_text("-1")
     (Path(FORMATS) / "register").write_text(f":{NAME}:M::{MAGIC}:{MASK}:{emulator}:{OPENED_NOW}")
 

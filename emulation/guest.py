@@ -30,18 +30,20 @@ def _unshare() -> list[str]:
     unshare = shutil.which("unshare")
     if unshare is None:
         raise SetupError("there is no command unshare on this machine: apt-get install util-linux")
-    as_user = [unshare, "--user", "--map-root-user", *NAMESPACES]
-    # Since Linux 6.7 a user namespace has binary formats of its own.
-    tried = _try([*as_user, "mount", "-t", "binfmt_misc", "binfmt_misc", FORMATS])
-    if tried is None:
-        return as_user
-    as_root = [*([] if os.geteuid() == 0 else ["sudo", "--non-interactive", "--preserve-env"]), unshare, *NAMESPACES]
-    tried_as_root = _try([*as_root, "mount", "-t", "binfmt_misc", "binfmt_misc", FORMATS])
-    if tried_as_root is None:
-        return as_root
+    sudo = [] if os.geteuid() == 0 else ["sudo", "--non-interactive", "--preserve-env"]
+    ways = {"as root": [*sudo, unshare, *NAMESPACES]}
+    if CHECKOUT.stat().st_uid == os.geteuid():  # files of others cannot be written in a user namespace, not even by root
+        ways = {"as this user": [unshare, "--user", "--map-root-user", *NAMESPACES]} | ways
+    reasons = []
+    for name, way in ways.items():
+        # In a user namespace this needs Linux 6.7, which gives each its own binary formats.
+        reason = _try([*way, "mount", "-t", "binfmt_misc", "binfmt_misc", FORMATS])
+        if reason is None:
+            return way
+        reasons.append(f"{name}: {reason}")
     raise SetupError(
-        "Arm programs cannot be emulated here: neither a user namespace nor root may mount binfmt_misc. "
-        f"As this user: {tried}. As root: {tried_as_root}. Run on Linux 6.7 or later, or as root, in containers with CAP_SYS_ADMIN"
+        f"Arm programs cannot be emulated here: binfmt_misc cannot be mounted ({'; '.join(reasons)}). "
+        "Run on Linux 6.7 or later with user namespaces, or as root; a container needs CAP_SYS_ADMIN"
     )
 
 
@@ -61,5 +63,6 @@ def _environment(cpu: str, inherited: Mapping[str, str]) -> dict[str, str]:
         "HOME": "/tmp",  # noqa: S108 - a file system of the guest's own
         "LANG": "C.UTF-8",
         "PYTHONUNBUFFERED": "1",
+        "OMP_WAIT_POLICY": "passive",  # emulated threads that spin take the CPUs from those that work
         "QEMU_CPU": cpu,
     }

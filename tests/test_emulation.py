@@ -97,7 +97,7 @@ def test_where_nothing_may_be_mounted_the_reasons_are_told(monkeypatch: pytest.M
     """Both ways in were tried."""
     monkeypatch.setattr(guest, "_try", lambda command: "not permitted")
 
-    with pytest.raises(SetupError, match=r"As this user: not permitted. As root: not permitted. Run on Linux 6.7"):
+    with pytest.raises(SetupError, match=r"\(as this user: not permitted; as root: not permitted\). Run on Linux 6.7"):
         guest._unshare()
 
 

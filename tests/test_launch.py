@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import chain, repeat
 from pathlib import Path
 
 import pytest
@@ -126,6 +127,16 @@ def test_worker_that_hangs_is_killed(checkout: Checkout) -> None:
 
     assert "no answer for 0 s while being checked; the worker was killed. Raise --worker-timeout" in message
     assert message.endswith("Its last output:\n  hanging")
+
+
+def test_time_in_which_everything_was_frozen_is_no_waiting(checkout: Checkout, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A paused container or a stopped suite stops its workers too: what is waited for is time in which they could have answered."""
+    launcher = checkout.worker("channel = hello()\nchannel.receive()\ntime.sleep(0.6)\nchannel.send(Described(versions={}))\nhang()\n")
+    with launcher.launch("worker") as workers:
+        clock, gaps = launch.time.perf_counter, chain([0.0] * 3, repeat(1000.0))
+        monkeypatch.setattr(launch.time, "perf_counter", lambda: clock() + next(gaps))
+
+        assert [Described(versions={})] == workers.ask([Describe()], Described, "being checked")
 
 
 def test_worker_that_ignores_the_request_to_end_is_killed(checkout: Checkout, monkeypatch: pytest.MonkeyPatch) -> None:

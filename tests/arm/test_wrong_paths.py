@@ -15,6 +15,7 @@ from tests.conftest import MakeRig
 RESNET = ModelSpec(name="timm:resnet14t", image_size=64)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("file", "right", "wrong", "told"),
     [
