@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from itertools import chain, repeat
 from pathlib import Path
@@ -133,8 +134,8 @@ def test_time_in_which_everything_was_frozen_is_no_waiting(checkout: Checkout, m
     """A paused container or a stopped suite stops its workers too: what is waited for is time in which they could have answered."""
     launcher = checkout.worker("channel = hello()\nchannel.receive()\ntime.sleep(0.6)\nchannel.send(Described(versions={}))\nhang()\n")
     with launcher.launch("worker") as workers:
-        clock, gaps = launch.time.perf_counter, chain([0.0] * 3, repeat(1000.0))
-        monkeypatch.setattr(launch.time, "perf_counter", lambda: clock() + next(gaps))
+        clock, gaps = time.perf_counter, chain([0.0] * 3, repeat(1000.0))
+        monkeypatch.setattr(time, "perf_counter", lambda: clock() + next(gaps))
 
         assert [Described(versions={})] == workers.ask([Describe()], Described, "being checked")
 
