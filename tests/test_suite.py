@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 
 from fixtures.launch import ROOT
 from fixtures.optimizations import QUICK_STEPS, catalogue
+from fixtures.proofs import Proofs
 from tests.conftest import MARK, mounted, skip_unless_met
 from tests.processes import ended, with_variable
 
@@ -266,6 +267,31 @@ def test_without_a_compiler_compiled_steps_are_skipped(suite: Suite, tmp_path: P
     assert {outcome["remedy"] for outcome in run["outcomes"]} == {None, "apt-get install g++"}
 
 
+def test_steps_are_proved_without_timing(suite: Suite, tmp_path: Path) -> None:
+    """Each is served once; how it ended is in one file, and no run is saved."""
+    file = tmp_path / "proofs.json"
+    status, output = suite.run("--proofs", str(file), steps=["baseline", "primitive_cache", "onnxruntime"])
+    proofs = Proofs.read(file)
+
+    assert 0 == status, output
+    assert {"baseline": "proved", "primitive_cache": "skipped", "onnxruntime": "proved"} == {s.step: s.outcome for s in proofs.steps}
+    assert {"f32": 1.0} == proofs.of("torchvision.resnet18", "baseline").precision_share
+    assert sum(use.count for use in proofs.of("torchvision.resnet18", "onnxruntime").kernels) >= 20
+    assert [] == suite.runs() == suite.journals()
+
+
+def test_an_emulated_cpu_is_proved_and_never_timed(suite: Suite, tmp_path: Path) -> None:
+    """What is written of it says that it is emulated."""
+    file, emulated = tmp_path / "proofs.json", suite.environment | {"QEMU_CPU": "neoverse-v1"}
+    timed, said = suite.run("--benchmark-autosave", steps=["baseline"], environment=emulated)
+    proved, output = suite.run("--proofs", str(file), steps=["baseline"], environment=emulated)
+
+    assert (4, True) == (timed, "is emulated, its times mean nothing; --proofs FILE proves the steps instead" in said)
+    assert 0 == proved, output
+    assert Proofs.read(file).fingerprint["emulated"] is True
+    assert [] == suite.runs()
+
+
 @pytest.mark.slow
 def test_disk_that_fills_up_while_measuring(tmp_path: Path, artifact_folder: Path, mark: str) -> None:
     """The run says where its records are; earlier runs stay whole; with room again `--resume` saves all."""
@@ -329,6 +355,8 @@ def stopped(suite: Suite, *options: str) -> str:
         (["--worker-timeout", "nan"], "--worker-timeout nan: expected a number above 0"),
         (["--weights", "/no/such.pth"], "--weights '/no/such.pth': no such file"),
         (["--model", "vit", "--model", "resnet50", "--weights", __file__], "--weights belongs to one model: name it with --model"),
+        (["--proofs", "/no/such/proofs.json"], "--proofs '/no/such/proofs.json': no folder '/no/such'"),
+        (["--proofs", "proofs.json", "--quick"], "--proofs times nothing, so --quick has nothing to work with"),
         (["--calibration", "/no/such/folder"], "--calibration '/no/such/folder': no such folder"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
