@@ -7,10 +7,9 @@ import pytest
 
 from fixtures.machine import this_machine
 
-ASK_FOR_HUGE_PAGES = """
+TOUCH_MEMORY = """
 import mmap
-area = mmap.mmap(-1, 64 * 2**20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-area.madvise(mmap.MADV_HUGEPAGE)
+area = mmap.mmap(-1, 16 * 2**20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
 for page in range(0, len(area), 4096):
     area[page] = 1
 print(sum(int(line.split()[1]) for line in open("/proc/self/smaps_rollup") if line.startswith("AnonHugePages")))
@@ -23,10 +22,10 @@ def _under_emulation_only() -> None:
         pytest.skip("real hardware -> nothing to show")
 
 
-def test_qemu_drops_requests_for_huge_pages() -> None:
-    """QEMU's user mode takes madvise(MADV_HUGEPAGE) and does nothing; once it does more, the step can be proved here."""
+def test_memory_lies_in_huge_pages_unasked() -> None:
+    """In mode madvise no page may be huge that nobody asked for; as they are, their growth proves nothing of the step."""
     if this_machine().thp_mode != "madvise":
         pytest.skip("huge pages are not on request -> echo madvise > /sys/kernel/mm/transparent_hugepage/enabled")
-    done = subprocess.run([sys.executable, "-c", ASK_FOR_HUGE_PAGES], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", TOUCH_MEMORY], capture_output=True, text=True, check=True)
 
-    assert int(done.stdout) == 0
+    assert int(done.stdout) > 0
