@@ -1,10 +1,10 @@
-"""The emulation's own parts, without emulating anything: set-up that survives interruption, clear refusals, the page."""
+"""The emulation's own parts, without emulating anything: set-up that survives interruption, clear refusals."""
 
 from pathlib import Path
 
 import pytest
 
-from emulation import debian, guest, page, root
+from emulation import debian, guest, root
 from emulation.debian import SetupError
 
 
@@ -99,16 +99,3 @@ def test_where_nothing_may_be_mounted_the_reasons_are_told(monkeypatch: pytest.M
 
     with pytest.raises(SetupError, match=r"\(as this user: not permitted; as root: not permitted\). Run on Linux 6.7"):
         guest._unshare()
-
-
-def test_the_page_says_what_the_kept_proofs_say() -> None:
-    """It is written from them and never by hand."""
-    assert page.PAGE.read_text() == page.render(page.kept())
-
-
-def test_all_generations_are_on_the_page() -> None:
-    """Each from a run that tried every step on both models."""
-    kept = page.kept()
-
-    assert list(page.GENERATIONS) == list(kept)
-    assert 1 == len({tuple((step.model, step.step) for step in proofs.steps) for proofs in kept.values()})
