@@ -109,13 +109,17 @@ class Side:
         """Fill the artifact cache. Raises SideError."""
         self._ask(messages.Build(model=benchmark.model, step=benchmark.step), messages.Built, "building")
 
-    def begin_open(self, benchmark: Benchmark) -> None:
+    def begin_load(self, benchmark: Benchmark) -> None:
         """Ask for fresh workers, without waiting."""
-        self._process.tell([messages.Open(model=benchmark.model, step=benchmark.step)])
+        self._process.tell([messages.Load(model=benchmark.model, step=benchmark.step)])
 
-    def end_open(self) -> messages.Opened:
-        """Wait for the workers asked for. Raises SideError."""
-        return self._hear(messages.Opened, "starting")
+    def end_load(self) -> None:
+        """Wait until the workers asked for have inferred. Raises SideError."""
+        self._hear(messages.Loaded, "starting")
+
+    def open(self) -> messages.Opened:
+        """Let the workers prove themselves and warm up. Raises SideError."""
+        return self._ask(messages.Open(), messages.Opened, "proving")
 
     def turn(self, iterations: int, untimed: int) -> messages.Taken:
         """Take one turn; the workers stand still again when it returns. Raises SideError."""

@@ -28,7 +28,8 @@ def measure_pair(base: Side, head: Side, benchmark: Benchmark, phase: Phase, ord
     """
     begin_s, host = time.perf_counter(), HostSample.now()
     sides = (base, head)
-    opened = both(sides, lambda side: side.begin_open(benchmark), lambda side: side.end_open())
+    both(sides, lambda side: side.begin_load(benchmark), lambda side: side.end_load())
+    opened = both(sides, lambda _side: None, lambda side: side.open())  # one after the other: together they would hold each other up
     # Each side alone might come to see an iteration as just short or just long enough: both must do alike.
     iterations = max(each.iterations for each in opened)
     untimed = min(each.untimed for each in opened)

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from fixtures.protocol import PROTOCOL_VERSION
+from fixtures.side_protocol import SIDE_PROTOCOL_VERSION
 from tests.gate.conftest import ROOT, Repository
 from tests.processes import ended, with_variable
 
@@ -100,12 +101,13 @@ def test_benchmark_that_head_lost_is_an_error(repository: Repository, tmp_path: 
 
 
 def test_sides_of_other_protocols_are_an_error(repository: Repository, tmp_path: Path) -> None:
-    change = ("SIDE_PROTOCOL_VERSION = 1\n", "SIDE_PROTOCOL_VERSION = 99\n")
+    change = (f"SIDE_PROTOCOL_VERSION = {SIDE_PROTOCOL_VERSION}\n", "SIDE_PROTOCOL_VERSION = 99\n")
     head = repository.branch("other_protocol", {"fixtures/side_protocol.py": change})
     told = gate(repository, tmp_path, "--base", "main", "--head", head, "-k", "baseline")
 
     assert 2 == told.code
-    assert "the worker speaks protocol 99, this suite 1; use checkouts whose fixtures/side_protocol.py agree" in told.result["error"]
+    expected = f"the worker speaks protocol 99, this suite {SIDE_PROTOCOL_VERSION}; use checkouts whose fixtures/side_protocol.py agree"
+    assert expected in told.result["error"]
 
 
 def test_workers_may_speak_another_protocol_on_each_side(repository: Repository, tmp_path: Path) -> None:
