@@ -1,6 +1,7 @@
 """docs/gate-quality.md from the recorded gates: the targets, the counts, larger counts by drawing pairs anew, other tools' rules."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from benchmarks.gate_quality.analysis import Rate, Spread, Summary, slowdowns, summarize
 from benchmarks.gate_quality.gates import arguments
@@ -151,8 +152,8 @@ def _obtained(recorded: Recorded) -> Iterator[str]:
     days = sorted({gate.began[:10] for gate in gates})
     when = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}, on {len(days)} days"
     yield (
-        f"{machine_name(conditions['machine'])}, Linux {conditions['machine']['kernel']}; {versions}; {when} (UTC); code digest "
-        f"`{conditions['code']}`. The gates took {duration(sum(gate.took_s for gate in gates))} together."
+        f"{machine_name(conditions['machine'])}, Linux {conditions['machine']['kernel']}; {versions}; {when} (UTC); "
+        f"{_code(conditions)}. The gates took {duration(sum(gate.took_s for gate in gates))} together."
     )
     yield (
         "Each gate is this command in a repository of its own, in which branches differ in the number of the model's blocks and in nothing "
@@ -162,8 +163,13 @@ def _obtained(recorded: Recorded) -> Iterator[str]:
     yield (
         "The noisy neighbour is one process that sorts, copies and computes on one core in bursts of 0.1 to 3 s, with rests as long; "
         "those gates have a budget of 3 minutes. The study goes on with `python -m benchmarks.gate_quality --minutes N`, and writes this "
-        "page with `--write docs/gate-quality.md`; on another machine, with other versions or other code it begins anew."
+        "page with `--write docs/gate-quality.md`; on another machine, with other versions or other code it refuses to."
     )
+
+
+def _code(conditions: Mapping[str, Any]) -> str:
+    commit = f"commit `{conditions['commit']}`, " if conditions.get("commit") else ""
+    return f"{commit}code digest `{conditions['code']}`"
 
 
 def title(kind: Kind) -> str:

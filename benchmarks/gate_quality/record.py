@@ -2,6 +2,7 @@
 
 import hashlib
 import platform
+import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from reports.machines import machine_differences
 
 FILE = "gates.jsonl"
 MEASURING = ("fixtures", "reports/gate")
-DIGITS = 9
+HOLDING = ("blocks.py", "gates.py", "neighbour.py", "repository.py")  # of this folder
 
 
 class StudyError(Exception):
@@ -56,18 +57,19 @@ class Recorded:
 
 
 def conditions_now() -> dict[str, Any]:
-    """Return what all gates of a study share."""
+    """Return what all gates of a study share; `commit` only names where to find the code, and may change where that does not."""
     return {
         "machine": this_machine().fingerprint(),
         "versions": {"python": platform.python_version()} | installed(("openvino", "numpy", "torch", "scipy")),
         "code": code_digest(ROOT),
+        "commit": _commit(),
     }
 
 
 def code_digest(root: Path) -> str:
     """Return a digest of the code that measures and decides."""
     files = [file for folder in MEASURING for file in sorted((root / folder).rglob("*.py"))]
-    files += [root / "benchmarks" / "gate_quality" / name for name in ("blocks.py", "neighbour.py")]
+    files += [root / "benchmarks" / "gate_quality" / name for name in HOLDING]
     content = b"".join(f"{file.relative_to(root)}\0".encode() + file.read_bytes() for file in files)
     return hashlib.sha256(content).hexdigest()[:16]
 
@@ -93,13 +95,22 @@ def refuse_other(then: Mapping[str, Any], now: Mapping[str, Any], folder: Path) 
     """Raise StudyError where a study would go on with another machine, other versions or other code."""
     machine = machine_differences(then.get("machine", {}), now["machine"])
     found = "; ".join(f"{each.field}: {each.base} then, {each.head} now" for each in machine[:3])
-    others = ({name: value for name, value in each.items() if name != "machine"} for each in (then, now))
+    others = ({name: value for name, value in each.items() if name not in {"machine", "commit"}} for each in (then, now))
     found = found or differences(*others)
     if found:
         raise StudyError(
             f"the study in {folder} was begun with another machine, other versions or other code ({found}); go on with those "
-            "(of code: check out the commit it was begun with), or name another --out"
+            f"(the code is that of commit {then.get('commit') or '(not recorded)'}), or name another --out"
         )
+
+
+def _commit() -> str:
+    """Return this checkout's commit, marked where files differ from it; empty where git knows of none."""
+    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603 - git on this checkout
+    except OSError:
+        return ""
 
 
 def _gate(record: object) -> Gate | None:

@@ -18,6 +18,7 @@ CONDITIONS = {
     "machine": {"architecture": "x86_64", "cpu_model": "AMD EPYC", "vcpus": 2, "memory_bytes": 16 * 2**30, "kernel": "6.1.0"},
     "versions": {"python": "3.11.7", "openvino": "2026.4.1"},
     "code": "0123456789abcdef",
+    "commit": "0123456789ab",
 }
 
 

@@ -74,13 +74,13 @@ def test_damaged_file_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_other_conditions_are_refused(tmp_path: Path, change: dict[str, Any], named: str) -> None:
-    with pytest.raises(StudyError, match=rf"{named}.*check out the commit .*name another --out"):
+    with pytest.raises(StudyError, match=rf"{named}.*the code is that of commit 0123456789ab.*name another --out"):
         refuse_other(CONDITIONS, CONDITIONS | change, tmp_path)
 
 
-def test_kernel_may_change_on_one_machine(tmp_path: Path) -> None:
-    """A study is spread over days."""
-    now = json.loads(json.dumps(CONDITIONS))
+def test_kernel_and_commit_may_change(tmp_path: Path) -> None:
+    """A study is spread over days; a commit that changes nothing that measures is none to stop at."""
+    now = json.loads(json.dumps(CONDITIONS)) | {"commit": "another"}
     now["machine"] |= {"kernel": "6.2.0", "memory_bytes": 16 * 2**30 - 1}
     refuse_other(CONDITIONS, now, tmp_path)
 
@@ -95,7 +95,9 @@ def test_conditions_survive_the_file(tmp_path: Path) -> None:
     refuse_other(found.conditions, now, tmp_path)
 
 
-@pytest.mark.parametrize("changed", ["fixtures/turns.py", "reports/gate/decision.py", "benchmarks/gate_quality/blocks.py"])
+@pytest.mark.parametrize(
+    "changed", ["fixtures/turns.py", "reports/gate/decision.py", "benchmarks/gate_quality/blocks.py", "benchmarks/gate_quality/gates.py"]
+)
 def test_code_that_measures_or_decides_is_digested(tmp_path: Path, changed: str) -> None:
     for folder in (*MEASURING, "benchmarks/gate_quality"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
