@@ -75,9 +75,10 @@ def _gates(found: Mapping[str, Summary]) -> Iterator[str]:
     yield _table(header, [_gate_row(summary) for summary in found.values()])
     yield (
         "*Head's time*: against base's, the median over gates. *SD of a pair*: of the log ratio, within gates; *of it within*: what rounds "
-        "drawn anew within the pairs give, so much of it more rounds would lower. *Others' CPU*: share of the CPUs that other processes "
-        "used while turns were taken, median and largest over pairs. *Pair*: median duration. A gate's duration is the whole command's, "
-        "checkouts and proofs included, one benchmark."
+        "drawn anew within the pairs give, which more rounds would lower (rounds are taken to be independent; where a neighbour works in "
+        "bursts they are not, and it comes out too large). *Others' CPU*: share of the CPUs that other processes used while turns were "
+        "taken, median and largest over pairs. *Pair*: median duration. A gate's duration is the whole command's, checkouts and proofs "
+        "included, one benchmark."
     )
 
 
@@ -99,8 +100,8 @@ def _gate_row(found: Summary) -> tuple[str, ...]:
 def _drawn(gates: Sequence[Gate]) -> Iterator[str]:
     yield (
         f"Not held, but drawn: {GATES:,} gates for each row, their pairs drawn with replacement from the recorded ones and judged by the "
-        "gate's own decision code. A benchmark that is no other is drawn from the idle gates without a change. Drawing takes pairs "
-        "to be independent of one another, and knows nothing of a budget."
+        "gate's own decision code. Of a dozen benchmarks the eleven others are drawn from the idle gates without a change. Drawing takes "
+        "pairs to be independent of one another, and knows nothing of a budget."
     )
     pools = {kind: pool for kind in KINDS if len(pool := _pool(kind, gates)) >= FEWEST_PAIRS}
     rows = [row for kind, pool in pools.items() for row in _drawn_rows(kind, pool, pools.get(KINDS[0]))]
