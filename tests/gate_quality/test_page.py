@@ -14,7 +14,8 @@ EFFECTS = {"same": 0.0, "same_noisy": 0.0, "slower_2": 0.02, "slower_3": 0.03, "
 
 @pytest.fixture(autouse=True)
 def _few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(page_module, "GATES", 50)
+    monkeypatch.setattr(page_module, "GATES_WITHOUT_CHANGE", 100)
+    monkeypatch.setattr(page_module, "GATES_WITH", 50)
 
 
 def cells(text: str, section: str, row: str) -> list[list[str]]:
@@ -49,8 +50,8 @@ def test_whole_study_is_told() -> None:
     [longest] = cells(text, "Targets", "no change, idle: longest gate that the screen decided")
     assert ["at most 75 s", "20 s; it decided 100 of 100", "shown"] == longest[1:]
     [alone, dozen] = cells(text, "Larger counts by drawing recorded pairs anew", "5 % more work")
-    assert ["1", "100.00 % [94.18, 100.00]"] == alone[2:4]
-    assert "12, this and 11 unchanged" == dozen[2]
+    assert ["50", "1", "100.00 % [94.18, 100.00]"] == alone[2:5]
+    assert "12, this and 11 unchanged" == dozen[3]
     first, second = cells(text, "Other rules on the same rounds", "asv compare")
     assert "0 of 100" == first[1] == second[1]
     assert len(first) == 1 + len(KINDS)
