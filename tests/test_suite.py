@@ -199,9 +199,8 @@ def test_interrupted_run_is_kept_and_resumed(suite: Suite, saved: dict[str, Any]
 
     machines = {json.dumps(run["machine_info"]) for run in [saved, *suite.runs()]}
     assert len(machines) == 1, "machine_info of all runs must be byte-equal"
-    compared = subprocess.run(
-        ["pytest-benchmark", "--storage", f"file://{suite.storage}", "compare"], capture_output=True, text=True, check=False, cwd=ROOT
-    )
+    command = [str(Path(sys.executable).with_name("pytest-benchmark")), "--storage", f"file://{suite.storage}", "compare"]
+    compared = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     assert compared.returncode == 0, compared.stderr
     names = re.findall(r"test_baseline\[torchvision\.resnet18-baseline\] \((\d{4}_\w{7})", compared.stdout)
     assert sorted(name[:4] for name in names) == ["0001", "0002"], compared.stdout
