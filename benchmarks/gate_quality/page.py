@@ -163,7 +163,7 @@ def _obtained(recorded: Recorded) -> Iterator[str]:
     )
     yield f"    python -m reports gate {' '.join(arguments(KINDS[1]))}"
     yield (
-        "The noisy neighbour is one process that sorts, copies and computes on one core in bursts of 0.1 to 3 s, with rests as long; "
+        "The noisy neighbour is one process that sorts, copies and computes on every core in bursts of 0.1 to 3 s, with rests as long; "
         "those gates have a budget of 3 minutes. The study goes on with `python -m benchmarks.gate_quality --minutes N`, and writes this "
         "page with `--write docs/gate-quality.md`; on another machine, with other versions or other code it refuses to."
     )
