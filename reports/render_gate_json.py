@@ -23,7 +23,7 @@ def gate_json(result: Result) -> str:
       each; `spread` is the standard deviation of the pairs' log ratios. Figures are of the confirming pairs where there are all of
       them, else of the screen's; null where they do not apply. `changes`: `[{field, base, head}]` that the proofs saw differently.
     - `pairs`: `[{phase, base_rounds_s, head_rounds_s, base_samples, head_samples, slowdown, restless, took_s, stolen, others}]` in
-      the order measured, raw times included; `slowdown` is the log ratio of the median times a sample, by which is judged.
+      the order measured, raw times included; `slowdown` is the median log ratio of neighbouring turns, by sample, by which is judged.
     """
     value = {
         "version": VERSION,

@@ -116,10 +116,7 @@ def pooled_deviation(groups: Sequence[Sequence[float]]) -> float | None:
 
 
 def within_pairs(pairs: Sequence[Pair]) -> float | None:
-    """Return the standard deviation of d that rounds drawn anew within each pair give, as if rounds were independent; None without pairs.
-
-    Neighbouring rounds are drawn together, so that what hits both sides stays with both.
-    """
+    """Return the standard deviation of d that rounds drawn anew give, as if rounds were independent; None without pairs."""
     import numpy as np
 
     if not pairs:
@@ -127,8 +124,8 @@ def within_pairs(pairs: Sequence[Pair]) -> float | None:
     generator, variances = np.random.default_rng(SEED), []
     for pair in pairs:
         drawn = generator.integers(len(pair.base_rounds_s), size=(DRAWS, len(pair.base_rounds_s)))
-        base, head = (np.median(np.log(rounds)[drawn], axis=1) for rounds in (pair.base_rounds_s, pair.head_rounds_s))
-        variances.append(float(np.var(head - base, ddof=1)))
+        ratios = np.log(pair.head_rounds_s) - np.log(pair.base_rounds_s)
+        variances.append(float(np.var(np.median(ratios[drawn], axis=1), ddof=1)))
     return math.sqrt(statistics.fmean(variances))
 
 

@@ -2,7 +2,7 @@
 
 import statistics
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from reports.gate.statistics import as_ratio, holm, interval, sign_flip_test, t_test
@@ -87,7 +87,8 @@ def judge(samples: Sequence[Sample], rules: Rules) -> list[Judged]:
     suspects = [place for place, sample in enumerate(samples) if is_suspect(sample, rules)]
     p_values = [t_test(samples[place].confirm) if is_settled(samples[place], rules) else 1.0 for place in suspects]
     adjusted = dict(zip(suspects, zip(p_values, holm(p_values), strict=True), strict=True))
-    return [_judge(sample, adjusted.get(place), rules) for place, sample in enumerate(samples)]
+    judged = [_judge(sample, adjusted.get(place), rules) for place, sample in enumerate(samples)]
+    return [replace(each, is_faster=_is_faster(each, sample, len(samples), rules)) for each, sample in zip(judged, samples, strict=True)]
 
 
 def overall(verdicts: Iterable[Verdict]) -> Verdict:
@@ -141,11 +142,18 @@ def _describe(
         high=as_ratio(bounds.high) if is_bounded else None,
         median_slowdown=median,
         spread=statistics.stdev(slowdowns) if is_bounded else None,
-        is_faster=verdict is Verdict.PASS and bounds.high < 0 and median <= -rules.least_effect,
         p_value=p_value,
         p_holm=p_holm,
         p_sign_flip=p_sign_flip,
     )
+
+
+def _is_faster(judged: Judged, sample: Sample, benchmarks: int, rules: Rules) -> bool:
+    """Whether a pass is an improvement: by the least effect, and significant among all benchmarks of the gate (Bonferroni)."""
+    if judged.verdict is not Verdict.PASS or judged.median_slowdown is None:
+        return False
+    high = interval(sample.confirm or sample.screen, 1 - rules.alpha / benchmarks).high
+    return high < 0 and judged.median_slowdown <= -rules.least_effect
 
 
 def _unmeasured(why: str) -> Judged:

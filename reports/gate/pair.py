@@ -37,6 +37,11 @@ class Pair:
 
     @property
     def slowdown(self) -> float:
-        """Return log(head's time a sample / base's), each side's time being its median turn."""
-        head_s, base_s = statistics.median(self.head_rounds_s), statistics.median(self.base_rounds_s)
-        return math.log(head_s / self.head_samples) - math.log(base_s / self.base_samples)
+        """Return log(head's time a sample / base's): the median over rounds, whose two turns are neighbours in time.
+
+        What disturbs the host for longer than a round slows both turns of a round, and cancels. The ratio of the sides' medians is as
+        steady on a quiet host, and not on others (docs/gate.md).
+        """
+        rounds = zip(self.base_rounds_s, self.head_rounds_s, strict=True)
+        ratio = statistics.median(math.log(head_s / base_s) for base_s, head_s in rounds)
+        return ratio - math.log(self.head_samples / self.base_samples)

@@ -1,4 +1,4 @@
-"""One pair: fresh processes of base and head take turns, iteration by iteration, in random order. Returns both medians."""
+"""One pair: fresh processes of base and head take turns, iteration by iteration, in random order."""
 
 import os
 import random

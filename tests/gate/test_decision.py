@@ -152,6 +152,16 @@ def test_improvement_is_reported() -> None:
     assert "at least 4" in found.why
 
 
+def test_improvement_is_significant_among_all_benchmarks() -> None:
+    """At 99 % each, a dozen benchmarks without a change would show an improvement in one gate of nine."""
+    sample = Sample(screen=percent(-2.2, 0.1, -2.4, -4.6, -2.1, -3.5))
+    calm = [Sample(screen=CALM)] * 11
+
+    assert judge([sample], RULES)[0].is_faster
+    assert not judge([sample, *calm], RULES)[0].is_faster
+    assert judge([Sample(screen=percent(-5, -5.5, -4.5, -5.2, -4.8, -5)), *calm], RULES)[0].is_faster
+
+
 def test_small_improvement_is_a_plain_pass() -> None:
     assert not judged(percent(-1, -1.1, -0.9, -1, -1, -1)).is_faster
 
