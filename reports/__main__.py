@@ -16,6 +16,7 @@ from reports.history import NothingToFollow, history
 from reports.ladder import ladders
 from reports.load import UnreadableRun, read_brief, read_run
 from reports.measurement import Measurement, Run
+from reports.page.command import NoFolder, add_page
 from reports.plain_text import plain
 from reports.render_compare import print_comparison
 from reports.render_csv import ladders_csv
@@ -47,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code = options.command(options, storage, _console()) or 0
         sys.stdout.flush()
-    except (UnreadableRun, NoSuchRun, DifferentMachines, NothingToFollow, CannotPlot) as error:
+    except (UnreadableRun, NoSuchRun, DifferentMachines, NothingToFollow, CannotPlot, NoFolder) as error:
         return _fail(str(error))
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -161,6 +162,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--plot", type=Path, metavar="FILE", help="also draw it, as .png or .svg")
     command.set_defaults(command=_history)
 
+    add_page(commands, common, RUN_HELP)
     add_gate(commands, common)
     return parser
 

@@ -24,6 +24,10 @@ def gibibytes(value: float | None) -> str:
     return NONE if value is None else significant(value / 2**30)
 
 
+def mebibytes(value: float | None) -> str:
+    return NONE if value is None else significant(value / 2**20)
+
+
 def times(value: float | None) -> str:
     return NONE if value is None else f"{value:.2f}x" if value < 1e4 else f"{value:.1e}x"
 

@@ -73,6 +73,8 @@ class Measurement(Throughput):
     """One saved benchmark, whole. A field is None where it does not apply."""
 
     family: str = ""
+    changes: str = ""
+    recipe: tuple[str, ...] = ()
     runtime: str = ""
     precision: str = ""
     batch_size: Count = 1

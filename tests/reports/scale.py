@@ -17,8 +17,8 @@ MODELS = ("resnet50", "vit")
 COMMANDS = (["list"], ["compare", "1", "latest"], ["history"], ["history", "--step", "step_3"])
 
 
-def generate(storage: Path) -> None:
-    """Save 1,000 runs of about 0.6 MB; one run in full, the others with throughputs and times of their own set into its text."""
+def generate(storage: Path, runs: int = RUNS) -> None:
+    """Save runs of about 0.6 MB; one run in full, the others with throughputs and times of their own set into its text."""
     noise = random.Random(0)
     steps = ["baseline", *(f"step_{number}" for number in range(1, BENCHMARKS // len(MODELS)))]
     marker_s = 0.123456789
@@ -37,8 +37,8 @@ def generate(storage: Path) -> None:
     ]
     text = json.dumps(saved_run(benchmarks, commit="COMMIT", saved_at="SAVED"), indent=4)
     pieces = text.split(f'"own_median_s": {marker_s}')
-    for number in range(1, RUNS + 1):
-        level = 1.25 if number > RUNS // 2 else 1.0
+    for number in range(1, runs + 1):
+        level = 1.25 if number > runs // 2 else 1.0
         medians = (f'"own_median_s": {marker_s * level * noise.gauss(1, 0.03):.9f}' for _ in pieces[1:])
         whole = pieces[0] + "".join(median + piece for median, piece in zip(medians, pieces[1:], strict=True))
         throughput = f'"samples_per_second": {8 / marker_s / level * noise.gauss(1, 0.03):.6f}'

@@ -1,0 +1,55 @@
+"""`python -m reports page`: reads the named runs whole and the others in brief, writes one HTML file."""
+
+import argparse
+from pathlib import Path
+
+from rich.console import Console
+
+from reports.files import write_atomically
+from reports.load import read_run
+from reports.measurement import Measurement, Run, Throughput
+from reports.plain_text import plain
+from reports.storage import NoSuchRun, Storage
+
+DESCRIPTION = """\
+One HTML file that needs no network: the best recipe of each model, the ladder, the evidence of each step, how the runs compare, and
+the history of their machine. The first RUN is what the others are compared with, the last one the run in question."""
+
+
+class NoFolder(Exception):
+    """The page cannot be written where it was asked for."""
+
+
+def add_page(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", common: argparse.ArgumentParser, run_help: str) -> None:
+    """Add the command to the command line."""
+    command = commands.add_parser("page", parents=[common], help="runs as one HTML file for a browser", description=DESCRIPTION)
+    command.add_argument("runs", metavar="RUN", nargs="*", default=["latest"], help=f"{run_help} (latest)")
+    command.add_argument("--out", type=Path, metavar="FILE", default=Path("report.html"), help="the file to write (%(default)s)")
+    command.set_defaults(command=_page)
+
+
+def _page(options: argparse.Namespace, storage: Storage, console: Console) -> None:
+    from reports.page.render import page_html  # Jinja2 is needed here only
+    from reports.page.sections import MOST_WHOLE, material
+
+    out: Path = options.out
+    if not out.absolute().parent.is_dir():
+        raise NoFolder(f"--out {str(out)!r}: there is no folder {str(out.parent)!r}; make it first")
+    named = tuple(read_run(path) for path in dict.fromkeys(storage.find(name) for name in options.runs))
+    page = page_html(material(named, _saved(storage, named))).encode()
+    write_atomically(out, page)
+    console.print(
+        f"{plain(out, 500)}: {len(named)} run{'' if len(named) == 1 else 's'}, {len(page) / 1e3:.0f} kB", markup=False, soft_wrap=True
+    )
+    if len(named) > MOST_WHOLE:
+        console.print(f"shown whole: the first run and the last {MOST_WHOLE - 1}; the others by their best recipes and in the history")
+
+
+def _saved(storage: Storage, named: tuple[Run[Measurement], ...]) -> tuple[Run[Throughput], ...]:
+    """Return all runs of the storage and those named from elsewhere, oldest first."""
+    try:
+        shelf = storage.shelf.runs
+    except NoSuchRun:  # runs can be named as files where there is no storage
+        shelf = ()
+    known = {run.path.resolve() for run in shelf}
+    return tuple(sorted((*shelf, *(run for run in named if run.path.resolve() not in known)), key=lambda run: run.saved_at))

@@ -1,0 +1,97 @@
+"""The page as HTML. Computes nothing; every name is escaped by Jinja2 and stripped of control and format characters."""
+
+import base64
+import hashlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from reports import compare_texts, figures
+from reports.changepoints import FEWEST_RUNS
+from reports.measurement import SavedGain
+from reports.page.content import HEIGHT, KERNELS_SHOWN, WIDTH
+from reports.page.sections import Material, sections
+from reports.plain_text import plain
+from reports.statistics import FASTER, NO_EFFECT, SLOWER, Gain
+
+_SIGNS = {FASTER: "▲", SLOWER: "▼", NO_EFFECT: "="}
+_CLASSES = {FASTER: "up", SLOWER: "down", NO_EFFECT: "even"}
+
+
+def page_html(given: Material) -> str:
+    """Return the whole document: style and script are inside, and nothing else may load or run."""
+    environment = Environment(
+        loader=PackageLoader("reports.page"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= _filters()
+    environment.globals |= {"KERNELS_SHOWN": KERNELS_SHOWN, "FEWEST_RUNS": FEWEST_RUNS, "WIDTH": WIDTH, "HEIGHT": HEIGHT}
+    style, script = (_source(environment, name) for name in ("page.css", "page.js"))
+    return environment.get_template("page.html").render(
+        style=Markup(style),  # noqa: S704 - our own file
+        script=Markup(script),  # noqa: S704 - likewise
+        policy=f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; base-uri 'none'; form-action 'none'",
+        given=given,
+        sections=sections(given),
+    )
+
+
+def _filters() -> dict[str, Callable[..., Any]]:
+    shown = (
+        figures.agreement,
+        figures.gibibytes,
+        figures.mebibytes,
+        figures.milliseconds,
+        figures.per_second,
+        figures.seconds,
+        figures.share_percent,
+        figures.share_short,
+        figures.signed_percent,
+        figures.times,
+        figures.verdict_over,
+        compare_texts.advice,
+        compare_texts.chance,
+        compare_texts.change_text,
+        compare_texts.one_sided_text,
+        plain,
+    )
+    return {function.__name__: function for function in shown} | {
+        "sign": _sign,
+        "kind": _kind,
+        "precise": _precise,
+        "gain_text": _gain_text,
+        "assignments": _assignments,
+    }
+
+
+def _sign(verdict: str) -> str:
+    return _SIGNS.get(verdict, "?")
+
+
+def _kind(verdict: str) -> str:
+    """Return the class of a verdict: up, down, even or open."""
+    return _CLASSES.get(verdict, "open")
+
+
+def _precise(value: float | None) -> str:
+    """Return a number to sort by; nothing for none."""
+    return "" if value is None else f"{value:.6g}"
+
+
+def _gain_text(gain: SavedGain | Gain | None) -> str:
+    """Return a gain that breaks, if it must, before its interval only."""
+    return figures.gain_short(gain).replace(" %", "\u00a0%").replace(", ", ",\u00a0")
+
+
+def _assignments(fields: Mapping[str, object]) -> str:
+    return "; ".join(f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}" for name, value in fields.items())
+
+
+def _source(environment: Environment, name: str) -> str:
+    assert environment.loader is not None
+    return environment.loader.get_source(environment, name)[0]
+
+
+def _hash(source: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()}"

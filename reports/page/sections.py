@@ -1,0 +1,103 @@
+"""The sections of the page in their order. A new one is a function here and a template beside the others."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from reports.history import NothingToFollow, history
+from reports.machines import machine_differences
+from reports.measurement import Measurement, Run, Throughput
+from reports.page.content import ComparisonView, HistoryView, RunView, best_recipes, comparison_view, fields, history_view, run_view
+
+MOST_WHOLE = 6
+FEWEST_TO_FOLLOW = 2
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Material:
+    """What sections are made of.
+
+    `named` are the runs that the page was asked for: the first is what others are compared with, the last the one in question.
+    `views` are those of them shown whole, `comparisons` of each of these with the first, the last one's first.
+    `saved` are all saved runs in brief, oldest first.
+    """
+
+    named: tuple[Run[Measurement], ...]
+    saved: tuple[Run[Throughput], ...]
+    views: tuple[RunView, ...]
+    comparisons: tuple[ComparisonView, ...]
+
+    @property
+    def whole(self) -> tuple[Run[Measurement], ...]:
+        return tuple(view.run for view in self.views)
+
+    @property
+    def head(self) -> RunView:
+        return self.views[-1]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Section:
+    """One part of the page: its heading, its template, and what the template shows, there as `content`."""
+
+    id: str
+    title: str
+    template: str
+    content: object
+
+
+def material(named: tuple[Run[Measurement], ...], saved: tuple[Run[Throughput], ...]) -> Material:
+    """Choose what of the named runs is shown whole: all, or of many the first and the last ones."""
+    whole = named if len(named) <= MOST_WHOLE else (named[0], *named[1 - MOST_WHOLE :])
+    return Material(
+        named=named,
+        saved=saved,
+        views=tuple(run_view(run, place) for place, run in enumerate(whole, 1)),
+        comparisons=tuple(comparison_view(whole[0], head, place) for place, head in enumerate(whole[:0:-1], 1)),
+    )
+
+
+def _answers(given: Material) -> Section:
+    content = {
+        "head": given.head,
+        "against": given.comparisons[:1],
+        "bests": best_recipes(given.named, given.views) if len(given.named) > 1 else (),
+    }
+    return Section(id="answers", title="In short", template="answers.html", content=content)
+
+
+def _ladders(given: Material) -> Section:
+    return Section(id="ladders", title="Ladder" if len(given.views) == 1 else "Ladders", template="ladders.html", content=given.views[::-1])
+
+
+def _comparisons(given: Material) -> Section | None:
+    if not given.comparisons:
+        return None
+    return Section(id="comparisons", title="Comparison", template="comparisons.html", content=given.comparisons)
+
+
+def _histories(given: Material) -> Section | None:
+    found: list[HistoryView] = []
+    fingerprints = [run.fingerprint for run in reversed(given.whole)]
+    for place, fingerprint in enumerate(fingerprints):
+        if all(machine_differences(fingerprint, earlier) for earlier in fingerprints[:place]):
+            try:
+                followed = history(given.saved, fingerprint)
+            except NothingToFollow:
+                continue
+            if followed.runs >= FEWEST_TO_FOLLOW:
+                found.append(history_view(followed, len(found) + 1))
+    return Section(id="history", title="History", template="history.html", content=found) if found else None
+
+
+def _machines(given: Material) -> Section:
+    content = {"runs": given.views, "fields": fields(given.whole)}
+    return Section(id="machines", title="Machine and environment", template="machines.html", content=content)
+
+
+# Here a section is added; one that returns None, for want of data, leaves no trace on the page.
+SECTIONS: tuple[Callable[[Material], Section | None], ...] = (_answers, _ladders, _comparisons, _histories, _machines)
+
+
+def sections(given: Material) -> tuple[Section, ...]:
+    """Return the sections for which there are data."""
+    return tuple(section for make in SECTIONS if (section := make(given)) is not None)

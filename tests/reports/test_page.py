@@ -1,0 +1,341 @@
+"""The page as it is written: what it says, that names stay text, that it needs nothing else, and that it can be read by anybody."""
+
+import base64
+import hashlib
+import itertools
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reports.__main__ import main
+from reports.page.scales import Scale, ratio_scale
+from reports.page.sections import MOST_WHOLE
+from tests.reports.html import Element, parse
+from tests.reports.saved_runs import FINGERPRINT, benchmark, ladder, outcome, save, saved_run
+from tests.reports.test_render import HOSTILE
+
+ROOT = Path(__file__).parents[2]
+SCRIPTS = [
+    "</script><script>window.owned = 1</script>",
+    "\"><img src=x onerror='window.owned = 1'>",
+    "' onmouseover='window.owned = 1",
+    "{{ 7 * 7 }}{% include 'page.css' %}",
+    "x" * 10_000,
+]
+
+
+def page(storage: Path, *runs: str) -> Element:
+    return parse(written(storage, *runs))
+
+
+def written(storage: Path, *runs: str) -> str:
+    out = storage / "report.html"
+    assert 0 == main(["page", *runs, "--out", str(out), "--storage", str(storage)])
+    return out.read_text()
+
+
+def hostile_run(name: str) -> dict[str, Any]:
+    """A run whose every text is `name`."""
+    texts: dict[str, Any] = dict.fromkeys(("family", "runtime", "precision", "changes", "weights"), name)
+    texts |= {key: [name] for key in ("recipe", "left_out", "findings")}
+    claims = [{"claim": name, "observed": name, "holds": True}]
+    kernels = [{"operation": name, "implementation": name, "precision": name, "time_s": 0.1, "count": 1}]
+    slower = benchmark(
+        name,
+        model=name,
+        over="baseline",
+        over_medians_s=(0.1, 0.1, 0.1),
+        precision_share={name: 1.0},
+        evidence=claims,
+        kernels=kernels,
+        environment={name: name},
+        settings={name: name},
+        **texts,
+    )
+    outcomes = [
+        outcome("baseline", "measured", model=name),
+        outcome(name, "measured", model=name),
+        outcome(name + "2", "failed", name, name, model=name),
+    ]
+    fingerprint = FINGERPRINT | {"cpu_model": name, name: name}
+    return saved_run([benchmark(model=name), slower], outcomes=outcomes, fingerprint=fingerprint, commit=name)
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Path:
+    """Two runs on one machine, of five steps each; the last one is not shown to pay, one is skipped, one failed."""
+    for number in (1, 2):
+        steps = ladder("baseline", "batch_8", "compile", first_s=0.2 / number)
+        last = benchmark(
+            "openvino", family="openvino", medians_s=(0.09, 0.1, 0.11), over="compile", over_medians_s=(0.11, 0.1, 0.09), **PROOF
+        )
+        outcomes = [outcome(step, "measured") for step in ("baseline", "batch_8", "compile", "openvino")]
+        outcomes += [outcome("tcmalloc", "skipped", "libtcmalloc is not installed", "apt-get install libtcmalloc-minimal4")]
+        outcomes += [outcome("pt2e_int8", "failed", "no int8 kernel ran", "see docs/evidence.md")]
+        save(tmp_path, number, saved_run([*steps, last], outcomes=outcomes, saved_at=f"2026-11-1{number}T00:00:00+00:00"))
+    return tmp_path
+
+
+PROOF: dict[str, Any] = {
+    "samples": 20,
+    "changes": "the OpenVINO runtime",
+    "evidence": [
+        {"claim": "bf16 kernels", "observed": "bf16 96 %", "holds": True},
+        {"claim": "two streams", "observed": "1", "holds": False},
+    ],
+}
+
+
+def test_the_answer_comes_first(storage: Path) -> None:
+    answer = page(storage, "1").one("div", class_="answer").text
+
+    assert "resnet50" in answer
+    assert "Best recipe: openvino, 200 samples/s, 4.97x the baseline (unpaired), p99 latency 110 ms, cosine 0.9999." in answer
+    assert "The last step that pays is compile: +19.8 % [" in answer
+    assert "On top of it, openvino: not resolved" in answer
+    assert "4 steps measured, 1 skipped, 1 failed" in answer
+
+
+def test_a_step_that_took_turns_with_the_baseline_has_a_paired_speedup(tmp_path: Path) -> None:
+    save(tmp_path, 1, saved_run(ladder("baseline", "compile", gain=2.0)))
+
+    assert re.search(r"2\.\d\dx the baseline \[1\.9\d, 2\.\d\d\]", page(tmp_path).one("div", class_="answer").text)
+
+
+def test_a_ladder_whose_baseline_is_best_claims_nothing(tmp_path: Path) -> None:
+    save(tmp_path, 1, saved_run(ladder("baseline", "compile", gain=0.5)))
+
+    answer = page(tmp_path).one("div", class_="answer").text
+    assert "Best recipe: baseline" in answer
+    assert "that pays" not in answer
+
+
+def test_a_run_that_measured_nothing_says_so(tmp_path: Path) -> None:
+    save(tmp_path, 1, saved_run([], outcomes=[outcome("compile", "failed", "g++ is missing", "apt-get install g++")]))
+
+    shown = page(tmp_path)
+    assert "Nothing was measured" in shown.one("div", class_="answer").text
+    assert "g++ is missing" in shown.one("table", class_="ladder").text
+
+
+def test_the_ladder_has_every_step_in_order_with_reasons_and_remedies(storage: Path) -> None:
+    table = page(storage, "1").one("table", class_="ladder")
+
+    rows = [group.all("th")[0].text for group in table.all("tbody", class_="row")]
+    assert ["baseline", "batch_8", "compile", "openvino best", "tcmalloc", "pt2e_int8"] == rows
+    assert "skipped: libtcmalloc is not installed Remedy: apt-get install libtcmalloc-minimal4" in table.text
+    assert "failed: no int8 kernel ran Remedy: see docs/evidence.md" in table.text
+
+
+def test_every_figure_stands_as_text_beside_its_drawing(storage: Path) -> None:
+    group = page(storage, "1").all("tbody", class_="best")[0]
+
+    for part in ("200", "4.97x", "not resolved against compile", "100", "105", "110", "0.88", "3.20 s", "0.9999", "bf16 96, f32 4"):
+        assert part in group.text
+    assert {"true"} == {drawing.attributes["aria-hidden"] for drawing in group.all("svg")}
+
+
+def test_evidence_opens_on_demand_and_names_what_does_not_hold(storage: Path) -> None:
+    group = page(storage, "1").all("tbody", class_="best")[0]
+
+    details = group.one("details")
+    assert "open" not in details.attributes
+    assert "not proved" in details.one("summary").text
+    for part in ("bf16 kernels: bf16 96 %", "does not hold: two streams: 1", "the OpenVINO runtime", "DNNL_DEFAULT_FPMATH_MODE=BF16"):
+        assert part in details.text
+    assert "convolution brgconv:sve_256 bf16 50.0 53" in details.one("table").text
+    assert "measured not-proved" == group.attributes["data-outcome"]
+
+
+def test_one_run_alone_has_neither_comparison_nor_history(tmp_path: Path) -> None:
+    save(tmp_path, 1, saved_run(ladder("baseline", "compile")))
+
+    assert ["In short", "Ladder", "Machine and environment"] == [title.text for title in page(tmp_path).all("h2")]
+
+
+def test_runs_of_one_machine_are_compared_by_their_throughput(storage: Path) -> None:
+    shown = page(storage, "1", "2")
+
+    table = shown.one("table", class_="comparison")
+    assert "Throughput: run 0002 / run 0001" == table.one("caption").text
+    assert ["▲ faster", "▲ faster", "? not resolved"] == [each.text for each in table.all("span", class_="verdict")][:3]
+    assert "benchmarks are called faster or slower; by chance alone about 0.2 would be" in shown.text
+    assert "python -m reports gate --base" in shown.text
+
+
+def test_runs_of_different_machines_are_compared_by_their_speedups(storage: Path) -> None:
+    save(storage, 3, saved_run(ladder("baseline", "batch_8", "compile"), fingerprint=FINGERPRINT | {"vcpus": 64}))
+
+    shown = page(storage, "1", "3")
+    assert "Speedups over each run's own baseline: run 0003 / run 0001" in shown.text
+    assert "vcpus went from 4 to 64" in shown.text
+    assert "no other baseline to compare over" in shown.text
+    assert "≠ differs: vcpus 4 64" in shown.one("table", class_="machines").text
+
+
+def test_emulated_runs_are_shown_and_not_compared(storage: Path) -> None:
+    save(storage, 3, saved_run(ladder("baseline"), fingerprint=FINGERPRINT | {"emulated": True}))
+
+    assert "Not compared: head" in page(storage, "1", "3").one("section", id="comparisons").text
+
+
+def test_history_follows_the_machine_and_marks_a_change_of_level(tmp_path: Path) -> None:
+    for day in range(1, 21):
+        median_s = 0.1 * (1 + 0.003 * (day % 3)) * (1.25 if day >= 12 else 1)
+        steps = [benchmark(), benchmark("compile", medians_s=[median_s, median_s * 1.01])]
+        save(tmp_path, day, saved_run(steps, saved_at=f"2026-11-{day:02}T00:00:00+00:00"))
+    save(tmp_path, 21, saved_run(ladder("baseline"), fingerprint=FINGERPRINT | {"vcpus": 64}, saved_at="2026-10-01T00:00:00+00:00"))
+
+    section = page(tmp_path).one("section", id="history")
+    steady, shifted = section.one("table", class_="history").all("tbody")
+    assert "none" in steady.text
+    assert "▼ -2" in shifted.text
+    assert "at run 0012" in shifted.text
+    assert "20 runs on c8g.xlarge" in section.text
+    assert "Left out: 1 run on another machine, c8g.xlarge, Neoverse-V2, 64 vCPUs." in section.text
+    assert 20 == len(section.one("table", class_="values").all("tr")) - 1
+
+
+def test_of_many_runs_few_are_shown_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Details for some, the best recipe and the series for the rest."""
+    for number in range(1, 31):
+        save(tmp_path, number, saved_run(ladder("baseline", "compile"), saved_at=f"2026-11-{number:02}T00:00:00+00:00"))
+
+    shown = page(tmp_path, *map(str, range(1, 31)))
+    assert MOST_WHOLE == len(shown.all("table", class_="ladder"))
+    assert ["0030", "0029"] == [group.one("th").text for group in shown.one("section", id="answers").all("tbody", class_="row")][:2]
+    assert "30 runs on" in shown.one("section", id="history").text
+    assert "the first run and the last 5" in capsys.readouterr().out
+
+
+def test_runs_are_read_from_files_where_there_is_no_storage(tmp_path: Path) -> None:
+    file = save(tmp_path / "elsewhere", 1, saved_run(ladder("baseline", "compile")))
+
+    assert 0 == main(["page", str(file), "--out", str(tmp_path / "out.html"), "--storage", str(tmp_path / "none")])
+    assert "Best recipe: <strong>" in (tmp_path / "out.html").read_text()
+
+
+def test_the_same_runs_make_the_same_page(storage: Path) -> None:
+    assert written(storage, "1", "2") == written(storage, "1", "2")
+
+
+@pytest.mark.parametrize("name", HOSTILE + SCRIPTS, ids=range(len(HOSTILE + SCRIPTS)))
+def test_hostile_names_stay_text(tmp_path: Path, name: str) -> None:
+    save(tmp_path, 1, saved_run(ladder("baseline")))
+    save(tmp_path, 2, hostile_run(name))
+    save(tmp_path, 3, hostile_run(name) | {"datetime": "2026-11-21T00:00:00+00:00"})
+
+    text = written(tmp_path, "1", "2", "3")
+    shown = parse(text)
+    assert 1 == len(shown.all("script"))
+    assert not shown.all("img", "iframe", "object", "link", "base", "foreignobject")
+    assert not [
+        name for element in shown.all() for name in element.attributes if name.startswith("on") or name in {"style", "src", "action"}
+    ]
+    assert not re.search("[\u202a-\u202e\u2066-\u2069\u200b\x00-\x08\x0b-\x1f\x7f]", text)
+    assert len(text) < 600_000
+
+
+def test_a_name_of_markup_is_shown_as_it_is(tmp_path: Path) -> None:
+    save(tmp_path, 1, hostile_run("<b>&amp;</b>"))
+
+    assert "Best recipe: baseline" in page(tmp_path).text
+    assert "<b>&amp;</b>: <b>&amp;</b>" in page(tmp_path).one("table", class_="ladder").text
+
+
+def test_the_policy_allows_this_style_and_script_and_nothing_else(storage: Path) -> None:
+    shown = page(storage, "1")
+
+    [policy] = [meta.attributes["content"] for meta in shown.all("meta") if "http-equiv" in meta.attributes]
+    digests = [
+        base64.b64encode(hashlib.sha256(element.children[0].encode()).digest()).decode()
+        for element in shown.all("style", "script")
+        if isinstance(element.children[0], str)
+    ]
+    style, script = (f"'sha256-{digest}'" for digest in digests)
+    assert f"default-src 'none'; style-src {style}; script-src {script}; base-uri 'none'; form-action 'none'" == policy
+
+
+def test_the_page_refers_to_nothing_outside_itself(storage: Path) -> None:
+    text = written(storage, "1", "2")
+    shown = parse(text)
+
+    assert not re.search(r"https?:|url\(|@import|fetch\(|XMLHttp", text)
+    ids = [element.attributes["id"] for element in shown.all() if "id" in element.attributes]
+    assert len(ids) == len(set(ids))
+    targets = {element.attributes["href"].removeprefix("#") for element in shown.all("a")}
+    targets |= {element.attributes["aria-labelledby"] for element in shown.all() if "aria-labelledby" in element.attributes}
+    assert targets <= set(ids)
+
+
+def test_headings_tables_and_landmarks_tell_the_structure(storage: Path) -> None:
+    shown = page(storage, "1", "2")
+
+    levels = [int(heading.tag[1]) for heading in shown.all("h1", "h2", "h3", "h4", "h5", "h6")]
+    assert 1 == levels.count(1)
+    assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
+    assert (1, 1, 1, 1) == tuple(len(shown.all(tag)) for tag in ("header", "nav", "main", "footer"))
+    assert {"col", "row"} == {heading.attributes["scope"] for heading in shown.all("th")}
+    for table in shown.all("table"):
+        parts = [child.tag for child in table.children if isinstance(child, Element)]
+        assert 1 == parts.count("thead")
+        assert "caption" == parts[0] or table.text.startswith("operation"), "the kernels have a heading of their own"
+    assert "Run 0002: inference ladder of c8g.xlarge, Neoverse-V2, 4 vCPUs" == shown.one("title").text
+    assert "en" == shown.one("html").attributes["lang"]
+    assert all("tabindex" in each.attributes for each in shown.all("div", class_="scroll"))
+
+
+@pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
+def test_text_has_the_contrast_that_wcag_asks_for(theme: int) -> None:
+    style = (ROOT / "reports/page/templates/page.css").read_text()
+    colours = {found[1]: (found[2], found[3])[theme] for found in re.finditer(r"--(\w+): light-dark\((#\w{6}), (#\w{6})\)", style)}
+
+    for name in ("ink", "soft", "link", "best", "up", "down", "open", "note"):
+        for ground in ("paper", "wash"):
+            assert contrast(colours[name], colours[ground]) >= 4.5, (name, ground)
+
+
+def contrast(one: str, other: str) -> float:
+    """Return the contrast ratio of WCAG 2.2."""
+    darker, lighter = sorted(map(luminance, (one, other)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def luminance(colour: str) -> float:
+    parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def test_ratios_are_placed_by_their_logarithm_and_beyond_the_edge_at_it() -> None:
+    scale = ratio_scale([0.5, 2.0, None])
+
+    assert (2.0, 50.0, 98.0) == (scale.place(0.5), scale.place(1), scale.place(2))
+    assert (2.0, 98.0) == (scale.place(1e-18), scale.place(1e18))
+    assert (0.5, 1.0, 2.0) == Scale(0.45, 2.2, is_logarithmic=True).ticks
+
+
+@pytest.mark.parametrize("values", [[], [1.0], [1.02], [1e18, 1e-18], [3.28, 0.37], [0.5, 0.6], [40.0]])
+def test_labels_of_an_axis_have_room(values: list[float]) -> None:
+    scale = ratio_scale(values)
+
+    assert 1.0 in scale.ticks
+    assert all(scale.length(*two) >= 18 for two in itertools.pairwise(scale.ticks))
+
+
+def test_a_missing_folder_exits_2_and_says_so(storage: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert 2 == main(["page", "--out", str(storage / "none" / "report.html"), "--storage", str(storage)])
+    assert "there is no folder" in capsys.readouterr().err
+
+
+def test_it_is_made_without_torch(storage: Path) -> None:
+    code = "import sys; sys.modules['torch'] = sys.modules['fixtures'] = None; from reports.__main__ import main; sys.exit(main())"
+    command = [sys.executable, "-c", code, "page", "--out", str(storage / "x.html"), "--storage", str(storage)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert (0, "") == (done.returncode, done.stderr)
+    assert "x.html: 1 run, " in done.stdout
