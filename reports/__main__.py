@@ -18,12 +18,15 @@ from reports.load import UnreadableRun, read_brief, read_run
 from reports.measurement import Measurement, Run
 from reports.page.command import NoFolder, add_page
 from reports.plain_text import plain
+from reports.profile import NoProfile, breakdown, trace_file, without_small
 from reports.render_compare import print_comparison
 from reports.render_csv import ladders_csv
 from reports.render_history import print_history
 from reports.render_json import comparison_json, ladders_json
 from reports.render_markdown import comparison_markdown, ladders_markdown
 from reports.render_plot import CannotPlot, check_plot, history_picture, ladders_picture
+from reports.render_profile import print_profile, profile_csv, profile_json, profile_markdown
+from reports.render_profile_plot import profile_picture
 from reports.render_runs import print_list, print_run
 from reports.render_terminal import print_ladders
 from reports.storage import DEFAULT_STORAGE, NoSuchRun, Storage
@@ -49,6 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = options.command(options, storage, _console()) or 0
         sys.stdout.flush()
     except (UnreadableRun, NoSuchRun, DifferentMachines, NothingToFollow, CannotPlot, NoFolder) as error:
+    except (UnreadableRun, NoSuchRun, DifferentMachines, NothingToFollow, CannotPlot, NoProfile) as error:
         return _fail(str(error))
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -107,6 +111,24 @@ def _history(options: argparse.Namespace, storage: Storage, console: Console) ->
     print_history(console, found)
 
 
+def _profile(options: argparse.Namespace, storage: Storage, console: Console) -> None:
+    if options.plot:
+        check_plot(options.plot)
+    run = _read(storage, options.run)
+    whole = breakdown(run, model=options.model, step=options.step, against=options.against)
+    found = without_small(whole)
+    traces = [trace_file(run, each) for each in whole.steps] if options.trace else []
+    if options.plot:
+        write_atomically(options.plot, profile_picture(found, options.plot.suffix))
+    if options.format == "table":
+        print_profile(console, found)
+    else:
+        formats = {"markdown": profile_markdown(found), "csv": profile_csv(whole), "json": profile_json(whole)}
+        sys.stdout.write(formats[options.format])
+    for each, file in zip(whole.steps, traces, strict=False):
+        print(f"trace of {plain(each.step)} for ui.perfetto.dev or chrome://tracing: {plain(file, 1000)}", file=sys.stderr)
+
+
 def _read(storage: Storage, name: str) -> Run[Measurement]:
     run = read_run(storage.find(name))
     for note in run.notes:
@@ -154,6 +176,16 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--across-machines", action="store_true", help="compare speedups over each run's own baseline")
     command.add_argument("--format", choices=("table", "markdown", "json"), default="table")
     command.set_defaults(command=_compare)
+
+    command = commands.add_parser("profile", parents=[common], help="where the time of a step goes, by operator (of runs with --profile)")
+    command.add_argument("run", metavar="RUN", nargs="?", default="latest", help=f"{RUN_HELP} (latest)")
+    command.add_argument("--model", metavar="MODEL", help="needed where the run has more than one")
+    command.add_argument("--step", metavar="STEP", required=True, help="the step to look into")
+    command.add_argument("--against", metavar="STEP", help="another step of the same model and run, side by side")
+    command.add_argument("--format", choices=("table", "markdown", "csv", "json"), default="table")
+    command.add_argument("--plot", type=Path, metavar="FILE", help="also draw the bars, as .png or .svg")
+    command.add_argument("--trace", action="store_true", help="also name the Chrome trace, on stderr")
+    command.set_defaults(command=_profile)
 
     command = commands.add_parser("history", parents=[common], help="throughput over all runs of one machine")
     command.add_argument("--step", action="append", default=[], help="only this step (repeatable)")

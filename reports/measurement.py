@@ -13,6 +13,9 @@ LARGEST_FIGURE = 1e18
 Figure = Annotated[float, Meta(ge=0, le=LARGEST_FIGURE)]
 PositiveFigure = Annotated[float, Meta(ge=1 / LARGEST_FIGURE, le=LARGEST_FIGURE)]
 Count = Annotated[int, Meta(ge=1, le=10**9)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+
+MOST_OPERATORS = 1000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,6 +56,28 @@ class KernelTime:
     time_s: Figure
     count: int = 1
     formats: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OperatorTime:
+    """All calls of one operator in a mean inference; `self_s` is without the operators that it calls."""
+
+    name: str
+    self_s: Figure
+    share: Share
+    calls: Figure
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SavedProfile:
+    """Where the time of an inference of `inference_s` went, by the profiler `source`; `trace` is a file in the run's storage."""
+
+    source: str
+    inferences: Count
+    inference_s: PositiveFigure
+    operators: Annotated[tuple[OperatorTime, ...], Meta(max_length=MOST_OPERATORS)]
+    notes: tuple[str, ...] = ()
+    trace: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,6 +125,8 @@ class Measurement(Throughput):
     settings: dict[str, Any] = field(default_factory=dict)
     weights: str = ""
     kernels: tuple[KernelTime, ...] = ()
+    profile: SavedProfile | None = None
+    profile_failure: str | None = None
 
 
 Saved_co = TypeVar("Saved_co", bound=Throughput, covariant=True)

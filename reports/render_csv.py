@@ -42,7 +42,7 @@ def ladders_csv(ladders: Iterable[Ladder]) -> str:
     writer.writerow(COLUMNS)
     for ladder in ladders:
         for row in ladder.rows:
-            writer.writerow([_cell(value) for value in _values(row)])
+            writer.writerow([cell(value) for value in _values(row)])
     return text.getvalue()
 
 
@@ -73,7 +73,7 @@ def _values(row: LadderRow) -> tuple[object, ...]:
     )
 
 
-def _cell(value: object) -> object:
+def cell(value: object) -> object:
     """Make text that a spreadsheet would run as a formula plain text."""
     if not isinstance(value, str):
         return value

@@ -13,7 +13,7 @@ from reports.measurement import Measurement, Run
 
 def ladders_json(ladders: Iterable[Ladder]) -> str:
     """Return `[{"model", "best", "rows": [...]}]`; rows have the fields of `LadderRow`, null where a figure does not apply."""
-    return _text(
+    return json_text(
         [
             {"model": ladder.model, "best": ladder.best.step if ladder.best else None, "rows": msgspec.to_builtins(ladder.rows)}
             for ladder in ladders
@@ -23,7 +23,7 @@ def ladders_json(ladders: Iterable[Ladder]) -> str:
 
 def comparison_json(comparison: Comparison) -> str:
     """Return both runs, what changed, and every benchmark with its ratio, processes and changes."""
-    return _text(
+    return json_text(
         {
             "base": _run(comparison.base),
             "head": _run(comparison.head),
@@ -48,5 +48,6 @@ def _run(run: Run[Measurement]) -> dict[str, Any]:
     }
 
 
-def _text(value: object) -> str:
+def json_text(value: object) -> str:
+    """Return any record as readable JSON."""
     return msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n"

@@ -37,7 +37,7 @@ def comparison_markdown(comparison: Comparison) -> str:
 def _ladder(ladder: Ladder) -> Iterator[str]:
     yield f"### {escape(ladder.model)}\n"
     if ladder.measured:
-        yield from _table(_LADDER_COLUMNS, 2, [_ladder_cells(row) for row in ladder.measured])
+        yield from table(_LADDER_COLUMNS, 2, [_ladder_cells(row) for row in ladder.measured])
         yield ""
     if ladder.best is not None:
         over = f", {times(ladder.best.speedup)} the baseline" if ladder.best.speedup is not None else ""
@@ -73,7 +73,7 @@ def _comparison(comparison: Comparison) -> Iterator[str]:
         yield f"- changed: {escape(change_text(difference))}"
     if comparison.compared:
         yield ""
-        yield from _table(_COMPARISON_COLUMNS, 3, [_comparison_cells(row) for row in comparison.compared])
+        yield from table(_COMPARISON_COLUMNS, 3, [_comparison_cells(row) for row in comparison.compared])
     yield ""
     for row in comparison.notable:
         yield f"- {escape(headline(row), 2000)}"
@@ -96,7 +96,7 @@ def _comparison_cells(row: Compared) -> tuple[str, ...]:
     )
 
 
-def _table(columns: Sequence[str], names: int, rows: Iterable[Sequence[str]]) -> Iterator[str]:
+def table(columns: Sequence[str], names: int, rows: Iterable[Sequence[str]]) -> Iterator[str]:
     """Yield a table whose first `names` columns are text."""
     yield f"| {' | '.join(columns)} |"
     yield f"|{'|'.join('---' if place < names - 1 else '---:' for place in range(len(columns)))}|"

@@ -52,7 +52,7 @@ def ladders_picture(ladders: Sequence[Ladder], suffix: str) -> bytes:
     for ladder, (left, right) in zip(ladders, axes, strict=True):
         _throughput(left, ladder)
         _waterfall(right, ladder, stairs(ladder))
-    return _bytes(figure, suffix)
+    return picture(figure, suffix)
 
 
 def history_picture(found: History, suffix: str) -> bytes:
@@ -69,7 +69,7 @@ def history_picture(found: History, suffix: str) -> bytes:
     for panel in axes[len(shown) :]:
         panel.set_axis_off()
     figure.suptitle(plain(found.machine), parse_math=False, fontsize=10)
-    return _bytes(figure, suffix)
+    return picture(figure, suffix)
 
 
 def _throughput(axes: "Axes", ladder: Ladder) -> None:
@@ -83,7 +83,7 @@ def _throughput(axes: "Axes", ladder: Ladder) -> None:
         right = max(high, row.samples_per_second)
         label = f"{per_second(row.samples_per_second)}  {times(row.speedup)}" if row.speedup else per_second(row.samples_per_second)
         axes.annotate(label, (right, place), xytext=(5, 0), textcoords="offset points", va="center", fontsize=8)
-    _name_rows(axes, [row.step for row in ladder.rows], places=len(ladder.rows))
+    name_rows(axes, [row.step for row in ladder.rows], places=len(ladder.rows))
     axes.margins(x=0.16)
     axes.set_xlim(left=0)
     axes.set_xlabel("samples per second (bar ends at the median, line: 95 % interval over processes)")
@@ -104,7 +104,7 @@ def _waterfall(axes: "Axes", ladder: Ladder, steps: Sequence[Stair]) -> None:
             axes.plot([stair.end, stair.end], [place, place + 1], color=FAINT, linewidth=0.6, linestyle=":")
         right = max(stair.start, stair.end, stair.start * (stair.gain.high or 0))
         axes.annotate(signed_percent(stair.gain.ratio), (right, place), xytext=(5, 0), textcoords="offset points", va="center", fontsize=8)
-    _name_rows(axes, [stair.step for stair in steps], places=max(len(steps), FEWEST_PLACES))
+    name_rows(axes, [stair.step for stair in steps], places=max(len(steps), FEWEST_PLACES))
     axes.axvline(1, color=FAINT, linewidth=0.6)
     axes.margins(x=0.2)
     axes.set_xlabel(
@@ -151,8 +151,9 @@ def _mark_shift(axes: "Axes", place: int, point: HistoryPoint, shift: float) -> 
     )
 
 
-def _name_rows(axes: "Axes", names: Sequence[str], *, places: int) -> None:
-    axes.set_yticks(range(len(names)), [plain(name, 32) for name in names], fontsize=8)
+def name_rows(axes: "Axes", names: Sequence[str], *, places: int, longest: int = 32) -> None:
+    """Name the rows of a bar chart, the first on top, with room for `places` of them."""
+    axes.set_yticks(range(len(names)), [plain(name, longest) for name in names], fontsize=8)
     for label in axes.get_yticklabels():
         label.set_parse_math(False)
     axes.set_ylim(places - 0.4, -0.6)
@@ -160,7 +161,8 @@ def _name_rows(axes: "Axes", names: Sequence[str], *, places: int) -> None:
         axes.spines[side].set_visible(False)
 
 
-def _bytes(figure: "Figure", suffix: str) -> bytes:
+def picture(figure: "Figure", suffix: str) -> bytes:
+    """Return a figure as a PNG or SVG file, as `suffix` says."""
     content = io.BytesIO()
     name = suffix.lower().removeprefix(".")
     with warnings.catch_warnings():
