@@ -22,12 +22,13 @@ from reports.render_terminal import LONGEST_STEP
 
 WHOLE = "one inference"
 LONGEST_OPERATOR = 80
+WIDE, FOLDED_STEP = 100, 12
 _CSV_COLUMNS = ("model", "step", "source", "inferences", "inference_s", "operator", "self_s", "share", "calls")
 
 
 def print_profile(console: Console, found: Breakdown) -> None:
     """Print what was profiled and the table of operators, one group of columns for each step."""
-    for renderable in _parts(found):
+    for renderable in _parts(found, wide=console.width >= WIDE):
         console.print(renderable)
 
 
@@ -59,20 +60,22 @@ def profile_json(found: Breakdown) -> str:
     return json_text(steps)
 
 
-def _parts(found: Breakdown) -> Iterator[RenderableType]:
+def _parts(found: Breakdown, *, wide: bool) -> Iterator[RenderableType]:
     yield Text(plain(found.steps[0].model), style="bold")
     for each in found.steps:
         for sentence in _sentences(each):
             yield Text(plain(sentence, 600), overflow="fold")
-    yield _table(found)
+    yield _table(found, wide)
 
 
-def _table(found: Breakdown) -> Table:
+def _table(found: Breakdown, wide: bool) -> Table:
     shown = Table(box=None, padding=(0, 1, 0, 0), header_style="dim")
     shown.add_column("operator", overflow="fold")
     for each in found.steps:
-        for name in (f"{plain(each.step, LONGEST_STEP)}\nself ms", "\n%", "\ncalls"):
-            shown.add_column(Text(name), justify="right", no_wrap=True)
+        heading = Text(f"{plain(each.step, LONGEST_STEP)}\nself ms")
+        shown.add_column(heading, justify="right", overflow="fold", max_width=LONGEST_STEP if wide else FOLDED_STEP)
+        for name in ("%", "calls"):
+            shown.add_column(name, justify="right", no_wrap=True, vertical="bottom")
     for row in found.rows:
         shown.add_row(Text(plain(row.name, LONGEST_OPERATOR)), *(Text(text) for side in row.sides for text in _cells(side)))
     shown.add_row(WHOLE, *(text for each in found.steps for text in _whole(each)), style="bold")

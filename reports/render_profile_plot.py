@@ -24,7 +24,7 @@ def profile_picture(found: Breakdown, suffix: str) -> bytes:
     rows = found.rows[:MOST_ROWS]
     places = max(len(rows), FEWEST_PLACES)
     colours = (BEST, BAR) if len(found.steps) > 1 else (BAR,)
-    figure = Figure(figsize=(11, 1.6 + 0.22 * len(found.steps) * places + 0.1 * places), layout="constrained")
+    figure = Figure(figsize=(11, 1.4 + (0.12 + 0.16 * len(found.steps)) * places), layout="constrained")
     axes = figure.subplots()
     for place, row in enumerate(rows):
         _bars(axes, place, row.sides, colours)
@@ -42,13 +42,13 @@ def profile_picture(found: Breakdown, suffix: str) -> bytes:
 
 
 def _bars(axes: "Axes", place: int, sides: tuple[OperatorTime | None, ...], colours: tuple[str, ...]) -> None:
+    """Draw the bars of one row, one below the other and their middle at `place`."""
     thickness = THICKNESS / len(sides)
-    for number, (side, colour) in enumerate(zip(sides, colours, strict=True)):
-        if side is None:
-            continue
-        middle = place - THICKNESS / 2 + thickness * (number + 0.5)
+    present = [(side, colour) for side, colour in zip(sides, colours, strict=True) if side is not None]
+    for number, (side, colour) in enumerate(present):
+        middle = place + thickness * (number - (len(present) - 1) / 2)
         axes.barh(middle, 1000 * side.self_s, height=0.9 * thickness, color=colour)
-        label = f"{milliseconds(side.self_s)}  {100 * side.share:.1f} %"
+        label = f"{milliseconds(side.self_s)} ms, {100 * side.share:.1f} %"
         axes.annotate(label, (1000 * side.self_s, middle), xytext=(4, 0), textcoords="offset points", va="center", fontsize=7)
 
 

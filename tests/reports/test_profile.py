@@ -9,12 +9,13 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from rich.console import Console
 
 from reports.__main__ import main
 from reports.load import UnreadableRun, read_run
 from reports.profile import Breakdown, NoProfile, breakdown, trace_file, without_small
 from reports.render_csv import cell
-from reports.render_profile import profile_csv, profile_json, profile_markdown
+from reports.render_profile import print_profile, profile_csv, profile_json, profile_markdown
 from reports.render_profile_plot import profile_picture
 from tests.reports.saved_runs import benchmark, save, saved_run
 from tests.reports.test_render import HOSTILE
@@ -196,6 +197,18 @@ def test_hostile_names_stay_text(tmp_path: Path, name: str, capsys: pytest.Captu
     assert name == json.loads(profile_json(found))[0]["profile"]["operators"][0]["name"]
     assert b"\x89PNG" == profile_picture(found, ".png")[:4]
     assert ElementTree.fromstring(profile_picture(found, ".svg")).tag.endswith("svg")
+
+
+def test_a_narrow_terminal_shows_operators_and_steps_whole(tmp_path: Path) -> None:
+    """Long names are folded, never cut."""
+    first, second = "onnxruntime_fast_math_of_matmuls", "openvino_int8_with_throughput"
+    run = read_run(save(tmp_path, 1, saved_run([benchmark(first, profile=EAGER), benchmark(second, profile=COMPILED)])))
+    text = io.StringIO()
+    print_profile(Console(file=text, width=80), breakdown(run, model=None, step=first, against=second))
+
+    assert max(map(len, text.getvalue().splitlines())) <= 80
+    assert "mkldnn::_linear_pointwise " in text.getvalue()
+    assert "onnxruntime_" in text.getvalue()
 
 
 def test_markup_in_names_is_shown_as_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
