@@ -91,7 +91,7 @@ def test_the_trace_is_chromes_format(make_rig: MakeRig, tmp_path: Path, step: st
     assert f"traces/session/resnet18-{step}.json.gz" == profile["trace"]
     trace = json.loads(gzip.decompress((tmp_path / profile["trace"]).read_bytes()))
     events = trace if isinstance(trace, list) else trace["traceEvents"]
-    assert CONVOLUTIONS * profile["inferences"] <= sum(CONVOLUTION[step] in event["name"] for event in events)
+    assert CONVOLUTIONS * profile["inferences"] <= sum(CONVOLUTION[step] in json.dumps(event) for event in events)
     assert not [*tmp_path.glob("*.json"), *tmp_path.glob("*/*.json")]
 
 
@@ -154,7 +154,7 @@ def test_a_table_has_a_limit_and_loses_no_time() -> None:
     assert [f"op{number}" for number in range(1000, 1000 - MOST_OPERATORS, -1)] + [OTHERS, OUTSIDE] == names
     assert pytest.approx(1.0) == sum(operator.share for operator in profile.operators)
     assert 1000 == sum(operator.calls for operator in profile.operators)
-    assert (1000.0, 1.0, 0.0005, 1.0) == (
+    assert (1000.0, 1.0, 0.001, 1.0) == (
         profile.inference_s,
         profile.operators[0].self_s,
         profile.operators[0].share,
@@ -217,9 +217,9 @@ def test_a_run_with_profiles_is_shown_and_one_that_failed_says_so(
     assert 0 == main([*arguments, *place, "--trace", "--plot", str(picture)])
     shown = capsys.readouterr()
     assert "aten::mkldnn_convolution" in shown.out
-    assert "FusedConv" in shown.out
+    assert "\nConv " in shown.out
     assert 2 == shown.err.count(".json.gz")
-    assert "aten::mkldnn_convolution" in picture.read_text() or picture.stat().st_size > 10_000
+    assert picture.stat().st_size > 10_000
 
     assert 2 == main(["profile", "2", "--step", "batch_2", *place])
     assert "profiling it failed: batch_2: ModuleNotFoundError" in capsys.readouterr().err
