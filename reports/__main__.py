@@ -51,8 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code = options.command(options, storage, _console()) or 0
         sys.stdout.flush()
-    except (UnreadableRun, NoSuchRun, DifferentMachines, NothingToFollow, CannotPlot, NoFolder) as error:
-    except (UnreadableRun, NoSuchRun, DifferentMachines, NothingToFollow, CannotPlot, NoProfile) as error:
+    except (UnreadableRun, NoSuchRun, DifferentMachines, NothingToFollow, CannotPlot, NoFolder, NoProfile) as error:
         return _fail(str(error))
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
