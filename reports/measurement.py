@@ -99,6 +99,7 @@ class Measurement(Throughput):
 
     family: str = ""
     changes: str = ""
+    model_name: str = ""
     recipe: tuple[str, ...] = ()
     runtime: str = ""
     precision: str = ""
@@ -123,6 +124,7 @@ class Measurement(Throughput):
     left_out: tuple[str, ...] = ()
     findings: tuple[str, ...] = ()
     settings: dict[str, Any] = field(default_factory=dict)
+    calibration: str = ""
     weights: str = ""
     kernels: tuple[KernelTime, ...] = ()
     profile: SavedProfile | None = None
