@@ -89,6 +89,19 @@ def mean_interval(values: Sequence[float], *, confidence: float = CONFIDENCE) ->
     return _exp(mean - half), _exp(mean), _exp(mean + half)
 
 
+def process_interval(values: Sequence[float], *, confidence: float = CONFIDENCE) -> tuple[float, float]:
+    """Return where one more value of the same kind will lie (a prediction interval on the logarithms), as wide as n values make it.
+
+    Of the throughputs of fresh processes it says where that of another fresh process is to be expected. Raises ValueError below two.
+    """
+    logs = _logarithms(values)
+    if len(logs) < 2:
+        raise ValueError("expected at least two values to tell the spread from")
+    mean, variance = _moments(logs)
+    half = _t_quantile(confidence, len(logs) - 1) * math.sqrt(variance * (1 + 1 / len(logs)))
+    return _exp(mean - half), _exp(mean + half)
+
+
 def latency_percentiles(latencies_s: Sequence[float]) -> Percentiles:
     """Return the p50, p90 and p99 of latencies, by linear interpolation as numpy's default does it. Raises ValueError for none."""
     if not latencies_s:

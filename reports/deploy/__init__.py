@@ -1,0 +1,1 @@
+"""A recommended recipe as files that run it without this suite."""

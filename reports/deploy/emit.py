@@ -1,0 +1,283 @@
+"""Writes a recommended recipe as a folder that runs on its own: artifact, code, environment, and a check of what is in force."""
+
+import json
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fixtures import models
+from fixtures.images import random_images
+from fixtures.placement import UnknownRecipe, recorded
+from fixtures.protocol import Job, ModelSpec
+from fixtures.recipe import Recipe
+from fixtures.rig import ServingError
+from reports.deploy import contents
+from reports.figures import agreement, milliseconds, per_second
+from reports.machines import machine_differences, machine_name
+from reports.measurement import Measurement, Run
+from reports.measuring import Bench, CannotMeasure
+from reports.recommend import Recommendation
+
+EMITTED = Path(__file__).parent / "emitted"
+COMMON = ("model.py", "serve.py", "check.py")
+RUNTIME_FILES = {
+    "eager": ("runtime_torch.py", "onednn.py"),
+    "inductor": ("runtime_torch.py", "onednn.py"),
+    "aot_inductor": ("runtime_aot_inductor.py", "onednn.py"),
+    "onnxruntime": ("runtime_onnxruntime.py",),
+    "openvino": ("runtime_openvino.py",),
+}
+ARTIFACT_FILES = {"aot_inductor": ("model.pt2",), "onnxruntime": ("model.onnx*",), "openvino": ("model.xml", "model.bin")}
+PACKAGES = {
+    "eager": ("torch", "numpy", "safetensors"),
+    "inductor": ("torch", "numpy", "safetensors", "setuptools"),
+    "aot_inductor": ("torch", "numpy"),
+    "onnxruntime": ("onnxruntime", "numpy"),
+    "openvino": ("openvino", "numpy"),
+}
+SOURCE_PACKAGES = {"torchvision": ("torchvision",), "timm": ("timm", "torchvision"), "code": ()}
+KEPT_SHARE = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Emission:
+    """What is written: a recommended record of a run, and how this machine builds it."""
+
+    run: Run[Measurement]
+    recommendation: Recommendation
+    recipe: Recipe
+    bench: Bench
+
+    @property
+    def measurement(self) -> Measurement:
+        return self.recommendation.winner.measurement
+
+    @property
+    def has_module(self) -> bool:
+        """Whether the deployment builds the module from its architecture and its weights."""
+        return self.recipe.runtime in {"eager", "inductor"} and not self._is_pt2e
+
+    @property
+    def _is_pt2e(self) -> bool:
+        return any("pt2e_int8" in step.transforms for step in self.recipe.steps)
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """The distributions that the deployment needs."""
+        source = SOURCE_PACKAGES[self.bench.model.name.partition(":")[0]] if self.has_module else ()
+        unused = {"safetensors"} if self._is_pt2e else set()
+        return tuple(name for name in (*PACKAGES[self.recipe.runtime], *source) if name not in unused)
+
+
+def recipe_of(measurement: Measurement) -> Recipe:
+    """Return the recipe of a saved record. Raises CannotMeasure."""
+    try:
+        return recorded(
+            measurement.recipe, batch_size=measurement.batch_size, workers=measurement.workers, threads=measurement.threads or 1
+        )
+    except UnknownRecipe as error:
+        raise CannotMeasure(f"{measurement.step} on {measurement.model} cannot be emitted: {error}") from error
+
+
+def emit(emission: Emission, folder: Path) -> None:
+    """Write the deployment to `folder`, whole or not at all. Raises CannotMeasure, and OSError."""
+    folder = folder.absolute()
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise CannotMeasure(f"--emit {folder}: is there already; name a folder that does not exist yet")
+    if not folder.parent.is_dir():
+        raise CannotMeasure(f"--emit {folder}: there is no folder {folder.parent}; make it first")
+    _check_same(emission)
+    try:
+        job, artifact, reference = emission.bench.rig.prepare(emission.recipe, emission.bench.model)
+    except ServingError as error:
+        raise CannotMeasure(f"{error.step} could not be built: {str(error).splitlines()[0]}") from error
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
+        written = Path(temporary, "deployment")
+        (written / "artifact").mkdir(parents=True)
+        written.chmod(0o755)
+        _write_artifact(emission, job, artifact.folder if artifact else None, written)
+        _write_code(emission, written)
+        inputs = random_images(job.batch_size, job.model.image_size)
+        np.savez(written / "sample.npz", input_0=inputs, expected=reference[: job.batch_size].astype(np.float32))
+        _write_texts(emission, job, written, folder.name)
+        if folder.exists():
+            folder.rmdir()
+        written.rename(folder)
+
+
+def _check_same(emission: Emission) -> None:
+    """Refuse another machine, other versions, and other weights than those that were measured."""
+    from fixtures.machine import this_machine
+
+    run, measurement, model = emission.run, emission.measurement, emission.bench.model
+    here = this_machine().fingerprint()
+    then = {name: value for name, value in run.fingerprint.items() if name in here}
+    if different := machine_differences(then, {name: value for name, value in here.items() if name in then}):
+        first = different[0]
+        raise CannotMeasure(
+            f"run {run.name} is of another machine ({first.field}: {first.base} there, {first.head} here): "
+            "emit on the machine that was measured, or measure on this one"
+        )
+    measured = run.fingerprint.get("versions", {})
+    others = [f"{name} {_release(version(name))} is installed, {_release(str(measured[name]))} was measured" for name in emission.packages
+              if name in measured and _release(str(measured[name])) != _release(version(name))]  # fmt: skip
+    if others:
+        raise CannotMeasure(f"{'; '.join(others)}: install what was measured, or measure anew with `pytest benchmarks/`")
+    if not measurement.weights.startswith("random") and measurement.weights != model.weights_digest:
+        found = f"has the digest {model.weights_digest}" if model.weights else "is missing"
+        raise CannotMeasure(f"the record was measured with weights of digest {measurement.weights}: --weights {found}; name that file")
+    if measurement.weights.startswith("random") and model.weights:
+        raise CannotMeasure(f"the record was measured with {measurement.weights} weights: leave --weights out, or measure with that file")
+    if measurement.calibration not in {"", "random", emission.bench.rig.calibration_digest}:
+        raise CannotMeasure("the record was calibrated with another folder of images: name it with --calibration")
+
+
+def _release(installed: str) -> str:
+    return installed.partition("+")[0]
+
+
+def _write_artifact(emission: Emission, job: Job, prepared: Path | None, folder: Path) -> None:
+    """Copy what runs, and only that: no compiler's cache, and nothing that has to be unpickled."""
+    target = folder / "artifact"
+    if emission.has_module:
+        _write_weights(job.model, target / "weights.safetensors")
+    elif emission.recipe.runtime == "inductor":
+        assert prepared is not None
+        _write_graph(prepared / "model.pt2", target / "model.pt2")
+    else:
+        assert prepared is not None
+        for pattern in ARTIFACT_FILES[emission.recipe.runtime]:
+            for file in prepared.glob(pattern):
+                shutil.copyfile(file, target / file.name)
+
+
+def _write_weights(model: ModelSpec, file: Path) -> None:
+    from safetensors.torch import save_model
+
+    save_model(models.create(model), str(file))
+
+
+def _write_graph(source: Path, target: Path) -> None:
+    """Save an exported graph without its example inputs, which are the only part that torch pickles."""
+    from importlib import import_module
+
+    import torch
+
+    import_module("torch.ao.quantization.fx._decomposed")
+    program = torch.export.load(source)
+    program.example_inputs = None
+    torch.export.save(program, target)
+
+
+def _write_code(emission: Emission, folder: Path) -> None:
+    for name in (*COMMON, *RUNTIME_FILES[emission.recipe.runtime]):
+        target = "runtime.py" if name.startswith("runtime_") else name
+        shutil.copyfile(EMITTED / name, folder / target)
+    if not emission.has_module:
+        return
+    source, _, name = emission.bench.model.name.partition(":")
+    shutil.copyfile(EMITTED / f"architecture_{source}.py", folder / "architecture.py")
+    if source == "code":
+        _copy_code(name.partition(":")[0].partition(".")[0], folder)
+    else:
+        shutil.copyfile(EMITTED / "torchvision_import.py", folder / "torchvision_import.py")
+
+
+def _copy_code(module: str, folder: Path) -> None:
+    """Copy a model's own module, or its whole package; what it imports beside it is not found here."""
+    from importlib.util import find_spec
+
+    spec = find_spec(module)
+    if spec is None or (folder / f"{module}.py").exists():
+        raise CannotMeasure(f"the model's module {module!r} cannot be copied: rename it, or put its folder on PYTHONPATH")
+    if spec.submodule_search_locations:
+        shutil.copytree(next(iter(spec.submodule_search_locations)), folder / module, ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
+    else:
+        shutil.copyfile(str(spec.origin), folder / f"{module}.py")
+
+
+def _write_texts(emission: Emission, job: Job, folder: Path, name: str) -> None:
+    deployment = describe(emission, job)
+    slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "model"
+    packages = contents.system_packages(emission.recipe.environment, job.runtime)
+    python = f"{sys.version_info.major}.{sys.version_info.minor}"
+    winner = emission.measurement
+    figures = (
+        f"{per_second(winner.samples_per_second)} samples per second, p50 {milliseconds(winner.latency_p50_s)} ms and p99 "
+        f"{milliseconds(winner.latency_p99_s)} ms a call of {winner.batch_size}, cosine {agreement(winner.cosine)} to fp32 PyTorch"
+    )
+    texts = {
+        "deployment.json": json.dumps(deployment, indent=1) + "\n",
+        "requirements.txt": contents.requirements(deployment["versions"]),
+        "environment": contents.environment_file(deployment["environment"]),
+        "run.sh": contents.run_script(job.workers),
+        f"{slug}@.service": contents.unit(deployment, slug),
+        "Dockerfile": contents.dockerfile(deployment, slug, packages, python),
+        "README.md": contents.readme(deployment, emission.recipe.step.changes, figures, packages),
+    }
+    for file, text in texts.items():
+        (folder / file).write_text(text)
+    (folder / "run.sh").chmod(0o755)
+
+
+def describe(emission: Emission, job: Job) -> dict[str, Any]:
+    """Return what model.py serves and check.py holds it to, ready for JSON."""
+    recipe, measurement, winner = emission.recipe, emission.measurement, emission.recommendation.winner
+    interval = winner.fresh_process
+    return {
+        "model": measurement.model,
+        "step": measurement.step,
+        "recipe": [step.name for step in recipe.steps],
+        "run": emission.run.name,
+        "machine": machine_name(emission.run.fingerprint),
+        "architecture_of_cpu": str(emission.run.fingerprint.get("architecture", "unknown")),
+        "architecture": {"name": job.model.name.partition(":")[2], "image_size": job.model.image_size},
+        "runtime": job.runtime,
+        "precision": job.precision,
+        "transforms": list(job.transforms),
+        "settings": job.settings,
+        "settings_in_force": _in_force(measurement, job),
+        "batch_size": job.batch_size,
+        "threads": job.threads,
+        "workers": job.workers,
+        "pinned": job.pinned,
+        "environment": recipe.environment,
+        "huge_pages": _huge_pages(recipe),
+        "versions": {name: _release(version(name)) for name in emission.packages},
+        "kernels": _kernels(measurement.precision_share),
+        "least_cosine": recipe.least_cosine,
+        "throughput": {
+            "samples_per_second": measurement.samples_per_second,
+            "low": interval[0] if interval else None,
+            "high": interval[1] if interval else None,
+            "processes": len(winner.processes),
+        },
+    }  # fmt: skip
+
+
+def _in_force(measurement: Measurement, job: Job) -> dict[str, str]:
+    """Return the runtime's settings as they were read back when the recipe was proved; of ONNX Runtime those that the recipe sets."""
+    return {name: str(value) for name, value in measurement.settings.items() if job.runtime == "openvino" or name in job.settings}
+
+
+def _huge_pages(recipe: Recipe) -> str | None:
+    """Say whether huge pages must be seen, or (of a package that torch does not place) are only asked for."""
+    if "THP_MEM_ALLOC_ENABLE" not in recipe.environment:
+        return None
+    return "requested" if recipe.runtime == "aot_inductor" else "seen"
+
+
+def _kernels(share: Mapping[str, float]) -> dict[str, object] | None:
+    """Return the precision that most kernel time was spent in, and how much of it must be seen again."""
+    if not share:
+        return None
+    precision = max(share, key=lambda name: share[name])
+    return {"precision": precision, "least_share": round(KEPT_SHARE * share[precision], 3)}

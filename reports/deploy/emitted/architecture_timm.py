@@ -1,0 +1,24 @@
+"""The model's architecture: timm's, without weights."""
+
+import json
+from pathlib import Path
+
+import torch
+from torchvision_import import import_torchvision
+
+
+def create() -> torch.nn.Module:
+    """Return the model with random weights; `VisionTransformer` is timm's class with its defaults (ViT-B/16)."""
+    import_torchvision()
+    import timm
+    from timm.models.vision_transformer import VisionTransformer
+
+    facts = json.loads((Path(__file__).parent / "deployment.json").read_text())["architecture"]
+    if facts["name"] == "VisionTransformer":
+        return VisionTransformer(img_size=facts["image_size"])
+    module: torch.nn.Module
+    try:
+        module = timm.create_model(facts["name"], pretrained=False, img_size=facts["image_size"])
+    except TypeError:  # convolutional models take any size and have no such argument
+        module = timm.create_model(facts["name"], pretrained=False)
+    return module

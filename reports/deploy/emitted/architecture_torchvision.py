@@ -1,0 +1,18 @@
+"""The model's architecture: torchvision's, without weights."""
+
+import json
+from pathlib import Path
+
+import torch
+from torchvision_import import import_torchvision
+
+
+def create() -> torch.nn.Module:
+    """Return the model with random weights."""
+    import_torchvision()
+    from torchvision.models import get_model_builder
+
+    facts = json.loads((Path(__file__).parent / "deployment.json").read_text())["architecture"]
+    size = {"image_size": facts["image_size"]} if facts["name"].startswith("vit_") else {}
+    module: torch.nn.Module = get_model_builder(facts["name"])(weights=None, **size)
+    return module

@@ -1,0 +1,283 @@
+"""Proves in place that the steps of the deployed recipe are in force. Run it as `./run.sh check.py`.
+
+It starts the workers as `serve.py` would be started, looks at each, and compares outputs with fp32 PyTorch's. With --throughput it
+also times them, and holds the throughput against what fresh processes had when the recipe was measured. Ends with 1 where
+something is not in force.
+"""
+
+import argparse
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from model import FOLDER, WORKER_VARIABLE, Model, load, sample
+
+MIB = 2**20
+ROUNDS = 5
+ROUND_S = 1.5
+WARM_UP_S = 2.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One step: whether it is in force, and what was seen."""
+
+    name: str
+    holds: bool
+    seen: str
+
+
+def main() -> int:
+    """Check, print a line for each step, and return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--throughput", action="store_true", help="also time the model and compare with the record")
+    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.worker:
+        return _be_a_worker()
+    deployment = json.loads((FOLDER / "deployment.json").read_text())
+    print(f"{deployment['model']} by {deployment['step']}, measured in run {deployment['run']} on {deployment['machine']}")
+    workers = [_Worker(number) for number in range(deployment["workers"])]
+    try:
+        seen = [worker.answer() for worker in workers]
+        findings = examine(deployment, seen)
+        if options.throughput:
+            findings.append(_throughput(deployment, workers))
+    except WorkerFailed as error:
+        findings = [Finding("worker", False, str(error))]
+    finally:
+        for worker in workers:
+            worker.close()
+    for finding in findings:
+        print(f"{'ok' if finding.holds else 'NOT IN FORCE':12} {finding.name}: {finding.seen}")
+    return 0 if all(finding.holds for finding in findings) else 1
+
+
+def examine(deployment: dict[str, Any], seen: list[dict[str, Any]]) -> list[Finding]:
+    """Hold what the workers saw against what the recipe claims."""
+    return [finding for check in CHECKS for finding in check(deployment, seen)]
+
+
+def _versions(deployment: dict[str, Any], seen: list[dict[str, Any]]) -> list[Finding]:
+    wrong = [f"{name} {seen[0]['versions'].get(name, 'missing')}, measured with {was}" for name, was in deployment["versions"].items()
+             if seen[0]["versions"].get(name) != was]  # fmt: skip
+    return [Finding("versions", not wrong, "; ".join(wrong) or ", ".join(f"{n} {v}" for n, v in deployment["versions"].items()))]
+
+
+def _environment(deployment: dict[str, Any], seen: list[dict[str, Any]]) -> list[Finding]:
+    found = []
+    for name, value in deployment["environment"].items():
+        values = {worker["environment"].get(name) for worker in seen}
+        hint = "" if values == {value} else f", expected {value!r}: start by ./run.sh"
+        found.append(Finding(f"variable {name}", values == {value}, ", ".join(map(repr, values)) + hint))
+    return found
+
+
+def _allocator(deployment: dict[str, Any], seen: list[dict[str, Any]]) -> list[Finding]:
+    preload = deployment["environment"].get("LD_PRELOAD")
+    if preload is None:
+        return []
+    mapped = all(worker["preloaded"] for worker in seen)
+    return [Finding("allocator", mapped, f"{Path(preload).name} {'is' if mapped else 'is not'} in the maps of every worker")]
+
+
+def _huge_pages(deployment: dict[str, Any], seen: list[dict[str, Any]]) -> list[Finding]:
+    if not deployment["huge_pages"]:
+        return []
+    mode, least = seen[0]["thp_mode"], min(worker["huge_page_bytes"] for worker in seen)
+    grown = least >= 2 * MIB or deployment["huge_pages"] == "requested"
+    hint = "" if mode == "madvise" else "; echo madvise | sudo tee /sys/kernel/mm/transparent_hugepage/enabled"
+    return [Finding("huge pages", mode == "madvise" and grown, f"mode {mode}, {least / MIB:.0f} MiB in huge pages{hint}")]
+
+
+def _cpus(deployment: dict[str, Any], seen: list[dict[str, Any]]) -> list[Finding]:
+    cpus = [worker["cpus"] for worker in seen]
+    if not deployment["pinned"]:
+        holds = len(cpus[0]) >= deployment["threads"]
+        return [Finding("CPUs", holds, f"{cpus[0]} for {deployment['threads']} threads")]
+    apart = len({cpu for each in cpus for cpu in each}) == sum(map(len, cpus))
+    exact = all(len(each) == deployment["threads"] for each in cpus)
+    return [Finding("affinity", apart and exact, f"workers on CPUs {cpus}")]
+
+
+def _threads(deployment: dict[str, Any], seen: list[dict[str, Any]]) -> list[Finding]:
+    threads = [worker["threads"] for worker in seen]
+    holds = "asynchronous" in deployment["transforms"] or all(each == deployment["threads"] for each in threads)
+    return [Finding("threads", holds, f"{threads}, measured with {deployment['threads']}")]
+
+
+def _settings(deployment: dict[str, Any], seen: list[dict[str, Any]]) -> list[Finding]:
+    found = []
+    for name, was in deployment["settings_in_force"].items():
+        now = seen[0]["settings"].get(name, was)
+        found.append(Finding(name, now == was, now if now == was else f"{now}, measured with {was}"))
+    return found
+
+
+def _kernels(deployment: dict[str, Any], seen: list[dict[str, Any]]) -> list[Finding]:
+    wanted = deployment["kernels"]
+    if wanted is None:
+        return []
+    share = seen[0]["precision_share"]
+    shown = ", ".join(f"{name} {value:.0%}" for name, value in sorted(share.items(), key=lambda item: -item[1])) or "none reported"
+    holds = all(worker["precision_share"].get(wanted["precision"], 0.0) >= wanted["least_share"] for worker in seen)
+    return [Finding("kernels", holds, f"{shown}; at least {wanted['least_share']:.0%} {wanted['precision']} is expected")]
+
+
+def _outputs(deployment: dict[str, Any], seen: list[dict[str, Any]]) -> list[Finding]:
+    worst = min(worker["cosine"] for worker in seen)
+    return [Finding("outputs", worst >= deployment["least_cosine"], f"cosine {worst:.5f} to fp32, at least {deployment['least_cosine']}")]
+
+
+CHECKS = (_versions, _environment, _allocator, _huge_pages, _cpus, _threads, _settings, _kernels, _outputs)
+
+
+def _throughput(deployment: dict[str, Any], workers: list["_Worker"]) -> Finding:
+    """Time bursts of all workers together, as many samples a second as in the median burst."""
+    rates = []
+    for _ in range(ROUNDS):
+        for worker in workers:
+            worker.tell("go")
+        bursts = [worker.answer() for worker in workers]
+        taken_s = max(burst["end_s"] for burst in bursts) - min(burst["begin_s"] for burst in bursts)
+        if len(bursts) == 1 and bursts[0]["median_s"] is not None:  # as the record has it: the median call's
+            taken_s = bursts[0]["calls"] * bursts[0]["median_s"]
+        rates.append(sum(burst["calls"] for burst in bursts) * deployment["batch_size"] / taken_s)
+    now, was = statistics.median(rates), deployment["throughput"]
+    seen = f"{now:.1f} samples per second, {now / was['samples_per_second']:.2f} times the record's {was['samples_per_second']:.1f}"
+    if was["low"] is None:
+        return Finding("throughput", True, f"{seen}; one process was measured, so no interval tells how much is too little")
+    within = "within" if now <= was["high"] else "above"
+    where = within if now >= was["low"] else "BELOW"
+    interval = f"{where} {was['low']:.1f} to {was['high']:.1f}, where 95 % of fresh processes lie (from {was['processes']} measured)"
+    return Finding("throughput", now >= was["low"], f"{seen}; {interval}")
+
+
+class WorkerFailed(Exception):
+    """A worker ended before it answered."""
+
+
+class _Worker:
+    """A process that loads the model as worker number `number`, and answers in lines of JSON."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self._process = subprocess.Popen(  # noqa: S603 - this very file
+            [sys.executable, str(FOLDER / "check.py"), "--worker"],
+            env=dict(os.environ) | {WORKER_VARIABLE: str(number)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def tell(self, line: str) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{line}\n")
+        self._process.stdin.flush()
+
+    def answer(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            if line.startswith('{"'):  # libraries print lines of their own
+                answer: dict[str, Any] = json.loads(line)
+                return answer
+        _, errors = self._process.communicate()
+        reason = (errors.strip().splitlines() or ["no word"])[-1]
+        raise WorkerFailed(f"worker {self.number} ended with status {self._process.returncode}: {reason}")
+
+    def close(self) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.communicate()
+
+
+def _be_a_worker() -> int:
+    """Load the model, say what is in force, then run a burst for every line on stdin."""
+    before = _huge_page_bytes()
+    model = load()
+    inputs, expected = sample()
+    outputs = model.infer(*inputs).astype(np.float64)
+    placed = model.session.place(inputs)
+    facts = model.session.facts(placed)
+    preload = os.environ.get("LD_PRELOAD", "")
+    facts |= {
+        "versions": _installed(model.deployment["versions"]),
+        "environment": {name: os.environ.get(name) for name in model.deployment["environment"]},
+        "preloaded": bool(preload) and Path(preload).name.partition(".so")[0] in Path("/proc/self/maps").read_text(),
+        "thp_mode": _thp_mode(),
+        "huge_page_bytes": _huge_page_bytes() - before,
+        "cpus": sorted(os.sched_getaffinity(0)),
+        "cosine": float(np.vdot(outputs, expected) / (np.linalg.norm(outputs) * np.linalg.norm(expected.astype(np.float64)))),
+    }
+    print(json.dumps(facts), flush=True)
+    call_s = 0.0
+    for _ in sys.stdin:
+        call_s = call_s or _warm_up(model, placed)
+        print(json.dumps(_burst(model, placed, max(2, round(ROUND_S / call_s)))), flush=True)
+    return 0
+
+
+def _warm_up(model: Model, placed: Any) -> float:
+    """Return how long a warm call takes, in seconds."""
+    calls_s: list[float] = []
+    begin_s = time.perf_counter()
+    while len(calls_s) < 3 or time.perf_counter() - begin_s < WARM_UP_S:
+        start_s = time.perf_counter()
+        model.session.run(placed)
+        calls_s.append(time.perf_counter() - start_s)
+    return max(1e-6, statistics.median(calls_s))
+
+
+def _burst(model: Model, placed: Any, calls: int) -> dict[str, Any]:
+    calls_s: list[float] = []
+    begin_s = time.perf_counter()
+    if model.session.asynchronous:
+        model.session.run_many(placed, calls)
+    else:
+        for _ in range(calls):
+            start_s = time.perf_counter()
+            model.session.run(placed)
+            calls_s.append(time.perf_counter() - start_s)
+    median_s = statistics.median(calls_s) if calls_s else None
+    return {"begin_s": begin_s, "end_s": time.perf_counter(), "calls": calls, "median_s": median_s}
+
+
+def _installed(names: dict[str, str]) -> dict[str, str]:
+    found = {}
+    for name in names:
+        try:
+            found[name] = version(name).partition("+")[0]
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _thp_mode() -> str:
+    try:
+        text = Path("/sys/kernel/mm/transparent_hugepage/enabled").read_text()
+    except OSError:
+        return "unknown"
+    chosen = re.search(r"\[(\w+)\]", text)
+    return chosen[1] if chosen else "unknown"
+
+
+def _huge_page_bytes() -> int:
+    try:
+        rollup = Path("/proc/self/smaps_rollup").read_text()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) * 1024 for line in rollup.splitlines() if line.startswith("AnonHugePages:"))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,76 @@
+"""ONNX Runtime on its CPU provider, as it was measured."""
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+ERRORS_ONLY = 3
+INT8_SETTINGS = {"optimization.disable_specified_optimizers": "MatMulAddFusion"}
+PRECISIONS = {"uint8": "int8", "int8": "int8", "bfloat16": "bf16", "float16": "f16", "float": "f32"}
+
+
+class Session:
+    """An InferenceSession."""
+
+    asynchronous = False
+    requests = 1
+
+    def __init__(self, artifact: Path, deployment: dict[str, Any]) -> None:
+        self._file = str(artifact / "model.onnx")
+        self._threads: int = deployment["threads"]
+        self._settings: dict[str, str] = (INT8_SETTINGS if "int8" in deployment["transforms"] else {}) | deployment["settings"]
+        onnxruntime.set_default_logger_severity(ERRORS_ONLY)
+        self._session = self._open(None)
+        self._inputs = [node.name for node in self._session.get_inputs()]
+
+    def _open(self, profile: str | None) -> Any:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = self._threads
+        options.inter_op_num_threads = 1
+        options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+        options.log_severity_level = ERRORS_ONLY
+        for key, value in self._settings.items():
+            options.add_session_config_entry(key, value)
+        if profile is not None:
+            options.enable_profiling = True
+            options.profile_file_prefix = profile
+        return onnxruntime.InferenceSession(self._file, options, providers=["CPUExecutionProvider"])
+
+    def place(self, inputs: tuple[np.ndarray, ...]) -> dict[str, np.ndarray]:
+        return dict(zip(self._inputs, map(np.ascontiguousarray, inputs), strict=True))
+
+    def run(self, placed: dict[str, np.ndarray]) -> np.ndarray:
+        output: np.ndarray = self._session.run(None, placed)[0]
+        return output.astype(np.float32, copy=False)
+
+    def facts(self, placed: dict[str, np.ndarray]) -> dict[str, Any]:
+        """Return what is in force, the kernels by the profile of a second session."""
+        with tempfile.TemporaryDirectory() as folder:
+            profiled = self._open(str(Path(folder, "profile")))
+            profiled.run(None, placed)
+            events = json.loads(Path(profiled.end_profiling()).read_text())
+        time_of: dict[str, float] = {}
+        for event in events:
+            name = event.get("args", {}).get("op_name", "")
+            if event["name"].endswith("_kernel_time") and any(part in name for part in ("Conv", "MatMul", "Gemm")):
+                precision = _precision(name, event["args"].get("input_type_shape") or [])
+                time_of[precision] = time_of.get(precision, 0.0) + event["dur"]
+        total = sum(time_of.values()) or 1.0
+        options = self._session.get_session_options()
+        return {
+            "threads": options.intra_op_num_threads,
+            "settings": {key: options.get_session_config_entry(key) for key in self._settings},
+            "precision_share": {name: value / total for name, value in time_of.items()},
+        }
+
+
+def _precision(name: str, types: list[dict[str, Any]]) -> str:
+    if "Integer" in name or name == "DynamicQuantizeMatMul":
+        return "int8"
+    kinds = [kind for tensor in types for kind in tensor]
+    return PRECISIONS.get(kinds[0], kinds[0]) if kinds else "f32"

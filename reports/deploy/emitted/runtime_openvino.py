@@ -1,0 +1,67 @@
+"""OpenVINO, as it was measured: one request, or as many in flight as the throughput hint asks for."""
+
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+import numpy as np
+import openvino
+
+HEAVY = {"Convolution", "Deconvolution", "FullyConnected", "MatMul", "ScaledDotProductAttention", "ScaledAttn", "MHA"}
+PRECISIONS = {"i8": "int8", "u8": "int8"}
+READ_BACK = ("INFERENCE_PRECISION_HINT", "PERFORMANCE_HINT", "NUM_STREAMS", "INFERENCE_NUM_THREADS")
+
+
+class Session:
+    """A compiled model; `run` may be called by as many threads as there are requests."""
+
+    def __init__(self, artifact: Path, deployment: dict[str, Any]) -> None:
+        self.asynchronous = "asynchronous" in deployment["transforms"]
+        config = {"INFERENCE_NUM_THREADS": str(deployment["threads"])} | deployment["settings"]
+        if self.asynchronous:
+            config = {"PERFORMANCE_HINT": "THROUGHPUT"} | config
+        self._compiled = openvino.Core().compile_model(artifact / "model.xml", "CPU", config)
+        self._settings = tuple(dict.fromkeys((*READ_BACK, *config)))
+        self.requests = int(self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")) if self.asynchronous else 1
+        self._idle: SimpleQueue[Any] = SimpleQueue()
+        for _ in range(self.requests):
+            self._idle.put(self._compiled.create_infer_request())
+
+    def place(self, inputs: tuple[np.ndarray, ...]) -> list[Any]:
+        return [openvino.Tensor(np.ascontiguousarray(array), shared_memory=True) for array in inputs]
+
+    def run(self, placed: list[Any]) -> np.ndarray:
+        request = self._idle.get()
+        try:
+            for index, tensor in enumerate(placed):
+                request.set_input_tensor(index, tensor)
+            output: np.ndarray = request.infer()[0]
+        finally:
+            self._idle.put(request)
+        return output.astype(np.float32, copy=False)
+
+    def run_many(self, placed: list[Any], count: int) -> None:
+        """Run `count` batches with all requests in flight."""
+        queue = openvino.AsyncInferQueue(self._compiled)
+        for request in queue:
+            for index, tensor in enumerate(placed):
+                request.set_input_tensor(index, tensor)
+        for _ in range(count):
+            queue.start_async()
+        queue.wait_all()
+
+    def facts(self, _placed: list[Any]) -> dict[str, Any]:
+        """Return what is in force; the share of each precision is that of the convolutions and products, by their number."""
+        precisions = []
+        for operation in self._compiled.get_runtime_model().get_ordered_ops():
+            info = operation.get_rt_info()
+            if info["layerType"].astype(str) in HEAVY:
+                name = info["runtimePrecision"].astype(str)
+                precisions.append(PRECISIONS.get(name, name))
+        settings = {name: _text(self._compiled.get_property(name)) for name in self._settings}
+        share = {name: precisions.count(name) / len(precisions) for name in set(precisions)}
+        return {"threads": int(settings["INFERENCE_NUM_THREADS"]), "settings": settings, "precision_share": share}
+
+
+def _text(value: Any) -> str:
+    return value.to_string() if hasattr(value, "to_string") else str(value)

@@ -1,0 +1,63 @@
+"""PyTorch, as it was measured: eager, compiled by Inductor, or an int8 graph compiled by Inductor."""
+
+from contextlib import AbstractContextManager, nullcontext
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from onednn import precision_share
+
+
+class Session:
+    """The module, compiled where the recipe says so: the first inference then takes as long as the compiler."""
+
+    asynchronous = False
+    requests = 1
+
+    def __init__(self, artifact: Path, deployment: dict[str, Any]) -> None:
+        self._transforms = set(deployment["transforms"])
+        torch.set_num_threads(deployment["threads"])
+        module = _quantized(artifact) if "pt2e_int8" in self._transforms else self._with_weights(artifact)
+        self._function: Any = module
+        if deployment["runtime"] == "inductor":
+            from torch._inductor import config
+
+            config.freezing = bool(self._transforms & {"freezing", "pt2e_int8"})
+            config.max_autotune = "max_autotune" in self._transforms
+            self._function = torch.compile(module, dynamic=False)
+
+    def _with_weights(self, artifact: Path) -> torch.nn.Module:
+        from architecture import create
+        from safetensors.torch import load_model
+
+        module: torch.nn.Module = create().eval().requires_grad_(False)
+        load_model(module, artifact / "weights.safetensors")
+        placed: torch.nn.Module = self._in_layout(module)
+        return placed
+
+    def _in_layout(self, value: Any) -> Any:
+        return value.to(memory_format=torch.channels_last) if "channels_last" in self._transforms else value
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        return torch.autocast("cpu", dtype=torch.bfloat16) if "bf16_autocast" in self._transforms else nullcontext()
+
+    def place(self, inputs: tuple[np.ndarray, ...]) -> tuple[torch.Tensor, ...]:
+        tensors = [torch.from_numpy(array) for array in inputs]
+        return tuple(self._in_layout(tensor) if tensor.dim() == 4 else tensor for tensor in tensors)
+
+    def run(self, placed: tuple[torch.Tensor, ...]) -> np.ndarray:
+        with torch.no_grad(), self._autocast():
+            output: np.ndarray = self._function(*placed).float().numpy()
+        return output
+
+    def facts(self, placed: tuple[torch.Tensor, ...]) -> dict[str, Any]:
+        """Return what is in force, the kernels by oneDNN's own report of one inference."""
+        return {"threads": torch.get_num_threads(), "settings": {}, "precision_share": precision_share(lambda: self.run(placed))}
+
+
+def _quantized(artifact: Path) -> torch.nn.Module:
+    import_module("torch.ao.quantization.fx._decomposed")  # registers the operators of the quantized graph
+    module: torch.nn.Module = torch.export.load(artifact / "model.pt2").module()
+    return module

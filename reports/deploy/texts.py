@@ -1,0 +1,94 @@
+"""A recommendation as text and as JSON. Computes nothing."""
+
+from rich.console import Console
+from rich.text import Text
+
+from reports.figures import agreement, milliseconds, per_second, times
+from reports.measurement import Measurement, Run
+from reports.plain_text import plain
+from reports.recommend import Candidate, Limits, Recommendation
+from reports.render_json import json_text
+
+
+def print_recommendation(console: Console, run: Run[Measurement], found: Recommendation) -> None:
+    """Print the winner and why, then what else was within the limits, then what was ruled out and by which limit."""
+    winner = found.winner
+    console.print(
+        Text(f"{plain(found.model)}, run {plain(run.name)}: deploy ")
+        .append(plain(winner.step), style="bold")
+        .append(f", {figures(winner)}."),
+        soft_wrap=True,
+    )
+    console.print(Text(why(found)), soft_wrap=True)
+    for candidate in found.others[:5]:
+        note = ", not shown to be slower" if candidate.unresolved else ""
+        console.print(Text(f"  next: {plain(candidate.step)}, {figures(candidate)}{note}"), soft_wrap=True)
+    for candidate in found.ruled_out:
+        text = Text(f"  ruled out: {plain(candidate.step)}, {per_second(candidate.samples_per_second)} samples per second", style="dim")
+        console.print(text.append(f": {candidate.broken}"), soft_wrap=True)
+
+
+def figures(candidate: Candidate) -> str:
+    """Return a candidate's figures in one phrase."""
+    measured = candidate.measurement
+    interval = f" [{per_second(candidate.interval[0])}, {per_second(candidate.interval[1])}]" if candidate.interval else ""
+    workers = f", {measured.workers} workers" if measured.workers > 1 else ""
+    return (
+        f"{per_second(candidate.samples_per_second)}{interval} samples per second, p99 {milliseconds(measured.latency_p99_s)} ms a call of "
+        f"{measured.batch_size}{workers}, cosine {agreement(measured.cosine)}"
+    )
+
+
+def why(found: Recommendation) -> str:
+    """Say why the winner won, in one or two sentences."""
+    count = len(found.others) + len(found.ruled_out) + 1
+    limits = limits_text(found.limits)
+    text = f"It is the fastest of the {len(found.others) + 1} recipes within {limits}, of {count} measured"
+    if not limits:
+        text = f"It is the fastest of {count} measured recipes (no limit was given)"
+    if found.lead is not None:
+        text += f", {times(found.lead)} the next (unpaired)"
+    close = [plain(each.step) for each in found.others if each.unresolved]
+    if close:
+        text += f". Not shown to be slower: {', '.join(close[:4])}; take turns with `python -m reports tune` to tell them apart"
+    return f"{text}."
+
+
+def limits_text(limits: Limits) -> str:
+    """Return the limits in words; empty for none."""
+    parts = []
+    if limits.p99_s is not None:
+        parts.append(f"p99 {milliseconds(limits.p99_s)} ms")
+    if limits.cosine is not None:
+        parts.append(f"cosine {limits.cosine:g}")
+    return " and ".join(parts)
+
+
+def recommendation_json(found: Recommendation) -> str:
+    """Return the winner, the others and what was ruled out, with their figures."""
+    return json_text(
+        {
+            "model": found.model,
+            "limits": {"p99_s": found.limits.p99_s, "cosine": found.limits.cosine},
+            "winner": _json(found.winner),
+            "why": why(found),
+            "others": [_json(each) for each in found.others],
+            "ruled_out": [_json(each) for each in found.ruled_out],
+        }
+    )
+
+
+def _json(candidate: Candidate) -> dict[str, object]:
+    measured = candidate.measurement
+    return {
+        "step": candidate.step,
+        "samples_per_second": candidate.samples_per_second,
+        "interval": candidate.interval,
+        "latency_p99_s": measured.latency_p99_s,
+        "cosine": measured.cosine,
+        "batch_size": measured.batch_size,
+        "workers": measured.workers,
+        "threads": measured.threads,
+        "broken": candidate.broken,
+        "unresolved": candidate.unresolved,
+    }

@@ -1,0 +1,133 @@
+"""Which recipe of a run to deploy: the fastest one within the limits, and what ruled the others out. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from reports.figures import agreement, milliseconds
+from reports.ladder import processes_sps
+from reports.measurement import Measurement
+from reports.statistics import ONE_PROCESS, mean_interval, process_interval, unpaired_ratio
+
+USUAL_SPREAD = 1.2  # processes of the same code differ by 7 % (docs/measuring.md): without an interval no more than this counts
+
+
+class NothingToRecommend(Exception):
+    """No recipe of the run is within the limits; the message says which came nearest and what to do."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Limits:
+    """What a deployment must keep: the longest p99 of a call, in seconds, and the least cosine similarity to fp32 eager."""
+
+    p99_s: float | None = None
+    cosine: float | None = None
+
+    def broken_by(self, measurement: Measurement) -> str:
+        """Say which limit the measurement does not keep; empty where it keeps all. A figure that is missing keeps no limit."""
+        broken = []
+        if self.p99_s is not None and not (measurement.latency_p99_s is not None and measurement.latency_p99_s <= self.p99_s):
+            broken.append(f"p99 {milliseconds(measurement.latency_p99_s)} ms, limit {milliseconds(self.p99_s)} ms")
+        if self.cosine is not None and not (measurement.cosine is not None and measurement.cosine >= self.cosine):
+            broken.append(f"cosine {agreement(measurement.cosine)}, limit {self.cosine:g}")
+        return "; ".join(broken)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Candidate:
+    """One measured recipe. `interval` is that of its mean throughput, None below two processes; `broken` names limits not kept.
+
+    `unresolved` says that it is not shown to be slower than the winner.
+    """
+
+    measurement: Measurement
+    processes: tuple[float, ...]
+    interval: tuple[float, float] | None
+    broken: str
+    unresolved: bool = False
+
+    @property
+    def step(self) -> str:
+        return self.measurement.step
+
+    @property
+    def samples_per_second(self) -> float:
+        return self.measurement.samples_per_second
+
+    @property
+    def fresh_process(self) -> tuple[float, float] | None:
+        """The throughput that 95 % of fresh processes have; None below two measured ones."""
+        return process_interval(self.processes) if len(self.processes) > 1 else None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recommendation:
+    """The winner, the other recipes within the limits, and those ruled out; fastest first."""
+
+    model: str
+    limits: Limits
+    winner: Candidate
+    others: tuple[Candidate, ...]
+    ruled_out: tuple[Candidate, ...]
+
+    @property
+    def lead(self) -> float | None:
+        """The winner's throughput over that of the next recipe within the limits, unpaired."""
+        return self.winner.samples_per_second / self.others[0].samples_per_second if self.others else None
+
+
+def recommend(measurements: Sequence[Measurement], model: str, limits: Limits) -> Recommendation:
+    """Return the fastest recipe of `model` within `limits`. Raises NothingToRecommend."""
+    processes = processes_sps(measurements)
+    ours = [m for m in measurements if m.model == model]
+    if not ours:
+        known = ", ".join(dict.fromkeys(m.model for m in measurements)) or "none"
+        raise NothingToRecommend(f"the run has no measurement of model {model!r}: it has {known}; name one of them with --model")
+    candidates = sorted((_candidate(m, processes[m.model, m.step], limits) for m in ours), key=lambda each: -each.samples_per_second)
+    within = [each for each in candidates if not each.broken]
+    if not within:
+        raise NothingToRecommend(
+            f"no recipe of {model} is within the limits: the fastest, {candidates[0].step!r}, has {candidates[0].broken}; "
+            f"{_nearest(candidates, limits)}. Widen the limits, or search smaller batches with `python -m reports tune`"
+        )
+    winner, *others = within
+    return Recommendation(
+        model=model,
+        limits=limits,
+        winner=winner,
+        others=tuple(_against(winner, each) for each in others),
+        ruled_out=tuple(each for each in candidates if each.broken),
+    )
+
+
+def _candidate(measurement: Measurement, processes: tuple[float, ...], limits: Limits) -> Candidate:
+    interval = None
+    if len(processes) > 1:
+        low, _, high = mean_interval(processes)
+        interval = (low, high)
+    return Candidate(measurement=measurement, processes=processes, interval=interval, broken=limits.broken_by(measurement))
+
+
+def _against(winner: Candidate, other: Candidate) -> Candidate:
+    ratio = unpaired_ratio((winner.processes,), (other.processes,))
+    unresolved = ratio.ratio < USUAL_SPREAD if ratio.verdict == ONE_PROCESS else (ratio.low or 0.0) <= 1
+    return Candidate(
+        measurement=other.measurement,
+        processes=other.processes,
+        interval=other.interval,
+        broken=other.broken,
+        unresolved=unresolved,
+    )
+
+
+def _nearest(candidates: Sequence[Candidate], limits: Limits) -> str:
+    """Say what the best figure of each limit is."""
+    found = []
+    latencies = [(each.measurement.latency_p99_s, each.step) for each in candidates if each.measurement.latency_p99_s is not None]
+    if limits.p99_s is not None and latencies:
+        best_s, step = min(latencies)
+        found.append(f"the lowest p99 is {milliseconds(best_s)} ms ({step})")
+    cosines = [(each.measurement.cosine, each.step) for each in candidates if each.measurement.cosine is not None]
+    if limits.cosine is not None and cosines:
+        highest, step = max(cosines)
+        found.append(f"the highest cosine {agreement(highest)} ({step})")
+    return ", ".join(found) or "nothing else was measured"

@@ -1,0 +1,1 @@
+"""The search for the fastest recipe within limits: runtime, precision, batch, workers and threads."""

@@ -1,0 +1,63 @@
+"""One recipe measured as the suite measures it, proved first, and its record; by whoever is not pytest."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from fixtures.host import HostSample
+from fixtures.launch import WorkerError
+from fixtures.protocol import Describe, Described
+from fixtures.recipe import Recipe
+from fixtures.record import extra_info
+from fixtures.turns import PairedMeasurement, Plan
+from fixtures.versions import installed
+from reports.files import write_atomically
+from reports.load import RECORD_VERSION
+from reports.measuring import Bench, CannotMeasure
+
+
+def measure(bench: Bench, recipe: Recipe, over: Recipe | None, plan: Plan, after_pair: Callable[[], None] = lambda: None) -> dict[str, Any]:
+    """Return the record of `recipe`, taking turns with `over` where it is given; `after_pair` is called while both stand still.
+
+    Raises ServingError, WorkerError; no worker is left whatever happens.
+    """
+    host = HostSample.now()
+    measurement = PairedMeasurement(bench.rig, recipe, over, bench.model, plan)
+    try:
+        measurement.open()
+        for place in range(measurement.rounds):
+            measurement.before()
+            measurement.run()
+            measurement.after()
+            if (place + 1) % measurement.rounds_per_pair == 0:
+                after_pair()
+        measurement.finish()
+    finally:
+        measurement.close()
+    return extra_info(bench.model_id, measurement, host) | {"complete": True}
+
+
+def fingerprint(bench: Bench) -> dict[str, Any]:
+    """Return what tells this machine and what is installed on it. Raises CannotMeasure where nothing can be served at all."""
+    try:
+        with bench.rig.launcher.launch("checking what is installed") as workers:
+            workers.ask([Describe(models=[bench.model])], Described, "checking")
+    except WorkerError as error:
+        raise CannotMeasure(f"nothing was measured: {error.reason or error}") from error
+    return bench.rig.machine.fingerprint() | {"versions": installed()}
+
+
+def save(file: Path, records: list[dict[str, Any]], machine: dict[str, Any], **more: Any) -> None:
+    """Write records as a saved run that all of `reports` reads. Raises OSError."""
+    run = {
+        "machine_info": {"fingerprint": machine},
+        "benchmarks": [{"fullname": f"tune[{each['model']}-{each['step']}]", "extra_info": each} for each in records],
+        "outcomes": [{"model": each["model"], "step": each["step"], "outcome": "measured"} for each in records],
+        "datetime": datetime.now(UTC).isoformat(),
+        "record_version": RECORD_VERSION,
+    }
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(file, msgspec.json.format(msgspec.json.encode(run | more), indent=1) + b"\n")

@@ -1,0 +1,270 @@
+"""What `recommend --emit` writes runs without this suite, and its check tells what is in force."""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+import venv
+import zipfile
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fixtures.optimizations import Placement
+from fixtures.placement import place
+from fixtures.recipe import resolve
+from fixtures.turns import Plan
+from reports.__main__ import main
+from reports.measuring import Bench, bench
+from reports.tune.measure import fingerprint, measure, save
+from tests.conftest import skip_unless_met
+
+MODEL = "torchvision:resnet18"
+SIZE = 64
+Emit = Callable[..., Path]
+
+
+@pytest.fixture(scope="module")
+def made(artifact_folder: Path) -> Bench:
+    options = argparse.Namespace(model=MODEL, weights=None, calibration=None, artifact_cache=artifact_folder, worker_timeout=600)
+    return bench(options, image_size=SIZE, batch_size=2, warmup_limit_s=0.0)
+
+
+@pytest.fixture(scope="module")
+def emitted(made: Bench, artifact_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Emit:
+    """A function that measures a step shortly, saves it, and emits it by the command line, each recipe once."""
+    folders: dict[tuple[str, int | None], Path] = {}
+
+    def run(step: str, *, workers: int | None = None) -> Path:
+        skip_unless_met(step, *(["workers_pinned"] if workers else []))
+        if (step, workers) not in folders:
+            folder = tmp_path_factory.mktemp("emitted")
+            recipe = resolve(step, made.rig.catalogue, made.rig.machine)
+            if workers:
+                recipe = place(recipe, Placement(workers=workers, threads=1))
+            record = measure(made, recipe, None, Plan(pairs=1, budget_s=0.01, warmup_limit_s=0.0))
+            save(folder / "runs" / "0001_run.json", [record], fingerprint(made))
+            arguments = ["recommend", "1", "--storage", str(folder / "runs"), "--artifact-cache", str(artifact_folder)]
+            assert 0 == main([*arguments, "--emit", str(folder / "served")])
+            folders[step, workers] = folder
+        return folders[step, workers]
+
+    return run
+
+
+@pytest.fixture
+def emit(emitted: Emit, tmp_path: Path) -> Emit:
+    """A function that returns a deployment of the test's own; the run that it is of lies beside it in `runs`."""
+
+    def copy(step: str, *, workers: int | None = None) -> Path:
+        shutil.copytree(emitted(step, workers=workers), tmp_path, dirs_exist_ok=True)
+        return tmp_path / "served"
+
+    return copy
+
+
+def run_alone(folder: Path, *arguments: str, python: str = sys.executable, **variables: str) -> "subprocess.CompletedProcess[str]":
+    """Run the deployment in a process that cannot import this suite."""
+    blocked = folder.parent / "blocked"
+    for name in ("fixtures", "reports", "benchmarks"):
+        (blocked / name).mkdir(parents=True, exist_ok=True)
+        (blocked / name / "__init__.py").write_text("raise ImportError('a deployment must not need the suite')")
+    environment = dict(os.environ) | {"PYTHON": python, "PYTHONPATH": str(blocked)} | variables
+    return subprocess.run(
+        [str(folder / "run.sh"), *arguments], env=environment, cwd=folder.parent, capture_output=True, text=True, timeout=900, check=False
+    )
+
+
+def lines(done: "subprocess.CompletedProcess[str]") -> dict[str, str]:
+    """The check's findings by name: 'ok' or 'NOT IN FORCE'."""
+    found = {}
+    for line in done.stdout.splitlines()[1:]:
+        verdict, _, rest = line.replace("NOT IN FORCE", "NOT").partition(" ")
+        found[rest.strip().partition(":")[0]] = verdict
+    return found
+
+
+@pytest.mark.parametrize("step", ["openvino", "onnxruntime"])
+def test_it_runs_without_the_suite_and_proves_its_steps(emit: Emit, step: str) -> None:
+    folder = emit(step)
+
+    done = run_alone(folder, "check.py")
+
+    assert (0, "") == (done.returncode, done.stderr), done.stdout
+    assert {"ok"} == set(lines(done).values())
+    assert {"versions", "CPUs", "threads", "kernels", "outputs"} <= lines(done).keys()
+
+
+def test_it_takes_any_batch_up_to_its_own_and_refuses_others(emit: Emit) -> None:
+    folder = emit("openvino")
+    program = """
+from model import load, sample
+import numpy as np
+model = load()
+inputs, expected = sample()
+one, both = model.infer(inputs[0][:1]), model.infer(*inputs)
+assert one.shape == (1, 1000) and both.shape == (2, 1000) and np.allclose(one, both[:1], atol=0.1)
+try:
+    model.infer(np.concatenate([inputs[0]] * 2))
+except ValueError as error:
+    print(error)
+"""
+    (folder / "program.py").write_text(program)
+
+    done = run_alone(folder, "program.py")
+
+    assert (0, "this deployment takes 1 to 2 samples in a call, found 4\n") == (done.returncode, done.stdout), done.stderr
+
+
+def test_pinned_workers_are_proved_apart(emit: Emit) -> None:
+    folder = emit("openvino", workers=2)
+
+    done = run_alone(folder, "check.py")
+
+    assert 0 == done.returncode, done.stdout + done.stderr
+    assert "ok" == lines(done)["affinity"]
+    assert "ok" == lines(done)["variable OMP_NUM_THREADS"]
+
+
+@pytest.mark.parametrize(
+    ("change", "broken"),
+    [
+        ({"kernels": {"precision": "int8", "least_share": 0.5}}, "kernels"),
+        ({"least_cosine": 1.1}, "outputs"),
+        ({"versions": {"openvino": "2020.1"}}, "versions"),
+        ({"threads": 1, "settings": {"INFERENCE_NUM_THREADS": "2"}}, "threads"),
+        ({"environment": {"LD_PRELOAD": "/nowhere/libtcmalloc.so.4"}}, "allocator"),
+        ({"pinned": True, "threads": 64}, "affinity"),
+        ({"settings": {"NO_SUCH_SETTING": "1"}}, "worker"),
+    ],
+)
+def test_the_check_fails_where_a_step_is_not_in_force(emit: Emit, change: dict[str, Any], broken: str) -> None:
+    folder = emit("openvino")
+    deployment = json.loads((folder / "deployment.json").read_text())
+    (folder / "deployment.json").write_text(json.dumps(deployment | change))
+
+    done = run_alone(folder, "check.py")
+
+    assert 1 == done.returncode, done.stdout + done.stderr
+    assert "NOT" == lines(done)[broken]
+
+
+def test_the_check_fails_without_the_environment(emit: Emit) -> None:
+    folder = emit("openvino", workers=2)
+
+    command = [sys.executable, str(folder / "check.py")]
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+    assert 1 == done.returncode
+    assert "start by ./run.sh" in done.stdout
+
+
+def test_the_check_holds_the_throughput_against_the_record(emit: Emit) -> None:
+    """Against intervals that no machine is too slow or fast enough for."""
+    folder = emit("openvino")
+    deployment = json.loads((folder / "deployment.json").read_text())
+    for low, high, code, word in ((1e-6, 1e9, 0, "within"), (1e9, 2e9, 1, "BELOW"), (1e-7, 1e-6, 0, "above")):
+        deployment["throughput"] |= {"low": low, "high": high, "processes": 3}
+        (folder / "deployment.json").write_text(json.dumps(deployment))
+
+        done = run_alone(folder, "check.py", "--throughput")
+
+        assert code == done.returncode, done.stdout + done.stderr
+        assert f"; {word} " in done.stdout
+
+
+def test_it_serves_over_http(emit: Emit) -> None:
+    folder = emit("onnxruntime")
+    with np.load(folder / "sample.npz") as sample:
+        inputs, expected = sample["input_0"], sample["expected"]
+    environment = dict(os.environ) | {"PYTHON": sys.executable}
+    process = subprocess.Popen([str(folder / "run.sh"), "--port", "0"], env=environment, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stderr is not None
+        address = process.stderr.readline().split()[-1]
+        body = BytesIO()
+        np.save(body, inputs)
+        with urllib.request.urlopen(f"http://{address}/infer", body.getvalue(), timeout=60) as answer:
+            outputs = np.load(BytesIO(answer.read()), allow_pickle=False)
+        with pytest.raises(urllib.error.HTTPError, match="400"):
+            urllib.request.urlopen(f"http://{address}/infer", b"rubbish", timeout=60)
+    finally:
+        process.kill()
+        process.communicate()
+    assert np.allclose(expected, outputs, atol=1e-3)
+
+
+def test_a_folder_that_is_there_is_left_alone(emit: Emit, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    folder = emit("openvino")
+    again = ["recommend", "1", "--storage", str(tmp_path / "runs"), "--emit", str(folder)]
+
+    assert 2 == main(again)
+    assert "is there already; name a folder that does not exist yet" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"fingerprint": {"vcpus": 64}}, "is of another machine (vcpus: 64 there"),
+        ({"fingerprint": {"versions": {"openvino": "2020.1"}}}, "was measured: install what was measured"),
+        ({"weights": "0123456789abcdef"}, "was measured with weights of digest 0123456789abcdef: --weights is missing"),
+        ({"calibration": "0123456789abcdef"}, "calibrated with another folder of images"),
+        ({"recipe": ["baseline", "no_such_step"]}, "has no 'no_such_step'"),
+    ],
+)
+def test_what_cannot_be_the_measured_recipe_is_refused(
+    emit: Emit, tmp_path: Path, capsys: pytest.CaptureFixture[str], change: dict[str, Any], reason: str
+) -> None:
+    emit("openvino")
+    file = tmp_path / "runs" / "0001_run.json"
+    run = json.loads(file.read_text())
+    run["machine_info"]["fingerprint"] |= change.pop("fingerprint", {})
+    run["benchmarks"][0]["extra_info"] |= change
+    file.write_text(json.dumps(run))
+
+    assert 2 == main(["recommend", "1", "--storage", str(tmp_path / "runs"), "--emit", str(tmp_path / "other")])
+
+    assert reason in capsys.readouterr().err
+    assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("step", ["huge_pages", "compile_freezing", "aot_inductor", "pt2e_int8", "onnxruntime_int8", "openvino_throughput"])
+def test_every_runtime_is_emitted(emit: Emit, step: str) -> None:
+    folder = emit(step)
+
+    done = run_alone(folder, "check.py", "--throughput")
+
+    assert {"ok"} == set(lines(done).values()) or ["throughput"] == [name for name, seen in lines(done).items() if seen != "ok"], (
+        done.stdout
+    )
+    assert "" == done.stderr
+    assert not [file for file in folder.rglob("*") if file.suffix in {".pkl", ".pickle", ".pt", ".pth"}]
+    for package in (folder / "artifact").glob("*.pt2"):
+        with zipfile.ZipFile(package) as archive:
+            pickled = [name for name in archive.namelist() if name.endswith((".pt", ".pkl")) and archive.getinfo(name).file_size]
+        assert [] == pickled
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("step", ["openvino_int8", "aot_inductor", "compile_freezing"])
+def test_it_runs_in_an_environment_of_its_named_requirements(emit: Emit, tmp_path: Path, step: str) -> None:
+    folder = emit(step)
+    home = tmp_path / "venv"
+    venv.create(home, with_pip=True)
+    python = str(home / "bin" / "python")
+    subprocess.run([python, "-m", "pip", "install", "-q", "-r", str(folder / "requirements.txt")], check=True, timeout=1800)
+
+    done = run_alone(folder, "check.py", python=python)
+
+    shutil.rmtree(home)
+    assert (0, {"ok"}) == (done.returncode, set(lines(done).values())), done.stdout + done.stderr

@@ -1,0 +1,127 @@
+"""Which recipe is recommended, why, and what rules others out."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reports.__main__ import main
+from reports.load import measurements_from_records
+from reports.measurement import Measurement
+from reports.recommend import Limits, NothingToRecommend, recommend
+from reports.statistics import process_interval
+from tests.reports.saved_runs import benchmark, save, saved_run
+
+
+def measured(*benchmarks: dict[str, Any]) -> list[Measurement]:
+    return measurements_from_records(each["extra_info"] for each in benchmarks)
+
+
+FAST = benchmark("openvino_int8", medians_s=(0.040, 0.041, 0.042), latency_p99_s=0.090, cosine=0.991)
+EXACT = benchmark("openvino", medians_s=(0.080, 0.081, 0.082), latency_p99_s=0.085, cosine=0.9999)
+SLOW = benchmark("baseline", medians_s=(0.300, 0.310, 0.320), latency_p99_s=0.320, cosine=1.0)
+
+
+def test_the_fastest_wins_without_limits() -> None:
+    found = recommend(measured(SLOW, FAST, EXACT), "resnet50", Limits())
+
+    assert ("openvino_int8", ["openvino", "baseline"]) == (found.winner.step, [each.step for each in found.others])
+    assert () == found.ruled_out
+    assert found.lead == pytest.approx(81 / 41)
+
+
+def test_each_limit_rules_out_by_name() -> None:
+    found = recommend(measured(FAST, EXACT, SLOW), "resnet50", Limits(p99_s=0.1, cosine=0.999))
+
+    assert "openvino" == found.winner.step
+    assert {"openvino_int8": "cosine 0.9910, limit 0.999", "baseline": "p99 320 ms, limit 100 ms"} == {
+        each.step: each.broken for each in found.ruled_out
+    }
+
+
+def test_a_figure_on_the_limit_keeps_it_and_a_missing_one_does_not() -> None:
+    unknown = benchmark("mystery", medians_s=(0.01, 0.01, 0.01), latency_p99_s=None, cosine=None)
+
+    found = recommend(measured(EXACT, unknown), "resnet50", Limits(p99_s=0.085, cosine=0.9999))
+
+    assert "openvino" == found.winner.step
+    assert ["p99 - ms, limit 85.0 ms; cosine -, limit 0.9999"] == [each.broken for each in found.ruled_out]
+
+
+def test_nothing_within_the_limits_says_what_came_nearest() -> None:
+    with pytest.raises(NothingToRecommend) as refused:
+        recommend(measured(FAST, EXACT, SLOW), "resnet50", Limits(p99_s=0.001, cosine=0.99))
+
+    for part in ("fastest, 'openvino_int8', has p99 90.0 ms", "lowest p99 is 85.0 ms (openvino)", "python -m reports tune"):
+        assert part in str(refused.value)
+
+
+def test_recipes_that_are_not_shown_to_be_slower_are_marked() -> None:
+    """By processes whose intervals tell them apart; of one process by more than the usual spread between processes."""
+    near = benchmark("near", medians_s=(0.040, 0.042, 0.0425))
+    one_near, one_far = benchmark("one_near", medians_s=(0.045,)), benchmark("one_far", medians_s=(0.060,))
+
+    found = recommend(measured(FAST, EXACT, near, one_near, one_far), "resnet50", Limits())
+
+    assert {"openvino": False, "near": True, "one_near": True, "one_far": False} == {each.step: each.unresolved for each in found.others}
+
+
+def test_a_fresh_process_is_expected_where_processes_were_seen() -> None:
+    """A prediction interval: for 90, 100, 110 and t(0.975, 2) = 4.303 it is 100 times or over e**(4.303 * s * sqrt(4/3))."""
+    low, high = process_interval((90.0, 100.0, 110.0))
+
+    assert (60.3, 163.5) == pytest.approx((low, high), rel=0.005)
+    with pytest.raises(ValueError, match="two values"):
+        process_interval((1.0,))
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Path:
+    save(tmp_path, 1, saved_run([FAST, EXACT, SLOW, benchmark("baseline", model="vit", model_name="timm:VisionTransformer")]))
+    return tmp_path
+
+
+def test_the_command_says_what_to_deploy_and_why(storage: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert 0 == main(["recommend", "1", "--model", "resnet50", "--max-p99-ms", "100", "--storage", str(storage)])
+
+    shown = " ".join(capsys.readouterr().out.split())
+    for part in ("deploy openvino_int8", "fastest of the 2 recipes within p99 100 ms", "ruled out: baseline", "p99 320 ms, limit 100 ms"):
+        assert part in shown
+
+
+def test_the_command_gives_json(storage: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert 0 == main(["recommend", "--model", "resnet50", "--min-cosine", "0.999", "--format", "json", "--storage", str(storage)])
+
+    shown = json.loads(capsys.readouterr().out)
+    assert ("openvino", ["openvino_int8"]) == (shown["winner"]["step"], [each["step"] for each in shown["ruled_out"]])
+
+
+@pytest.mark.parametrize("name", ["vit", "timm:VisionTransformer"])
+def test_a_model_is_meant_by_its_id_or_its_name(storage: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    assert 0 == main(["recommend", "1", "--model", name, "--storage", str(storage)])
+    assert "deploy baseline" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ([], "has 2 models (resnet50, vit): name one with --model"),
+        (["--model", "bert"], "has no measurement of model 'bert'"),
+        (["--model", "vit", "--max-p99-ms", "0.001"], "the lowest p99 is"),
+    ],
+)
+def test_errors_are_one_paragraph(storage: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], reason: str) -> None:
+    assert 2 == main(["recommend", "1", *arguments, "--storage", str(storage)])
+
+    shown = capsys.readouterr()
+    assert "" == shown.out
+    assert reason in shown.err
+    assert 1 == len(shown.err.splitlines())
+
+
+@pytest.mark.parametrize("arguments", [["--max-p99-ms", "0"], ["--max-p99-ms", "nan"], ["--min-cosine", "1.1"], ["--min-cosine", "x"]])
+def test_a_limit_that_is_none_is_refused(storage: Path, arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["recommend", "1", "--model", "vit", *arguments, "--storage", str(storage)])
+    assert 2 == ended.value.code
