@@ -1,0 +1,92 @@
+"""`python -m reports load`: a step under load, and the highest rate that keeps a p99."""
+
+import argparse
+import sys
+
+import msgspec
+from rich.console import Console
+
+from reports.measuring import CannotMeasure, above_zero, add_input_options, add_model_options, bench, positive, time_s
+from reports.plain_text import plain
+from reports.render_json import json_text
+from reports.under_load.requests import Load
+from reports.under_load.texts import load_line, print_loads
+
+DESCRIPTION = """\
+Serves a step in the suite's workers, proved first, and loads it: one request at a time (single-stream), all at once (offline), or
+at random at a rate (server), by MLPerf's definitions. Latencies count from the moment a request was meant to arrive."""
+OFFLINE_BATCH = 8
+
+
+def add_load(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", common: argparse.ArgumentParser) -> None:
+    """Add the command to the command line."""
+    command = commands.add_parser(
+        "load", parents=[common], help="a step under load: percentiles, and the highest rate", description=DESCRIPTION
+    )
+    add_model_options(command)
+    add_input_options(command)
+    command.add_argument("--step", required=True, metavar="STEP", help="the step of the ladder to load")
+    command.add_argument(
+        "--workers", type=_counts, metavar="N[,N]", help="pinned workers behind one queue, CPUs shared equally; several are tried in turn"
+    )
+    command.add_argument("--scenario", choices=("single-stream", "offline", "server"), default="server", help="(%(default)s)")
+    command.add_argument("--batch-size", type=positive, metavar="N", help="samples in a request (1; offline: 8)")
+    command.add_argument("--rate", type=above_zero, metavar="R", help="requests a second of the server scenario")
+    command.add_argument("--max-p99-ms", type=above_zero, metavar="MS", help="the p99 to keep; without --rate the highest rate is searched")
+    command.add_argument("--duration", type=time_s, default="10s", metavar="TIME", help="90s, 20m: about how long each run takes (10s)")
+    command.add_argument("--seed", type=int, default=1, metavar="N", help="of the random arrivals (1)")
+    command.add_argument("--format", choices=("text", "json"), default="text")
+    command.set_defaults(command=run_load_command)
+
+
+def run_load_command(options: argparse.Namespace, _storage: object, console: Console) -> int:
+    """Run the load, and print what it amounts to; 1 where a limit was set and nothing keeps it."""
+    from fixtures.launch import WorkerError
+    from reports.under_load.run import Wish, run_load
+
+    if options.scenario != "server" and options.rate is not None:
+        raise CannotMeasure(f"--rate: in the {options.scenario} scenario requests do not arrive at a rate; use --scenario server")
+    if options.scenario == "server" and options.rate is None and options.max_p99_ms is None:
+        raise CannotMeasure("the server scenario needs --rate, or --max-p99-ms to search the highest rate that keeps it")
+    batch_size = options.batch_size or (OFFLINE_BATCH if options.scenario == "offline" else 1)
+    made = bench(options, image_size=options.image_size, batch_size=batch_size, threads=options.threads, progress=_say)
+    wish = Wish(
+        scenario=options.scenario,
+        step=options.step,
+        batch_size=batch_size,
+        seconds=options.duration,
+        rate=options.rate,
+        limit_s=options.max_p99_ms / 1000 if options.max_p99_ms else None,
+        seed=options.seed,
+    )
+    found: list[Load | None] = []
+    for workers in options.workers or (None,):
+        try:
+            loaded = run_load(made, wish, workers, note=lambda load: _say(load_line(load)))
+        except WorkerError as error:
+            raise CannotMeasure(str(error).splitlines()[0]) from error
+        found.append(loaded.found)
+        for finding in loaded.findings:
+            _say(f"note: {finding}")
+        if loaded.found is None and wish.limit_s is not None:
+            lowest = min(loaded.trials, key=lambda load: load.p99_s)
+            _say(f"no rate keeps {options.max_p99_ms:g} ms: the nearest was {load_line(lowest)}")
+    loads = [load for load in found if load is not None]
+    if options.format == "json":
+        sys.stdout.write(json_text(msgspec.to_builtins(loads)))
+    else:
+        print_loads(console, made.model_id, loads)
+    kept = [load for load in loads if load.keeps_limit is not False]
+    return 0 if kept else 1
+
+
+def _say(text: str) -> None:
+    print(plain(text, 500), file=sys.stderr)
+
+
+def _counts(text: str) -> tuple[int, ...]:
+    try:
+        counts = tuple(positive(part.strip()) for part in text.split(","))
+    except argparse.ArgumentTypeError as error:
+        raise argparse.ArgumentTypeError(f"expected a number of workers, or several such as 1,2,4: {error}") from error
+    return tuple(dict.fromkeys(counts))

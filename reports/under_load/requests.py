@@ -1,0 +1,152 @@
+"""When requests arrive, and what their latencies amount to, by MLPerf's definitions. Pure.
+
+Source: MLPerf Inference, LoadGen (github.com/mlcommons/inference/tree/master/loadgen): `loadgen.cc` for the schedule of the Server
+scenario, `results.cc` for percentiles and throughput.
+"""
+
+import heapq
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+Scenario = Literal["single-stream", "offline", "server"]
+PERCENTILES = (0.5, 0.9, 0.99, 0.999)
+NANOSECOND = 1e-9
+
+
+def poisson_arrivals(rate: float, count: int, seed: int) -> np.ndarray:
+    """Return `count` arrival times in seconds of a Poisson process of `rate` requests a second; the first arrives at 0.
+
+    They are those that LoadGen schedules for the same `schedule_rng_seed`: gaps by inversion from the Mersenne Twister, in whole
+    nanoseconds. Of two rates the schedules differ in scale only, so that a higher rate never waits less.
+    """
+    draws = np.random.RandomState(seed).randint(0, 2**32, size=(count, 2), dtype=np.uint32).astype(np.float64)
+    uniform = (draws[:, 0] + draws[:, 1] * 2.0**32) / 2.0**64
+    gaps_ns = np.floor(-np.log1p(-uniform) / rate / NANOSECOND)
+    arrivals: np.ndarray = np.concatenate([[0.0], np.cumsum(gaps_ns)[:-1]]) * NANOSECOND
+    return arrivals
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Served:
+    """Requests in order of arrival: when each arrived, began to be served and was complete, in seconds from the start."""
+
+    arrivals_s: tuple[float, ...]
+    begin_s: tuple[float, ...]
+    end_s: tuple[float, ...]
+
+    @property
+    def latencies_s(self) -> list[float]:
+        """The latency of each request, from the moment it was meant to arrive: time in the queue counts."""
+        return [end - arrival for arrival, end in zip(self.arrivals_s, self.end_s, strict=True)]
+
+    @property
+    def service_s(self) -> list[float]:
+        """How long each was worked on."""
+        return [end - begin for begin, end in zip(self.begin_s, self.end_s, strict=True)]
+
+    @property
+    def duration_s(self) -> float:
+        """From the start to the last completion."""
+        return max(self.end_s)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Load:
+    """One run of a scenario, in requests; a request is one call of `batch_size` samples.
+
+    `rate` is that which was asked for, None where requests did not arrive at random; `scheduled` what the draw made of it. `achieved`
+    is the rate they were completed at: as in LoadGen, of n requests n - 1 in the time until the last one for arrivals at random, else n.
+    """
+
+    scenario: Scenario
+    step: str
+    workers: int
+    threads: int
+    batch_size: int
+    rate: float | None
+    requests: int
+    duration_s: float
+    achieved: float
+    scheduled: float | None
+    percentiles_s: dict[str, float]
+    mean_s: float
+    service_p50_s: float
+    limit_s: float | None = None
+
+    @property
+    def samples_per_second(self) -> float:
+        return self.achieved * self.batch_size
+
+    @property
+    def p99_s(self) -> float:
+        return self.percentiles_s["p99"]
+
+    @property
+    def keeps_limit(self) -> bool | None:
+        """Whether p99 is within the limit; None where none was set."""
+        return None if self.limit_s is None else self.p99_s <= self.limit_s
+
+    @property
+    def behind(self) -> bool:
+        """Whether requests came faster than they could be served, so that the queue grew to the end."""
+        return self.scheduled is not None and self.achieved < 0.95 * self.scheduled
+
+
+def percentile(ordered: Sequence[float], share: float) -> float:
+    """Return MLPerf's percentile of sorted values: item floor(n * share), none of it interpolated."""
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
+
+
+def percentile_name(share: float) -> str:
+    return f"p{100 * share:g}"
+
+
+def summarize(
+    served: Served,
+    *,
+    scenario: Scenario,
+    step: str,
+    workers: int,
+    threads: int,
+    batch_size: int,
+    rate: float | None = None,
+    limit_s: float | None = None,
+) -> Load:
+    """Return what one run amounts to. Raises ValueError for a run of no request."""
+    latencies_s = served.service_s if scenario == "single-stream" else served.latencies_s
+    if not latencies_s:
+        raise ValueError("no request was served")
+    ordered = sorted(latencies_s)
+    counted = len(ordered) - 1 if scenario == "server" and len(ordered) > 1 else len(ordered)
+    return Load(
+        scenario=scenario,
+        step=step,
+        workers=workers,
+        threads=threads,
+        batch_size=batch_size,
+        rate=rate,
+        requests=len(ordered),
+        duration_s=served.duration_s,
+        achieved=counted / served.duration_s,
+        scheduled=counted / served.arrivals_s[-1] if scenario == "server" and served.arrivals_s[-1] > 0 else None,
+        percentiles_s={percentile_name(share): percentile(ordered, share) for share in PERCENTILES},
+        mean_s=math.fsum(ordered) / len(ordered),
+        service_p50_s=percentile(sorted(served.service_s), 0.5),
+        limit_s=limit_s,
+    )
+
+
+def simulate(arrivals_s: Sequence[float], service_s: Sequence[float], workers: int) -> Served:
+    """Return what `workers` behind one queue, first come first served, make of requests that take `service_s` each."""
+    free_s = [0.0] * workers
+    begin_s, end_s = [], []
+    for arrival, service in zip(arrivals_s, service_s, strict=True):
+        begin = max(arrival, heapq.heappop(free_s))
+        heapq.heappush(free_s, begin + service)
+        begin_s.append(begin)
+        end_s.append(begin + service)
+    return Served(arrivals_s=tuple(arrivals_s), begin_s=tuple(begin_s), end_s=tuple(end_s))

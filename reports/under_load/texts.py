@@ -1,0 +1,67 @@
+"""Loads as text. Computes nothing."""
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from reports.figures import milliseconds, per_second
+from reports.plain_text import plain
+from reports.under_load.requests import Load
+
+REQUESTS_FOR_P999 = 1000
+COLUMNS = (
+    "scenario",
+    "workers\nx threads",
+    "batch",
+    "requests",
+    "rate\n/s",
+    "served\n/s",
+    "samples\n/s",
+    "p50\nms",
+    "p90\nms",
+    "p99\nms",
+    "p99.9\nms",
+)
+
+
+def load_line(load: Load) -> str:
+    """Return one run in one line, for progress."""
+    at = f" at {per_second(load.rate)} requests/s" if load.rate is not None else ""
+    verdict = {True: ", within the limit", False: ", over the limit", None: ""}[load.keeps_limit]
+    behind = ", the queue grew to the end" if load.behind else ""
+    workers = f"{load.workers} worker{'s' if load.workers > 1 else ''}"
+    return f"{load.scenario}{at}, {workers}: p99 {milliseconds(load.p99_s)} ms, {per_second(load.achieved)} served/s{verdict}{behind}"
+
+
+def print_loads(console: Console, model: str, loads: Sequence[Load]) -> None:
+    """Print a table of loads, and what is to be known of its figures."""
+    if not loads:
+        return
+    table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim", title=f"{plain(model)} {plain(loads[0].step)}", title_justify="left")
+    for name in COLUMNS:
+        table.add_column(name, justify="left" if name == "scenario" else "right", no_wrap=True)
+    table.add_column("limit")
+    for load in loads:
+        table.add_row(*map(Text, _cells(load)))
+    console.print(table)
+    if loads[0].scenario == "offline":
+        console.print(Text("All requests arrive at once: their latencies are places in the queue.", style="dim"))
+    if any(load.requests < REQUESTS_FOR_P999 for load in loads):
+        console.print(Text(f"p99.9 of fewer than {REQUESTS_FOR_P999} requests is the slowest one: use a longer --duration.", style="dim"))
+
+
+def _cells(load: Load) -> tuple[str, ...]:
+    limit = {True: "kept", False: "not kept", None: "-"}[load.keeps_limit]
+    return (
+        load.scenario,
+        f"{load.workers} x {load.threads}",
+        str(load.batch_size),
+        str(load.requests),
+        per_second(load.rate),
+        per_second(load.achieved),
+        per_second(load.samples_per_second),
+        *(milliseconds(value) for value in load.percentiles_s.values()),
+        limit if load.limit_s is None else f"{limit} ({milliseconds(load.limit_s)} ms)",
+    )
