@@ -10,15 +10,18 @@ from pathlib import Path
 from rich.console import Console
 
 from reports.compare import DifferentMachines, compare
+from reports.deploy.command import add_recommend
 from reports.files import write_atomically
 from reports.gate.command import add_gate
 from reports.history import NothingToFollow, history
 from reports.ladder import ladders
 from reports.load import UnreadableRun, read_brief, read_run
 from reports.measurement import Measurement, Run
+from reports.measuring import CannotMeasure
 from reports.page.command import NoFolder, add_page
 from reports.plain_text import plain
 from reports.profile import NoProfile, breakdown, trace_file, without_small
+from reports.recommend import NothingToRecommend
 from reports.render_compare import print_comparison
 from reports.render_csv import ladders_csv
 from reports.render_history import print_history
@@ -30,10 +33,23 @@ from reports.render_profile_plot import profile_picture
 from reports.render_runs import print_list, print_run
 from reports.render_terminal import print_ladders
 from reports.storage import DEFAULT_STORAGE, NoSuchRun, Storage
+from reports.tune.command import add_tune
+from reports.under_load.command import add_load
 
 RUN_HELP = "a number, latest, latest~1, a file, a commit or a git revision"
 ERROR = 2
 PIPE_WIDTH = 150
+REFUSALS = (
+    CannotMeasure,
+    CannotPlot,
+    DifferentMachines,
+    NoFolder,
+    NoProfile,
+    NoSuchRun,
+    NothingToFollow,
+    NothingToRecommend,
+    UnreadableRun,
+)
 
 
 class _Terminal(Console):
@@ -51,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code = options.command(options, storage, _console()) or 0
         sys.stdout.flush()
-    except (UnreadableRun, NoSuchRun, DifferentMachines, NothingToFollow, CannotPlot, NoFolder, NoProfile) as error:
+    except REFUSALS as error:
         return _fail(str(error))
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -195,6 +211,9 @@ def _parser() -> argparse.ArgumentParser:
 
     add_page(commands, common, RUN_HELP)
     add_gate(commands, common)
+    add_recommend(commands, common, RUN_HELP)
+    add_load(commands, common)
+    add_tune(commands, common, RUN_HELP)
     return parser
 
 

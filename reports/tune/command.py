@@ -1,0 +1,96 @@
+"""`python -m reports tune`: reads options, searches, prints the front, draws it, saves it."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from reports.files import write_atomically
+from reports.load import read_run
+from reports.machines import machine_differences
+from reports.measurement import Measurement
+from reports.measuring import CannotMeasure, above_zero, add_input_options, add_model_options, bench, cosine, time_s
+from reports.plain_text import plain
+from reports.recommend import Limits
+from reports.render_plot import check_plot
+from reports.storage import NoSuchRun, Storage
+
+INTERRUPTED = 130
+DESCRIPTION = """\
+Searches runtime, precision, batch, workers and threads for the fastest recipe within the limits. Every candidate is proved and
+measured by the suite's own workers; the winner then takes turns with the ladder's best and with OpenVINO's benchmark_app. Ctrl-C
+keeps what was found, and the same command goes on with it."""
+
+
+def add_tune(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", common: argparse.ArgumentParser, run_help: str) -> None:
+    """Add the command to the command line."""
+    command = commands.add_parser("tune", parents=[common], help="search the fastest recipe within limits", description=DESCRIPTION)
+    add_model_options(command)
+    add_input_options(command)
+    command.add_argument("--max-p99-ms", type=above_zero, metavar="MS", help="longest p99 of a call (no limit)")
+    command.add_argument(
+        "--min-cosine", type=cosine, metavar="COSINE", help="least cosine similarity to fp32 eager (each step's tolerance)"
+    )
+    command.add_argument("--budget", type=time_s, default="15m", metavar="TIME", help="90s, 15m, 1h: most time for all of it (15m)")
+    command.add_argument(
+        "--ladder", default="latest", metavar="RUN", help=f"saved run that tells which steps are worth trying: {run_help}, or none (latest)"
+    )
+    command.add_argument("--out", type=Path, metavar="FILE", help="where the search is saved (STORAGE/tune/MODEL/tuned.json)")
+    command.add_argument("--plot", type=Path, metavar="FILE", help="also draw throughput against p99, as .png or .svg")
+    command.set_defaults(command=run_tune)
+
+
+def run_tune(options: argparse.Namespace, storage: Storage, console: Console) -> int:
+    """Search; 0 with a winner, 1 where nothing is within the limits, 130 after an interruption."""
+    from reports.tune.run import tune
+    from reports.tune.texts import print_tuning, tuning_picture
+
+    if options.plot:
+        check_plot(options.plot)
+    limits = Limits(p99_s=options.max_p99_ms / 1000 if options.max_p99_ms else None, cosine=options.min_cosine)
+    made = bench(options, image_size=options.image_size, threads=options.threads, warmup_limit_s=1.5)
+    out: Path = options.out or Path(options.storage.removeprefix("file://")) / "tune" / made.model_id / "tuned.json"
+    if options.out is not None and not out.absolute().parent.is_dir():
+        raise CannotMeasure(f"--out {out}: there is no folder {out.parent}; make it first")
+    ladder = _ladder(options, storage, made.model_id, made.rig.machine.fingerprint())
+    found = tune(made, limits=limits, budget_s=options.budget, ladder=ladder, out=out.absolute(), say=_say)
+    if options.plot and found.records:
+        write_atomically(options.plot, tuning_picture(found, options.plot.suffix))
+    print_tuning(console, found, out)
+    if found.ended.startswith("interrupted"):
+        return INTERRUPTED
+    return 0 if any(not limits.broken_by(m) for m in found.measurements) else 1
+
+
+def _ladder(options: argparse.Namespace, storage: Storage, model: str, machine: dict[str, object]) -> list[Measurement]:
+    """Return the model's measurements in the saved run that was named, or in the latest; none where they cannot guide this search."""
+    if options.ladder == "none":
+        return []
+    try:
+        run = read_run(storage.find(options.ladder))
+    except NoSuchRun:
+        if options.ladder != "latest":
+            raise
+        _say("no saved ladder: steps are tried in the usual order (`pytest benchmarks/ --benchmark-autosave` saves one)")
+        return []
+    why = ""
+    then = {name: value for name, value in run.fingerprint.items() if name in machine}
+    ours = [m for m in run.measurements if m.model == model]
+    if machine_differences(then, {name: value for name, value in machine.items() if name in then}):
+        why = "is of another machine"
+    elif not ours:
+        why = f"has no measurement of {model}"
+    elif any(m.input_shape and m.input_shape[-1] != options.image_size for m in ours):
+        why = f"has images of another size than {options.image_size}"
+    if why and options.ladder != "latest":
+        raise CannotMeasure(f"--ladder {options.ladder}: run {run.name} {why}; name another, or none")
+    if why:
+        _say(f"run {run.name} {why}: it does not guide this search")
+        return []
+    _say(f"guided by run {run.name}")
+    return ours
+
+
+def _say(text: str) -> None:
+    print(plain(text, 600), file=sys.stderr, flush=True)

@@ -1,0 +1,309 @@
+"""A search from end to end: space, candidates by the suite's own workers, the finals, and a file that keeps it all."""
+
+import json
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+from fixtures.journal import append_line, differences, read_lines
+from fixtures.launch import WorkerError
+from fixtures.optimizations import Placement, catalogue
+from fixtures.placement import place, recorded
+from fixtures.recipe import Recipe, resolve, unmet
+from fixtures.rig import ServingError
+from fixtures.turns import Plan
+from reports.gate.durations import duration
+from reports.load import measurements_from_records
+from reports.measurement import Measurement
+from reports.measuring import Bench, CannotMeasure
+from reports.recommend import Limits, NothingToRecommend, recommend
+from reports.tune.finals import APP_SECONDS, LEAST_APP_SECONDS, MOST_PAIRS, Finals, hold_finals
+from reports.tune.front import pareto_front
+from reports.tune.measure import fingerprint, measure, save
+from reports.tune.search import Search, Tried
+from reports.tune.space import BATCHES, START_BATCH, Candidate, Space, ordered_steps, start_batch
+
+PROBE = Plan(pairs=1, budget_s=0.7, warmup_limit_s=1.5)
+FINALS_SHARE = 0.3
+MOST_FINALS_S = 240.0
+
+
+class OutOfTime(BaseException):
+    """The budget is over; like a KeyboardInterrupt it passes whatever handles errors, so that workers end and what was found stays."""
+
+
+@dataclass
+class Tuning:
+    """What a search found, complete or not."""
+
+    model: str
+    limits: Limits
+    budget_s: float
+    records: list[dict[str, Any]] = field(default_factory=list)
+    failed: list[tuple[str, str]] = field(default_factory=list)
+    finals: Finals | None = None
+    ended: str = ""
+    took_s: float = 0.0
+
+    @property
+    def measurements(self) -> list[Measurement]:
+        """All measured candidates; the winner's by its finals, once they are held."""
+        records = {record["step"]: record for record in self.records}
+        if self.finals is not None:
+            records[self.finals.record["step"]] = self.finals.record
+        return measurements_from_records(records.values())
+
+    def save(self, file: Path, machine: Mapping[str, Any]) -> None:
+        """Write a saved run that `recommend` and all of `reports` read, and beside it what the search was. Raises OSError."""
+        records = [self.finals.record if self.finals and each["step"] == self.finals.record["step"] else each for each in self.records]
+        tune = {
+            "limits": asdict(self.limits),
+            "budget_s": self.budget_s,
+            "took_s": self.took_s,
+            "ended": self.ended,
+            "front": [m.step for m in pareto_front(self.measurements)],
+            "failed": [{"step": step, "reason": reason} for step, reason in self.failed],
+            "finals": self.finals.as_json() if self.finals else None,
+        }
+        save(file, records, dict(machine), tune=tune)
+
+
+def tune(
+    bench: Bench,
+    *,
+    limits: Limits,
+    budget_s: float,
+    ladder: Sequence[Measurement],
+    out: Path,
+    say: Callable[[str], None],
+) -> Tuning:
+    """Search, hold the finals, and save to `out`; what was found is kept whatever ends the search. Raises CannotMeasure, OSError."""
+    clock = Clock(budget_s)
+    found = Tuning(model=bench.model_id, limits=limits, budget_s=budget_s)
+    machine = fingerprint(bench)
+    steps = {name: step.family for name, step in bench.rig.catalogue.items() if unmet(step, bench.rig.machine) is None}
+    space = Space(
+        steps=ordered_steps(steps, ladder, limits),
+        cpus=bench.rig.threads,
+        asynchronous=frozenset(name for name in steps if _is_asynchronous(bench, name)),
+    )
+    if not space.steps:
+        raise CannotMeasure("no step of the ladder applies on this machine: `pytest benchmarks/` tells for each why")
+    journal = _Journal(out.with_suffix(".jsonl"), _conditions(bench, limits, machine))
+    search = Search(space, limits, {step: start_batch(step, ladder, limits) for step in space.steps})
+    for tried, record in journal.found:
+        search.tried[tried.candidate] = tried
+        _keep(found, tried, record)
+    if journal.found:
+        say(f"going on with {len(journal.found)} candidates in {journal.file}")
+    say(f"{', '.join(space.steps)}: {duration(budget_s)} for batches of {BATCHES[0]} to {BATCHES[-1]} on {space.cpus} CPUs")
+
+    def try_one(candidate: Candidate) -> Tried:
+        begin_s = time.monotonic()
+        record, reason = _measure(bench, candidate)
+        measurement = measurements_from_records([record])[0] if record else None
+        tried = Tried(candidate, measurement, reason, time.monotonic() - begin_s)
+        journal.add(tried, record)
+        _keep(found, tried, record)
+        say(f"[{len(search.tried) + 1}, {clock.shown}] {candidate.name}: {_told(tried, limits)}")
+        return tried
+
+    try:
+        with _alarm(clock.left_s):
+            found.ended = search.run(try_one, clock.left_for_search_s)
+            best = search.best
+            if best is not None and best.measurement is not None and not limits.broken_by(best.measurement):
+                found.finals = _finals(bench, best.candidate, ladder=ladder, found=found, clock=clock, say=say)
+    except OutOfTime:
+        found.ended = found.ended or "the budget is used up"
+    except KeyboardInterrupt:
+        found.ended = "interrupted: the same command goes on with what was found"
+    finally:
+        found.took_s = clock.spent_s
+        if found.records:
+            found.save(out, machine)
+    if not found.ended.startswith("interrupted"):
+        journal.remove()
+    return found
+
+
+class Clock:
+    """How much of the budget is left, for the search and for the finals after it."""
+
+    def __init__(self, budget_s: float) -> None:
+        self.budget_s = budget_s
+        self._begin_s = time.monotonic()
+
+    @property
+    def spent_s(self) -> float:
+        return time.monotonic() - self._begin_s
+
+    @property
+    def left_s(self) -> float:
+        return max(0.001, self.budget_s - self.spent_s)
+
+    def left_for_search_s(self) -> float:
+        return self.budget_s - self.spent_s - min(MOST_FINALS_S, FINALS_SHARE * self.budget_s)
+
+    @property
+    def shown(self) -> str:
+        return f"{duration(self.spent_s)} of {duration(self.budget_s)}"
+
+
+def recipe_of(candidate: Candidate, bench: Bench) -> Recipe:
+    """Return the candidate's recipe, steps that do not apply here left out."""
+    recipe = resolve(candidate.step, catalogue(candidate.batch_size), bench.rig.machine)
+    return place(recipe, Placement(workers=candidate.workers, threads=candidate.threads))
+
+
+def _measure(bench: Bench, candidate: Candidate) -> tuple[dict[str, Any] | None, str]:
+    try:
+        return measure(bench, recipe_of(candidate, bench), None, PROBE), ""
+    except (ServingError, WorkerError) as error:
+        return None, str(error).splitlines()[0]
+
+
+def _finals(
+    bench: Bench, winner: Candidate, *, ladder: Sequence[Measurement], found: Tuning, clock: Clock, say: Callable[[str], None]
+) -> Finals | None:
+    """Hold as many pairs as the time allows, at least one. None where even the winner fails."""
+    best = _ladder_best(bench, ladder, found)
+    cost_s = 3 * max((each["cold_start_s"] for each in found.records), default=5.0) + 8.0
+    app_seconds = max(LEAST_APP_SECONDS, min(APP_SECONDS, int(clock.left_s / 12)))
+    pairs = max(1, min(MOST_PAIRS, int(clock.left_s / (cost_s + app_seconds + 8))))
+    say(f"{winner.name} is the best: now in turns with the ladder's best and benchmark_app, {pairs} pair{'s' if pairs > 1 else ''}")
+    try:
+        return hold_finals(
+            bench,
+            recipe_of(winner, bench),
+            best,
+            batch_size=winner.batch_size,
+            int8=_int8_is_within(found, ladder),
+            pairs=pairs,
+            app_seconds=app_seconds,
+            say=say,
+        )
+    except (ServingError, WorkerError) as error:
+        say(f"the comparison failed: {str(error).splitlines()[0]}")
+        return None
+
+
+def _ladder_best(bench: Bench, ladder: Sequence[Measurement], found: Tuning) -> Recipe | None:
+    """Return the recipe of the ladder's best step within the limits; without a ladder the best of its batch size and one worker."""
+    for limits in (found.limits, Limits(cosine=found.limits.cosine)):
+        try:
+            best = recommend(ladder, found.model, limits).winner.measurement
+        except NothingToRecommend:
+            continue
+        return recorded(best.recipe, batch_size=best.batch_size, workers=best.workers, threads=best.threads or bench.rig.threads)
+    alike = [
+        m
+        for m in found.measurements
+        if m.batch_size == START_BATCH and m.workers == 1 and not Limits(cosine=found.limits.cosine).broken_by(m)
+    ]
+    if not alike:
+        return None
+    best = max(alike, key=lambda m: m.samples_per_second)
+    return resolve(best.step.partition("@")[0], catalogue(START_BATCH), bench.rig.machine)
+
+
+def _int8_is_within(found: Tuning, ladder: Sequence[Measurement]) -> bool:
+    """Whether OpenVINO's int8 model was seen to keep the cosine limit; else benchmark_app gets the fp32 model."""
+    seen = [m for m in (*found.measurements, *ladder) if m.model == found.model and m.step.partition("@")[0] == "openvino_int8"]
+    return any(not Limits(cosine=found.limits.cosine).broken_by(m) for m in seen)
+
+
+def _is_asynchronous(bench: Bench, step: str) -> bool:
+    recipe = resolve(step, bench.rig.catalogue, bench.rig.machine)
+    return any("asynchronous" in each.transforms for each in recipe.steps)
+
+
+def _keep(found: Tuning, tried: Tried, record: dict[str, Any] | None) -> None:
+    if record is not None:
+        found.records.append(record)
+    else:
+        found.failed.append((tried.candidate.name, tried.reason))
+
+
+def _told(tried: Tried, limits: Limits) -> str:
+    measurement = tried.measurement
+    if measurement is None:
+        return f"failed: {tried.reason}"
+    p99 = f"p99 {1000 * (measurement.latency_p99_s or 0):.3g} ms"
+    broken = limits.broken_by(measurement)
+    return f"{measurement.samples_per_second:.4g} samples per second, {p99}{f' (not within the limits: {broken})' if broken else ''}"
+
+
+@contextmanager
+def _alarm(seconds: float) -> Iterator[None]:
+    """Raise OutOfTime in this block once `seconds` are over, whatever it waits for."""
+
+    def over(_number: int, _frame: FrameType | None) -> NoReturn:
+        raise OutOfTime
+
+    before = signal.signal(signal.SIGALRM, over)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _conditions(bench: Bench, limits: Limits, machine: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what candidates must share to be one search; other limits may judge the same measurements."""
+    from fixtures import models
+
+    found: dict[str, Any] = json.loads(
+        json.dumps(
+            {
+                "model": models.content(bench.model),
+                "machine": machine,
+                "threads": bench.rig.threads,
+                "calibration": bench.rig.calibration_digest,
+            }
+        )
+    )
+    return found
+
+
+class _Journal:
+    """Candidates as lines of JSON, so that a search goes on where it was ended."""
+
+    def __init__(self, file: Path, conditions: Mapping[str, Any]) -> None:
+        """Take up what is there. Raises CannotMeasure for candidates of other conditions."""
+        self.file = file
+        self._conditions = conditions
+        self.found: list[tuple[Tried, dict[str, Any] | None]] = []
+        if not file.exists() or not file.stat().st_size:
+            return
+        try:
+            then, records = read_lines(file)
+        except ValueError as error:
+            raise CannotMeasure(f"{error}; delete {file} to start anew") from error
+        if different := differences(then, conditions):
+            raise CannotMeasure(
+                f"{file} holds a search under other conditions ({different}); name another --out, or delete it to start anew"
+            )
+        self.found = [self._read(record) for record in records]
+
+    def add(self, tried: Tried, record: dict[str, Any] | None) -> None:
+        """Append one candidate. Raises OSError."""
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        line = {"candidate": asdict(tried.candidate), "reason": tried.reason, "took_s": tried.took_s, "record": record}
+        append_line(self.file, line, self._conditions)
+
+    def remove(self) -> None:
+        """Delete the file: its candidates are saved now."""
+        self.file.unlink(missing_ok=True)
+
+    @staticmethod
+    def _read(line: Mapping[str, Any]) -> tuple[Tried, dict[str, Any] | None]:
+        record: dict[str, Any] | None = line["record"]
+        measurement = measurements_from_records([record])[0] if record else None
+        return Tried(Candidate(**line["candidate"]), measurement, line["reason"], line["took_s"]), record

@@ -1,0 +1,105 @@
+"""The search itself: from a start for each step to neighbours of what is best so far. Pure: what measures, and the clock, are passed in.
+
+The space of one machine is small (steps x batches x log2 of the CPUs) and smooth: throughput rises with the batch until caches
+overflow, latency rises with it, workers trade one for the other. A measurement costs seconds to minutes, nearly all of it export,
+compilation and process start. So neither a model of the space (optuna's samplers) nor shorter measurements for the many (successive
+halving) would save much; going on from the best so far finds it in few measurements, and everybody can follow why.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from reports.measurement import Measurement
+from reports.recommend import Limits
+from reports.tune.space import Candidate, Space
+
+NEAR = 0.85
+MOST_FAILURES = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """A candidate's measurement, or why there is none."""
+
+    candidate: Candidate
+    measurement: Measurement | None
+    reason: str = ""
+    took_s: float = 0.0
+
+
+@dataclass
+class Search:
+    """The candidates tried so far, and which to try next. Known ones of an interrupted search are given as `tried`."""
+
+    space: Space
+    limits: Limits
+    start_batches: Mapping[str, int]
+    tried: dict[Candidate, Tried] = field(default_factory=dict)
+
+    def run(self, measure: Callable[[Candidate], Tried], time_left_s: Callable[[], float]) -> str:
+        """Try candidates until no promising one is left or the next would not fit into the time; say why it ended."""
+        for candidate in self.candidates():
+            if self.cost_s(candidate) > time_left_s():
+                return "the budget is used up"
+            self.tried[candidate] = measure(candidate)
+        return "no neighbour of the best is left to try"
+
+    def candidates(self) -> Iterator[Candidate]:
+        """Yield the next candidate to try, again and again; each must be in `tried` before the next is asked for."""
+        while (candidate := self._next()) is not None:
+            yield candidate
+
+    def cost_s(self, candidate: Candidate) -> float:
+        """Return how long a candidate will take, by the slowest of its step so far, or of all."""
+        same = [each.took_s for each in self.tried.values() if each.candidate.step == candidate.step]
+        return max(same or [each.took_s for each in self.tried.values()], default=0.0)
+
+    @property
+    def measured(self) -> list[Tried]:
+        return [each for each in self.tried.values() if each.measurement is not None]
+
+    @property
+    def best(self) -> Tried | None:
+        """The fastest within the limits; where none is, the one of lowest p99 (whose neighbours may be)."""
+        return self._ranked()[0] if self.measured else None
+
+    def _next(self) -> Candidate | None:
+        for step in self.space.steps:
+            start = self.space.start(step, self.start_batches[step])
+            if start not in self.tried and self._is_open(start):
+                return start
+        ranked = self._ranked()
+        for each in ranked:
+            if self._rank(each) < NEAR * self._rank(ranked[0]):
+                break
+            for neighbour in self.space.neighbours(each.candidate):
+                if neighbour not in self.tried and self._is_open(neighbour):
+                    return neighbour
+        return None
+
+    def _ranked(self) -> list[Tried]:
+        return sorted(self.measured, key=self._rank, reverse=True)
+
+    def _rank(self, tried: Tried) -> float:
+        """Return the throughput of what is within the limits; below all of those, the reciprocal of the p99."""
+        measurement = tried.measurement
+        assert measurement is not None
+        if not any(not self.limits.broken_by(each.measurement) for each in self.measured if each.measurement is not None):
+            return 1 / (measurement.latency_p99_s or float("inf"))
+        return 0.0 if self.limits.broken_by(measurement) else measurement.samples_per_second
+
+    def _is_open(self, candidate: Candidate) -> bool:
+        """Whether nothing seen so far tells that the candidate cannot be within the limits, or cannot be built."""
+        same_step = [each for each in self.tried.values() if each.candidate.step == candidate.step]
+        if sum(each.measurement is None for each in same_step) >= MOST_FAILURES:
+            return False
+        measured = [each.measurement for each in same_step if each.measurement is not None]
+        if any(Limits(cosine=self.limits.cosine).broken_by(m) for m in measured):
+            return False
+        # A larger batch in the same placement takes longer.
+        latency = Limits(p99_s=self.limits.p99_s)
+        return not any(
+            each.measurement is not None and latency.broken_by(each.measurement)
+            for each in same_step
+            if each.candidate.workers == candidate.workers and each.candidate.batch_size < candidate.batch_size
+        )

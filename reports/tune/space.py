@@ -1,0 +1,89 @@
+"""What can be tuned: steps of the ladder, batch sizes, and workers that share the CPUs. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from reports.measurement import Measurement
+from reports.recommend import Limits
+
+BATCHES = (1, 2, 4, 8, 16, 32, 64)
+START_BATCH = 8
+NOT_TUNED = frozenset({"batch_size", "workers"})  # the search has batches and workers of its own
+KEPT_SHARE = 0.5
+# Without a saved ladder: what was fastest on most machines first, so that a small budget is spent well.
+USUAL_ORDER = (
+    "openvino_int8",
+    "onnxruntime_int8",
+    "pt2e_int8",
+    "openvino",
+    "aot_inductor",
+    "compile_freezing",
+    "openvino_throughput",
+    "onnxruntime_fast_math",
+    "huge_pages",
+    "onnxruntime",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One point of the space: a step, its batch size, and workers that have `threads` threads each."""
+
+    step: str
+    batch_size: int
+    workers: int
+    threads: int
+
+    @property
+    def name(self) -> str:
+        """The name that fixtures.placement gives its recipe."""
+        return f"{self.step}@b{self.batch_size}w{self.workers}t{self.threads}"
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """Steps in the order they are tried, and CPUs to share. `asynchronous` steps fill all CPUs from one process."""
+
+    steps: tuple[str, ...]
+    cpus: int
+    asynchronous: frozenset[str] = frozenset()
+    batches: tuple[int, ...] = BATCHES
+
+    def start(self, step: str, batch_size: int) -> Candidate:
+        """Return the candidate of one worker on all CPUs."""
+        return Candidate(step, batch_size, 1, self.cpus)
+
+    def neighbours(self, candidate: Candidate) -> tuple[Candidate, ...]:
+        """Return the candidates that differ by one doubling or halving, of the batch or of the workers."""
+        place = self.batches.index(candidate.batch_size)
+        found = [replace(candidate, batch_size=self.batches[at]) for at in (place + 1, place - 1) if 0 <= at < len(self.batches)]
+        if candidate.step not in self.asynchronous:
+            counts = [candidate.workers * 2, candidate.workers // 2]
+            found += [replace(candidate, workers=count, threads=self.cpus // count) for count in counts if 1 <= count <= self.cpus]
+        return tuple(found)
+
+
+def ordered_steps(families: Mapping[str, str], ladder: Sequence[Measurement], limits: Limits) -> tuple[str, ...]:
+    """Return the steps worth trying, most promising first. `families` maps the steps that apply here to their families.
+
+    A saved ladder of this model rules out steps whose outputs drift beyond the limit, and those of less than half the best one's
+    throughput. Without one all of `USUAL_ORDER` are tried.
+    """
+    tuned = [step for step, family in families.items() if family not in NOT_TUNED]
+    proved = {m.step: m for m in ladder if m.step in tuned}
+    exact = {step: m for step, m in proved.items() if not Limits(cosine=limits.cosine).broken_by(m)}
+    if not exact:
+        return tuple(step for step in USUAL_ORDER if step in tuned and step not in proved)
+    best = max(m.samples_per_second for m in exact.values())
+    kept = [step for step, m in exact.items() if m.samples_per_second >= KEPT_SHARE * best]
+    return tuple(sorted(kept, key=lambda step: -exact[step].samples_per_second))
+
+
+def start_batch(step: str, ladder: Sequence[Measurement], limits: Limits) -> int:
+    """Return the batch to try first: the ladder's, or the largest whose p99 the ladder lets expect within the limit."""
+    known = next((m for m in ladder if m.step == step), None)
+    batch = START_BATCH if known is None or known.batch_size not in BATCHES else known.batch_size
+    if known is not None and known.latency_p99_s is not None and limits.p99_s is not None:
+        while batch > 1 and known.latency_p99_s * batch / known.batch_size > limits.p99_s:
+            batch //= 2
+    return batch

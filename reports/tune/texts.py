@@ -1,0 +1,100 @@
+"""What a search found, as text and picture. Computes nothing."""
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from reports.figures import agreement, gain_short, milliseconds, per_second
+from reports.gate.durations import duration
+from reports.plain_text import plain
+from reports.recommend import NothingToRecommend, recommend
+from reports.render_pareto import pareto_picture
+from reports.tune.finals import Rival
+from reports.tune.front import points
+from reports.tune.run import Tuning
+
+
+def print_tuning(console: Console, found: Tuning, out: Path) -> None:
+    """Print the Pareto front, the winner and its rivals, and where all of it is saved."""
+    console.print(Text(plain(found.model), style="bold"))
+    if found.records:
+        console.print(_front(found))
+    for step, reason in found.failed:
+        console.print(Text(plain(step)).append(" failed", style="bold red").append(f": {plain(reason, 300)}"), soft_wrap=True)
+    console.print(
+        Text(f"{len(found.records)} recipes measured in {duration(found.took_s)}; the search ended: {found.ended}."), soft_wrap=True
+    )
+    winner = winner_of(found)
+    if winner is None:
+        console.print(Text("No recipe measured is within the limits: widen them, or give the search more --budget."), soft_wrap=True)
+    elif found.finals is None:
+        console.print(Text("best: ").append(plain(winner), style="bold").append(" (not measured side by side)"), soft_wrap=True)
+    else:
+        _print_finals(console, found)
+    if found.records:
+        console.print(
+            f"Saved in {plain(out, 400)}; deploy it: python -m reports recommend {plain(out, 400)} --emit DIR", markup=False, soft_wrap=True
+        )
+
+
+def winner_of(found: Tuning) -> str | None:
+    """Return the step of the fastest recipe within the limits: that of the finals where they were held."""
+    if found.finals is not None:
+        return str(found.finals.record["step"])
+    try:
+        return recommend(found.measurements, found.model, found.limits).winner.step
+    except NothingToRecommend:
+        return None
+
+
+def tuning_picture(found: Tuning, suffix: str) -> bytes:
+    """Return throughput against p99 of all that was measured."""
+    title = f"{found.model}: {len(found.records)} recipes, throughput against p99 of a call"
+    return pareto_picture(points(found.measurements, found.limits), found.limits, title=title, winner=winner_of(found) or "", suffix=suffix)
+
+
+def _front(found: Tuning) -> Table:
+    table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim", title="Pareto front: throughput against p99", title_justify="left")
+    for name in ("recipe", "SPS", "p50\nms", "p99\nms", "batch", "workers\nx threads", "cosine", "limits"):
+        table.add_column(name, justify="left" if name in {"recipe", "limits"} else "right", no_wrap=name != "limits")
+    by_step = {m.step: m for m in found.measurements}
+    winner = winner_of(found)
+    for point in points(found.measurements, found.limits):
+        if not point.on_front and point.step != winner:
+            continue
+        m = by_step[point.step]
+        cells = (
+            plain(m.step),
+            per_second(m.samples_per_second),
+            milliseconds(m.latency_p50_s),
+            milliseconds(m.latency_p99_s),
+            str(m.batch_size),
+            f"{m.workers} x {m.threads}",
+            agreement(m.cosine),
+            point.broken or "kept",
+        )
+        table.add_row(*map(Text, cells), style="bold" if m.step == winner else "dim" if point.broken else "")
+    return table
+
+
+def _print_finals(console: Console, found: Tuning) -> None:
+    finals = found.finals
+    assert finals is not None
+    record = finals.record
+    text = Text("winner: ").append(plain(record["step"]), style="bold")
+    text.append(f", {per_second(record['samples_per_second'])} samples per second, p99 {milliseconds(record['latency_p99_s'])} ms")
+    broken = next((found.limits.broken_by(m) for m in found.measurements if m.step == record["step"]), "")
+    console.print(text.append(f"; measured again it does not keep the limits: {broken}" if broken else ""), soft_wrap=True)
+    for rival in finals.rivals:
+        console.print(Text(f"  {rival_line(rival)}"), soft_wrap=True)
+    for note in finals.notes:
+        console.print(Text(f"  note: {plain(note, 400)}", style="dim"), soft_wrap=True)
+
+
+def rival_line(rival: Rival) -> str:
+    """Return the winner against one rival: `+3.1 % [+1.2, +5.0] over …`."""
+    p99 = f", p99 {milliseconds(rival.latency_p99_s)} ms" if rival.latency_p99_s is not None else ""
+    middle = sorted(rival.samples_per_second)[len(rival.samples_per_second) // 2]
+    return f"{gain_short(rival.gain)} over {plain(rival.name)}: {per_second(middle)} samples per second{p99} ({plain(rival.gain.verdict)})"
