@@ -10,6 +10,7 @@ BATCHES = (1, 2, 4, 8, 16, 32, 64)
 START_BATCH = 8
 NOT_TUNED = frozenset({"batch_size", "workers"})  # the search has batches and workers of its own
 KEPT_SHARE = 0.5
+LEAST_KEPT = 3
 # Without a saved ladder: what was fastest on most machines first, so that a small budget is spent well.
 USUAL_ORDER = (
     "openvino_int8",
@@ -67,7 +68,7 @@ def ordered_steps(families: Mapping[str, str], ladder: Sequence[Measurement], li
     """Return the steps worth trying, most promising first. `families` maps the steps that apply here to their families.
 
     A saved ladder of this model rules out steps whose outputs drift beyond the limit, and those of less than half the best one's
-    throughput. Without one all of `USUAL_ORDER` are tried.
+    throughput, the best three left aside. Without one all of `USUAL_ORDER` are tried.
     """
     tuned = [step for step, family in families.items() if family not in NOT_TUNED]
     proved = {m.step: m for m in ladder if m.step in tuned}
@@ -75,8 +76,8 @@ def ordered_steps(families: Mapping[str, str], ladder: Sequence[Measurement], li
     if not exact:
         return tuple(step for step in USUAL_ORDER if step in tuned and step not in proved)
     best = max(m.samples_per_second for m in exact.values())
-    kept = [step for step, m in exact.items() if m.samples_per_second >= KEPT_SHARE * best]
-    return tuple(sorted(kept, key=lambda step: -exact[step].samples_per_second))
+    ranked = sorted(exact, key=lambda step: -exact[step].samples_per_second)
+    return tuple(step for place, step in enumerate(ranked) if place < LEAST_KEPT or exact[step].samples_per_second >= KEPT_SHARE * best)
 
 
 def start_batch(step: str, ladder: Sequence[Measurement], limits: Limits) -> int:

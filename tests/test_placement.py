@@ -1,0 +1,71 @@
+"""Recipes in placements of their own, and the recipe of a saved record."""
+
+import pytest
+
+from fixtures.machine import this_machine
+from fixtures.optimizations import Placement, catalogue
+from fixtures.placement import UnknownRecipe, place, recorded
+from fixtures.protocol import Job, ModelSpec
+from fixtures.recipe import Recipe, resolve
+
+MODEL = ModelSpec(name="torchvision:resnet18", image_size=64)
+
+
+def recipe(step: str, batch_size: int = 8) -> Recipe:
+    return resolve(step, catalogue(batch_size), this_machine())
+
+
+def job(asked: Recipe, threads: int = 4) -> Job:
+    return asked.job(MODEL, threads=threads, calibration=None)
+
+
+def test_several_workers_are_pinned_and_share_the_threads() -> None:
+    placed = place(recipe("onnxruntime", 4), Placement(workers=2, threads=2))
+
+    asked = job(placed)
+    assert (2, 2, True, 4) == (asked.workers, asked.threads, asked.pinned, asked.batch_size)
+    assert "onnxruntime@b4w2t2" == placed.step.name
+    assert "2" == placed.environment["OMP_NUM_THREADS"]
+    assert {"affinity", "batch"} <= {claim.subject for claim in placed.claims}
+
+
+def test_one_worker_is_the_recipe_itself_on_its_threads() -> None:
+    plain, placed = recipe("openvino"), place(recipe("openvino"), Placement(workers=1, threads=3))
+
+    assert job(plain, threads=3) == job(placed)
+    assert plain.environment == placed.environment
+    assert [claim.text for claim in plain.claims] == [claim.text for claim in placed.claims]
+    assert plain.least_cosine == placed.least_cosine
+
+
+def test_openvino_leaves_pinning_to_the_workers() -> None:
+    """Its plugin would choose from the cores of the whole machine."""
+    assert "NO" == job(place(recipe("openvino"), Placement(workers=2, threads=1))).settings["ENABLE_CPU_PINNING"]
+    assert "ENABLE_CPU_PINNING" not in job(place(recipe("onnxruntime"), Placement(workers=2, threads=1))).settings
+
+
+@pytest.mark.parametrize("step", catalogue())
+def test_the_recipe_of_a_record_is_the_one_that_was_measured(step: str) -> None:
+    measured = recipe(step)
+    asked = job(measured)
+
+    found = recorded([each.name for each in measured.steps], batch_size=asked.batch_size, workers=asked.workers, threads=asked.threads)
+
+    assert asked == job(found)
+    assert measured.environment == found.environment
+    assert [claim.text for claim in measured.claims] == [claim.text for claim in found.claims]
+
+
+def test_the_recipe_of_a_tuned_record_is_in_its_placement() -> None:
+    measured = place(recipe("openvino", 2), Placement(workers=4, threads=1))
+
+    found = recorded([each.name for each in measured.steps], batch_size=2, workers=4, threads=1)
+
+    assert job(measured) == job(found)
+    assert measured.step.name == found.step.name
+
+
+@pytest.mark.parametrize("names", [[], ["baseline", "no_such_step"]])
+def test_a_recipe_of_another_catalogue_is_refused(names: list[str]) -> None:
+    with pytest.raises(UnknownRecipe, match="measure anew"):
+        recorded(names, batch_size=8, workers=1, threads=2)

@@ -1,0 +1,237 @@
+"""A search from end to end: what it saves, how it ends, and how it goes on."""
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fixtures.rig import ServingError
+from reports.__main__ import main
+from reports.gate.durations import seconds_of
+from reports.load import read_run
+from reports.measuring import Bench, CannotMeasure, bench
+from reports.recommend import Limits
+from reports.statistics import paired_gain
+from reports.tune import finals
+from reports.tune import run as tuning
+from reports.tune.benchmark_app import AppRun, BenchmarkAppError, parse
+from reports.tune.finals import Finals, Rival
+from reports.tune.run import Tuning, tune
+from reports.tune.space import Candidate
+from tests.conftest import skip_unless_met
+from tests.reports.saved_runs import benchmark
+
+MODEL = "torchvision:resnet18"
+MODEL_ID = "torchvision.resnet18"
+NO_LIMITS = Limits()
+PRINTED = """
+[ INFO ] Latency:
+[ INFO ]    99 percentile: 45.67 ms
+[ INFO ]    Average:       40.00 ms
+[ INFO ] Throughput:   231.45 FPS
+"""
+
+
+def record(step: str, sps: float, batch_size: int = 8) -> dict[str, Any]:
+    made = benchmark(step, model=MODEL_ID, medians_s=(batch_size / sps,), samples=batch_size, batch_size=batch_size)
+    extra: dict[str, Any] = made["extra_info"]
+    return extra
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Bench:
+    options = argparse.Namespace(model=MODEL, weights=None, calibration=None, artifact_cache=tmp_path / "cache", worker_timeout=300)
+    return bench(options, image_size=64)
+
+
+Measured = Callable[[Bench, Candidate], tuple[dict[str, Any] | None, str]]
+
+
+@pytest.fixture
+def stubbed(monkeypatch: pytest.MonkeyPatch) -> list[Candidate]:
+    """No process is started: throughput grows with the batch, int8 is faster. Returns what was measured."""
+    seen: list[Candidate] = []
+
+    def measure(_bench: Bench, candidate: Candidate) -> tuple[dict[str, Any] | None, str]:
+        seen.append(candidate)
+        if candidate.step == "pt2e_int8":
+            return None, "the exporter refused it"
+        peak = 200.0 if "int8" in candidate.step else 100.0
+        return record(candidate.name, peak * candidate.batch_size / (candidate.batch_size + 1), candidate.batch_size), ""
+
+    def hold(_bench: Bench, winner: Any, ladder_best: Any, **_options: Any) -> Finals:
+        gain = paired_gain([1.0, 1.1], [1.2, 1.2], own_samples=1, over_samples=1)
+        rival = Rival(name=f"ladder's best: {ladder_best.step.name}", samples_per_second=(180.0, 185.0), latency_p99_s=None, gain=gain)
+        return Finals(record=record(winner.step.name, 222.0), rivals=(rival,), notes=("a note",))
+
+    monkeypatch.setattr(tuning, "_measure", measure)
+    monkeypatch.setattr(tuning, "hold_finals", hold)
+    monkeypatch.setattr(tuning, "fingerprint", lambda bench: bench.rig.machine.fingerprint() | {"versions": {}})
+    return seen
+
+
+def search(made: Bench, out: Path, *, limits: Limits = NO_LIMITS, budget_s: float = 1e6) -> Tuning:
+    return tune(made, limits=limits, budget_s=budget_s, ladder=(), out=out, say=lambda _text: None)
+
+
+def test_a_whole_search_is_saved_as_a_run_with_its_finals(made: Bench, stubbed: list[Candidate], tmp_path: Path) -> None:
+    found = search(made, tmp_path / "tune" / "tuned.json")
+
+    saved = json.loads((tmp_path / "tune" / "tuned.json").read_text())
+    run = read_run(tmp_path / "tune" / "tuned.json")
+    winner = saved["tune"]["finals"]["step"]
+    assert len(stubbed) == len(found.records) + len(found.failed)
+    assert {m.step for m in run.measurements} == {each["step"] for each in found.records}
+    assert 222.0 == pytest.approx(next(m.samples_per_second for m in run.measurements if m.step == winner))
+    assert winner in saved["tune"]["front"]
+    assert "no neighbour of the best is left to try" == saved["tune"]["ended"]
+    assert not (tmp_path / "tune" / "tuned.jsonl").exists()
+
+
+def test_recommend_takes_what_tune_saved(made: Bench, stubbed: list[Candidate], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    search(made, tmp_path / "tuned.json")
+
+    assert 0 == main(["recommend", str(tmp_path / "tuned.json")])
+    assert "int8@b" in capsys.readouterr().out.partition(",")[2].partition(",")[0]
+
+
+def test_an_interrupted_search_keeps_what_it_found_and_goes_on(
+    made: Bench, stubbed: list[Candidate], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measure = tuning._measure
+
+    def interrupted(bench: Bench, candidate: Candidate) -> tuple[dict[str, Any] | None, str]:
+        if len(stubbed) == 3:
+            raise KeyboardInterrupt
+        return measure(bench, candidate)
+
+    monkeypatch.setattr(tuning, "_measure", interrupted)
+    first = search(made, tmp_path / "tuned.json")
+    assert first.ended.startswith("interrupted")
+    assert len(first.records) + len(first.failed) == 3
+    assert len(first.records) == len(read_run(tmp_path / "tuned.json").measurements)
+    before = list(stubbed)
+
+    monkeypatch.setattr(tuning, "_measure", measure)
+    second = search(made, tmp_path / "tuned.json")
+
+    assert len(stubbed) == len(set(stubbed))  # nothing twice
+    assert stubbed[:3] == before
+    assert second.finals is not None
+    assert not (tmp_path / "tuned.jsonl").exists()
+
+
+def test_a_search_of_other_conditions_is_not_taken_up(
+    made: Bench, stubbed: list[Candidate], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tuned.jsonl").write_text('{"conditions": {"threads": 512}}\n')
+
+    with pytest.raises(CannotMeasure, match=r"under other conditions \(.*; name another --out, or delete it"):
+        search(made, tmp_path / "tuned.json")
+    assert [] == stubbed
+
+
+def test_the_budget_ends_a_candidate_that_hangs(
+    made: Bench, stubbed: list[Candidate], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever it waits for, with what was found before it saved."""
+    measure = tuning._measure
+
+    def hanging(bench: Bench, candidate: Candidate) -> tuple[dict[str, Any] | None, str]:
+        if len(stubbed) == 2:
+            try:
+                time.sleep(3600)
+            except Exception:  # noqa: BLE001 - as the suite's own handlers do: an error of a step must not end the search
+                return None, "swallowed"
+        return measure(bench, candidate)
+
+    monkeypatch.setattr(tuning, "_measure", hanging)
+
+    found = search(made, tmp_path / "tuned.json", budget_s=1.0)
+
+    assert "the budget is used up" == found.ended
+    assert 2 == len(stubbed)
+    assert 2 == len(json.loads((tmp_path / "tuned.json").read_text())["benchmarks"]) + len(found.failed)
+
+
+def test_nothing_within_the_limits_holds_no_finals(made: Bench, stubbed: list[Candidate], tmp_path: Path) -> None:
+    found = search(made, tmp_path / "tuned.json", limits=Limits(p99_s=1e-9))
+
+    assert found.records
+    assert found.finals is None
+
+
+@pytest.mark.parametrize(("found", "code"), [({}, 0), ({"limits": Limits(p99_s=1e-9)}, 1), ({"ended": "interrupted: x"}, 130)])
+def test_the_command_tells_how_it_ended(
+    found: dict[str, Any], code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = Tuning(
+        model=MODEL_ID, limits=Limits(), budget_s=60.0, records=[record("openvino@b8w1t2", 200.0), record("onnxruntime@b8w1t2", 90.0)]
+    )
+    for name, value in found.items():
+        setattr(result, name, value)
+    monkeypatch.setattr(tuning, "tune", lambda *_arguments, **_options: result)
+    limits = ["--max-p99-ms", "0.000001"] if "limits" in found else []
+    picture = tmp_path / "front.svg"
+
+    ended = main(["tune", "--model", MODEL, "--storage", str(tmp_path), "--ladder", "none", "--plot", str(picture), *limits])
+
+    shown = capsys.readouterr().out
+    assert code == ended
+    assert "openvino@b8w1t2" in shown
+    assert "python -m reports recommend" in shown
+    assert b"<svg" in picture.read_bytes()
+    assert ("No recipe measured is within the limits" in shown) == (code == 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--plot", "x.pdf"], ".png or .svg"),
+        (["--out", "/nowhere/x.json"], "there is no folder /nowhere"),
+        (["--ladder", "7"], "no run '7'"),
+        (["--model", "bert"], "unknown model 'bert'"),
+    ],
+)
+def test_errors_are_one_paragraph(tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], reason: str) -> None:
+    (tmp_path / "runs").mkdir()
+    assert 2 == main(["tune", "--model", MODEL, "--storage", str(tmp_path / "runs"), *arguments])
+
+    error = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert 1 == len(error)
+    assert reason in error[0]
+
+
+def test_what_benchmark_app_prints_is_read() -> None:
+    assert AppRun(samples_per_second=231.45, latency_p99_s=0.04567) == parse(PRINTED)
+    assert parse("Throughput: 5 FPS").latency_p99_s is None
+    with pytest.raises(BenchmarkAppError, match="printed no throughput"):
+        parse("nothing")
+
+
+@pytest.mark.slow
+def test_a_real_search_ends_with_a_winner_side_by_side(
+    artifact_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two steps in small batches, real workers, OpenVINO's real benchmark_app."""
+    skip_unless_met("openvino", "onnxruntime", "workers_pinned")
+    monkeypatch.setattr("reports.tune.run.ordered_steps", lambda *_arguments: ("openvino", "onnxruntime"))
+    monkeypatch.setattr("reports.tune.space.BATCHES", (1, 2))
+    monkeypatch.setattr("reports.tune.run.start_batch", lambda *_arguments: 2)
+    monkeypatch.setattr(finals, "APP_SECONDS", 3)
+    options = argparse.Namespace(model=MODEL, weights=None, calibration=None, artifact_cache=artifact_folder, worker_timeout=600)
+
+    found = search(bench(options, image_size=64), tmp_path / "tuned.json", budget_s=seconds_of("20m"))
+
+    assert found.finals is not None, found.failed
+    assert ["benchmark_app"] == [rival.name.split()[0] for rival in found.finals.rivals if "benchmark_app" in rival.name]
+    assert len(found.records) >= 4
+    assert ServingError not in {type(reason) for _, reason in found.failed}
+    assert 0 == main(
+        ["recommend", str(tmp_path / "tuned.json"), "--artifact-cache", str(artifact_folder), "--emit", str(tmp_path / "served")]
+    )
+    assert (tmp_path / "served" / "run.sh").exists()

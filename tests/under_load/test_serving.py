@@ -1,0 +1,120 @@
+"""Requests sent to real workers: each is served once, by whoever is idle, never before it is due."""
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fixtures.launch import WorkerError
+from fixtures.optimizations import Placement
+from fixtures.placement import place
+from fixtures.protocol import ModelSpec
+from fixtures.recipe import resolve
+from fixtures.rig import Serving
+from reports.__main__ import main
+from reports.under_load.requests import Served, poisson_arrivals
+from reports.under_load.serving import MOST_REQUESTS, send
+from tests.conftest import MakeRig, skip_unless_met
+from tests.processes import with_variable
+
+RESNET = ModelSpec(name="torchvision:resnet18", image_size=64)
+REQUESTS = 40
+
+
+@pytest.fixture
+def two_workers(make_rig: MakeRig) -> Iterator[Serving]:
+    skip_unless_met("onnxruntime", "workers_pinned")
+    rig = make_rig()
+    recipe = place(resolve("onnxruntime", rig.catalogue, rig.machine), Placement(workers=2, threads=1))
+    [serving] = rig.serve(recipe, model=RESNET)
+    with serving.workers:
+        yield serving
+
+
+def most_at_once(served: Served) -> int:
+    """How many requests were worked on at the same moment."""
+    events = sorted([(begin, 1) for begin in served.begin_s] + [(end, -1) for end in served.end_s])
+    return int(np.cumsum([change for _, change in events]).max())
+
+
+def test_all_at_once_keeps_both_workers_busy(two_workers: Serving) -> None:
+    served = send(two_workers, requests=REQUESTS, arrivals_s=np.zeros(REQUESTS))
+
+    assert REQUESTS == len(served.latencies_s)
+    assert 2 == most_at_once(served)
+    assert list(served.begin_s) == sorted(served.begin_s)  # first come, first served
+    assert all(end > begin >= 0 for begin, end in zip(served.begin_s, served.end_s, strict=True))
+
+
+def test_no_request_is_served_before_it_is_due(two_workers: Serving) -> None:
+    arrivals = poisson_arrivals(200.0, REQUESTS, seed=5)
+
+    served = send(two_workers, requests=REQUESTS, arrivals_s=arrivals)
+
+    assert arrivals.tolist() == list(served.arrivals_s)
+    assert all(begin >= arrival for begin, arrival in zip(served.begin_s, served.arrivals_s, strict=True))
+    assert most_at_once(served) <= 2
+
+
+def test_a_queue_can_be_sent_again_and_has_its_bounds(two_workers: Serving) -> None:
+    for requests in (1, 3):
+        assert requests == len(send(two_workers, requests=requests, arrivals_s=None).end_s)
+    for requests in (0, MOST_REQUESTS + 1):
+        with pytest.raises(ValueError, match="expected 1 to"):
+            send(two_workers, requests=requests, arrivals_s=None)
+
+
+def test_a_long_queue_fits(two_workers: Serving) -> None:
+    """More than the kernel's default pipe holds; the arrivals are so far away that the first worker to die ends it."""
+    count = 50_000
+    arrivals = np.full(count, 3600.0)
+    pids = with_variable("BENCHMARK_WORKER_SOCKET", str(two_workers.workers.folder / "socket"))
+    workers = [pid for pid in pids if b"fixtures.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    timer = threading.Timer(1.0, lambda: [os.kill(pid, signal.SIGKILL) for pid in workers])
+    timer.start()
+
+    with pytest.raises(WorkerError, match="while serving requests"):
+        send(two_workers, requests=count, arrivals_s=arrivals)
+
+
+def test_the_command_loads_a_step(artifact_folder: object, capsys: pytest.CaptureFixture[str]) -> None:
+    common = ["load", "--model", RESNET.name, "--image-size", "64", "--artifact-cache", str(artifact_folder), "--duration", "1s"]
+
+    assert 0 == main([*common, "--step", "onnxruntime", "--rate", "100", "--workers", "1,2", "--max-p99-ms", "1e9", "--batch-size", "8"])
+    shown = capsys.readouterr()
+    assert 2 == shown.out.count("kept (")
+    assert "proving onnxruntime@b8w2t1" in shown.err
+
+    assert 1 == main([*common, "--step", "onnxruntime", "--max-p99-ms", "0.000001", "--workers", "1", "--batch-size", "8"])
+    assert "no rate keeps 1e-06 ms" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--step", "nope", "--rate", "1"], "unknown step 'nope': expected one of"),
+        (["--step", "onnxruntime"], "needs --rate, or --max-p99-ms to search"),
+        (["--step", "onnxruntime", "--scenario", "offline", "--rate", "3"], "do not arrive at a rate"),
+        (["--step", "openvino_throughput", "--rate", "3"], "load 'openvino_int8' with --workers"),
+        (["--step", "onnxruntime", "--rate", "3", "--workers", "4096"], "every worker needs one of its own"),
+        (["--step", "onnxruntime", "--rate", "3", "--weights", "/nowhere"], "--weights /nowhere: no such file"),
+        (["--step", "onnxruntime", "--rate", "3", "--threads", "4096"], "more threads would only wait"),
+    ],
+)
+def test_errors_are_one_paragraph(capsys: pytest.CaptureFixture[str], arguments: list[str], reason: str) -> None:
+    assert 2 == main(["load", "--model", RESNET.name, *arguments])
+
+    errors = capsys.readouterr().err.splitlines()
+    assert 1 == len(errors)
+    assert reason in errors[0]
+
+
+@pytest.mark.parametrize("arguments", [["--rate", "0"], ["--workers", "0"], ["--workers", "1,x"], ["--duration", "5"], ["--rate", "inf"]])
+def test_wrong_values_are_refused(arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["load", "--model", RESNET.name, "--step", "onnxruntime", *arguments])
+    assert 2 == ended.value.code
