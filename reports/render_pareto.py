@@ -12,6 +12,7 @@ from reports.tune.front import Point
 def pareto_picture(points: Sequence[Point], limits: Limits, *, title: str, winner: str, suffix: str) -> bytes:
     """Draw throughput against p99: the front as a line with names, all other recipes as dots, the limit as a border."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter
 
     figure = Figure(figsize=(10, 6), layout="constrained")
     axes = figure.subplots()
@@ -41,6 +42,8 @@ def pareto_picture(points: Sequence[Point], limits: Limits, *, title: str, winne
         axes.axvline(1000 * limits.p99_s, color=DOWN, linewidth=1, linestyle="--", label=f"limit: p99 {milliseconds(limits.p99_s)} ms")
     if points:
         axes.set_xscale("log")
+        for written in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
+            written(FuncFormatter(lambda value, _place: f"{value:g}"))
     axes.set_ylim(bottom=0)
     axes.margins(x=0.15)
     axes.set_xlabel("p99 of a call, ms")

@@ -5,7 +5,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
@@ -17,6 +17,7 @@ from fixtures.placement import place, recorded
 from fixtures.recipe import Recipe, resolve, unmet
 from fixtures.rig import ServingError
 from fixtures.turns import Plan
+from reports.figures import signed_percent
 from reports.gate.durations import duration
 from reports.load import measurements_from_records
 from reports.measurement import Measurement
@@ -33,6 +34,9 @@ FINALS_SHARE = 0.3
 MOST_FINALS_S = 240.0
 MOST_FINALS = 3
 FINALS_AGAIN_S = 45.0
+CLOSE = 0.93  # single processes of the same code differ by 7 % (docs/measuring.md)
+MOST_HEATS = 2
+HEAT_LEAVES_S = 150.0
 
 
 class OutOfTime(BaseException):
@@ -173,8 +177,8 @@ def _decide(
 ) -> None:
     """Hold the finals of the best, and of the next best as long as the finals show that a limit is not kept after all."""
     for _ in range(MOST_FINALS):
-        best = search.best
-        if best is None or best.measurement is None or found.limits.broken_by(best.measurement):
+        best = _best_in_turns(bench, search, found.limits, clock=clock, say=say)
+        if best is None or best.measurement is None:
             return
         finals = _finals(bench, best.candidate, ladder=ladder, found=found, clock=clock, say=say)
         if finals is None:
@@ -188,6 +192,35 @@ def _decide(
         search.tried[best.candidate] = Tried(best.candidate, measurement, "", best.took_s)
         if clock.left_s < FINALS_AGAIN_S:
             return
+
+
+def _best_in_turns(bench: Bench, search: Search, limits: Limits, *, clock: Clock, say: Callable[[str], None]) -> Tried | None:
+    """Return the fastest within the limits. What came close takes turns with it, while there is time: single probes differ by chance."""
+    within = [each for each in search.ranked() if each.measurement is not None and not limits.broken_by(each.measurement)]
+    if not within:
+        return None
+    best, *others = within
+    assert best.measurement is not None
+    least = CLOSE * best.measurement.samples_per_second
+    for other in [each for each in others if each.measurement is not None and each.measurement.samples_per_second >= least][:MOST_HEATS]:
+        if clock.left_s < HEAT_LEAVES_S:
+            break
+        try:
+            ratio = _ratio(bench, other.candidate, best.candidate)
+        except (ServingError, WorkerError) as error:
+            say(f"{other.candidate.name} in turns with {best.candidate.name}: {str(error).splitlines()[0]}")
+            continue
+        say(f"{other.candidate.name} in turns with {best.candidate.name}: {signed_percent(ratio)}")
+        if ratio > 1:
+            best = other
+    return best
+
+
+def _ratio(bench: Bench, one: Candidate, other: Candidate) -> float:
+    """Return the throughput of one candidate over the other's, from two pairs that take turns."""
+    own = replace(recipe_of(one, bench), over=other.name)
+    record = measure(bench, own, recipe_of(other, bench), Plan(pairs=2, budget_s=1.5, warmup_limit_s=PROBE.warmup_limit_s))
+    return float(record["gain"]["ratio"])
 
 
 def _finals(

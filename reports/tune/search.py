@@ -61,14 +61,14 @@ class Search:
     @property
     def best(self) -> Tried | None:
         """The fastest within the limits; where none is, the one of lowest p99 (whose neighbours may be)."""
-        return self._ranked()[0] if self.measured else None
+        return next(iter(self.ranked()), None)
 
     def _next(self) -> Candidate | None:
         for step in self.space.steps:
             start = self.space.start(step, self.start_batches[step])
             if start not in self.tried and self._is_open(start):
                 return start
-        ranked = self._ranked()
+        ranked = self.ranked()
         for each in ranked:
             if self._rank(each) < NEAR * self._rank(ranked[0]):
                 break
@@ -77,7 +77,8 @@ class Search:
                     return neighbour
         return None
 
-    def _ranked(self) -> list[Tried]:
+    def ranked(self) -> list[Tried]:
+        """Return what was measured, best first: the fastest within the limits; where none is, by p99."""
         return sorted(self.measured, key=self._rank, reverse=True)
 
     def _rank(self, tried: Tried) -> float:

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from fixtures.rig import ServingError
 from reports.__main__ import main
 from reports.gate.durations import seconds_of
 from reports.load import read_run
@@ -70,6 +69,7 @@ def stubbed(monkeypatch: pytest.MonkeyPatch) -> list[Candidate]:
 
     monkeypatch.setattr(tuning, "_measure", measure)
     monkeypatch.setattr(tuning, "hold_finals", hold)
+    monkeypatch.setattr(tuning, "_ratio", lambda _bench, one, other: 1.01 if one.step == "onnxruntime_int8" else 0.99)
     monkeypatch.setattr(tuning, "fingerprint", lambda bench: bench.rig.machine.fingerprint() | {"versions": {}})
     return seen
 
@@ -90,6 +90,36 @@ def test_a_whole_search_is_saved_as_a_run_with_its_finals(made: Bench, stubbed: 
     assert winner in saved["tune"]["front"]
     assert "no neighbour of the best is left to try" == saved["tune"]["ended"]
     assert not (tmp_path / "tune" / "tuned.jsonl").exists()
+
+
+def test_what_comes_close_takes_turns_with_the_best(made: Bench, stubbed: list[Candidate], tmp_path: Path) -> None:
+    """All int8 steps have the same probes here; in turns one of them is faster."""
+    skip_unless_met("openvino_int8", "onnxruntime_int8")
+
+    found = search(made, tmp_path / "tuned.json")
+
+    assert found.finals is not None
+    assert str(found.finals.record["step"]).startswith("onnxruntime_int8@")
+
+
+def test_a_winner_that_breaks_a_limit_when_measured_again_is_not_the_winner(
+    made: Bench, stubbed: list[Candidate], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[str] = []
+
+    def hold(_bench: Bench, winner: Any, _ladder_best: Any, **_options: Any) -> Finals:
+        held.append(winner.step.name)
+        again = record(winner.step.name, 200.0) | {"latency_p99_s": 9.0 if len(held) == 1 else 0.01}
+        return Finals(record=again, rivals=(), notes=())
+
+    monkeypatch.setattr(tuning, "hold_finals", hold)
+
+    found = search(made, tmp_path / "tuned.json", limits=Limits(p99_s=1.0))
+
+    assert 2 == len(set(held)) == len(held)
+    assert found.finals is not None
+    assert held[1] == found.finals.record["step"]
+    assert 9.0 == next(m.latency_p99_s for m in read_run(tmp_path / "tuned.json").measurements if m.step == held[0])
 
 
 def test_recommend_takes_what_tune_saved(made: Bench, stubbed: list[Candidate], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -230,7 +260,6 @@ def test_a_real_search_ends_with_a_winner_side_by_side(
     assert found.finals is not None, found.failed
     assert ["benchmark_app"] == [rival.name.split()[0] for rival in found.finals.rivals if "benchmark_app" in rival.name]
     assert len(found.records) >= 4
-    assert ServingError not in {type(reason) for _, reason in found.failed}
     assert 0 == main(
         ["recommend", str(tmp_path / "tuned.json"), "--artifact-cache", str(artifact_folder), "--emit", str(tmp_path / "served")]
     )

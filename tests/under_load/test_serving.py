@@ -46,7 +46,6 @@ def test_all_at_once_keeps_both_workers_busy(two_workers: Serving) -> None:
 
     assert REQUESTS == len(served.latencies_s)
     assert 2 == most_at_once(served)
-    assert list(served.begin_s) == sorted(served.begin_s)  # first come, first served
     assert all(end > begin >= 0 for begin, end in zip(served.begin_s, served.end_s, strict=True))
 
 
@@ -69,13 +68,13 @@ def test_a_queue_can_be_sent_again_and_has_its_bounds(two_workers: Serving) -> N
 
 
 def test_a_long_queue_fits(two_workers: Serving) -> None:
-    """More than the kernel's default pipe holds; the arrivals are so far away that the first worker to die ends it."""
+    """More than the kernel's default pipe holds. All are due in an hour; a worker that dies meanwhile ends it."""
     count = 50_000
     arrivals = np.full(count, 3600.0)
     pids = with_variable("BENCHMARK_WORKER_SOCKET", str(two_workers.workers.folder / "socket"))
-    workers = [pid for pid in pids if b"fixtures.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
-    timer = threading.Timer(1.0, lambda: [os.kill(pid, signal.SIGKILL) for pid in workers])
-    timer.start()
+    workers = [pid for pid in pids if b"torch.distributed" not in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    assert 2 == len(workers)
+    threading.Timer(1.0, os.kill, (workers[0], signal.SIGKILL)).start()
 
     with pytest.raises(WorkerError, match="while serving requests"):
         send(two_workers, requests=count, arrivals_s=arrivals)
