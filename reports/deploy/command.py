@@ -25,6 +25,7 @@ def add_recommend(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     command.add_argument(
         "--min-cosine", type=cosine, metavar="COSINE", help="least cosine similarity to fp32 eager (each step's tolerance)"
     )
+    command.add_argument("--step", action="append", metavar="STEP", help="choose among these only, repeatable (all of the run)")
     command.add_argument("--format", choices=("text", "json"), default="text")
     command.add_argument("--emit", type=Path, metavar="DIR", help="write what runs the winner into this new folder")
     add_model_options(command, model_required=False)
@@ -35,7 +36,7 @@ def run_recommend(options: argparse.Namespace, storage: Storage, console: Consol
     """Recommend, print, and emit where asked."""
     run = read_run(storage.find(options.run))
     limits = Limits(p99_s=options.max_p99_ms / 1000 if options.max_p99_ms else None, cosine=options.min_cosine)
-    found = recommend(run.measurements, _model(run, options.model), limits)
+    found = recommend(_among(run, options.step), _model(run, options.model), limits)
     if options.format == "json":
         console.file.write(recommendation_json(found))
     else:
@@ -43,6 +44,14 @@ def run_recommend(options: argparse.Namespace, storage: Storage, console: Consol
     if options.emit is not None:
         _emit(options, run, found, console)
     return 0
+
+
+def _among(run: Run[Measurement], steps: list[str] | None) -> tuple[Measurement, ...]:
+    known = {m.step for m in run.measurements}
+    for step in steps or ():
+        if step not in known:
+            raise NothingToRecommend(f"run {run.name} has no measurement of step {step!r}: expected one of {', '.join(sorted(known))}")
+    return tuple(m for m in run.measurements if not steps or m.step in steps)
 
 
 def _emit(options: argparse.Namespace, run: Run[Measurement], found: Recommendation, console: Console) -> None:

@@ -97,6 +97,12 @@ def test_the_command_gives_json(storage: Path, capsys: pytest.CaptureFixture[str
     assert ("openvino", ["openvino_int8"]) == (shown["winner"]["step"], [each["step"] for each in shown["ruled_out"]])
 
 
+def test_steps_can_be_named(storage: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    steps = ["--step", "openvino", "--step", "baseline"]
+    assert 0 == main(["recommend", "--model", "resnet50", *steps, "--storage", str(storage)])
+    assert "deploy openvino," in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("name", ["vit", "timm:VisionTransformer"])
 def test_a_model_is_meant_by_its_id_or_its_name(storage: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
     assert 0 == main(["recommend", "1", "--model", name, "--storage", str(storage)])
@@ -107,6 +113,7 @@ def test_a_model_is_meant_by_its_id_or_its_name(storage: Path, capsys: pytest.Ca
     ("arguments", "reason"),
     [
         ([], "has 2 models (resnet50, vit): name one with --model"),
+        (["--model", "vit", "--step", "nope"], "no measurement of step 'nope': expected one of baseline, openvino"),
         (["--model", "bert"], "has no measurement of model 'bert'"),
         (["--model", "vit", "--max-p99-ms", "0.001"], "the lowest p99 is"),
     ],
