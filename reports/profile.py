@@ -16,10 +16,11 @@ class NoProfile(Exception):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Profiled:
-    """One step's profile, and the median latency that it was timed with, without the profiler."""
+    """One step's profile, its batch, and the median latency that it was timed with, without the profiler."""
 
     model: str
     step: str
+    batch_size: int
     latency_p50_s: float | None
     profile: SavedProfile
 
@@ -103,7 +104,7 @@ def _profiled(run: Run[Measurement], model: str, step: str) -> Profiled:
     again = "take one with `pytest benchmarks/ --profile --benchmark-autosave`"
     found = measured.get(step)
     if found is not None and found.profile is not None:
-        return Profiled(model=model, step=step, latency_p50_s=found.latency_p50_s, profile=found.profile)
+        return Profiled(model=model, step=step, batch_size=found.batch_size, latency_p50_s=found.latency_p50_s, profile=found.profile)
     if found is not None and found.profile_failure is not None:
         raise NoProfile(f"run {run.name}: step {step!r} on {model!r} was measured, but profiling it failed: {found.profile_failure}")
     if not having:

@@ -23,7 +23,7 @@ from reports.render_terminal import LONGEST_STEP
 WHOLE = "one inference"
 LONGEST_OPERATOR = 80
 WIDE, FOLDED_STEP = 100, 12
-_CSV_COLUMNS = ("model", "step", "source", "inferences", "inference_s", "operator", "self_s", "share", "calls")
+_CSV_COLUMNS = ("model", "step", "batch_size", "source", "inferences", "inference_s", "operator", "self_s", "share", "calls")
 
 
 def print_profile(console: Console, found: Breakdown) -> None:
@@ -49,13 +49,13 @@ def profile_csv(found: Breakdown) -> str:
     for each in found.steps:
         profile = each.profile
         for operator in profile.operators:
-            of = (each.model, each.step, profile.source, profile.inferences, profile.inference_s)
+            of = (each.model, each.step, each.batch_size, profile.source, profile.inferences, profile.inference_s)
             writer.writerow([cell(value) for value in (*of, operator.name, operator.self_s, operator.share, operator.calls)])
     return text.getvalue()
 
 
 def profile_json(found: Breakdown) -> str:
-    """Return `[{"model", "step", "latency_p50_s", "profile": {...}}]`, the profiles as they were saved."""
+    """Return `[{"model", "step", "batch_size", "latency_p50_s", "profile": {...}}]`, the profiles as they were saved."""
     steps: list[dict[str, Any]] = msgspec.to_builtins(found.steps)
     return json_text(steps)
 
@@ -85,9 +85,8 @@ def _table(found: Breakdown, wide: bool) -> Table:
 def _sentences(profiled: Profiled) -> Iterator[str]:
     profile = profiled.profile
     timed = f"; {milliseconds(profiled.latency_p50_s)} ms at the median when it was timed" if profiled.latency_p50_s is not None else ""
-    yield (
-        f"{profiled.step}: {milliseconds(profile.inference_s)} ms an inference under {profile.source}, mean of {profile.inferences}{timed}"
-    )
+    inference = f"{milliseconds(profile.inference_s)} ms an inference of batch {profiled.batch_size}"
+    yield f"{profiled.step}: {inference} under {profile.source}, mean of {profile.inferences}{timed}"
     for note in profile.notes:
         yield f"{profiled.step}: {note}"
 

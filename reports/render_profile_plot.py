@@ -53,4 +53,5 @@ def _bars(axes: "Axes", place: int, sides: tuple[OperatorTime | None, ...], colo
 
 
 def _label(profiled: Profiled) -> str:
-    return f"{plain(profiled.step, 40)}: {milliseconds(profiled.profile.inference_s)} ms under {plain(profiled.profile.source, 40)}"
+    inference = f"{milliseconds(profiled.profile.inference_s)} ms, batch {profiled.batch_size}"
+    return f"{plain(profiled.step, 40)}: {inference}, under {plain(profiled.profile.source, 40)}"

@@ -63,7 +63,7 @@ def test_the_table_shows_self_time_share_and_calls(storage: Path, capsys: pytest
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     assert "aten::mm 41.0 41.0 2" in lines
     assert "one inference 100 100.0 12" in lines
-    assert "baseline: 100 ms an inference under torch.profiler, mean of 3; 100 ms at the median when it was timed" in lines
+    assert "baseline: 100 ms an inference of batch 8 under torch.profiler, mean of 3; 100 ms at the median when it was timed" in lines
 
 
 def test_two_steps_stand_side_by_side(storage: Path, capsys: pytest.CaptureFixture[str]) -> None:
