@@ -12,6 +12,7 @@ from rich.console import Console
 from reports.compare import DifferentMachines, compare
 from reports.deploy.command import add_recommend
 from reports.files import write_atomically
+from reports.gate.benchmarks import GateError
 from reports.gate.command import add_gate
 from reports.history import NothingToFollow, history
 from reports.ladder import ladders
@@ -35,6 +36,7 @@ from reports.render_terminal import print_ladders
 from reports.storage import DEFAULT_STORAGE, NoSuchRun, Storage
 from reports.tune.command import add_tune
 from reports.under_load.command import add_load
+from reports.versions_command import add_versions
 
 RUN_HELP = "a number, latest, latest~1, a file, a commit or a git revision"
 ERROR = 2
@@ -43,6 +45,7 @@ REFUSALS = (
     CannotMeasure,
     CannotPlot,
     DifferentMachines,
+    GateError,
     NoFolder,
     NoProfile,
     NoSuchRun,
@@ -210,6 +213,7 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(command=_history)
 
     add_page(commands, common, RUN_HELP)
+    add_versions(commands, common)
     add_gate(commands, common)
     add_recommend(commands, common, RUN_HELP)
     add_load(commands, common)

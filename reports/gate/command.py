@@ -40,25 +40,28 @@ def add_gate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", co
     command.add_argument("--head", metavar="REVISION", help="git revision to judge")
     command.add_argument("--base-python", metavar="PYTHON", help="base's interpreter or virtual environment (this one)")
     command.add_argument("--head-python", metavar="PYTHON", help="head's, likewise")
+    add_settings(command)
+    command.add_argument("--budget", type=seconds, default=DEFAULT_BUDGET, metavar="TIME", help="90s, 20m, 1h: most time for pairs (20m)")
+    for name in FILES:
+        command.add_argument(f"--{name}", type=Path, metavar="FILE", help=f"also write the result as {name}")
+    command.set_defaults(command=run_gate)
+
+
+def add_settings(command: argparse.ArgumentParser) -> None:
+    """Add what pairs of two sides are measured with, for `settings_of`."""
     command.add_argument("-k", dest="expression", metavar="EXPRESSION", help="benchmarks, as for pytest (a dozen telling ones)")
     command.add_argument(
         "--model", action="append", metavar="NAME", help="resnet50, vit, torchvision:NAME, timm:NAME or code:MODULE:FUNCTION; repeatable"
     )
-    command.add_argument("--image-size", type=_positive, default=224, metavar="PIXELS", help="height and width of the images (224)")
-    command.add_argument("--batch-size", type=_positive, default=8, metavar="N", help="images a call after the batch sweep (8)")
-    command.add_argument("--threads", type=_positive, metavar="N", help="threads to compute with (the CPUs this process may use)")
+    command.add_argument("--image-size", type=positive, default=224, metavar="PIXELS", help="height and width of the images (224)")
+    command.add_argument("--batch-size", type=positive, default=8, metavar="N", help="images a call after the batch sweep (8)")
+    command.add_argument("--threads", type=positive, metavar="N", help="threads to compute with (the CPUs this process may use)")
     command.add_argument("--weights", type=Path, metavar="FILE", help="weights for a single --model (random)")
-    command.add_argument("--budget", type=_seconds, default=DEFAULT_BUDGET, metavar="TIME", help="90s, 20m, 1h: most time for pairs (20m)")
     command.add_argument("--out", type=Path, metavar="DIR", help="keep the pairs here; started again, the gate goes on where it stopped")
     command.add_argument(
         "--artifact-cache", type=Path, default=Path(".cache/artifacts"), metavar="DIR", help="compiled and quantized models"
     )
-    command.add_argument(
-        "--worker-timeout", type=_positive, default=900, metavar="SECONDS", help="longest wait for a worker's answer (900)"
-    )
-    for name in FILES:
-        command.add_argument(f"--{name}", type=Path, metavar="FILE", help=f"also write the result as {name}")
-    command.set_defaults(command=run_gate)
+    command.add_argument("--worker-timeout", type=positive, default=900, metavar="SECONDS", help="longest wait for a worker's answer (900)")
 
 
 def run_gate(options: argparse.Namespace, _storage: object, console: Console) -> int:
@@ -79,12 +82,10 @@ def run_gate(options: argparse.Namespace, _storage: object, console: Console) ->
 
 
 def _hold(options: argparse.Namespace) -> Result:
-    from fixtures.machine import this_machine
     from reports.gate.run import Request, hold
     from reports.gate.settings import settings_of
 
-    if this_machine().emulated:
-        raise GateError(f"this {this_machine().cpu_model} is emulated, so its times mean nothing: hold the gate on hardware")
+    refuse_emulation()
     if {options.base, options.head, options.base_python, options.head_python} == {None}:
         raise GateError("nothing to compare: name two sides with --base and --head, with --base-python and --head-python, or both")
     for name in FILES:
@@ -107,6 +108,14 @@ def _hold(options: argparse.Namespace) -> Result:
         return hold(request)
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def refuse_emulation() -> None:
+    """Raise GateError on an emulated CPU."""
+    from fixtures.machine import this_machine
+
+    if this_machine().emulated:
+        raise GateError(f"this {this_machine().cpu_model} is emulated, so its times mean nothing: hold the gate on hardware")
 
 
 def _tell(result: Result, options: argparse.Namespace, console: Console) -> None:
@@ -137,13 +146,13 @@ def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, found {plain(text)!r}")
     return int(text)
 
 
-def _seconds(text: str) -> float:
+def seconds(text: str) -> float:
     try:
         return seconds_of(text)
     except ValueError as error:

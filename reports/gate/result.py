@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from reports.gate.benchmarks import Benchmark, Selection
 from reports.gate.decision import EXIT_CODES, Judged, Rules, Verdict, is_settled, judge, overall
@@ -27,13 +27,17 @@ class SideRecord:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
-    """One benchmark: its verdict with the figures, its pairs, and what the proofs of both sides saw differently in the last one."""
+    """One benchmark: its verdict with the figures, its pairs, and what the proofs of both sides saw differently in the last one.
+
+    `failed_on` is the side that could not serve it, None where none was seen to fail.
+    """
 
     model: str
     step: str
     judged: Judged
     pairs: tuple[Pair, ...] = ()
     changes: tuple[Difference, ...] = ()
+    failed_on: Literal["base", "head", "both"] | None = None
 
     @property
     def id(self) -> str:
@@ -87,12 +91,13 @@ def rows(
                 judged=each,
                 pairs=tuple(case.all_pairs),
                 changes=changes.get(case.benchmark, ()),
+                failed_on=case.failure.side if isinstance(case.failure, SideError) else None,
             )
             for case, each in zip(cases, found, strict=True)
         ),
-        *_told(selection.missing, Verdict.ERROR, "missing on head: "),
-        *_told(selection.new, Verdict.NEW, "on head only; on base "),
-        *_told(selection.skipped, Verdict.SKIPPED, ""),
+        *_told(selection.missing, Verdict.ERROR, "missing on head: ", "head"),
+        *_told(selection.new, Verdict.NEW, "on head only; on base ", "base"),
+        *_told(selection.skipped, Verdict.SKIPPED, "", "both"),
     )
 
 
@@ -120,6 +125,6 @@ def _failed(failure: SideError, *, is_first: bool) -> Judged:
     return Judged(verdict=Verdict.ERROR, why=str(failure))
 
 
-def _told(reasons: Mapping[Benchmark, str], verdict: Verdict, prefix: str) -> Iterator[Row]:
+def _told(reasons: Mapping[Benchmark, str], verdict: Verdict, prefix: str, failed_on: Literal["base", "head", "both"]) -> Iterator[Row]:
     for benchmark, reason in reasons.items():
-        yield Row(model=benchmark.model, step=benchmark.step, judged=Judged(verdict=verdict, why=prefix + reason))
+        yield Row(model=benchmark.model, step=benchmark.step, judged=Judged(verdict=verdict, why=prefix + reason), failed_on=failed_on)

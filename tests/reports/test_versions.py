@@ -1,0 +1,228 @@
+"""Steps by release: which runs count, what broke, and the gains of two interpreters that took turns."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+
+from fixtures.versions import cuda_on_arm
+from reports.__main__ import main
+from reports.gate.decision import Judged, Rules, Verdict
+from reports.gate.pair import Pair
+from reports.gate.result import Result, Row, SideRecord
+from reports.load import read_run
+from reports.machines import Difference
+from reports.measurement import Measurement, Run
+from reports.render_versions import versions_markdown
+from reports.versions import Cell, VersionRow, Versions, from_runs, with_pairs
+from tests.reports.saved_runs import FINGERPRINT, benchmark, outcome, save, saved_run
+
+EMPTY = Versions(package="torch", versions=(), rows=(), broken=())
+
+
+def with_torch(version: str, build: str = "CPU", **others: Any) -> dict[str, Any]:
+    """The usual machine, with another torch."""
+    return FINGERPRINT | {"versions": FINGERPRINT["versions"] | {"torch": version}, "builds": {"torch_build": build}} | others
+
+
+def runs(folder: Path, *saved: dict[str, Any]) -> list[Run[Measurement]]:
+    return [read_run(save(folder, number, run)) for number, run in enumerate(saved, 1)]
+
+
+def cells(row: VersionRow) -> list[float | str | None]:
+    """What a row shows: throughputs, or how the step ended."""
+    return [None if cell is None else cell.samples_per_second or cell.outcome for cell in row.cells]
+
+
+def test_versions_are_columns_in_their_own_order(tmp_path: Path) -> None:
+    """2.9 comes before 2.10, whatever was run first; the ratio is the last one's over the first one's."""
+    found = from_runs(
+        runs(
+            tmp_path,
+            saved_run([benchmark("baseline", medians_s=(0.1, 0.1, 0.1))], fingerprint=with_torch("2.10.0")),
+            saved_run([benchmark("baseline", medians_s=(0.2, 0.2, 0.2))], fingerprint=with_torch("2.9.0")),
+        ),
+        "torch",
+    )
+
+    assert ("2.9.0", "2.10.0") == found.versions
+    [row] = found.rows
+    assert [40.0, 80.0] == cells(row)
+    assert row.unpaired is not None
+    assert pytest.approx(2.0) == row.unpaired.ratio
+
+
+def test_newest_run_of_a_version_counts_step_by_step(tmp_path: Path) -> None:
+    """A second run of some steps replaces those, and leaves the others."""
+    found = from_runs(
+        runs(
+            tmp_path,
+            saved_run([benchmark("baseline"), benchmark("compile")], fingerprint=with_torch("2.13.0")),
+            saved_run([benchmark("compile", medians_s=(0.05, 0.05, 0.05))], fingerprint=with_torch("2.13.0")),
+        ),
+        "torch",
+    )
+
+    assert {"baseline": [80.0], "compile": [160.0]} == {row.step: cells(row) for row in found.rows}
+
+
+def test_step_that_fails_in_one_release_is_told_with_its_first_line(tmp_path: Path) -> None:
+    """The rest of a traceback is in the run itself."""
+    reason = "step 'pt2e_int8' on resnet50: no int8 kernel ran\nTraceback"
+    found = from_runs(
+        runs(
+            tmp_path,
+            saved_run([benchmark("pt2e_int8")], fingerprint=with_torch("2.10.0")),
+            saved_run([], outcomes=[outcome("pt2e_int8", "failed", reason)], fingerprint=with_torch("2.13.0")),
+        ),
+        "torch",
+    )
+
+    [broken] = found.broken
+    assert ("pt2e_int8", "2.10.0", "2.13.0", "failed") == (broken.step, broken.works_in, broken.fails_in, broken.how)
+    assert "step 'pt2e_int8' on resnet50: no int8 kernel ran" == broken.reason
+
+
+def test_step_that_works_nowhere_is_not_broken_by_a_release(tmp_path: Path) -> None:
+    """A step that the machine cannot run is skipped in every release alike."""
+    skipped = [outcome("fast_math", "skipped", "no AMX")]
+    found = from_runs(runs(tmp_path, *(saved_run([], outcomes=skipped, fingerprint=with_torch(v)) for v in ("2.10.0", "2.13.0"))), "torch")
+
+    assert () == found.broken
+    assert ["skipped", "skipped"] == cells(found.rows[0])
+
+
+def test_other_machines_and_image_sizes_are_left_out(tmp_path: Path) -> None:
+    """They would look like the release's doing."""
+    found = from_runs(
+        runs(
+            tmp_path,
+            saved_run([benchmark("baseline")], fingerprint=with_torch("2.9.0", cpu_model="another")),
+            saved_run([benchmark("baseline", input_shape=[8, 3, 64, 64], medians_s=(0.01,))], fingerprint=with_torch("2.10.0")),
+            saved_run([benchmark("baseline")], fingerprint=with_torch("2.13.0")),
+        ),
+        "torch",
+    )
+
+    assert ("2.10.0", "2.13.0") == found.versions
+    assert [[None, 80.0]] == [cells(row) for row in found.rows]
+    assert "1 runs of other machines, or without a version of torch, were left out" in found.notes
+
+
+def test_what_else_differs_is_named(tmp_path: Path) -> None:
+    """A release of torch comes with its own torchao."""
+    older, newer = with_torch("2.10.0"), with_torch("2.13.0")
+    older["versions"] = older["versions"] | {"torchao": "0.16.0"}
+    newer["versions"] = newer["versions"] | {"torchao": "0.18.0"}
+    found = from_runs(runs(tmp_path, *(saved_run([benchmark()], fingerprint=each) for each in (older, newer))), "torch")
+
+    assert ("torchao differs too: 0.16.0, 0.18.0",) == found.notes
+
+
+def test_cuda_build_is_a_column_of_its_own(tmp_path: Path) -> None:
+    """The same release from another index is another library."""
+    builds = (with_torch("2.11.0"), with_torch("2.11.0", "CUDA 12.8"))
+    found = from_runs(runs(tmp_path, *(saved_run([benchmark()], fingerprint=each) for each in builds)), "torch")
+
+    assert ("2.11.0", "2.11.0 (CUDA 12.8)") == found.versions
+
+
+def gate(*rows: Row) -> Result:
+    """A gate's result between torch 2.10.0 and 2.13.0."""
+    sides = [
+        SideRecord(
+            revision="", commit="", subject="", python=version, fixtures="its own", versions={"torch": version, "torch_build": "CPU"}
+        )
+        for version in ("2.10.0", "2.13.0")
+    ]
+    software = (Difference("versions.torch", "2.10.0", "2.13.0"),)
+    return Result(verdict=Verdict.PASS, rows=rows, base=sides[0], head=sides[1], software=software, rules=Rules(), budget_s=1, took_s=1)
+
+
+def row(step: str, base_s: Sequence[float] = (), head_s: Sequence[float] = (), failed_on: Literal["base", "head"] | None = None) -> Row:
+    pairs = [
+        Pair(
+            model="resnet50",
+            step=step,
+            phase="screen",
+            base_rounds_s=(a,),
+            head_rounds_s=(b,),
+            base_samples=8,
+            head_samples=8,
+            restless=0,
+            took_s=1.0,
+            stolen=0.0,
+            others=0.0,
+        )
+        for a, b in zip(base_s, head_s, strict=True)
+    ]
+    judged = Judged(verdict=Verdict.ERROR if failed_on else Verdict.PASS, why=f"{failed_on}: cannot export\nat line 3")
+    return Row(model="resnet50", step=step, judged=judged, pairs=tuple(pairs), failed_on=failed_on)
+
+
+def test_pairs_give_a_gain_between_two_releases() -> None:
+    """Head's throughput over base's, pair by pair: a common drift of the machine does not count."""
+    found = with_pairs(EMPTY, gate(row("compile", base_s=(0.2, 0.4, 0.8), head_s=(0.1, 0.2, 0.4))))
+
+    assert ("2.10.0", "2.13.0") == found.compared == found.versions
+    [shown] = found.rows
+    assert shown.paired is not None
+    assert pytest.approx(2.0) == shown.paired.ratio
+    assert "faster" == shown.paired.verdict
+    assert [20.0, 40.0] == cells(shown)
+
+
+def test_pairs_join_what_was_saved(tmp_path: Path) -> None:
+    """Saved throughput stays, the gain comes beside it, and a release that only has pairs gets a column."""
+    saved = from_runs(runs(tmp_path, saved_run([benchmark("compile"), benchmark("baseline")], fingerprint=with_torch("2.13.0"))), "torch")
+    found = with_pairs(saved, gate(row("compile", base_s=(0.2,), head_s=(0.1,))))
+
+    assert {"compile": [40.0, 80.0], "baseline": [None, 80.0]} == {each.step: cells(each) for each in found.rows}
+
+
+@pytest.mark.parametrize(("side", "works", "fails"), [("head", "2.10.0", "2.13.0"), ("base", "2.13.0", "2.10.0")])
+def test_side_that_cannot_serve_a_step_is_told(side: Literal["base", "head"], works: str, fails: str) -> None:
+    """In either direction: an upgrade may bring a step, and may take one."""
+    [broken] = with_pairs(EMPTY, gate(row("aot_inductor", failed_on=side))).broken
+
+    assert (works, fails, f"{side}: cannot export") == (broken.works_in, broken.fails_in, broken.reason)
+
+
+def test_markdown_shows_names_as_text() -> None:
+    """Reasons come from files and processes."""
+    broken = Cell(outcome="failed", reason="<script>|")
+    table = Versions(package="torch", versions=("1",), rows=(VersionRow(model="m|", step="s", cells=(broken,)),), broken=())
+    shown = versions_markdown(table)
+
+    assert "m\\|" in shown
+    assert "| model | step | torch 1 |" == shown.splitlines()[0]
+
+
+def test_command_reads_the_storage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`reports versions --of` chooses the package."""
+    runs(tmp_path, saved_run([benchmark()], fingerprint=with_torch("2.13.0")))
+
+    assert 0 == main(["versions", "--storage", str(tmp_path), "--of", "onnxruntime", "--format", "markdown"])
+    assert "onnxruntime 1\\.31\\.1" in capsys.readouterr().out
+
+
+def test_one_interpreter_alone_has_no_partner(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert 2 == main(["versions", "--storage", str(tmp_path), "--base-python", "python3"])
+    assert "name both, --base-python and --head-python" in capsys.readouterr().err
+
+
+def test_nothing_saved_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert 2 == main(["versions", "--storage", str(tmp_path)])
+    assert "names a version of torch" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("architecture", "build", "warned"), [("aarch64", "CUDA 12.8", True), ("aarch64", "CPU", False), ("x86_64", "CUDA 12.8", False)]
+)
+def test_cuda_build_on_arm_is_warned_of(architecture: str, build: str, warned: bool) -> None:
+    """PyPI gives it to whoever does not name PyTorch's CPU index."""
+    warning = cuda_on_arm({"torch": "2.13.0", "torch_build": build}, architecture)
+
+    assert warned == (warning is not None)
+    assert warning is None or "--index-url https://download.pytorch.org/whl/cpu" in warning
