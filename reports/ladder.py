@@ -128,11 +128,11 @@ def _ladder(
     measured: dict[tuple[str, str], Measurement],
     told: dict[tuple[str, str], Outcome],
 ) -> Ladder:
-    baseline = measured.get((model, BASELINE))
     rows = []
     for key in keys:
         if key in measured and (key not in told or told[key].outcome == "measured"):
-            rows.append(_measured_row(measured[key], baseline))
+            lowest = measured[key].recipe[:1] or (BASELINE,)  # training has a baseline of its own
+            rows.append(_measured_row(measured[key], measured.get((model, lowest[0]))))
         else:
             rows.append(_other_row(told[key]))
     candidates = [row for row in rows if row.samples_per_second is not None]

@@ -81,6 +81,26 @@ class SavedProfile:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class SavedHost:
+    """One host of several; `samples_per_second` is its own, `waited_share` of its time it waited for the others."""
+
+    name: str
+    workers: int
+    samples_per_second: PositiveFigure
+    waited_share: Figure
+    cpu_model: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SavedHosts:
+    """All hosts of a step that several took part in; `barrier_s` is what the barrier itself costs of a round."""
+
+    each: tuple[SavedHost, ...]
+    sum_samples_per_second: PositiveFigure
+    barrier_s: Figure
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Throughput:
     """What listing and tracking need of one saved benchmark: one step on one model, how fast, and from which processes."""
 
@@ -129,6 +149,7 @@ class Measurement(Throughput):
     kernels: tuple[KernelTime, ...] = ()
     profile: SavedProfile | None = None
     profile_failure: str | None = None
+    hosts: SavedHosts | None = None
 
 
 Saved_co = TypeVar("Saved_co", bound=Throughput, covariant=True)

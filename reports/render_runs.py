@@ -71,6 +71,14 @@ def _facts(m: Measurement) -> Iterator[tuple[str, str]]:
     yield "cost", f"cold start {seconds(m.cold_start_s)}, build {seconds(m.build_s)}, peak {gibibytes(m.peak_rss_bytes)} GiB"
     yield "outputs", f"cosine {agreement(m.cosine)}, top-1 agreement {agreement(m.top1_agreement)}"
     yield "runtime", f"{m.runtime}, {m.precision}; kernel time: {share_short(m.precision_share)}"
+    if m.hosts is not None:
+        added = per_second(m.hosts.sum_samples_per_second)
+        share = f"{m.samples_per_second / m.hosts.sum_samples_per_second:.1%}"
+        barrier = f"the barrier costs {milliseconds(m.hosts.barrier_s)} ms a round"
+        yield "hosts", f"{len(m.hosts.each)} add up to {added} SPS; together they reach {share} of it; {barrier}"
+        for host in m.hosts.each:
+            waited = f"waited {host.waited_share:.1%} of the time"
+            yield "host", f"{host.name} ({host.cpu_model}): {per_second(host.samples_per_second)} SPS, {host.workers} workers, {waited}"
     if m.environment:
         yield "environment", " ".join(f"{name}={value}" for name, value in m.environment.items())
     if m.left_out:

@@ -1,0 +1,228 @@
+"""Several hosts, made of network namespaces: what they measure together, and what is said when one of them fails."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fixtures.environment import clean_environment
+from fixtures.launch import ROOT
+from fixtures.machine import this_machine
+from fixtures.optimizations import catalogue
+from fixtures.recipe import unmet
+from reports.load import read_run
+from tests.conftest import MARK, skip_unless_met
+from tests.network import FIRST, NetworkHost, two_hosts
+from tests.processes import with_variable
+
+LIMIT_S = 600.0
+
+
+class Together:
+    """`torchrun … -m benchmarks.hosts` on two hosts; each has storage of its own."""
+
+    def __init__(self, hosts: Sequence[NetworkHost], folder: Path, artifacts: Path, mark: str) -> None:
+        self.hosts = hosts
+        self.folder = folder
+        self._artifacts = artifacts
+        self._environment = clean_environment(os.environ, frozenset({"PYTEST_ADDOPTS"})) | {MARK: mark, "PYTHONUNBUFFERED": "1"}
+
+    def storage(self, host: NetworkHost) -> Path:
+        return self.folder / host.name
+
+    def start(self, *options: str, without: Sequence[str] = ()) -> list["subprocess.Popen[str]"]:
+        """Start both hosts; `without` are variables to set on the second one only, as NAME=VALUE."""
+        torchrun = [
+            sys.executable,
+            "-m",
+            "torch.distributed.run",
+            "--nnodes=2",
+            "--rdzv-backend=c10d",
+            f"--rdzv-endpoint={FIRST}:29477",
+        ]
+        small = ["--model=torchvision:resnet18", "--image-size=64", "--pairs=1", *options]
+        processes = []
+        for place, host in enumerate(self.hosts):
+            command = [*torchrun, "-m", "benchmarks.hosts", *small]
+            other = dict(each.split("=", 1) for each in without) if place else {}
+            places = [f"--benchmark-storage=file://{self.storage(host)}", f"--artifact-cache={self._artifacts / host.name}"]
+            processes.append(host.start([*command, *places], folder=ROOT, environment=self._environment | other))
+        return processes
+
+    def saved(self, host: NetworkHost) -> list[Path]:
+        return list(self.storage(host).glob("*/*.json"))
+
+
+@pytest.fixture
+def together(tmp_path: Path, artifact_folder: Path, mark: str) -> Iterator[Together]:
+    skip_unless_met("workers_pinned")
+    with two_hosts(tmp_path) as hosts:
+        yield Together(hosts, tmp_path, artifact_folder, mark)
+
+
+def finish(processes: Sequence["subprocess.Popen[str]"]) -> list[tuple[int, str]]:
+    """Wait for both hosts; return the status and the output of each."""
+    outputs = [process.communicate(timeout=LIMIT_S)[0] for process in processes]
+    return [(process.returncode, output) for process, output in zip(processes, outputs, strict=True)]
+
+
+def read_until(process: "subprocess.Popen[str]", pattern: str) -> str:
+    assert process.stdout is not None
+    seen = ""
+    for line in process.stdout:
+        seen += line
+        if re.search(pattern, line):
+            return seen
+    pytest.fail(f"{pattern!r} was never said:\n{seen}")
+
+
+def workers_of(host: NetworkHost, mark: str) -> list[int]:
+    """The pinned workers of one host, told apart by its network namespace."""
+    namespace = os.stat(f"/run/netns/{host.namespace}").st_ino
+    found = []
+    for pid in sorted(with_variable(MARK, mark)):
+        command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        if b"fixtures.worker" in command and b"torch.distributed.run" not in command and os.stat(f"/proc/{pid}/ns/net").st_ino == namespace:
+            found.append(pid)
+    return found
+
+
+@pytest.mark.slow
+def test_two_hosts_add_up(together: Together) -> None:
+    """The first rank alone saves a record, of the workers of both, with each host's part and the barrier's cost."""
+    first, second = together.hosts
+    [(status, output), (other_status, other_output)] = finish(together.start("--step", "hosts_pinned"))
+    assert (0, 0) == (status, other_status), output + other_output
+    assert [] == together.saved(second)
+    [file] = together.saved(first)
+    [measured] = read_run(file).measurements
+
+    assert measured.hosts is not None
+    assert ["host-a", "host-b"] == [host.name for host in measured.hosts.each]
+    assert measured.workers == sum(host.workers for host in measured.hosts.each) == 2 * len(this_machine().allowed_cpus)
+    assert measured.hosts.sum_samples_per_second == pytest.approx(sum(host.samples_per_second for host in measured.hosts.each))
+    assert (
+        0 < measured.samples_per_second < measured.hosts.sum_samples_per_second
+    )  # the barrier costs something, and nobody waits for nothing
+    assert measured.gain is not None
+    assert "workers_pinned" == measured.gain.over
+    assert any("every host proved the same recipe" in claim.claim for claim in measured.evidence)
+    assert "2 hosts" in output
+    assert "the barrier costs" in output
+
+
+@pytest.mark.slow
+def test_worker_killed_in_the_middle_ends_the_step_on_both_hosts(together: Together, mark: str) -> None:
+    """Rank 0 says which host and which of its workers it was, with that worker's last words, although they were said elsewhere."""
+    _, second = together.hosts
+    processes = together.start("--step", "hosts_pinned", "--pairs", "50")
+    before = read_until(processes[1], "2 hosts with")
+    victim = workers_of(second, mark)[0]
+    os.kill(victim, signal.SIGKILL)
+    [(status, output), (other_status, other_output)] = finish(processes)
+
+    for code, said in ((status, output), (other_status, before + other_output)):
+        assert 0 != code
+        assert re.search(r"rank 1 on host-b: hosts_pinned: worker \d of \d died, and their torchrun exited with status 1", said), said
+        assert re.search(rf"failed \(exitcode: -9\) local_rank: \d \(pid: {victim}\)", said), said
+    assert [] == together.saved(together.hosts[0])
+
+
+@pytest.mark.slow
+def test_host_killed_in_the_middle_is_named(together: Together, mark: str) -> None:
+    """A host that is gone altogether cannot say anything: the others name it, end at once, and leave no process behind."""
+    processes = together.start("--step", "hosts_pinned", "--step", "compile_hosts_pinned", "--pairs", "50")
+    read_until(processes[0], "2 hosts with")
+    for pid in with_variable(MARK, mark):
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+        if b"benchmarks.hosts" in command and b"torch.distributed.run" not in command and _host_name(pid) == "host-b":
+            os.kill(pid, signal.SIGKILL)
+    [(status, output), (other_status, _)] = finish(processes)
+
+    assert 0 != status
+    assert 0 != other_status
+    assert "a host was lost while" in output
+    assert "Ranks 1 failed to pass monitoredBarrier" in output
+    assert "rank 1 on host-b" in output
+    assert "compile_hosts_pinned-" not in output.split("a host was lost while")[0]
+
+
+@pytest.mark.slow
+def test_hosts_that_do_not_do_the_same_are_refused(together: Together) -> None:
+    """A recipe that leaves something out on one host only is no one measurement."""
+    skip_unless_met("compile")
+    [(status, output), _] = finish(together.start("--step", "compile_hosts_pinned", without=["CXX=no-such-compiler"]))
+
+    assert 0 == status  # skipped, not failed: the step does not apply on that host
+    assert "rank 1 on host-b: the C++ compiler no-such-compiler is not installed" in output
+    assert [] == [measured.step for file in together.saved(together.hosts[0]) for measured in read_run(file).measurements]
+
+
+def _host_name(pid: int) -> str:
+    """The host name in the namespace of process `pid`."""
+    command = ["nsenter", "--target", str(pid), "--uts", "hostname"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+
+
+@pytest.mark.parametrize(
+    ("variables", "reason"),
+    [
+        ({}, "torchrun did not start this on several hosts"),
+        ({"GROUP_WORLD_SIZE": "1", "LOCAL_WORLD_SIZE": "1"}, "torchrun did not start this on several hosts"),
+        ({"GROUP_WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "4"}, "torchrun started 4 ranks here"),
+        ({"GROUP_WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "1"}, None),
+    ],
+)
+def test_step_needs_one_rank_on_each_of_several_hosts(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], reason: str | None
+) -> None:
+    """Otherwise it is skipped, with the command that starts it."""
+    for name in ("GROUP_WORLD_SIZE", "LOCAL_WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    skip = unmet(catalogue()["hosts_pinned"], this_machine())
+
+    assert (skip is None) == (reason is None)
+    assert skip is None or (reason or "") in skip.reason
+
+
+def test_torchruns_variables_do_not_reach_the_workers() -> None:
+    """A worker of the second host is rank 0 of its own group, whatever its host's rank is."""
+    inherited = {
+        "RANK": "1",
+        "LOCAL_RANK": "0",
+        "GROUP_WORLD_SIZE": "2",
+        "MASTER_ADDR": "10.0.0.1",
+        "TORCHELASTIC_RUN_ID": "x",
+        "RANKING": "kept",
+    }
+
+    assert {"RANKING": "kept"} == clean_environment(inherited, frozenset())
+
+
+def test_saved_hosts_are_shown(tmp_path: Path) -> None:
+    """`reports show` has a line for all hosts and one for each."""
+    from rich.console import Console
+
+    from reports.render_runs import print_run
+    from tests.reports.saved_runs import benchmark, save, saved_run
+
+    each: list[dict[str, Any]] = [
+        {"name": name, "cpu_model": "Neoverse V1", "workers": 4, "samples_per_second": 50.0, "waited_share": 0.02}
+        for name in ("one", "two")
+    ]
+    hosts = {"each": each, "sum_samples_per_second": 100.0, "barrier_s": 0.0004}
+    file = save(tmp_path, 1, saved_run([benchmark("hosts_pinned", samples_per_second=98.0, hosts=hosts)]))
+    console = Console(width=200, record=True)
+    print_run(console, read_run(file))
+    shown = console.export_text()
+
+    assert "2 add up to 100 SPS; together they reach 98.0% of it; the barrier costs 0.40 ms a round" in shown
+    assert "two (Neoverse V1): 50.0 SPS, 4 workers, waited 2.0% of the time" in shown
