@@ -32,6 +32,8 @@ LADDER = {
     "aot_inductor": "compile_freezing",
     "workers_pinned": "huge_pages",
     "compile_workers_pinned": "compile_freezing",
+    "hosts_pinned": "workers_pinned",
+    "compile_hosts_pinned": "compile_workers_pinned",
     "pt2e_int8": "compile_freezing",
     "onnxruntime": "batch_8",
     "onnxruntime_fast_math": "onnxruntime",
@@ -40,6 +42,24 @@ LADDER = {
     "openvino": "openvino_fp32",
     "openvino_int8": "openvino",
     "openvino_throughput": "openvino_int8",
+    "xla_baseline": None,
+    "xla_dataloader_workers": "xla_baseline",
+    "xla_batch_size": "xla_dataloader_workers",
+    "xla_autocast_bf16": "xla_batch_size",
+    "xla_use_bf16": "xla_batch_size",
+    "xla_bf16": "xla_batch_size",
+    "xla_device_loader": "xla_bf16",
+    "xla_compile": "xla_batch_size",
+    "neuron_cast_bf16": "xla_batch_size",
+    "neuron_cast_fp8": "xla_device_loader",
+    "neuron_model_type_optlevel": "xla_device_loader",
+    "train_baseline": None,
+    "train_dataloader_workers": "train_baseline",
+    "train_batch_size": "train_dataloader_workers",
+    "train_autocast_bf16": "train_batch_size",
+    "train_bf16": "train_batch_size",
+    "train_compile": "train_autocast_bf16",
+    "train_compile_neuron": "train_autocast_bf16",
 }
 FAMILIES = {
     "baseline": {"baseline"},
@@ -50,6 +70,9 @@ FAMILIES = {
     "int8": {"pt2e_int8"},
     "onnxruntime": {"onnxruntime", "onnxruntime_fast_math", "onnxruntime_int8"},
     "openvino": {"openvino_fp32", "openvino", "openvino_int8", "openvino_throughput"},
+    "hosts": {"hosts_pinned", "compile_hosts_pinned"},
+    "xla_training": {name for name in LADDER if name.startswith(("xla_", "neuron_"))},
+    "cpu_training": {name for name in LADDER if name.startswith("train_")},
 }
 EVERYTHING = {name: replace(step, requires=()) for name, step in catalogue().items()}
 NEVER = Requirement("never", lambda machine: Skip("not here", "go elsewhere"))
@@ -187,6 +210,8 @@ def test_the_suite_removes_exactly_the_variables_that_steps_set() -> None:
         "LRU_CACHE_CAPACITY",
         "DNNL_DEFAULT_FPMATH_MODE",
         "OMP_NUM_THREADS",
+        "XLA_USE_BF16",
+        "NEURON_CC_FLAGS",
     }
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from fixtures import requirements as need
 from fixtures.machine import Machine
-from fixtures.optimizations import catalogue
+from fixtures.optimizations import ON_DEMAND, catalogue
 from fixtures.recipe import unmet
 from fixtures.requirements import Requirement
 from tests.machines import GRAVITON2, GRAVITON3, X86
@@ -112,4 +112,5 @@ def test_steps_that_a_machine_skips(machine: Machine, skipped: set[str], monkeyp
     monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
     monkeypatch.setattr(need, "version", lambda name: "1.0")
 
-    assert skipped == {name for name, step in catalogue().items() if unmet(step, machine) is not None}
+    ladder = {name: step for name, step in catalogue().items() if step.family not in ON_DEMAND}
+    assert skipped == {name for name, step in ladder.items() if unmet(step, machine) is not None}

@@ -1,5 +1,6 @@
 """Steps by release: which runs count, what broke, and the gains of two interpreters that took turns."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -226,3 +227,23 @@ def test_cuda_build_on_arm_is_warned_of(architecture: str, build: str, warned: b
 
     assert warned == (warning is not None)
     assert warning is None or "--index-url https://download.pytorch.org/whl/cpu" in warning
+
+
+@pytest.mark.slow
+def test_two_environments_take_turns(tmp_path: Path, artifact_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Real processes of both, from the command line; what one environment cannot import shows as broken there."""
+    python = tmp_path / "env" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f'#!/bin/sh\nexport PYTHONPATH="{tmp_path / "broken"}"\nexec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
+    broken = tmp_path / "broken" / "openvino"
+    broken.mkdir(parents=True)
+    (broken / "__init__.py").write_text('raise ImportError("libopenvino.so: cannot open shared object file")\n')
+    small = ["--model", "torchvision:resnet18", "--image-size", "32", "-k", "resnet18-baseline or openvino_fp32", "--pairs", "2"]
+    places = ["--storage", str(tmp_path), "--artifact-cache", str(artifact_folder)]
+
+    assert 0 == main(["versions", "--base-python", sys.executable, "--head-python", str(tmp_path / "env"), *small, *places])
+    shown = capsys.readouterr().out
+    assert "paired" in shown
+    assert "torchvision.resnet18 openvino_fp32: works in" in shown
+    assert "libopenvino.so: cannot open shared object file" in shown
