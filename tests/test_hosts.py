@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -168,6 +169,57 @@ def _host_name(pid: int) -> str:
     """The host name in the namespace of process `pid`."""
     command = ["nsenter", "--target", str(pid), "--uts", "hostname"]
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+
+
+RANK = """
+import os, signal, sys
+from fixtures.hosts import HostError, HostLost, Hosts
+
+hosts = Hosts.join(timeout_s=60.0)
+rank = hosts.rank
+print("ranks", hosts.together("counting", lambda: rank * 10))
+def work():
+    if rank == 1:
+        raise ValueError("the disk is full")
+try:
+    hosts.together("working", work)
+except HostError as error:
+    print("failed", error)
+print("still", hosts.together("going on", lambda: rank))
+if rank == 1:
+    os.kill(os.getpid(), signal.SIGKILL)
+try:
+    hosts.barrier("waiting for the dead")
+except HostLost as error:
+    print("lost", error)
+"""
+
+
+def test_failure_of_one_host_is_told_on_all_and_a_lost_host_is_named() -> None:
+    """Two ranks of one machine: work that fails on one is over for both, which go on; one that dies is missed at the next barrier."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1]), "GLOO_SOCKET_IFNAME": "lo"}
+    environment = clean_environment(os.environ, frozenset()) | meeting | {"WORLD_SIZE": "2", "PYTHONUNBUFFERED": "1"}
+    ranks = [
+        subprocess.Popen(
+            [sys.executable, "-c", RANK],
+            cwd=ROOT,
+            env=environment | {"RANK": str(rank)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for rank in (0, 1)
+    ]
+    [(status, first), (killed, second)] = finish(ranks)
+
+    assert (0, -signal.SIGKILL) == (status, killed), first + second
+    for said in (first, second):
+        assert "ranks [0, 10]" in said
+        assert re.search(r"failed rank 1 on \S+: the disk is full", said), said
+        assert "still [0, 1]" in said
+    assert "lost a host was lost while waiting for the dead" in first
+    assert "Ranks 1 failed to pass monitoredBarrier" in first
 
 
 @pytest.mark.parametrize(
