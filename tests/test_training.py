@@ -27,7 +27,7 @@ from fixtures.worker import Server
 from tests.conftest import MakeRig, skip_unless_met
 from tests.machines import X86
 
-VIT = ModelSpec(name="timm:vit_tiny_patch16_224", image_size=32)
+VIT = ModelSpec(name="timm:test_vit", image_size=32)
 AGREES = Agreement(cosine=1.0, max_abs_error=0.0, relative_error=0.0, top1_agreement=1.0, samples=8)
 
 
