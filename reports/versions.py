@@ -1,5 +1,6 @@
 """Steps by release: what each gives in each version of a package, from saved runs and from pairs of two interpreters. Pure."""
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -193,10 +194,8 @@ def _of_pairs(processes: Sequence[float]) -> Cell:
 def _paired(row: Row) -> Gain | None:
     if not row.pairs:
         return None
-    head_s, base_s = (
-        [median(rounds) for rounds in each] for each in zip(*((p.head_rounds_s, p.base_rounds_s) for p in row.pairs), strict=True)
-    )
-    return paired_gain(head_s, base_s, own_samples=row.pairs[0].head_samples, over_samples=row.pairs[0].base_samples)
+    times = [math.exp(pair.slowdown) for pair in row.pairs]  # head's time a sample over base's, as the gate sees it
+    return paired_gain(times, [1.0] * len(times), own_samples=1, over_samples=1)
 
 
 def _notes(ours: Sequence[Run[Measurement]], runs: Sequence[Run[Measurement]], package: str) -> Iterable[str]:
