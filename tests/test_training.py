@@ -22,7 +22,7 @@ from fixtures.optimizations import catalogue, families
 from fixtures.protocol import Job, ModelSpec, Observations
 from fixtures.recipe import Recipe, resolve, unmet
 from fixtures.rig import Rig, Serving, ServingError
-from fixtures.turns import PairedMeasurement, Plan
+from fixtures.turns import PairedMeasurement, Plan, take_turn
 from fixtures.worker import Server
 from tests.conftest import MakeRig, skip_unless_met
 from tests.machines import X86
@@ -281,3 +281,15 @@ def test_xla_step_is_proved_on_the_cpu(make_rig: MakeRig, step: str) -> None:
     with serving.workers:
         assert "CPU (parameters on xla)" in observed(serving, "device")
         assert "0 graphs compiled in further steps" == observed(serving, "compilation")
+
+
+def test_device_loader_hands_over_whole_executions(make_rig: MakeRig) -> None:
+    """Here three steps at once (ten compile for minutes on a CPU): every iteration ends with an execution, so no turn compiles another."""
+    needs_xla()
+    rig = make_rig()
+    three = recipe(rig, "xla_device_loader", settings={"batches_per_execution": "3"}, claims=(train.loads_ahead(3),))
+    [serving] = rig.serve(three, model=VIT)
+    with serving.workers:
+        assert "3 steps in one execution" == observed(serving, "execution")
+        turns = [take_turn(serving, iterations) for iterations in (1, 2, 4)]
+    assert [1, 2, 4] == [len(turn.latencies_s) for turn in turns]
