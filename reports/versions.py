@@ -182,7 +182,7 @@ def _pair_cells(row: Row, base: str, head: str) -> dict[str, Cell]:
         }
     if row.failed_on is None:
         return {}
-    failed = Cell(outcome="failed", reason=_first_line(row.judged.why))
+    failed = Cell(outcome="failed" if row.was_tried else "skipped", reason=_first_line(row.judged.why))
     works = Cell(reason="not timed: the other release could not")
     return {base: failed if row.failed_on != "head" else works, head: failed if row.failed_on != "base" else works}
 

@@ -29,7 +29,7 @@ class SideRecord:
 class Row:
     """One benchmark: its verdict with the figures, its pairs, and what the proofs of both sides saw differently in the last one.
 
-    `failed_on` is the side that could not serve it, None where none was seen to fail.
+    `failed_on` is the side that could not serve it, None where none was seen to fail; `was_tried` is False where it does not even offer it.
     """
 
     model: str
@@ -38,6 +38,7 @@ class Row:
     pairs: tuple[Pair, ...] = ()
     changes: tuple[Difference, ...] = ()
     failed_on: Literal["base", "head", "both"] | None = None
+    was_tried: bool = True
 
     @property
     def id(self) -> str:
@@ -127,4 +128,5 @@ def _failed(failure: SideError, *, is_first: bool) -> Judged:
 
 def _told(reasons: Mapping[Benchmark, str], verdict: Verdict, prefix: str, failed_on: Literal["base", "head", "both"]) -> Iterator[Row]:
     for benchmark, reason in reasons.items():
-        yield Row(model=benchmark.model, step=benchmark.step, judged=Judged(verdict=verdict, why=prefix + reason), failed_on=failed_on)
+        judged = Judged(verdict=verdict, why=prefix + reason)
+        yield Row(model=benchmark.model, step=benchmark.step, judged=judged, failed_on=failed_on, was_tried=False)

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -188,6 +189,14 @@ def test_side_that_cannot_serve_a_step_is_told(side: Literal["base", "head"], wo
     [broken] = with_pairs(EMPTY, gate(row("aot_inductor", failed_on=side))).broken
 
     assert (works, fails, f"{side}: cannot export") == (broken.works_in, broken.fails_in, broken.reason)
+
+
+def test_step_that_a_side_does_not_offer_is_skipped_not_failed() -> None:
+    """A package that one environment does not have is no fault of the release."""
+    missing = replace(row("openvino", failed_on="head"), was_tried=False)
+    [broken] = with_pairs(EMPTY, gate(missing)).broken
+
+    assert ("2.13.0", "skipped") == (broken.fails_in, broken.how)
 
 
 def test_markdown_shows_names_as_text() -> None:
