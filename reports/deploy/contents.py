@@ -14,6 +14,7 @@ RUN = """\
 # PYTHON names another interpreter than python3.
 cd "$(dirname "$0")" || exit 1
 python="${{PYTHON:-python3}}"
+export PYTHONPATH="$PWD${{PYTHONPATH:+:$PYTHONPATH}}"
 while IFS='=' read -r name value; do
     case "$name" in '' | '#'*) ;; *) export "$name=$value" ;; esac
 done < environment
