@@ -31,6 +31,15 @@ def test_the_fastest_wins_without_limits() -> None:
     assert found.lead == pytest.approx(81 / 41)
 
 
+def test_training_and_several_hosts_are_no_recipes_to_deploy() -> None:
+    """However many samples per second they had."""
+    others = (benchmark(f"{family}_step", medians_s=(0.001, 0.001), family=family) for family in ("cpu_training", "xla_training", "hosts"))
+
+    assert recommend(measured(SLOW, FAST, EXACT), "resnet50", Limits()) == recommend(
+        measured(SLOW, FAST, EXACT, *others), "resnet50", Limits()
+    )
+
+
 def test_each_limit_rules_out_by_name() -> None:
     found = recommend(measured(FAST, EXACT, SLOW), "resnet50", Limits(p99_s=0.1, cosine=0.999))
 
