@@ -20,7 +20,9 @@ from reports.load import UnreadableRun, read_brief, read_run
 from reports.measurement import Measurement, Run
 from reports.measuring import CannotMeasure
 from reports.page.command import NoFolder, add_page
+from reports.peak_commands import add_peak_commands
 from reports.plain_text import plain
+from reports.prices import PriceError
 from reports.profile import NoProfile, breakdown, trace_file, without_small
 from reports.recommend import NothingToRecommend
 from reports.render_compare import print_comparison
@@ -33,6 +35,7 @@ from reports.render_profile import print_profile, profile_csv, profile_json, pro
 from reports.render_profile_plot import profile_picture
 from reports.render_runs import print_list, print_run
 from reports.render_terminal import print_ladders
+from reports.roofline import CannotPlace
 from reports.storage import DEFAULT_STORAGE, NoSuchRun, Storage
 from reports.tune.command import add_tune
 from reports.under_load.command import add_load
@@ -43,6 +46,7 @@ ERROR = 2
 PIPE_WIDTH = 150
 REFUSALS = (
     CannotMeasure,
+    CannotPlace,
     CannotPlot,
     DifferentMachines,
     GateError,
@@ -51,6 +55,7 @@ REFUSALS = (
     NoSuchRun,
     NothingToFollow,
     NothingToRecommend,
+    PriceError,
     UnreadableRun,
 )
 
@@ -214,6 +219,7 @@ def _parser() -> argparse.ArgumentParser:
 
     add_page(commands, common, RUN_HELP)
     add_versions(commands, common)
+    add_peak_commands(commands, common, RUN_HELP)
     add_gate(commands, common)
     add_recommend(commands, common, RUN_HELP)
     add_load(commands, common)

@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from reports.measurement import Commit, Measurement, Outcome, Run, Throughput
+from reports.measurement import Calibration, Commit, Measurement, Outcome, Run, Throughput
 
 RECORD_VERSION = 1
 LARGEST_FILE_BYTES = 512 * 2**20
@@ -43,6 +43,7 @@ class _SavedFile(msgspec.Struct, Generic[ExtraInfo]):
     machine_info: _MachineInfo = msgspec.field(default_factory=_MachineInfo)
     commit_info: Commit = msgspec.field(default_factory=Commit)
     outcomes: list[Outcome] = []
+    calibration: Calibration | None = None
     record_version: int = 1
 
 
@@ -66,6 +67,7 @@ _BRIEF = _Reader(msgspec.json.Decoder(_SavedFile[Throughput]), msgspec.json.Deco
 _UNREAD = msgspec.json.Decoder(_SavedFile[msgspec.Raw])
 _MARKS = msgspec.json.Decoder(_Marks)
 _OUTCOMES = msgspec.json.Decoder(list[Outcome])
+_CALIBRATION = msgspec.json.Decoder(Calibration)
 
 
 def read_run(path: Path) -> Run[Measurement]:
@@ -95,6 +97,16 @@ def outcomes_from_records(records: Iterable[Mapping[str, Any]]) -> list[Outcome]
         return _OUTCOMES.decode(json.dumps(list(records)).encode())
     except msgspec.DecodeError as error:
         raise UnreadableRun(f"live outcomes: {error}") from error
+
+
+def read_calibration(path: Path) -> Calibration:
+    """Read what `python -m reports calibrate --format json` printed. Raises UnreadableRun."""
+    try:
+        return _CALIBRATION.decode(_read_bytes(path))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UnreadableRun(
+            f"{path}: not a calibration: {error}; write one with `python -m reports calibrate --format json > calibration.json`"
+        ) from error
 
 
 def number_of(path: Path) -> int | None:
@@ -132,6 +144,7 @@ def _read(path: Path, reader: _Reader[Record]) -> Run[Record]:
         measurements=tuple(complete.values()),
         outcomes=tuple(frame.outcomes),
         notes=tuple(_notes(records, others, len(complete))),
+        calibration=frame.calibration,
     )
 
 

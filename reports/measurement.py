@@ -150,6 +150,8 @@ class Measurement(Throughput):
     profile: SavedProfile | None = None
     profile_failure: str | None = None
     hosts: SavedHosts | None = None
+    flops_per_sample: PositiveFigure | None = None
+    bytes_per_sample: PositiveFigure | None = None
 
 
 Saved_co = TypeVar("Saved_co", bound=Throughput, covariant=True)
@@ -164,6 +166,43 @@ class Outcome:
     outcome: Literal["measured", "skipped", "failed"]
     reason: str | None = None
     remedy: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Peak:
+    """The highest sustained rate of arithmetic in one precision: what was computed, and by which kernel."""
+
+    precision: str
+    flops_per_second: PositiveFigure
+    trial: str = ""
+    kernel: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MissingPeak:
+    """Why there is no peak of a precision."""
+
+    precision: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Calibration:
+    """What a machine can do at most with `threads` threads; `is_short` where it was taken in a hurry (`--quick`)."""
+
+    threads: Count
+    taken_at: DateTime
+    peaks: tuple[Peak, ...] = ()
+    missing: tuple[MissingPeak, ...] = ()
+    bandwidth_bytes_per_second: PositiveFigure | None = None
+    bandwidth_trial: str = ""
+    is_short: bool = False
+    notes: tuple[str, ...] = ()
+    fingerprint: dict[str, Any] = field(default_factory=dict)
+
+    def peak(self, precision: str) -> Peak | None:
+        """Return the peak of `precision`, None where the machine has none."""
+        return next((peak for peak in self.peaks if peak.precision == precision), None)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -194,6 +233,7 @@ class Run(Generic[Saved_co]):
     measurements: tuple[Saved_co, ...]
     outcomes: tuple[Outcome, ...]
     notes: tuple[str, ...] = ()
+    calibration: Calibration | None = None
 
     @property
     def name(self) -> str:

@@ -161,6 +161,18 @@ def test_mkl_calls_side_by_side_count_once() -> None:
     assert pytest.approx(11.27e-6) == parsed.time_s
 
 
+def test_the_bare_gemm_call_is_a_product() -> None:
+    """torch._int_mm calls oneDNN's gemm function, which tells types in another form and no implementation."""
+    line = (
+        "onednn_verbose,v1,primitive,exec,cpu,gemm_api,,undef,src_s8::blocked:ab:f0 wei_s8::blocked:ab:f0 dst_s32::blocked:ab:f0,,,"
+        "512x512:512x512,25.73"
+    )
+    [parsed] = parse_onednn(line)
+
+    assert ("matmul", "gemm_api", "int8") == (parsed.operation, parsed.implementation, parsed.precision)
+    assert pytest.approx(0.02573) == parsed.time_s
+
+
 def test_precision_share_is_weighted_by_time_and_sums_to_one() -> None:
     """A long kernel counts for more than a short one."""
     share = precision_share([kernel("bf16", 6.0), kernel("f32", 1.0), kernel("int8", 2.0), kernel("f32", 1.0)])

@@ -37,16 +37,30 @@ MEASURED = ("baseline", "bf16_autocast", "workers_pinned", "onnxruntime", "openv
 class Suite:
     """`pytest benchmarks/` on a small model, with storage of its own."""
 
-    def __init__(self, storage: Path, artifacts: Path, mark: str) -> None:
+    def __init__(self, storage: Path, artifacts: Path, mark: str, *, calibrates: bool = False) -> None:
         self.storage = storage
+        self._calibrates = calibrates
         self._artifacts = artifacts
         self.environment = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"} | {MARK: mark}
 
     def command(self, *options: str, steps: Sequence[str] = ()) -> list[str]:
         small = [] if "--model" in options else ["--model", "torchvision:resnet18"]
         chosen = [word for step in steps for word in ("--step", step)]
+        calibrated = [] if self._calibrates else ["--no-calibration"]
         places = [f"--benchmark-storage=file://{self.storage}", f"--artifact-cache={self._artifacts}", "-p", "no:cacheprovider"]
-        return [sys.executable, "-m", "pytest", "benchmarks/", *small, "--image-size=64", "--pairs=1", *places, *chosen, *options]
+        return [
+            sys.executable,
+            "-m",
+            "pytest",
+            "benchmarks/",
+            *small,
+            "--image-size=64",
+            "--pairs=1",
+            *places,
+            *calibrated,
+            *chosen,
+            *options,
+        ]
 
     def run(self, *options: str, steps: Sequence[str] = (), environment: Mapping[str, str] | None = None) -> tuple[int, str]:
         """Run to the end; return the exit status and all output."""
@@ -111,7 +125,7 @@ def suite(tmp_path: Path, artifact_folder: Path, mark: str) -> Suite:
 def saved(tmp_path_factory: pytest.TempPathFactory, artifact_folder: Path) -> dict[str, Any]:
     """A run of telling steps."""
     skip_unless_met(*MEASURED)
-    suite = Suite(tmp_path_factory.mktemp("saved"), artifact_folder, "saved")
+    suite = Suite(tmp_path_factory.mktemp("saved"), artifact_folder, "saved", calibrates=True)
     status, output = suite.run("--benchmark-autosave", steps=MEASURED)
     assert status == 0, output
     assert suite.journals() == []
@@ -147,6 +161,20 @@ def test_records_say_what_was_in_force(saved: dict[str, Any]) -> None:
     assert info["workers_pinned"]["samples_per_round"] % (8 * info["workers_pinned"]["workers"]) == 0
     assert info["onnxruntime"]["artifact_bytes"] > 40e6
     assert info["onnxruntime"]["build_s"] > 0
+
+
+def test_every_record_has_its_work_and_its_share_of_the_peak(saved: dict[str, Any]) -> None:
+    """ResNet-18's convolutions take 1.8136 GMAC at 224 pixels, 12.25 times as many as at 64; the classifier takes 0.512 MMAC."""
+    peaks = {peak["precision"]: peak["flops_per_second"] for peak in saved["calibration"]["peaks"]}
+    info = {step: benchmark["extra_info"] for step, benchmark in records(saved).items()}
+
+    for each in info.values():
+        assert each["flops_per_sample"] == pytest.approx(2 * (1.8136e9 / 12.25 + 512e3), rel=0.001)
+        assert each["bytes_per_sample"] > 0
+        assert each["bound_by"] in {"compute", "bandwidth"}
+    f32 = info["onnxruntime"]
+    assert f32["share_of_peak"] == pytest.approx(f32["samples_per_second"] * f32["flops_per_sample"] / peaks["f32"], rel=0.01)
+    assert info["bf16_autocast"]["bytes_per_sample"] < f32["bytes_per_sample"] < info["baseline"]["bytes_per_sample"]
 
 
 def test_gains_are_paired(saved: dict[str, Any]) -> None:
@@ -195,6 +223,7 @@ def test_interrupted_run_is_kept_and_resumed(suite: Suite, saved: dict[str, Any]
     assert suite.journals() == []
     last = suite.runs()[-1]
     assert outcomes(last) == {"baseline": "measured", "batch_2": "measured"}
+    assert last["calibration"] is None
     assert ["resumed" in benchmark["extra_info"] for benchmark in records(last).values()] == [True, False]
     assert len(records(last)["baseline"]["stats"]["data"]) >= 3
 

@@ -37,7 +37,7 @@ def measure(bench: Bench, recipe: Recipe, over: Recipe | None, plan: Plan, after
         measurement.finish()
     finally:
         measurement.close()
-    return extra_info(bench.model_id, measurement, host) | {"complete": True}
+    return extra_info(bench.model_id, measurement, host, bench.rig.work(measurement.first.job)) | {"complete": True}
 
 
 def fingerprint(bench: Bench) -> dict[str, Any]:

@@ -1,0 +1,234 @@
+"""Costs against figures computed by hand; price tables of unknown origin."""
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reports.__main__ import main
+from reports.cost import cost_per_million, machine_costs, one_machine, price_of, run_cost
+from reports.load import read_run
+from reports.measurement import Measurement, Run
+from reports.prices import DEFAULT_REGION, PriceError, PriceTable, price_table
+from reports.render_cost import cost_json, cost_tables, money
+from reports.render_tables import tables_csv, tables_markdown
+from tests.reports.saved_runs import FINGERPRINT, benchmark, save, saved_run
+from tests.reports.test_render import HOSTILE
+
+NO_INSTANCE = FINGERPRINT | {"instance_type": ""}
+
+
+def saved(storage: Path, *benchmarks: dict[str, Any], number: int = 1, **top_level: Any) -> Run[Measurement]:
+    return read_run(save(storage, number, saved_run(benchmarks, **top_level)))
+
+
+def own(tmp_path: Path, *rows: dict[str, Any]) -> Path:
+    file = tmp_path / "prices.json"
+    file.write_text(json.dumps({"prices": list(rows)}))
+    return file
+
+
+def test_a_million_at_100_a_second_takes_10000_seconds() -> None:
+    """At 0.36 an hour, which is 0.0001 a second, that is 1."""
+    assert 1.0 == pytest.approx(cost_per_million(0.36, 100.0))
+
+
+def test_every_step_has_its_cost_and_the_cheapest_stands_out(tmp_path: Path) -> None:
+    """8 samples in 0.1 s are 80 a second: 12500 s a million; c8g.xlarge at 0.15952 an hour makes 0.5539."""
+    run = saved(tmp_path, benchmark(medians_s=(0.1,) * 3), benchmark("int8", medians_s=(0.05,) * 3), benchmark(model="vit"))
+    cost = run_cost(run, price_of(run, price_table(), region=DEFAULT_REGION))
+    [table] = cost_tables([cost], machine_costs([cost]))
+
+    assert ("c8g.xlarge", 0.15952) == (cost.price.instance, cost.price.price_per_hour)
+    assert [0.5539, 0.2769, 0.5539] == pytest.approx([step.cost_per_million for step in cost.steps], abs=1e-4)
+    assert ("int8", "baseline") == (cost.cheapest("resnet50").step, cost.cheapest("vit").step)
+    assert frozenset([1, 2]) == table.marked
+    assert "us-east-1 on 2026-02-09, source: https" in table.remarks[0]
+
+
+def test_the_interval_is_that_of_the_throughput(tmp_path: Path) -> None:
+    """The faster end of the throughput is the cheaper end of the cost; one process has no interval."""
+    run = saved(tmp_path, benchmark(over="x", medians_s=(0.1, 0.102, 0.098), over_medians_s=(0.2, 0.2, 0.2)), benchmark("one"))
+    paired, single = run_cost(run, price_of(run, price_table(), region=DEFAULT_REGION)).steps
+
+    assert paired.interval is not None
+    assert paired.interval[0] < paired.cost_per_million < paired.interval[1]
+    assert single.interval is None
+
+
+def test_machines_are_compared_by_their_cheapest_step(tmp_path: Path) -> None:
+    """Of two runs on one machine the cheaper one counts; machines are listed from the cheapest."""
+    graviton3 = FINGERPRINT | {"instance_type": "c7g.xlarge", "cpu_model": "Neoverse V1"}
+    runs = [
+        saved(tmp_path, benchmark(medians_s=(0.1,) * 3), number=1),
+        saved(tmp_path, benchmark(medians_s=(0.08,) * 3), number=2),
+        saved(tmp_path, benchmark(medians_s=(0.05,) * 3), number=3, fingerprint=graviton3),
+    ]
+    costs = [run_cost(run, price_of(run, price_table(), region=DEFAULT_REGION)) for run in runs]
+    found = machine_costs(costs)
+
+    assert [("c7g.xlarge", "0003"), ("c8g.xlarge", "0002")] == [(each.price.instance, each.run) for each in found]
+    assert "cheapest step by machine" == cost_tables(costs, found)[-1].title
+    assert not one_machine(runs)
+
+
+def test_unused_vcpus_are_paid_for_and_said(tmp_path: Path) -> None:
+    run = saved(tmp_path, benchmark(threads=2, workers=1))
+
+    assert ("run 0001 computed with 2 of 4 vCPUs; the whole machine is paid for",) == run_cost(
+        run, price_of(run, price_table(), region=DEFAULT_REGION)
+    ).remarks
+
+
+@pytest.mark.parametrize(
+    ("fingerprint", "asked", "reason"),
+    [
+        (NO_INSTANCE, {}, "names no instance type, so it has no price: give --price PER_HOUR, or the type .* --instance"),
+        (FINGERPRINT | {"instance_type": "c9g.xlarge"}, {}, r"no price of 'c9g.xlarge': the table has .*c8g\.\*.*--prices FILE"),
+        (FINGERPRINT | {"instance_type": "c8g.96xlarge"}, {}, r"the table has .*c8g\.16xlarge"),
+        (FINGERPRINT, {"region": "eu-west-1"}, "no price of c8g.xlarge in region eu-west-1, only in us-east-1"),
+        (FINGERPRINT, {"instance": "c7g.xlarge"}, "was measured on c8g.xlarge; leave --instance out"),
+    ],
+)
+def test_a_machine_without_a_price_is_an_error_with_the_next_action(
+    tmp_path: Path, fingerprint: dict[str, Any], asked: dict[str, Any], reason: str
+) -> None:
+    run = saved(tmp_path, benchmark(), fingerprint=fingerprint)
+
+    with pytest.raises(PriceError, match=reason):
+        price_of(run, price_table(), **{"region": DEFAULT_REGION, **asked})
+
+
+def test_a_comparable_instance_and_a_given_price(tmp_path: Path) -> None:
+    run = saved(tmp_path, benchmark(), fingerprint=NO_INSTANCE)
+
+    assert 0.15952 == (comparable := price_of(run, price_table(), region=DEFAULT_REGION, instance="c8g.xlarge")).price_per_hour
+    assert "its price stands in for Neoverse-V2, 4 vCPUs" in run_cost(run, comparable).remarks[0]
+    assert (0.36, "") == ((given := price_of(run, price_table(), region="", per_hour=0.36)).price_per_hour, given.currency)
+    assert () == run_cost(run, given).remarks
+
+
+def test_the_built_in_table_is_dated_and_sourced() -> None:
+    """Every row says region, date and source, and an instance twice as large costs twice as much."""
+    table = price_table()
+
+    assert all(price.region and price.date and price.source.startswith("https://") for price in table.prices)
+    for family in {price.instance.partition(".")[0] for price in table.prices}:
+        sizes = [table.find(f"{family}.{size}", DEFAULT_REGION).price_per_hour for size in ("large", "xlarge", "2xlarge", "4xlarge")]
+        assert [sizes[0] * 2**place for place in range(4)] == pytest.approx(sizes, rel=1e-3)
+
+
+def test_own_prices_come_before_the_built_in_ones(tmp_path: Path) -> None:
+    table = price_table(
+        own(
+            tmp_path, {"instance": "c8g.xlarge", "price_per_hour": 0.05, "region": DEFAULT_REGION}, {"instance": "box", "price_per_hour": 1}
+        )
+    )
+
+    assert 0.05 == table.find("c8g.xlarge", DEFAULT_REGION).price_per_hour
+    assert 1.0 == table.find("box", "anywhere").price_per_hour
+    assert 0.145 == table.find("c7g.xlarge", DEFAULT_REGION).price_per_hour
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"prices": {}}',
+        '{"prices": [{"instance": "a"}]}',
+        '{"prices": [{"instance": "a", "price_per_hour": 0}]}',
+        '{"prices": [{"instance": "a", "price_per_hour": -1}]}',
+        '{"prices": [{"instance": "a", "price_per_hour": 1e300}]}',
+        '{"prices": [{"instance": "a", "price_per_hour": "1"}]}',
+        '{"prices": [{"instance": "", "price_per_hour": 1}]}',
+        '{"prices": [{"instance": "a", "price_per_hour": 1, "date": "soon"}]}',
+        '{"prices": [{"instance": "a", "price_per_hour": NaN}]}',
+        "[" * 100_000,
+        "\ud800",
+    ],
+)
+def test_what_is_no_table_of_prices_is_refused(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "prices.json"
+    file.write_bytes(text.encode(errors="surrogatepass"))
+
+    with pytest.raises(PriceError, match="not a table of prices"):
+        price_table(file)
+
+
+def test_other_bad_price_files_are_refused(tmp_path: Path) -> None:
+    row = {"instance": "a", "price_per_hour": 1}
+    with pytest.raises(PriceError, match="two prices of 'a'"):
+        price_table(own(tmp_path, row, row))
+    with pytest.raises(PriceError, match=r"prices\.json.*No such file"):
+        price_table(tmp_path / "none" / "prices.json")
+    with pytest.raises(PriceError, match="Is a directory"):
+        price_table(tmp_path)
+    (tmp_path / "large.json").write_bytes(b" " * (4 * 2**20 + 1))
+    with pytest.raises(PriceError, match="at most"):
+        price_table(tmp_path / "large.json")
+
+
+@pytest.mark.parametrize("name", HOSTILE, ids=range(len(HOSTILE)))
+def test_hostile_names_stay_text(tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    price = {"instance": name[:200], "price_per_hour": 1, "currency": name[:10], "source": name[:2000]}
+    runs = [
+        saved(
+            tmp_path, benchmark(name, model=name), number=number, fingerprint=FINGERPRINT | {"instance_type": name[:200], "vcpus": number}
+        )
+        for number in (1, 2)
+    ]
+    table = PriceTable(price_table(own(tmp_path, price)).prices)
+    costs = [run_cost(run, price_of(run, table, region="")) for run in runs]
+    tables = cost_tables(costs, machine_costs(costs))
+    markdown, rows = tables_markdown(tables), list(csv.DictReader(io.StringIO(tables_csv(tables))))
+
+    assert "<script" not in markdown
+    assert "@everyone" not in markdown
+    assert "https://" not in markdown
+    assert 4 == len(rows)
+    assert not [value for row in rows for value in row.values() if value.startswith(("=", "+", "@"))]
+    assert name == json.loads(cost_json(costs, machine_costs(costs)))["runs"][0]["steps"][0]["model"]
+    assert 0 == main(["cost", "1", "2", "--prices", str(tmp_path / "prices.json"), "--storage", str(tmp_path)])
+    assert not [character for character in capsys.readouterr().out if character != "\n" and not character.isprintable()]
+
+
+@pytest.mark.parametrize("form", ["table", "markdown", "csv", "json"])
+def test_the_command_prints_each_format(tmp_path: Path, capsys: pytest.CaptureFixture[str], form: str) -> None:
+    saved(tmp_path, benchmark(medians_s=(0.1,) * 3))
+
+    assert 0 == main(["cost", "--price", "0.36", "--format", form, "--storage", str(tmp_path)])
+    assert "1.25" in capsys.readouterr().out
+
+
+def test_one_price_for_several_machines_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    saved(tmp_path, benchmark(), number=1)
+    saved(tmp_path, benchmark(), number=2, fingerprint=NO_INSTANCE)
+
+    assert 2 == main(["cost", "1", "2", "--price", "1", "--storage", str(tmp_path)])
+    assert "give a table with --prices FILE" in capsys.readouterr().err
+
+
+def test_a_missing_price_exits_2_with_one_paragraph(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    saved(tmp_path, benchmark(), fingerprint=NO_INSTANCE)
+
+    assert 2 == main(["cost", "--storage", str(tmp_path)])
+    [error] = capsys.readouterr().err.splitlines()
+    assert error.startswith("error: run 0001 was measured on")
+
+
+@pytest.mark.parametrize("price", ["0", "-1", "nan", "inf", "1e300", "ten", ""])
+def test_a_price_is_a_positive_number(price: str) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["cost", f"--price={price}"])
+    assert 2 == ended.value.code
+
+
+def test_amounts_keep_three_digits() -> None:
+    assert ("0.16", "0.555", "0.00123", "12.35", "1234.50", "2.00e+08") == tuple(
+        map(money, (0.15952, 0.5554, 0.00123456, 12.345678, 1234.5, 2e8))
+    )

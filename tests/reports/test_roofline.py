@@ -1,0 +1,262 @@
+"""Shares of peak against figures computed by hand, and faults that are told, not hidden."""
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+from reports.__main__ import main
+from reports.load import UnreadableRun, read_calibration, read_run
+from reports.measurement import Calibration, Run
+from reports.render_roofline import percent, roofline_json, roofline_tables
+from reports.render_roofline_plot import roofline_picture, spread
+from reports.render_tables import tables_csv, tables_markdown
+from reports.roofline import CannotPlace, Place, bytes_per_sample, place, roofline
+from tests.reports.saved_runs import FINGERPRINT, benchmark, save, saved_run
+from tests.reports.test_render import HOSTILE
+
+GIGA = 1e9
+CALIBRATION: dict[str, Any] = {
+    "threads": 4,
+    "taken_at": "2026-11-20T10:00:00+00:00",
+    "peaks": [
+        {"precision": "f32", "flops_per_second": 500 * GIGA, "trial": "product 2048x2048x2048", "kernel": "brg_matmul:avx512_core"},
+        {"precision": "bf16", "flops_per_second": 1000 * GIGA},
+        {"precision": "int8", "flops_per_second": 2000 * GIGA},
+    ],
+    "missing": [{"precision": "f16", "reason": "AMD EPYC has no f16"}],
+    "bandwidth_bytes_per_second": 20 * GIGA,
+    "fingerprint": FINGERPRINT,
+}
+
+
+def calibration(tmp_path: Path, **fields: Any) -> Calibration:
+    file = tmp_path / "calibration.json"
+    file.write_text(json.dumps(CALIBRATION | fields))
+    return read_calibration(file)
+
+
+def saved(tmp_path: Path, *benchmarks: dict[str, Any], **top_level: Any) -> Run[Any]:
+    return read_run(save(tmp_path, 1, saved_run(benchmarks, **{"calibration": CALIBRATION} | top_level)))
+
+
+def step(name: str = "baseline", *, sps: float = 50.0, share: dict[str, float] | None = None, **fields: Any) -> dict[str, Any]:
+    """A record of 8 GFLOP and 0.1 GB a sample."""
+    work: dict[str, Any] = {"flops_per_sample": 8 * GIGA, "bytes_per_sample": 0.1 * GIGA, "precision_share": share or {"f32": 1.0}}
+    return benchmark(name, medians_s=(8 / sps,) * 3, **(work | fields))
+
+
+def placed(tmp_path: Path, record: dict[str, Any]) -> Place:
+    [point] = roofline(saved(tmp_path, record)).points
+    assert point.place is not None, point.reason
+    return point.place
+
+
+def test_a_step_of_one_precision_is_held_against_its_peak(tmp_path: Path) -> None:
+    """50 samples of 8 GFLOP are 400 GFLOP/s, 80 % of 500; at 80 FLOP a byte 20 GB/s would feed 1600 GFLOP/s, so compute bounds."""
+    found = placed(tmp_path, step(sps=50))
+
+    assert (400 * GIGA, 80.0, 500 * GIGA) == pytest.approx((found.flops_per_second, found.intensity, found.peak_flops_per_second))
+    assert (0.8, 0.8) == pytest.approx((found.share_of_peak, found.share_of_dominating_peak))
+    assert ("f32", "compute", "") == (found.precision, found.bound_by, found.fault)
+    assert 500 * GIGA == pytest.approx(found.roof_flops_per_second)
+
+
+def test_a_mix_is_weighed_by_kernel_time(tmp_path: Path) -> None:
+    """60 % of the time at 2000 and 40 % at 1000 GFLOP/s can do 1600 at most; 400 of it are 25 %, and 20 % of int8's peak."""
+    found = placed(tmp_path, step(share={"int8": 0.6, "bf16": 0.4}))
+
+    assert (1600 * GIGA, 0.25, 0.2, "int8") == pytest.approx(
+        (found.peak_flops_per_second, found.share_of_peak, found.share_of_dominating_peak, found.precision)
+    )
+
+
+def test_few_flops_a_byte_are_bounded_by_memory(tmp_path: Path) -> None:
+    """At 10 FLOP a byte 20 GB/s feed 200 GFLOP/s, less than the peak."""
+    found = placed(tmp_path, step(sps=20, bytes_per_sample=0.8 * GIGA))
+
+    assert ("bandwidth", 10.0) == (found.bound_by, found.intensity)
+    assert 200 * GIGA == pytest.approx(found.roof_flops_per_second)
+    assert 0.32 == pytest.approx(found.share_of_peak)
+
+
+def test_bytes_are_weights_once_a_call_and_activations_once_a_sample() -> None:
+    """80 weights over a batch of 8, and 20 activations: 30 elements of 4, 2 or 1 byte; mixes are weighed."""
+
+    def moved(**share: float) -> float:
+        return bytes_per_sample(weight_elements=80, activation_elements=20, batch_size=8, precision_share=share)
+
+    assert (120.0, 60.0, 60.0, 30.0, 120.0) == (moved(f32=1), moved(bf16=1), moved(f16=0.5), moved(int8=1), moved())
+    assert 45.0 == pytest.approx(moved(int8=0.5, bf16=0.5))
+
+
+def test_a_sliver_of_an_unknown_precision_counts_not(tmp_path: Path) -> None:
+    found = placed(tmp_path, step(share={"f32": 0.95, "i32": 0.05}))
+
+    assert 500 * GIGA == pytest.approx(found.peak_flops_per_second)
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"share": {"f16": 0.97, "f32": 0.03}}, "97 % of its kernel time is f16, which has no peak: AMD EPYC has no f16"),
+        ({"share": {"i64": 1.0}}, "100 % of its kernel time is i64, which has no peak: it was not calibrated"),
+        ({"precision_share": {}}, "no kernel told its precision"),
+        ({"flops_per_sample": None}, "its FLOPs are not known"),
+        ({"threads": 1, "workers": 2}, "it computed with 2 threads, the calibration with 4"),
+    ],
+)
+def test_a_step_that_cannot_be_placed_says_why(tmp_path: Path, fields: dict[str, Any], reason: str) -> None:
+    run = saved(tmp_path, step(), step("other", **fields))
+    found = roofline(run)
+
+    assert [None, reason] == [point.reason or None for point in found.points]
+    [table] = roofline_tables(found)
+    assert f"other has no place under the roof: {reason}" in table.remarks
+
+
+def test_workers_of_one_thread_each_compute_with_all(tmp_path: Path) -> None:
+    assert 0.8 == pytest.approx(placed(tmp_path, step(threads=1, workers=4)).share_of_peak)
+
+
+def test_above_the_peak_is_a_fault_with_the_next_action(tmp_path: Path) -> None:
+    """70 samples of 8 GFLOP are 112 % of 500 GFLOP/s: shown as it is, and never the best."""
+    found = roofline(saved(tmp_path, step(sps=50), step("fast", sps=70)))
+    [table] = roofline_tables(found)
+    text = tables_markdown([table])
+
+    assert ["fast"] == [point.step for point in found.faults]
+    assert "112 % FAULT" in [cell.shown for cell in table.rows[1]]
+    assert frozenset([0]) == table.marked
+    assert "a fault of the calibration" in text
+    assert "calibrate --redo" in text.replace("\\", "")
+    assert 1.12 == pytest.approx(json.loads(roofline_json(found))["points"][1]["place"]["share_of_peak"])
+
+
+def test_shares_are_never_rounded_to_100() -> None:
+    assert ("97 %", "100 %", "100.4 %", "112 %", "5.0e+08 %") == tuple(percent(share) for share in (0.974, 1.0, 1.004, 1.12, 5e6))
+
+
+def test_a_mix_reaches_more_than_its_largest_part_alone(tmp_path: Path) -> None:
+    """55 % f32 with 45 % int8: 600 GFLOP/s are more than f32's peak, and no fault."""
+    found = placed(tmp_path, step(sps=75, share={"f32": 0.55, "int8": 0.45}))
+
+    assert 1.2 == pytest.approx(found.share_of_dominating_peak)
+    assert 600 / 1175 == pytest.approx(found.share_of_peak)
+    assert "" == found.fault
+
+
+def test_a_later_calibration_of_the_same_machine_replaces_the_saved_one(tmp_path: Path) -> None:
+    run = saved(tmp_path, step(sps=70))
+    better = calibration(tmp_path, peaks=[{"precision": "f32", "flops_per_second": 700 * GIGA}])
+    [point] = roofline(run, better).points
+
+    assert point.place is not None
+    assert 0.8 == pytest.approx(point.place.share_of_peak)
+
+
+@pytest.mark.parametrize(
+    ("top_level", "fields", "reason"),
+    [
+        ({"calibration": None}, {}, "saved without a calibration of its machine: .* --calibration calibration.json"),
+        ({}, {"flops_per_sample": None}, "how many FLOPs a sample takes .* measure again"),
+    ],
+)
+def test_a_run_without_what_is_needed_says_what_to_do(
+    tmp_path: Path, top_level: dict[str, Any], fields: dict[str, Any], reason: str
+) -> None:
+    with pytest.raises(CannotPlace, match=reason):
+        roofline(saved(tmp_path, step(**fields), **top_level))
+
+
+def test_a_calibration_of_another_machine_is_refused(tmp_path: Path) -> None:
+    other = calibration(tmp_path, fingerprint=FINGERPRINT | {"vcpus": 64})
+
+    with pytest.raises(CannotPlace, match=r"another machine than run 0001 \(vcpus: calibration 64, run 4"):
+        roofline(saved(tmp_path, step()), other)
+
+
+def test_an_unknown_model_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(CannotPlace, match="no measured step of nope: its models are resnet50"):
+        roofline(saved(tmp_path, step()), models=["nope"])
+
+
+def test_without_bandwidth_nothing_is_said_of_what_bounds(tmp_path: Path) -> None:
+    run = saved(tmp_path, step(), calibration=CALIBRATION | {"bandwidth_bytes_per_second": None})
+    found = roofline(run)
+
+    assert found.points[0].place is not None
+    assert found.points[0].place.bound_by is None
+    assert b"\x89PNG" == roofline_picture(found, ".png")[:4]
+
+
+def test_figures_of_any_size_stay_finite(tmp_path: Path) -> None:
+    wild = calibration(tmp_path, peaks=[{"precision": "f32", "flops_per_second": 1e-18}])
+    found = place(
+        samples_per_second=1e18, flops_per_sample=1e18, bytes_per_sample=1e-18, precision_share={"f32": 1e18}, threads=4, calibration=wild
+    )
+
+    assert isinstance(found, Place)
+    assert found.fault
+
+
+@pytest.mark.parametrize("name", HOSTILE, ids=range(len(HOSTILE)))
+def test_hostile_names_stay_text(tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    hostile = CALIBRATION | {
+        "peaks": [{"precision": name, "flops_per_second": 500 * GIGA, "trial": name, "kernel": name}],
+        "missing": [{"precision": "f32", "reason": name}],
+        "notes": [name],
+    }
+    run = saved(
+        tmp_path,
+        step(name, model=name, share={name: 1.0}),
+        step("two", model=name),
+        calibration=hostile,
+        fingerprint=FINGERPRINT | {"cpu_model": name},
+    )
+    found = roofline(run)
+    markdown, rows = tables_markdown(roofline_tables(found)), list(csv.DictReader(io.StringIO(tables_csv(roofline_tables(found)))))
+
+    assert "<script" not in markdown
+    assert "@everyone" not in markdown
+    assert "https://" not in markdown
+    assert 2 == len(rows)
+    assert not [value for row in rows for value in row.values() if value.startswith(("=", "+", "@"))]
+    assert name == json.loads(roofline_json(found))["points"][0]["model"]
+    assert ElementTree.fromstring(roofline_picture(found, ".svg")).tag.endswith("svg")
+    assert 0 == main(["roofline", "1", "--storage", str(tmp_path)])
+    assert not [character for character in capsys.readouterr().out if character != "\n" and not character.isprintable()]
+
+
+def test_the_command_prints_each_format_and_draws(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    saved(tmp_path, step(), step("bf16", sps=90, share={"bf16": 1.0}), step("vit", model="vit"))
+    for form in ("table", "markdown", "csv", "json"):
+        assert 0 == main(["roofline", "1", "--format", form, "--storage", str(tmp_path), "--plot", str(tmp_path / "roof.png")])
+        assert "bf16" in capsys.readouterr().out
+    assert (tmp_path / "roof.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"threads": 0}', "NaN", '{"threads": 2, "taken_at": "yesterday"}', "[" * 100_000, '{"threads": 4, "peaks"']
+)
+def test_what_is_no_calibration_is_refused(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "calibration.json"
+    file.write_text(text)
+
+    with pytest.raises(UnreadableRun, match="not a calibration"):
+        read_calibration(file)
+
+
+def test_a_run_with_a_damaged_calibration_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UnreadableRun, match="calibration"):
+        saved(tmp_path, step(), calibration=CALIBRATION | {"bandwidth_bytes_per_second": -1})
+
+
+def test_labels_are_spread_without_leaving_the_panel() -> None:
+    assert [0.5, 0.6, 0.7] == pytest.approx(spread([0.5, 0.5, 0.5], 0.1))
+    assert [0.8, 0.9, 1.0] == pytest.approx(spread([0.99, 1.0, 1.0], 0.1))
+    assert [0.0, 0.5, 1.0] == pytest.approx(spread([0.0, 0.0, 0.0], 0.9))
