@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fixtures.optimizations import ON_DEMAND
 from reports.figures import agreement, milliseconds
 from reports.ladder import processes_sps
 from reports.measurement import Measurement
 from reports.statistics import ONE_PROCESS, mean_interval, process_interval, unpaired_ratio
 
 USUAL_SPREAD = 1.2  # processes of the same code differ by 7 % (docs/measuring.md): without an interval no more than this counts
+NOT_SERVED = frozenset({"hosts", "xla_training", "cpu_training"})  # families of training, and of more hosts than one
 
 
 class NothingToRecommend(Exception):
@@ -79,7 +79,7 @@ class Recommendation:
 def recommend(measurements: Sequence[Measurement], model: str, limits: Limits) -> Recommendation:
     """Return the fastest recipe of `model` within `limits`. Raises NothingToRecommend."""
     processes = processes_sps(measurements)
-    ours = [m for m in measurements if m.model == model and m.family not in ON_DEMAND]  # training, or several hosts: nothing to serve with
+    ours = [m for m in measurements if m.model == model and m.family not in NOT_SERVED]
     if not ours:
         known = ", ".join(dict.fromkeys(m.model for m in measurements)) or "none"
         raise NothingToRecommend(f"the run has no measurement of model {model!r}: it has {known}; name one of them with --model")

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from rich.console import Console
 
-from fixtures.versions import PACKAGES
 from reports.gate.benchmarks import GateError
 from reports.gate.command import add_settings, positive, refuse_emulation, seconds
 from reports.gate.decision import Rules
@@ -29,7 +28,7 @@ def add_versions(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     command = commands.add_parser(
         "versions", parents=[common], help="steps by release: what an upgrade gives or breaks", description=DESCRIPTION
     )
-    command.add_argument("--of", choices=PACKAGES, default="torch", help="the package whose releases are the columns (torch)")
+    command.add_argument("--of", metavar="PACKAGE", default="torch", help="the package whose releases are the columns: openvino (torch)")
     command.add_argument("--base-python", metavar="PYTHON", help="interpreter or environment of one release: .tox/torch210")
     command.add_argument("--head-python", metavar="PYTHON", help="of another: .tox/torch213; the two take turns")
     command.add_argument("--pairs", type=positive, default=3, metavar="N", help="fresh pairs a step, where two interpreters are named (3)")

@@ -11,9 +11,11 @@ from markupsafe import Markup
 from reports import compare_texts, figures
 from reports.changepoints import FEWEST_RUNS
 from reports.measurement import SavedGain
+from reports.page import front
 from reports.page.content import HEIGHT, KERNELS_SHOWN, WIDTH
 from reports.page.sections import Material, sections
 from reports.plain_text import plain
+from reports.render_roofline import GIGA, percent
 from reports.statistics import FASTER, NO_EFFECT, SLOWER, Gain
 
 _SIGNS = {FASTER: "▲", SLOWER: "▼", NO_EFFECT: "="}
@@ -27,6 +29,7 @@ def page_html(given: Material) -> str:
     )
     environment.filters |= _filters()
     environment.globals |= {"KERNELS_SHOWN": KERNELS_SHOWN, "FEWEST_RUNS": FEWEST_RUNS, "WIDTH": WIDTH, "HEIGHT": HEIGHT}
+    environment.globals |= {"FRONT_WIDTH": front.WIDTH, "FRONT_HEIGHT": front.HEIGHT}
     style, script = (_source(environment, name) for name in ("page.css", "page.js"))
     return environment.get_template("page.html").render(
         style=Markup(style),  # noqa: S704 - our own file
@@ -60,6 +63,8 @@ def _filters() -> dict[str, Callable[..., Any]]:
         "sign": _sign,
         "kind": _kind,
         "precise": _precise,
+        "percent": percent,
+        "giga": _giga,
         "gain_text": _gain_text,
         "assignments": _assignments,
     }
@@ -77,6 +82,10 @@ def _kind(verdict: str) -> str:
 def _precise(value: float | None) -> str:
     """Return a number to sort by; nothing for none."""
     return "" if value is None else f"{value:.6g}"
+
+
+def _giga(value: float | None) -> str:
+    return figures.NONE if value is None else figures.significant(value / GIGA)
 
 
 def _gain_text(gain: SavedGain | Gain | None) -> str:

@@ -7,6 +7,8 @@ from reports.history import NothingToFollow, history
 from reports.machines import machine_differences
 from reports.measurement import Measurement, Run, Throughput
 from reports.page.content import ComparisonView, HistoryView, RunView, best_recipes, comparison_view, fields, history_view, run_view
+from reports.page.front import fronts
+from reports.page.limits import limits
 
 MOST_WHOLE = 6
 FEWEST_TO_FOLLOW = 2
@@ -69,6 +71,16 @@ def _ladders(given: Material) -> Section:
     return Section(id="ladders", title="Ladder" if len(given.views) == 1 else "Ladders", template="ladders.html", content=given.views[::-1])
 
 
+def _limits(given: Material) -> Section | None:
+    found = limits(given.head.run)
+    return Section(id="limits", title="Share of the machine's peak", template="limits.html", content=found) if found else None
+
+
+def _fronts(given: Material) -> Section | None:
+    found = fronts(given.head.run)
+    return Section(id="front", title="Throughput and latency", template="front.html", content=found) if found else None
+
+
 def _comparisons(given: Material) -> Section | None:
     if not given.comparisons:
         return None
@@ -95,7 +107,15 @@ def _machines(given: Material) -> Section:
 
 
 # Here a section is added; one that returns None, for want of data, leaves no trace on the page.
-SECTIONS: tuple[Callable[[Material], Section | None], ...] = (_answers, _ladders, _comparisons, _histories, _machines)
+SECTIONS: tuple[Callable[[Material], Section | None], ...] = (
+    _answers,
+    _ladders,
+    _fronts,
+    _limits,
+    _comparisons,
+    _histories,
+    _machines,
+)
 
 
 def sections(given: Material) -> tuple[Section, ...]:

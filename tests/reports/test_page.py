@@ -154,7 +154,7 @@ def test_evidence_opens_on_demand_and_names_what_does_not_hold(storage: Path) ->
 def test_one_run_alone_has_neither_comparison_nor_history(tmp_path: Path) -> None:
     save(tmp_path, 1, saved_run(ladder("baseline", "compile")))
 
-    assert ["In short", "Ladder", "Machine and environment"] == [title.text for title in page(tmp_path).all("h2")]
+    assert ["In short", "Ladder", "Throughput and latency", "Machine and environment"] == [title.text for title in page(tmp_path).all("h2")]
 
 
 def test_runs_of_one_machine_are_compared_by_their_throughput(storage: Path) -> None:
@@ -284,7 +284,7 @@ def test_headings_tables_and_landmarks_tell_the_structure(storage: Path) -> None
         parts = [child.tag for child in table.children if isinstance(child, Element)]
         assert 1 == parts.count("thead")
         assert "caption" == parts[0] or table.text.startswith("operation"), "the kernels have a heading of their own"
-    assert "Run 0002: inference ladder of c8g.xlarge, Neoverse-V2, 4 vCPUs" == shown.one("title").text
+    assert "Run 0002: inference ladder of c8g.xlarge, Neoverse-V2, 4 vCPUs" == shown.one("head").one("title").text
     assert "en" == shown.one("html").attributes["lang"]
     assert all("tabindex" in each.attributes for each in shown.all("div", class_="scroll"))
 
@@ -339,3 +339,47 @@ def test_it_is_made_without_torch(storage: Path) -> None:
 
     assert (0, "") == (done.returncode, done.stderr)
     assert "x.html: 1 run, " in done.stdout
+
+
+def calibrated(storage: Path, *, flops_per_sample: float) -> Element:
+    """The page of a run whose machine reaches 100 GFLOP/s, and whose only step 10 samples per second."""
+    peaks = [{"precision": "f32", "flops_per_second": 100e9, "trial": "", "kernel": ""}]
+    calibration = {"threads": 2, "taken_at": "2026-11-11T00:00:00+00:00", "peaks": peaks, "bandwidth_bytes_per_second": 10e9}
+    step = benchmark(
+        "baseline",
+        medians_s=(0.1,),
+        samples=1,
+        flops_per_sample=flops_per_sample,
+        bytes_per_sample=1e8,
+        threads=2,
+        precision_share={"f32": 1.0},
+    )
+    save(storage, 1, saved_run([step]) | {"calibration": calibration | {"fingerprint": FINGERPRINT}})
+    return page(storage)
+
+
+def test_share_of_peak_is_shown_where_a_run_was_calibrated(tmp_path: Path) -> None:
+    """10 samples of 4 GFLOP are 40 of 100 GFLOP/s, at 40 FLOP a byte: above the ridge of 10."""
+    found = calibrated(tmp_path, flops_per_sample=4e9).one("section", id="limits")
+
+    assert "40 %" in found.text
+    assert "compute" in found.text
+
+
+def test_share_above_the_peak_is_called_a_fault(tmp_path: Path) -> None:
+    found = calibrated(tmp_path, flops_per_sample=20e9).one("section", id="limits")
+
+    assert "200 %" in found.text
+    assert "a fault of the calibration" in found.text
+
+
+def test_run_without_calibration_has_no_share_of_peak(storage: Path) -> None:
+    assert not page(storage, "latest").all("section", id="limits")
+
+
+def test_front_names_the_steps_that_no_other_beats(storage: Path) -> None:
+    """Latency falls while throughput rises up the ladder: the last step alone is worth choosing."""
+    labels = [text.text for text in page(storage, "latest").one("section", id="front").all("text", class_="label")]
+
+    assert labels
+    assert "baseline" not in labels

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from fixtures.optimizations import ON_DEMAND
 from reports.__main__ import main
 from reports.load import measurements_from_records
 from reports.measurement import Measurement
@@ -33,7 +34,7 @@ def test_the_fastest_wins_without_limits() -> None:
 
 def test_training_and_several_hosts_are_no_recipes_to_deploy() -> None:
     """However many samples per second they had."""
-    others = (benchmark(f"{family}_step", medians_s=(0.001, 0.001), family=family) for family in ("cpu_training", "xla_training", "hosts"))
+    others = (benchmark(f"{family}_step", medians_s=(0.001, 0.001), family=family) for family in ON_DEMAND)
 
     assert recommend(measured(SLOW, FAST, EXACT), "resnet50", Limits()) == recommend(
         measured(SLOW, FAST, EXACT, *others), "resnet50", Limits()

@@ -1,0 +1,42 @@
+"""How near each step comes to what the machine can do, for the page. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from reports.measurement import Measurement, Run
+from reports.page.scales import Scale, amount_scale
+from reports.roofline import CannotPlace, Point, Roofline, roofline
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LimitsView:
+    """The steps of one model under the roof of the machine, and the scale of their shares of its peak, 1 being the peak."""
+
+    id: str
+    model: str
+    points: tuple[Point, ...]
+    shares: Scale
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Limits:
+    """What the machine can do at most, and what the steps of each model reach of it."""
+
+    roofline: Roofline
+    models: tuple[LimitsView, ...]
+
+
+def limits(run: Run[Measurement]) -> Limits | None:
+    """Return the run under its own calibration; None where it has none, or counts no FLOPs."""
+    try:
+        found = roofline(run)
+    except CannotPlace:
+        return None
+    views = (_view(f"limits-{place}", model, found.points) for place, model in enumerate(found.models, 1))
+    return Limits(roofline=found, models=tuple(views))
+
+
+def _view(name: str, model: str, points: Sequence[Point]) -> LimitsView:
+    own = tuple(point for point in points if point.model == model)
+    shares = amount_scale([1.0, *(point.place.share_of_peak for point in own if point.place)])
+    return LimitsView(id=name, model=model, points=own, shares=shares)
