@@ -47,7 +47,7 @@ def cost_json(costs: Sequence[RunCost], machines: Sequence[MachineCost]) -> str:
 
 def money(amount: float) -> str:
     """Return an amount with three digits, and no fewer than all before the point."""
-    return f"{amount:.3g}" if amount < 1 else f"{amount:.2f}" if amount < 1e6 else f"{amount:.2e}"
+    return f"{amount:#.3g}" if amount < 1 else f"{amount:.2f}" if amount < 1e6 else f"{amount:.2e}"
 
 
 def price_text(price: Price) -> str:

@@ -229,6 +229,6 @@ def test_a_price_is_a_positive_number(price: str) -> None:
 
 
 def test_amounts_keep_three_digits() -> None:
-    assert ("0.16", "0.555", "0.00123", "12.35", "1234.50", "2.00e+08") == tuple(
+    assert ("0.160", "0.555", "0.00123", "12.35", "1234.50", "2.00e+08") == tuple(
         map(money, (0.15952, 0.5554, 0.00123456, 12.345678, 1234.5, 2e8))
     )
