@@ -30,6 +30,17 @@ class SavedGain:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class OverSide:
+    """What the predecessor cost in the same pairs."""
+
+    runtime: str = ""
+    precision: str = ""
+    latency_p50_s: Figure | None = None
+    latency_p99_s: Figure | None = None
+    peak_rss_bytes: Figure | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Pair:
     """The median rounds of two fresh processes that took turns; a step that builds on nothing has no other side."""
 
@@ -124,6 +135,7 @@ class Measurement(Throughput):
     runtime: str = ""
     precision: str = ""
     batch_size: Count = 1
+    sequence_length: int | None = None
     input_shape: tuple[int, ...] = ()
     threads: int | None = None
     workers: int = 1
@@ -152,6 +164,7 @@ class Measurement(Throughput):
     hosts: SavedHosts | None = None
     flops_per_sample: PositiveFigure | None = None
     bytes_per_sample: PositiveFigure | None = None
+    over_side: OverSide | None = None
 
 
 Saved_co = TypeVar("Saved_co", bound=Throughput, covariant=True)

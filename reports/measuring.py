@@ -36,7 +36,7 @@ def add_model_options(command: argparse.ArgumentParser, *, model_required: bool 
         "--model",
         required=model_required,
         metavar="NAME",
-        help="resnet50, vit, torchvision:NAME, timm:NAME or code:MODULE:FUNCTION",
+        help="resnet50, vit, torchvision:NAME, timm:NAME, transformers:ARCH, my_package:create or path/to/file.py:create",
     )
     command.add_argument("--weights", type=Path, metavar="FILE", help="its weights: safetensors or a weights-only checkpoint (random)")
     command.add_argument("--calibration", type=Path, metavar="DIR", help="folder of images to calibrate INT8 with (random images)")
@@ -51,6 +51,9 @@ def add_model_options(command: argparse.ArgumentParser, *, model_required: bool 
 def add_input_options(command: argparse.ArgumentParser) -> None:
     """Add the options that say what the model is fed, and with how many threads it computes."""
     command.add_argument("--image-size", type=positive, default=224, metavar="PIXELS", help="height and width of the images (%(default)s)")
+    command.add_argument(
+        "--sequence-length", type=positive, default=128, metavar="TOKENS", help="tokens of texts, for models of texts (%(default)s)"
+    )
     command.add_argument("--threads", type=positive, metavar="N", help="threads to compute with (the CPUs this process may use)")
 
 
@@ -58,6 +61,7 @@ def bench(
     options: argparse.Namespace,
     *,
     image_size: int,
+    sequence_length: int = 128,
     batch_size: int = 8,
     threads: int | None = None,
     warmup_limit_s: float = 3.0,
@@ -66,7 +70,7 @@ def bench(
     """Return the rig for this machine, and the model that `options` names. Raises CannotMeasure."""
     from fixtures import models
     from fixtures.cache import ArtifactCache
-    from fixtures.environment import clean_environment
+    from fixtures.environment import clean_environment, with_this_folder
     from fixtures.launch import Launcher
     from fixtures.machine import this_machine
     from fixtures.optimizations import catalogue, environment_variables
@@ -93,7 +97,7 @@ def bench(
     rig = Rig(
         machine=machine,
         launcher=Launcher(
-            environment=clean_environment(os.environ, environment_variables(steps)),
+            environment=with_this_folder(clean_environment(os.environ, environment_variables(steps))),
             timeout_s=float(options.worker_timeout),
             memory_limit_bytes=int(MEMORY_SHARE * min(machine.memory_bytes, machine.memory_limit_bytes or machine.memory_bytes)),
         ),
@@ -106,7 +110,9 @@ def bench(
         progress=progress,
     )
     weights = str(options.weights.absolute()) if options.weights else None
-    spec = ModelSpec(name=name, image_size=image_size, weights=weights, weights_digest=file_digest(weights))
+    spec = ModelSpec(
+        name=name, image_size=image_size, sequence_length=sequence_length, weights=weights, weights_digest=file_digest(weights)
+    )
     return Bench(rig=rig, model=spec, model_id=models.model_id(name))
 
 

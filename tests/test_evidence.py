@@ -180,6 +180,19 @@ CASES: list[tuple[str, Claim, Proof, Proof]] = [
     ),
     ("never traced", prove.never_traced(), proof(seen(graphs=0)), proof(seen(graphs=1))),
     ("never traced unknown", prove.never_traced(), proof(seen(graphs=0)), proof(seen(graphs=None))),
+    ("attention", prove.attention_in_one(), proof(seen(counters={"Attention": 2})), proof(seen(counters={"Softmax": 2, "MatMul": 4}))),
+    (
+        "integers",
+        prove.integer_products(),
+        proof(seen(counters={"MatMulIntegerToFloat": 3, "DynamicQuantizeMatMul": 3, "MatMul": 9}, quantizable=6)),
+        proof(seen(counters={"QLinearMatMul": 6}, quantizable=6)),
+    ),
+    (
+        "integers for most layers",
+        prove.integer_products(),
+        proof(seen(counters={"MatMulIntegerToFloat": 3}, quantizable=6)),
+        proof(seen(counters={"MatMulIntegerToFloat": 2}, quantizable=6)),
+    ),
     ("setting", prove.setting("hint", "f32", "f16"), proof(seen(settings={"hint": "f16"})), proof(seen(settings={"hint": "bf16"}))),
     ("setting at all", prove.setting("hint", "f32"), proof(seen(settings={"hint": "f32"})), proof(seen(settings={}))),
     (

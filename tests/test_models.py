@@ -39,6 +39,11 @@ def equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
         ("vit", "timm:VisionTransformer", "vit"),
         ("torchvision:resnet50", "torchvision:resnet50", "resnet50"),
         ("timm:convnext_tiny", "timm:convnext_tiny", "timm.convnext_tiny"),
+        ("transformers:bert-large:ForMaskedLM", "transformers:bert-large:ForMaskedLM", "transformers.bert-large.ForMaskedLM"),
+        ("transformers:/models/my bert", "transformers:/models/my bert", "transformers.my.bert"),
+        ("my_package.models:create", "my_package.models:create", "my_package.models.create"),
+        ("/models/served.py:create", "/models/served.py:create", "served.create"),
+        ("code:served:create", "served:create", "served.create"),
     ],
 )
 def test_model_has_one_name_and_one_id(name: str, full: str, identity: str) -> None:
@@ -46,10 +51,24 @@ def test_model_has_one_name_and_one_id(name: str, full: str, identity: str) -> N
     assert (models.full_name(name), models.model_id(name)) == (full, identity)
 
 
-@pytest.mark.parametrize("name", ["resnet5", "huggingface:bert", "", ":", "torchvision"])
+def test_relative_paths_are_of_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers run elsewhere; the id does not change with the way the path is written."""
+    monkeypatch.chdir(tmp_path)
+
+    assert (
+        f"{tmp_path}/models/served.py:create"
+        == models.full_name("models/served.py:create")
+        == models.full_name("./models/served.py:create")
+    )
+    assert f"transformers:{tmp_path}/bert" == models.full_name("transformers:./bert/")
+    assert "/elsewhere/served.py:create" == models.full_name("served.py:create", Path("/elsewhere"))
+    assert "served.create" == models.model_id("./models/served.py:create")
+
+
+@pytest.mark.parametrize("name", ["resnet5", "huggingface/bert", "", ":", "torchvision", "../evil:create", "served.py:", "transformers:"])
 def test_unknown_source_says_what_is_expected(name: str) -> None:
     """The message shows an example that works."""
-    with pytest.raises(UnknownModelError, match=r"expected one of resnet50, vit or SOURCE:NAME .* torchvision:resnet18"):
+    with pytest.raises(UnknownModelError, match=r"expected one of resnet50, vit; SOURCE:NAME .* torchvision:resnet18; or a factory, "):
         models.full_name(name)
 
 
@@ -190,63 +209,19 @@ def test_importing_torchvision_twice_is_harmless() -> None:
     assert "torchvision" in sys.modules
 
 
-OWN = """\
-from torch import nn
+def test_one_of_tied_weights_is_enough(tmp_path: Path) -> None:
+    """A safetensors file cannot hold a tensor twice, and a language model's head is its table of tokens."""
+    from fixtures.models.weights import load_weights
 
-def create() -> nn.Module:
-    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 10))
+    class Tied(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.table, self.head = torch.nn.Embedding(5, 3), torch.nn.Linear(3, 5, bias=False)
+            self.head.weight = self.table.weight
 
-number = 1
-"""
+    file = tmp_path / "weights.safetensors"
+    save_file({"table.weight": torch.ones(5, 3)}, file)
+    model = Tied()
+    load_weights(model, str(file))
 
-
-@pytest.fixture
-def own_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A package of another project, on the module path."""
-    package = tmp_path / "someones_models"
-    package.mkdir()
-    (package / "__init__.py").touch()
-    (package / "small.py").write_text(OWN)
-    monkeypatch.syspath_prepend(tmp_path)
-    for name in [name for name in sys.modules if name.partition(".")[0] == package.name]:
-        del sys.modules[name]  # another test's package of this name
-    return package
-
-
-def test_model_of_other_code_is_what_its_function_returns(own_models: Path) -> None:
-    """Ready to measure as any other: drawn from the seed, in eval mode, without gradients."""
-    spec = ModelSpec(name="code:someones_models.small:create", image_size=64)
-    model = models.create(spec)
-
-    assert (2, 10) == tuple(model(torch.zeros(2, 3, 64, 64)).shape)
-    assert not model.training
-    assert equal(dict(model.state_dict()), dict(models.create(spec).state_dict()))
-    assert "code.someones_models.small.create" == models.model_id(spec.name)
-
-
-def test_artifacts_depend_on_the_code_of_the_model(own_models: Path) -> None:
-    """A gate of two revisions must not measure head with what was compiled from base, wherever in the package they differ."""
-    spec = ModelSpec(name="code:someones_models.small:create")
-    before = models.content(spec)
-    assert before == models.content(spec)
-    (own_models / "layers.py").write_text("width = 8\n")
-
-    assert before != models.content(spec)
-
-
-@pytest.mark.parametrize(
-    ("name", "reason"),
-    [
-        ("code:someones_models.small", "expected code:MODULE:FUNCTION"),
-        ("code:../evil:create", "expected code:MODULE:FUNCTION"),
-        ("code:no_such_package:create", "No module named 'no_such_package'; put its folder on PYTHONPATH"),
-        ("code:someones_models.small:other", "no attribute 'other'"),
-        ("code:someones_models.small:number", "expected a function, found int"),
-        ("code:someones_models.small:print", "expected a torch.nn.Module from print\\(\\), found NoneType"),
-    ],
-)
-def test_model_of_other_code_that_is_none_says_why(own_models: Path, name: str, reason: str) -> None:
-    """With what to do about it."""
-    (own_models / "small.py").write_text(f"{OWN}print = print\n")
-    with pytest.raises(UnknownModelError, match=reason):
-        models.create(ModelSpec(name=name))
+    assert torch.equal(torch.ones(5, 3), model.head.weight)

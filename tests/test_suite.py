@@ -15,6 +15,8 @@ import torch
 from safetensors.torch import save_file
 
 from fixtures.launch import ROOT
+from fixtures.models import model_id
+from fixtures.models.sets import SETS
 from fixtures.optimizations import ON_DEMAND, QUICK_STEPS, catalogue
 from fixtures.proofs import Proofs
 from tests.conftest import MARK, mounted, skip_unless_met
@@ -283,6 +285,17 @@ def test_step_that_is_not_in_force_leaves_no_record_and_the_rest_goes_on(suite: 
     assert info["gain"]["over"] == "channels_last"
 
 
+def test_step_below_that_was_not_measured_and_fails_is_left_out(suite: Suite) -> None:
+    """A model whose tensors are all too small for huge pages loses that step, and no other."""
+    skip_unless_met("huge_pages", "workers_pinned")
+    status, output = suite.run("--benchmark-autosave", "--model", "torchvision:squeezenet1_1", steps=["workers_pinned"])
+
+    assert status == 0, output
+    info = records(suite.runs()[-1])["workers_pinned"]["extra_info"]
+    assert ["huge_pages"] == info["left_out"]
+    assert "tcmalloc" == info["gain"]["over"]
+
+
 def test_without_a_compiler_compiled_steps_are_skipped(suite: Suite, tmp_path: Path) -> None:
     """The reason and the remedy are shown and saved; everything else is measured."""
     environment = {name: value for name, value in suite.environment.items() if name != "CXX"} | {"PATH": str(tmp_path)}
@@ -374,7 +387,11 @@ def stopped(suite: Suite, *options: str) -> str:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--model", "resnet5"], "unknown model 'resnet5': expected one of resnet50, vit or SOURCE:NAME"),
+        (["--model", "resnet5"], "unknown model 'resnet5': expected one of resnet50, vit; SOURCE:NAME"),
+        (["--models", "imagenet"], "argument --models: invalid choice: 'imagenet' (choose from"),
+        (["--grid", "128"], "--grid 128: expected TOKENSxBATCH, for example 128x8, or whole"),
+        (["--sequence-length", "0"], "--sequence-length 0: expected a whole number of at least 1"),
+        (["--model", "a/served.py:create", "--model", "b/served.py:create"], "another model has the id served.create already"),
         (["--step", "bf16"], "unknown step 'bf16': expected one of baseline, batch_2,"),
         (["--batch-size", "0"], "--batch-size 0: expected a whole number of at least 1"),
         (["--batch-size", "eight"], "argument --batch-size: invalid int value: 'eight'"),
@@ -456,6 +473,28 @@ def test_default_is_the_whole_ladder_of_both_models_in_order(suite: Suite) -> No
 def test_quick_is_six_telling_steps(suite: Suite) -> None:
     """A first answer."""
     assert [line.rpartition("-")[2] for line in collected(suite, "--quick")] == [f"{step}]" for step in QUICK_STEPS]
+
+
+def test_set_is_measured_by_one_step_over_eager(suite: Suite) -> None:
+    """Each model is named, and what is missing is said; --step asks for others."""
+    status, output = suite.run("--collect-only", "-q", "-v", "--models", "torchbench")
+    ids = [line for line in output.splitlines() if "::" in line]
+
+    assert status == 0, output
+    assert f"benchmarks/test_compile.py::test_compile[{model_id(SETS['torchbench'].models['hf_Bert'])}-compile_freezing]" in ids
+    assert len(SETS["torchbench"].models) + 1 == len(ids)  # and --model
+    assert "torchbench: 29 models; not here: BERT_pytorch, dlrm" in output
+    assert any("-onnxruntime]" in line for line in collected(suite, "--models", "torchbench", "--step", "onnxruntime"))
+
+
+def test_grid_is_measured_where_it_is_asked_for(suite: Suite) -> None:
+    """By option or by its file, and not among the others."""
+    [test] = {line.partition("[")[0] for line in collected(suite, "--grid", "16x1", "--grid", "128x8")}
+    ids = collected(suite, "--grid", "16x1", "--grid", "128x8", "--step", "batch_8", "--step", "onnxruntime")
+
+    assert "benchmarks/test_language_models.py::test_language_models" == test
+    assert [f"{test}[torchvision.resnet18-{point}]" for point in ("16x1-onnxruntime", "128x8-batch_8", "128x8-onnxruntime")] == ids
+    assert not any("language_models" in line for line in collected(suite))
 
 
 def test_steps_can_be_chosen_by_keyword(suite: Suite) -> None:

@@ -19,7 +19,7 @@ from fixtures.images import random_images
 from fixtures.placement import UnknownRecipe, recorded
 from fixtures.protocol import Job, ModelSpec
 from fixtures.recipe import Recipe
-from fixtures.rig import ServingError
+from fixtures.rig import Reference, ServingError
 from reports.deploy import contents
 from reports.figures import agreement, milliseconds, per_second
 from reports.machines import machine_differences, machine_name
@@ -44,7 +44,7 @@ PACKAGES = {
     "onnxruntime": ("onnxruntime", "numpy"),
     "openvino": ("openvino", "numpy"),
 }
-SOURCE_PACKAGES = {"torchvision": ("torchvision",), "timm": ("timm", "torchvision"), "code": ()}
+SOURCE_PACKAGES = {"torchvision": ("torchvision",), "timm": ("timm", "torchvision"), "transformers": ("transformers",), "code": ()}
 KEPT_SHARE = 0.5
 
 
@@ -73,7 +73,7 @@ class Emission:
     @property
     def packages(self) -> tuple[str, ...]:
         """The distributions that the deployment needs."""
-        source = SOURCE_PACKAGES[self.bench.model.name.partition(":")[0]] if self.has_module else ()
+        source = SOURCE_PACKAGES[models.source_of(self.bench.model.name)] if self.has_module else ()
         unused = {"safetensors"} if self._is_pt2e else set()
         return tuple(name for name in (*PACKAGES[self.recipe.runtime], *source) if name not in unused)
 
@@ -100,6 +100,8 @@ def emit(emission: Emission, folder: Path) -> None:
         job, artifact, reference = emission.bench.rig.prepare(emission.recipe, emission.bench.model)
     except ServingError as error:
         raise CannotMeasure(f"{error.step} could not be built: {str(error).splitlines()[0]}") from error
+    if job.inputs is not None:
+        raise CannotMeasure(f"{job.model.name} takes other inputs than images, and deployments are written for models of images only")
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
         written = Path(temporary, "deployment")
         (written / "artifact").mkdir(parents=True)
@@ -107,11 +109,16 @@ def emit(emission: Emission, folder: Path) -> None:
         _write_artifact(emission, job, artifact.folder if artifact else None, written)
         _write_code(emission, written)
         inputs = random_images(job.batch_size, job.model.image_size)
-        np.savez(written / "sample.npz", input_0=inputs, expected=reference[: job.batch_size].astype(np.float32))
+        np.savez(written / "sample.npz", input_0=inputs, expected=_expected(reference, job.batch_size))
         _write_texts(emission, job, written, folder.name)
         if folder.exists():
             folder.rmdir()
         written.rename(folder)
+
+
+def _expected(reference: Reference, samples: int) -> np.ndarray:
+    """Return the first output, which is what a deployment answers with."""
+    return next(iter(reference.outputs.values()))[:samples].astype(np.float32)
 
 
 def _check_same(emission: Emission) -> None:
@@ -163,7 +170,7 @@ def _write_artifact(emission: Emission, job: Job, prepared: Path | None, folder:
 def _write_weights(model: ModelSpec, file: Path) -> None:
     from safetensors.torch import save_model
 
-    save_model(models.create(model), str(file))
+    save_model(models.plain(model), str(file))
 
 
 def _write_graph(source: Path, target: Path) -> None:
@@ -179,19 +186,21 @@ def _write_code(emission: Emission, folder: Path) -> None:
         shutil.copyfile(EMITTED / name, folder / target)
     if not emission.has_module:
         return
-    source, _, name = emission.bench.model.name.partition(":")
+    source = models.source_of(emission.bench.model.name)
     shutil.copyfile(EMITTED / f"architecture_{source}.py", folder / "architecture.py")
     if source == "code":
-        _copy_code(name.partition(":")[0].partition(".")[0], folder)
+        _copy_code(emission.bench.model.name.rpartition(":")[0], folder)
     else:
         shutil.copyfile(EMITTED / "torchvision_import.py", folder / "torchvision_import.py")
 
 
-def _copy_code(module: str, folder: Path) -> None:
-    """Copy a model's own module, or its whole package; what it imports beside it is not found here."""
-    from importlib.util import find_spec
+def _copy_code(place: str, folder: Path) -> None:
+    """Copy a model's own module or file, or its whole package; what it imports beside it is not found here."""
+    from importlib.machinery import PathFinder
 
-    spec = find_spec(module)
+    file = Path(place)
+    module, paths = (file.stem, [str(file.parent)]) if place.endswith(".py") else (place.partition(".")[0], [str(Path.cwd()), *sys.path])
+    spec = PathFinder.find_spec(module, paths)
     if spec is None or (folder / f"{module}.py").exists():
         raise CannotMeasure(f"the model's module {module!r} cannot be copied: rename it, or put its folder on PYTHONPATH")
     if spec.submodule_search_locations:
@@ -224,6 +233,14 @@ def _write_texts(emission: Emission, job: Job, folder: Path, name: str) -> None:
     (folder / "run.sh").chmod(0o755)
 
 
+def _architecture(name: str) -> str:
+    """Return the name that `architecture.py` builds the model by: its source's own, or MODULE:FUNCTION of its own code."""
+    if models.source_of(name) != "code":
+        return name.partition(":")[2]
+    place, _, function = name.rpartition(":")
+    return f"{Path(place).stem if place.endswith('.py') else place}:{function}"
+
+
 def describe(emission: Emission, job: Job) -> dict[str, Any]:
     """Return what model.py serves and check.py holds it to, ready for JSON."""
     recipe, measurement, winner = emission.recipe, emission.measurement, emission.recommendation.winner
@@ -235,7 +252,7 @@ def describe(emission: Emission, job: Job) -> dict[str, Any]:
         "run": emission.run.name,
         "machine": machine_name(emission.run.fingerprint),
         "architecture_of_cpu": str(emission.run.fingerprint.get("architecture", "unknown")),
-        "architecture": {"name": job.model.name.partition(":")[2], "image_size": job.model.image_size},
+        "architecture": {"name": _architecture(job.model.name), "image_size": job.model.image_size},
         "runtime": job.runtime,
         "precision": job.precision,
         "transforms": list(job.transforms),

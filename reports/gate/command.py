@@ -51,9 +51,15 @@ def add_settings(command: argparse.ArgumentParser) -> None:
     """Add what pairs of two sides are measured with, for `settings_of`."""
     command.add_argument("-k", dest="expression", metavar="EXPRESSION", help="benchmarks, as for pytest (a dozen telling ones)")
     command.add_argument(
-        "--model", action="append", metavar="NAME", help="resnet50, vit, torchvision:NAME, timm:NAME or code:MODULE:FUNCTION; repeatable"
+        "--model",
+        action="append",
+        metavar="NAME",
+        help="resnet50, vit, torchvision:NAME, timm:NAME, transformers:ARCH, my_package:create or path/to/file.py:create; repeatable",
     )
     command.add_argument("--image-size", type=positive, default=224, metavar="PIXELS", help="height and width of the images (224)")
+    command.add_argument(
+        "--sequence-length", type=positive, default=128, metavar="TOKENS", help="tokens of texts, for models of texts (128)"
+    )
     command.add_argument("--batch-size", type=positive, default=8, metavar="N", help="images a call after the batch sweep (8)")
     command.add_argument("--threads", type=positive, metavar="N", help="threads to compute with (the CPUs this process may use)")
     command.add_argument("--weights", type=Path, metavar="FILE", help="weights for a single --model (random)")

@@ -31,6 +31,7 @@ def settings_of(options: argparse.Namespace) -> Settings:
     return Settings(
         models=names,
         image_size=options.image_size,
+        sequence_length=options.sequence_length,
         batch_size=options.batch_size,
         threads=threads,
         weights=str(options.weights.absolute()) if options.weights else None,

@@ -35,6 +35,7 @@ class Settings:
 
     models: tuple[str, ...]
     image_size: int
+    sequence_length: int
     batch_size: int
     threads: int
     weights: str | None
@@ -85,6 +86,8 @@ class Side:
             worker_timeout_s=settings.worker_timeout_s,
             memory_limit_bytes=settings.memory_limit_bytes,
             warmup_limit_s=settings.warmup_limit_s,
+            sequence_length=settings.sequence_length,
+            folder=str(self.checkout.folder),
         )
         self._process.tell([survey])
 

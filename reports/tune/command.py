@@ -49,7 +49,9 @@ def run_tune(options: argparse.Namespace, storage: Storage, console: Console) ->
     if options.plot:
         check_plot(options.plot)
     limits = Limits(p99_s=options.max_p99_ms / 1000 if options.max_p99_ms else None, cosine=options.min_cosine)
-    made = bench(options, image_size=options.image_size, threads=options.threads, warmup_limit_s=1.5)
+    made = bench(
+        options, image_size=options.image_size, sequence_length=options.sequence_length, threads=options.threads, warmup_limit_s=1.5
+    )
     out: Path = options.out or Path(options.storage.removeprefix("file://")) / "tune" / made.model_id / "tuned.json"
     if options.out is not None and not out.absolute().parent.is_dir():
         raise CannotMeasure(f"--out {out}: there is no folder {out.parent}; make it first")

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from fixtures.recipe import Recipe, resolve, unmet
+from fixtures.recipe import Recipe
 from fixtures.rig import ServingError
 from fixtures.turns import Plan
 from reports.measuring import Bench
@@ -110,10 +110,10 @@ def _app_model(bench: Bench, batch_size: int, int8: bool, notes: list[str]) -> A
 
     step = "openvino_int8" if int8 else "openvino_fp32"
     steps = catalogue(batch_size)
-    if (skip := unmet(steps[step], bench.rig.machine)) is not None:
+    if (skip := bench.rig.unmet(step, bench.model)) is not None:
         notes.append(f"no comparison with benchmark_app: {skip.reason} -> {skip.remedy}")
         return None
-    recipe = resolve(step, steps, bench.rig.machine)
+    recipe = bench.rig.recipe(step, bench.model, steps=steps)
     try:
         _, artifact, _ = bench.rig.prepare(recipe, bench.model)
     except ServingError as error:

@@ -14,7 +14,7 @@ from fixtures.journal import append_line, differences, read_lines
 from fixtures.launch import WorkerError
 from fixtures.optimizations import Placement, catalogue
 from fixtures.placement import place, recorded
-from fixtures.recipe import Recipe, resolve, unmet
+from fixtures.recipe import Recipe
 from fixtures.rig import ServingError
 from fixtures.turns import Plan
 from reports.figures import signed_percent
@@ -92,7 +92,7 @@ def tune(
     clock = Clock(budget_s)
     found = Tuning(model=bench.model_id, limits=limits, budget_s=budget_s)
     machine = fingerprint(bench)
-    steps = {name: step.family for name, step in bench.rig.catalogue.items() if unmet(step, bench.rig.machine) is None}
+    steps = {name: step.family for name, step in bench.rig.catalogue.items() if bench.rig.unmet(name, bench.model) is None}
     space = Space(
         steps=ordered_steps(steps, ladder, limits),
         cpus=bench.rig.threads,
@@ -161,7 +161,7 @@ class Clock:
 
 def recipe_of(candidate: Candidate, bench: Bench) -> Recipe:
     """Return the candidate's recipe, steps that do not apply here left out."""
-    recipe = resolve(candidate.step, catalogue(candidate.batch_size), bench.rig.machine)
+    recipe = bench.rig.recipe(candidate.step, bench.model, steps=catalogue(candidate.batch_size))
     return place(recipe, Placement(workers=candidate.workers, threads=candidate.threads))
 
 
@@ -264,7 +264,7 @@ def _ladder_best(bench: Bench, ladder: Sequence[Measurement], found: Tuning) -> 
     if not alike:
         return None
     best = max(alike, key=lambda m: m.samples_per_second)
-    return resolve(best.step.partition("@")[0], catalogue(START_BATCH), bench.rig.machine)
+    return bench.rig.recipe(best.step.partition("@")[0], bench.model, steps=catalogue(START_BATCH))
 
 
 def _int8_is_within(found: Tuning, ladder: Sequence[Measurement]) -> bool:
@@ -274,7 +274,7 @@ def _int8_is_within(found: Tuning, ladder: Sequence[Measurement]) -> bool:
 
 
 def _is_asynchronous(bench: Bench, step: str) -> bool:
-    recipe = resolve(step, bench.rig.catalogue, bench.rig.machine)
+    recipe = bench.rig.recipe(step, bench.model)
     return any("asynchronous" in each.transforms for each in recipe.steps)
 
 

@@ -49,7 +49,14 @@ def run_load_command(options: argparse.Namespace, _storage: object, console: Con
     if options.scenario == "server" and options.rate is None and options.max_p99_ms is None:
         raise CannotMeasure("the server scenario needs --rate, or --max-p99-ms to search the highest rate that keeps it")
     batch_size = options.batch_size or (OFFLINE_BATCH if options.scenario == "offline" else 1)
-    made = bench(options, image_size=options.image_size, batch_size=batch_size, threads=options.threads, progress=_say)
+    made = bench(
+        options,
+        image_size=options.image_size,
+        sequence_length=options.sequence_length,
+        batch_size=batch_size,
+        threads=options.threads,
+        progress=_say,
+    )
     wish = Wish(
         scenario=options.scenario,
         step=options.step,

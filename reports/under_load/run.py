@@ -8,7 +8,6 @@ import numpy as np
 
 from fixtures.optimizations import Placement
 from fixtures.placement import place
-from fixtures.recipe import resolve, unmet
 from fixtures.rig import Serving, ServingError
 from reports.measuring import Bench, CannotMeasure
 from reports.under_load.requests import Load, Scenario, Served, poisson_arrivals, summarize
@@ -49,9 +48,9 @@ def run_load(bench: Bench, wish: Wish, workers: int | None, note: Callable[[Load
     rig = bench.rig
     if wish.step not in rig.catalogue:
         raise CannotMeasure(f"unknown step {wish.step!r}: expected one of {', '.join(rig.catalogue)}")
-    if (skip := unmet(rig.catalogue[wish.step], rig.machine)) is not None:
+    if (skip := rig.unmet(wish.step, bench.model)) is not None:
         raise CannotMeasure(f"step {wish.step!r} does not apply here: {skip.reason} -> {skip.remedy}")
-    recipe = resolve(wish.step, rig.catalogue, rig.machine)
+    recipe = rig.recipe(wish.step, bench.model)
     if any("asynchronous" in step.transforms for step in recipe.steps):
         raise CannotMeasure(
             f"step {wish.step!r} has a queue of its own, whose requests cannot be sent one by one: "

@@ -148,10 +148,10 @@ def test_model_of_another_repository_is_gated(tmp_path: Path) -> None:
         other.git("add", "--all")
         other.git("commit", "--quiet", "--message", f"Width {width}")
     cache = tmp_path / "artifacts"
-    own = ("--model", "code:served:create", "-k", "served and baseline", *TOO_SHORT, "--artifact-cache", str(cache))
+    own = ("--model", "served:create", "-k", "served and baseline", *TOO_SHORT, "--artifact-cache", str(cache))
     told = gate(other, tmp_path, "--base", "HEAD^1", "--head", "HEAD", *own, PYTHONPATH=str(ROOT))
 
-    assert {"code.served.create-baseline"} == set(told.verdicts)
+    assert {"served.create-baseline"} == set(told.verdicts)
     assert ("the gate's", "the gate's") == (told.result["base"]["fixtures"], told.result["head"]["fixtures"])
     assert 3 == told.code
     references = [json.loads(file.read_text())["content"]["reference"] for file in cache.glob("*/manifest.json")]

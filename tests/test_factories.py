@@ -1,0 +1,180 @@
+"""Models of other code: functions of a module or a file, with example inputs of their own or with images."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from fixtures import models
+from fixtures.models import UnknownModelError
+from fixtures.protocol import ModelSpec
+
+OWN = """\
+import torch
+from torch import nn
+
+def create() -> nn.Module:
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 10))
+
+class Sum(nn.Module):
+    def forward(self, one, other):
+        return {"sum": one + other[0], "parts": (one, None, other)}
+
+class Nothing(nn.Module):
+    def forward(self, one):
+        return {"loss": None}
+
+def by_place():
+    return Sum(), (torch.arange(6.0).reshape(3, 2), [torch.ones(3, 2)])
+
+def by_name():
+    return Sum(), {"other": (torch.ones(3, 2),), "one": torch.arange(6.0).reshape(3, 2)}
+
+def single():
+    return nn.Linear(2, 2), torch.arange(6.0).reshape(3, 2)
+
+def nothing():
+    return Nothing(), torch.zeros(3, 2)
+
+def uneven():
+    return Sum(), (torch.zeros(3, 2), torch.zeros(2, 2))
+
+def scalar():
+    return Sum(), (torch.zeros(3, 2), torch.tensor(1.0))
+
+def constant():
+    return Sum(), {"one": torch.zeros(3, 2), "flag": True}
+
+def triple():
+    return Sum(), torch.zeros(3, 2), 3
+
+number = 1
+"""
+
+
+@pytest.fixture
+def own_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A package of another project, on the module path."""
+    package = tmp_path / "someones_models"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "small.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in [name for name in sys.modules if name.partition(".")[0] == package.name]:
+        del sys.modules[name]  # another test's package of this name
+    return package
+
+
+def spec(function: str) -> ModelSpec:
+    return ModelSpec(name=f"someones_models.small:{function}", image_size=64)
+
+
+def test_model_of_other_code_is_what_its_function_returns(own_models: Path) -> None:
+    """Ready to measure as any other: drawn from the seed, in eval mode, without gradients; it takes images unless it says otherwise."""
+    built = models.build(spec("create"))
+
+    assert built.inputs is None
+    assert [(2, 10)] == [tuple(output.shape) for output in built.module(torch.zeros(2, 3, 64, 64))]
+    assert not built.module.training
+    assert not any(parameter.requires_grad for parameter in built.module.parameters())
+    again = models.create(spec("create")).state_dict()
+    assert all(torch.equal(tensor, again[name]) for name, tensor in built.module.state_dict().items())
+
+
+def test_file_is_a_model_as_its_module_is(own_models: Path) -> None:
+    """It can import what stands beside it, and takes the place of no library."""
+    (own_models / "beside.py").write_text("WIDTH = 7\n")
+    file = own_models / "json.py"
+    file.write_text("from torch import nn\nfrom beside import WIDTH\n\ndef create():\n    return nn.Linear(WIDTH, WIDTH)\n")
+    import json
+
+    module = models.create(ModelSpec(name=f"{file}:create"))
+
+    assert (7, 7) == tuple(next(module.parameters()).shape)
+    assert sys.modules["json"] is json
+
+
+@pytest.mark.parametrize("function", ["by_place", "by_name"])
+def test_example_inputs_go_where_they_came_from(own_models: Path, function: str) -> None:
+    """Every runtime gives tensors by place; the model gets them as its factory had them, whatever their nesting."""
+    built = models.build(spec(function))
+    assert built.inputs is not None
+    rows = built.inputs.draw(3, 0)
+
+    outputs = built.module(*(torch.from_numpy(array) for array in rows.values()))
+    named = built.module.named_outputs(*(torch.from_numpy(array) for array in rows.values()))  # type: ignore[operator]
+
+    assert {"by_place": ["0", "1.0"], "by_name": ["other.0", "one"]}[function] == list(rows)
+    assert ["sum", "parts.0", "parts.2.0"] == [name for name, _ in named]
+    assert torch.equal(torch.arange(6.0).reshape(3, 2) + 1, outputs[0])
+
+
+def test_rows_of_the_example_are_taken_in_turn(own_models: Path) -> None:
+    """A batch may be larger than the example; row i is the same in every batch."""
+    inputs = models.build(spec("single")).inputs
+    assert inputs is not None
+    [rows] = inputs.draw(8, 0).values()
+
+    assert ["input"] == list(inputs.draw(1, 0))
+    assert (8, 2) == rows.shape
+    assert np.array_equal(rows[:3], rows[3:6])
+
+
+def test_artifacts_depend_on_the_code_of_the_model(own_models: Path) -> None:
+    """A gate of two revisions must not measure head with what was compiled from base, wherever in the package they differ."""
+    for name in ("someones_models.small:create", f"{own_models / 'small.py'}:create"):
+        before = models.content(ModelSpec(name=name))
+        assert before == models.content(ModelSpec(name=name))
+        (own_models / "layers.py").write_text(f"text = {name!r}\n")
+
+        assert before != models.content(ModelSpec(name=name))
+
+
+def test_code_is_found_in_the_current_folder(own_models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The suite's own process may not have it among its paths, and must still know when it changes."""
+    monkeypatch.setattr(sys, "path", [folder for folder in sys.path if folder != str(own_models.parent)])
+    monkeypatch.chdir(own_models.parent)
+    before = models.content(spec("create"))
+    (own_models / "small.py").write_text(f"{OWN}\nnew = 1\n")
+
+    assert before != models.content(spec("create"))
+
+
+@pytest.mark.parametrize(
+    ("function", "reason"),
+    [
+        ("other", "no attribute 'other'"),
+        ("number", "expected a function, found int"),
+        ("print", r"expected a torch.nn.Module, or a tuple of one and example inputs, found NoneType"),
+        ("triple", "found a tuple of Sum, Tensor, int"),
+        ("uneven", r"example inputs have shapes \{'0': \(3, 2\), '1': \(2, 2\)\}; expected at least one tensor, and as many samples"),
+        ("scalar", r"example inputs have shapes .*'1': \(\)\}; expected"),
+        ("constant", "as example inputs, found bool at 'flag'; bind constants in the module"),
+    ],
+)
+def test_factory_that_returns_no_model_says_why(own_models: Path, function: str, reason: str) -> None:
+    """With what to do about it."""
+    (own_models / "small.py").write_text(f"{OWN}print = print\n")
+    with pytest.raises(UnknownModelError, match=reason):
+        models.create(spec(function))
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("no_such_package:create", "No module named 'no_such_package'; run from its folder, put that on PYTHONPATH"),
+        ("/no/such/file.py:create", "there is no file '/no/such/file.py'"),
+    ],
+)
+def test_code_that_is_not_there_is_named(name: str, reason: str) -> None:
+    """Before anything else is tried."""
+    with pytest.raises(UnknownModelError, match=reason):
+        models.create(ModelSpec(name=name))
+
+
+def test_output_without_a_tensor_is_refused(own_models: Path) -> None:
+    """Nothing of it could be compared."""
+    with pytest.raises(ValueError, match="the model returns a dict without a tensor"):
+        models.create(spec("nothing"))(torch.zeros(1, 2))

@@ -1,0 +1,178 @@
+"""Models of transformers by name and from folders: nothing is downloaded, nothing unpickled."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+
+from fixtures import models
+from fixtures.models import UnknownModelError, WeightsError
+from fixtures.models.sets import SETS
+from fixtures.models.torchvision_models import import_torchvision
+from fixtures.models.transformers_models import SIZES
+from fixtures.protocol import ModelSpec
+
+SMALL = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32, "vocab_size": 100}
+
+
+@pytest.fixture(scope="module")
+def transformers() -> Any:
+    import_torchvision()
+    return pytest.importorskip("transformers")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, transformers: Any) -> Path:
+    """A saved model with a head, as `save_pretrained` leaves it."""
+    torch.manual_seed(3)
+    transformers.BertForMaskedLM(transformers.BertConfig(**SMALL)).save_pretrained(tmp_path / "small-bert")
+    return tmp_path / "small-bert"
+
+
+def spec(name: object, **changes: Any) -> ModelSpec:
+    return msgspec.structs.replace(ModelSpec(name=f"transformers:{name}", sequence_length=8, image_size=32), **changes)
+
+
+def test_folder_serves_its_own_head_and_weights(folder: Path, transformers: Any) -> None:
+    """What was saved is what is served, whatever the seed."""
+    saved = transformers.BertForMaskedLM.from_pretrained(folder).state_dict()
+    built = models.build(spec(folder, seed=11))
+
+    assert "transformers.small-bert" == models.model_id(f"transformers:{folder}")
+    assert [("logits", (2, 8, 100))] == [
+        (name, tuple(output.shape))
+        for name, output in built.module.named_outputs(torch.zeros(2, 8, dtype=torch.int64))  # type: ignore[operator]
+    ]
+    assert all(torch.equal(tensor, saved[name.removeprefix("model.")]) for name, tensor in built.module.state_dict().items())
+    assert models.is_transformer(built.module)
+
+
+def test_head_can_be_chosen(folder: Path) -> None:
+    """Behind the name, as auto classes have it."""
+    module = models.create(spec(f"{folder}:ForSequenceClassification"))
+
+    assert [(1, 2)] == [tuple(output.shape) for output in module(torch.zeros(1, 8, dtype=torch.int64))]
+
+
+def test_config_alone_is_drawn_from_the_seed(folder: Path) -> None:
+    """A folder without weights is an architecture."""
+    (folder / "model.safetensors").unlink()
+    weights = [models.create(spec(folder, seed=seed)).state_dict() for seed in (0, 0, 1)]
+
+    assert all(torch.equal(tensor, weights[1][name]) for name, tensor in weights[0].items())
+    assert not all(torch.equal(tensor, weights[2][name]) for name, tensor in weights[0].items())
+
+
+def test_pickled_weights_are_not_read(folder: Path) -> None:
+    """Nor replaced by random ones without a word."""
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+
+    with pytest.raises(WeightsError, match=r"has its weights in pytorch_model.bin, which is not read .* save them as safetensors"):
+        models.create(spec(folder))
+
+
+def test_artifacts_depend_on_the_weights_and_the_length(folder: Path) -> None:
+    before = models.content(spec(folder))
+    assert before == models.content(spec(folder))
+    assert before != models.content(spec(folder, sequence_length=9))
+    (folder / "model.safetensors").unlink()
+
+    assert before != models.content(spec(folder))
+
+
+def test_tokens_are_distinct_and_the_same_in_every_draw(folder: Path) -> None:
+    """Outputs of different batch sizes are compared row by row."""
+    inputs = models.build(spec(folder)).inputs
+    assert inputs is not None
+    [few], [many] = inputs.draw(2, 1).values(), inputs.draw(9, 1).values()
+
+    assert (9, 8) == many.shape
+    assert np.int64 == many.dtype
+    assert np.array_equal(few, many[:2])
+    assert len({row.tobytes() for row in many}) == 9
+    assert 10 <= many.min() < many.max() < 100
+
+
+def test_encoder_and_decoder_are_fed(tmp_path: Path, transformers: Any) -> None:
+    """One pass through both, without a cache of keys and values."""
+    config = transformers.T5Config(
+        d_model=16, d_ff=32, num_layers=1, num_heads=2, d_kv=8, vocab_size=100, architectures=["T5ForConditionalGeneration"]
+    )
+    config.save_pretrained(tmp_path / "t5")
+    built = models.build(spec(tmp_path / "t5"))
+    assert built.inputs is not None
+    rows = built.inputs.draw(2, 0)
+
+    assert ["input_ids", "decoder_input_ids"] == list(rows)
+    assert not np.array_equal(rows["input_ids"], rows["decoder_input_ids"])
+    named = built.module.named_outputs(*(torch.from_numpy(array) for array in rows.values()))  # type: ignore[operator]
+    assert ["logits", "encoder_last_hidden_state"] == [name for name, _ in named]
+
+
+def test_pictures_are_of_the_asked_size(tmp_path: Path, transformers: Any) -> None:
+    """A vision model of transformers takes images as others do."""
+    small = {name: value for name, value in SMALL.items() if name != "vocab_size"}
+    transformers.ViTConfig(**small, patch_size=16).save_pretrained(tmp_path / "vit")
+    built = models.build(spec(tmp_path / "vit"))
+    assert built.inputs is not None
+
+    assert {"pixel_values": (2, 3, 32, 32)} == {name: array.shape for name, array in built.inputs.draw(2, 0).items()}
+
+
+def test_texts_longer_than_the_positions_get_more_positions(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+    built = models.build(spec(folder, sequence_length=600))
+
+    assert (1, 600, 100) == tuple(built.module(torch.zeros(1, 600, dtype=torch.int64))[0].shape)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("bert-base-uncased", r"no model type 'bert-base-uncased' \(nothing is downloaded.*close to it: bert-base.*transformers:\./folder"),
+        ("bert:ForNothing", "no class AutoModelForNothing; heads: .*ForMaskedLM"),
+        ("whisper", "takes input_features: only tokens and images are made here; write a factory"),
+        ("/no/such/folder", r"there is no /no/such/folder/config\.json; save one with model\.save_pretrained"),
+    ],
+)
+def test_model_that_there_is_none_of_says_what_there_is(transformers: Any, name: str, reason: str) -> None:
+    with pytest.raises(UnknownModelError, match=reason):
+        models.create(spec(name))
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", json.dumps({"model_type": "no_such_type"}), "{}"])
+def test_damaged_config_is_named(tmp_path: Path, transformers: Any, content: str) -> None:
+    (tmp_path / "config.json").write_text(content)
+
+    with pytest.raises(UnknownModelError, match="is no config of a model that transformers knows"):
+        models.create(spec(tmp_path))
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_every_model_of_a_set_has_a_name_that_its_source_knows(name: str, transformers: Any) -> None:
+    """And none that is provided is listed as missing."""
+    import timm
+    from torchvision.models import list_models
+
+    known = {"torchvision": list_models(), "timm": timm.list_models()}
+    for model in SETS[name].models.values():
+        source, _, rest = models.full_name(model).partition(":")
+        if source == "transformers":
+            arch, _, head = rest.partition(":")
+            assert arch in SIZES or arch in transformers.CONFIG_MAPPING, model
+            assert hasattr(transformers, f"AutoModel{head}"), model
+        else:
+            assert rest in known[source], model
+    assert len({models.model_id(model) for model in SETS[name].models.values()}) == len(SETS[name].models)
+    assert not set(SETS[name].models) & set(SETS[name].missing)
+
+
+def test_torchbench_is_the_published_list() -> None:
+    """45 models, each provided or named as missing with a reason."""
+    torchbench = SETS["torchbench"]
+
+    assert torchbench.published.models == len(torchbench.models) + len(torchbench.missing) == 45
