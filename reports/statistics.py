@@ -79,6 +79,24 @@ def unpaired_ratio(
     return _gain(mean, math.sqrt(square), freedom, confidence)
 
 
+def geometric_mean_gain(gains: Sequence[tuple[float, Sequence[float]]], *, confidence: float = CONFIDENCE) -> Gain:
+    """Return the geometric mean of several benchmarks' gains, each given as its ratio and the ratios of its single pairs.
+
+    The interval is that of this mean over these very benchmarks: how far it would move if they were measured again. It is Student's t on
+    the variance of pairs, pooled over the benchmarks that have several. Raises ValueError for no gain, or one that is not positive.
+    """
+    if not gains:
+        raise ValueError("no gain to take the mean of")
+    mean = math.fsum(_logarithms([ratio for ratio, _ in gains])) / len(gains)
+    pairs = [_logarithms(ratios) for _, ratios in gains]
+    freedom = sum(len(logs) - 1 for logs in pairs if logs)
+    if freedom == 0 or not all(pairs):
+        return Gain(ratio=_exp(mean), low=None, high=None, verdict=ONE_PAIR)
+    pooled = math.fsum(_moments(logs)[1] * (len(logs) - 1) for logs in pairs) / freedom
+    error = math.sqrt(pooled * math.fsum(1 / len(logs) for logs in pairs)) / len(pairs)
+    return _gain(mean, error, freedom, confidence)
+
+
 def mean_interval(values: Sequence[float], *, confidence: float = CONFIDENCE) -> tuple[float, float, float]:
     """Return (low, geometric mean, high) of positive values; all three alike for a single one."""
     logs = _logarithms(values)
