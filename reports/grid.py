@@ -29,14 +29,15 @@ class Cell:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Grid:
-    """All points of one model: step by step, sequence lengths and batch sizes rising."""
+    """All points of one model: step by step, eager first, sequence lengths and batch sizes rising."""
 
     model: str
     cells: tuple[Cell, ...]
 
     @property
     def steps(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(cell.step for cell in self.cells))
+        """The steps that were measured at some point."""
+        return tuple(dict.fromkeys(cell.step for cell in self.cells if cell.queries_per_second is not None))
 
     @property
     def lengths(self) -> tuple[int, ...]:
@@ -83,7 +84,7 @@ def _is_count(text: str) -> bool:
 
 
 def _in_order(cells: list[Cell]) -> tuple[Cell, ...]:
-    steps = list(dict.fromkeys(cell.step for cell in cells))
+    steps = list(dict.fromkeys([EAGER, *(cell.step for cell in cells)]))
     return tuple(sorted(cells, key=lambda cell: (steps.index(cell.step), cell.sequence_length, cell.batch_size)))
 
 
