@@ -19,6 +19,7 @@ from reports.ladder import ladders
 from reports.load import UnreadableRun, read_brief, read_run
 from reports.measurement import Measurement, Run
 from reports.measuring import CannotMeasure
+from reports.model_commands import add_model_commands
 from reports.page.command import NoFolder, add_page
 from reports.peak_commands import add_peak_commands
 from reports.plain_text import plain
@@ -123,33 +124,6 @@ def _compare(options: argparse.Namespace, storage: Storage, console: Console) ->
         sys.stdout.write({"markdown": comparison_markdown, "json": comparison_json}[options.format](comparison))
 
 
-def _geomean(options: argparse.Namespace, storage: Storage, console: Console) -> None:
-    from reports.geomean import set_gains
-    from reports.render_geomean import print_sets, sets_markdown
-
-    run = _read(storage, options.run)
-    found = set_gains(run)
-    if options.format == "table":
-        print_sets(console, run, found)
-    else:
-        sys.stdout.write(sets_markdown(run, found))
-
-
-def _grid(options: argparse.Namespace, storage: Storage, console: Console) -> None:
-    from reports.grid import grids
-    from reports.render_grid import grids_markdown, grids_picture, print_grids
-
-    if options.plot:
-        check_plot(options.plot)
-    found = grids(_read(storage, options.run))
-    if options.plot:
-        write_atomically(options.plot, grids_picture(found, options.plot.suffix))
-    if options.format == "table":
-        print_grids(console, found)
-    else:
-        sys.stdout.write(grids_markdown(found))
-
-
 def _history(options: argparse.Namespace, storage: Storage, console: Console) -> None:
     if options.plot:
         check_plot(options.plot)
@@ -237,18 +211,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--trace", action="store_true", help="also name the Chrome trace, on stderr")
     command.set_defaults(command=_profile)
 
-    command = commands.add_parser(
-        "geomean", parents=[common], help="over a published set of models: each one's gain by compile_freezing, and their geometric mean"
-    )
-    command.add_argument("run", metavar="RUN", nargs="?", default="latest", help=f"{RUN_HELP} (latest)")
-    command.add_argument("--format", choices=("table", "markdown"), default="table")
-    command.set_defaults(command=_geomean)
-
-    command = commands.add_parser("grid", parents=[common], help="language models over sequence lengths and batch sizes")
-    command.add_argument("run", metavar="RUN", nargs="?", default="latest", help=f"{RUN_HELP} (latest)")
-    command.add_argument("--format", choices=("table", "markdown"), default="table")
-    command.add_argument("--plot", type=Path, metavar="FILE", help="also draw a heat map of queries per second, as .png or .svg")
-    command.set_defaults(command=_grid)
+    add_model_commands(commands, common, RUN_HELP)
 
     command = commands.add_parser("history", parents=[common], help="throughput over all runs of one machine")
     command.add_argument("--step", action="append", default=[], help="only this step (repeatable)")
