@@ -10,7 +10,7 @@ from fixtures.optimizations import ON_DEMAND
 from reports.__main__ import main
 from reports.load import measurements_from_records
 from reports.measurement import Measurement
-from reports.recommend import Limits, NothingToRecommend, recommend
+from reports.recommend import NOT_SERVED, Limits, NothingToRecommend, recommend
 from reports.statistics import process_interval
 from tests.reports.saved_runs import benchmark, save, saved_run
 
@@ -34,7 +34,7 @@ def test_the_fastest_wins_without_limits() -> None:
 
 def test_training_and_several_hosts_are_no_recipes_to_deploy() -> None:
     """However many samples per second they had."""
-    others = (benchmark(f"{family}_step", medians_s=(0.001, 0.001), family=family) for family in ON_DEMAND)
+    others = (benchmark(f"{family}_step", medians_s=(0.001, 0.001), family=family) for family in NOT_SERVED)
 
     assert recommend(measured(SLOW, FAST, EXACT), "resnet50", Limits()) == recommend(
         measured(SLOW, FAST, EXACT, *others), "resnet50", Limits()
@@ -142,3 +142,8 @@ def test_a_limit_that_is_none_is_refused(storage: Path, arguments: list[str]) ->
     with pytest.raises(SystemExit) as ended:
         main(["recommend", "1", "--model", "vit", *arguments, "--storage", str(storage)])
     assert 2 == ended.value.code
+
+
+def test_families_that_are_not_served_are_known_to_the_catalogue() -> None:
+    """A family that is renamed must be renamed here."""
+    assert NOT_SERVED <= ON_DEMAND
