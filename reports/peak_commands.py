@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from reports.cost import machine_costs, one_machine, price_of, run_cost
+from reports.cost import machine_costs
 from reports.files import write_atomically
 from reports.load import read_calibration, read_run
 from reports.machines import machine_name
 from reports.measuring import CannotMeasure, positive
-from reports.plain_text import plain
-from reports.prices import DEFAULT_REGION, PriceError, price_table
+from reports.price_options import add_price_options, costs
 from reports.render_cost import cost_json, cost_tables
 from reports.render_plot import check_plot
 from reports.render_roofline import calibration_json, calibration_table, roofline_json, roofline_tables
@@ -52,10 +51,7 @@ def add_peak_commands(commands: "Commands", common: argparse.ArgumentParser, run
 
     command = commands.add_parser("cost", parents=[common], help="what a million inferences cost, by step and by machine")
     command.add_argument("run", metavar="RUN", nargs="*", default=["latest"], help=f"{run_help}; several are compared (latest)")
-    command.add_argument("--price", type=_price, metavar="PER_HOUR", help="price of the machine, whatever the currency")
-    command.add_argument("--prices", type=Path, metavar="FILE", help="prices of your own as JSON; they come before the built-in ones")
-    command.add_argument("--instance", metavar="TYPE", help="instance type of runs whose machine names none: c8g.xlarge")
-    command.add_argument("--region", default=DEFAULT_REGION, help="region of the prices (%(default)s)")
+    add_price_options(command)
     _add_format(command)
     command.set_defaults(command=_cost)
 
@@ -114,31 +110,15 @@ def _roofline(options: argparse.Namespace, storage: Storage, console: Console) -
 
 def _cost(options: argparse.Namespace, storage: Storage, console: Console) -> None:
     runs = [read_run(storage.find(name)) for name in dict.fromkeys(options.run)]
-    if options.price is not None and not one_machine(runs):
-        names = "; ".join(dict.fromkeys(machine_name(run.fingerprint) for run in runs))
-        raise PriceError(
-            f"--price is one price, and the runs are of several machines ({plain(names, 500)}): give a table with --prices FILE"
-        )
-    table = price_table(options.prices)
-    costs = [run_cost(run, price_of(run, table, region=options.region, per_hour=options.price, instance=options.instance)) for run in runs]
-    machines = machine_costs(costs)
+    found = costs(runs, options)
+    machines = machine_costs(found)
     if options.format == "json":
-        sys.stdout.write(cost_json(costs, machines))
+        sys.stdout.write(cost_json(found, machines))
     elif options.format == "table":
-        print_tables(console, cost_tables(costs, machines))
+        print_tables(console, cost_tables(found, machines))
     else:
-        sys.stdout.write(PRINTED[options.format](cost_tables(costs, machines)))
+        sys.stdout.write(PRINTED[options.format](cost_tables(found, machines)))
 
 
 def _add_format(command: argparse.ArgumentParser) -> None:
     command.add_argument("--format", choices=FORMATS, default="table")
-
-
-def _price(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not 1e-9 <= number <= 1e9:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a price: expected a number above 0")
-    return number

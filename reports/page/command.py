@@ -9,11 +9,12 @@ from reports.files import write_atomically
 from reports.load import read_run
 from reports.measurement import Measurement, Run, Throughput
 from reports.plain_text import plain
+from reports.price_options import add_price_options, known_costs
 from reports.storage import NoSuchRun, Storage
 
 DESCRIPTION = """\
-One HTML file that needs no network: the best recipe of each model, the ladder, the evidence of each step, how the runs compare, and
-the history of their machine. The first RUN is what the others are compared with, the last one the run in question."""
+One HTML file that needs no network: the best recipe of each model, the ladder, the evidence of each step, what inferences cost, how
+the runs compare, and the history of their machine. The first RUN is what the others are compared with, the last one the run in question."""
 
 
 class NoFolder(Exception):
@@ -25,6 +26,7 @@ def add_page(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", co
     command = commands.add_parser("page", parents=[common], help="runs as one HTML file for a browser", description=DESCRIPTION)
     command.add_argument("runs", metavar="RUN", nargs="*", default=["latest"], help=f"{run_help} (latest)")
     command.add_argument("--out", type=Path, metavar="FILE", default=Path("report.html"), help="the file to write (%(default)s)")
+    add_price_options(command)
     command.set_defaults(command=_page)
 
 
@@ -36,7 +38,7 @@ def _page(options: argparse.Namespace, storage: Storage, console: Console) -> No
     if not out.absolute().parent.is_dir():
         raise NoFolder(f"--out {str(out)!r}: there is no folder {str(out.parent)!r}; make it first")
     named = tuple(read_run(path) for path in dict.fromkeys(storage.find(name) for name in options.runs))
-    page = page_html(material(named, _saved(storage, named))).encode()
+    page = page_html(material(named, _saved(storage, named), known_costs(named, options))).encode()
     write_atomically(out, page)
     console.print(
         f"{plain(out, 500)}: {len(named)} run{'' if len(named) == 1 else 's'}, {len(page) / 1e3:.0f} kB", markup=False, soft_wrap=True

@@ -15,6 +15,7 @@ from reports.page import front
 from reports.page.content import HEIGHT, KERNELS_SHOWN, WIDTH
 from reports.page.sections import Material, sections
 from reports.plain_text import plain
+from reports.render_cost import money, price_text
 from reports.render_roofline import GIGA, percent
 from reports.statistics import FASTER, NO_EFFECT, SLOWER, Gain
 
@@ -57,7 +58,9 @@ def _filters() -> dict[str, Callable[..., Any]]:
         compare_texts.chance,
         compare_texts.change_text,
         compare_texts.one_sided_text,
+        money,
         plain,
+        price_text,
     )
     return {function.__name__: function for function in shown} | {
         "sign": _sign,

@@ -1,12 +1,14 @@
 """The sections of the page in their order. A new one is a function here and a template beside the others."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from reports.cost import RunCost
 from reports.history import NothingToFollow, history
 from reports.machines import machine_differences
 from reports.measurement import Measurement, Run, Throughput
 from reports.page.content import ComparisonView, HistoryView, RunView, best_recipes, comparison_view, fields, history_view, run_view
+from reports.page.costs import cost_view
 from reports.page.front import fronts
 from reports.page.limits import limits
 
@@ -20,13 +22,14 @@ class Material:
 
     `named` are the runs that the page was asked for: the first is what others are compared with, the last the one in question.
     `views` are those of them shown whole, `comparisons` of each of these with the first, the last one's first.
-    `saved` are all saved runs in brief, oldest first.
+    `saved` are all saved runs in brief, oldest first. `costs` are those of the named runs whose machine has a price.
     """
 
     named: tuple[Run[Measurement], ...]
     saved: tuple[Run[Throughput], ...]
     views: tuple[RunView, ...]
     comparisons: tuple[ComparisonView, ...]
+    costs: tuple[RunCost, ...] = ()
 
     @property
     def whole(self) -> tuple[Run[Measurement], ...]:
@@ -47,7 +50,7 @@ class Section:
     content: object
 
 
-def material(named: tuple[Run[Measurement], ...], saved: tuple[Run[Throughput], ...]) -> Material:
+def material(named: tuple[Run[Measurement], ...], saved: tuple[Run[Throughput], ...], costs: Sequence[RunCost] = ()) -> Material:
     """Choose what of the named runs is shown whole: all, or of many the first and the last ones."""
     whole = named if len(named) <= MOST_WHOLE else (named[0], *named[1 - MOST_WHOLE :])
     return Material(
@@ -55,6 +58,7 @@ def material(named: tuple[Run[Measurement], ...], saved: tuple[Run[Throughput], 
         saved=saved,
         views=tuple(run_view(run, place) for place, run in enumerate(whole, 1)),
         comparisons=tuple(comparison_view(whole[0], head, place) for place, head in enumerate(whole[:0:-1], 1)),
+        costs=tuple(costs),
     )
 
 
@@ -79,6 +83,11 @@ def _limits(given: Material) -> Section | None:
 def _fronts(given: Material) -> Section | None:
     found = fronts(given.head.run)
     return Section(id="front", title="Throughput and latency", template="front.html", content=found) if found else None
+
+
+def _costs(given: Material) -> Section | None:
+    found = cost_view(given.costs, given.head.run.name)
+    return Section(id="cost", title="Cost", template="cost.html", content=found) if found else None
 
 
 def _comparisons(given: Material) -> Section | None:
@@ -112,6 +121,7 @@ SECTIONS: tuple[Callable[[Material], Section | None], ...] = (
     _ladders,
     _fronts,
     _limits,
+    _costs,
     _comparisons,
     _histories,
     _machines,

@@ -154,7 +154,9 @@ def test_evidence_opens_on_demand_and_names_what_does_not_hold(storage: Path) ->
 def test_one_run_alone_has_neither_comparison_nor_history(tmp_path: Path) -> None:
     save(tmp_path, 1, saved_run(ladder("baseline", "compile")))
 
-    assert ["In short", "Ladder", "Throughput and latency", "Machine and environment"] == [title.text for title in page(tmp_path).all("h2")]
+    assert ["In short", "Ladder", "Throughput and latency", "Cost", "Machine and environment"] == [
+        title.text for title in page(tmp_path).all("h2")
+    ]
 
 
 def test_runs_of_one_machine_are_compared_by_their_throughput(storage: Path) -> None:
@@ -264,7 +266,7 @@ def test_the_page_refers_to_nothing_outside_itself(storage: Path) -> None:
     text = written(storage, "1", "2")
     shown = parse(text)
 
-    assert not re.search(r"https?:|url\(|@import|fetch\(|XMLHttp", text)
+    assert not re.search(r"[=\"'(]\s*https?:|url\(|@import|fetch\(|XMLHttp", text)
     ids = [element.attributes["id"] for element in shown.all() if "id" in element.attributes]
     assert len(ids) == len(set(ids))
     targets = {element.attributes["href"].removeprefix("#") for element in shown.all("a")}
@@ -383,3 +385,28 @@ def test_front_names_the_steps_that_no_other_beats(storage: Path) -> None:
 
     assert labels
     assert "baseline" not in labels
+
+
+def test_cost_is_shown_where_a_price_is_given(storage: Path, tmp_path: Path) -> None:
+    """3.6 an hour are 0.001 a second: at 10 samples per second a million cost 100."""
+    save(tmp_path, 1, saved_run([benchmark("baseline", medians_s=(0.1,), samples=1)]))
+
+    found = page(tmp_path, "latest", "--price", "3.6").one("section", id="cost")
+
+    assert "100.00" in found.text
+    assert "3.6 an hour" in found.text
+
+
+def test_price_is_the_instance_types(storage: Path) -> None:
+    assert "c8g.xlarge: 0.15952 USD an hour in us-east-1" in page(storage, "latest").one("section", id="cost").text
+
+
+def test_machine_without_a_price_has_no_cost(tmp_path: Path) -> None:
+    save(tmp_path, 1, saved_run([benchmark("baseline", medians_s=(0.1,), samples=1)], fingerprint=FINGERPRINT | {"instance_type": ""}))
+
+    assert not page(tmp_path, "latest").all("section", id="cost")
+
+
+def test_price_that_is_asked_for_and_unknown_exits_2(storage: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert 2 == main(["page", "--storage", str(storage), "--out", str(storage / "x.html"), "--region", "eu-west-1"])
+    assert "no price of c8g.xlarge in region eu-west-1" in capsys.readouterr().err
