@@ -10,15 +10,13 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from emulation import guest, page
+from emulation import IMAGE_SIZE, guest, page
 from emulation import root as roots
 from emulation.debian import SetupError
 from fixtures.proofs import Proofs, merged
 
 CPUS = {"graviton2": "neoverse-n1", "graviton3": "neoverse-v1", "graviton4": "neoverse-n2"}
-# A ResNet of bottleneck blocks and a ViT with weights of 2 MiB and more, small enough for an emulator.
-MODELS = ("timm:resnet26", "timm:vit_small_patch32_224")
-IMAGE_SIZE = 64
+MODELS = ("emulation.models:resnet", "emulation.models:vit")
 RESULTS = Path(".cache/graviton")
 SOME_FAILED = 1  # pytest's exit status
 LONGEST_ANSWER_S = 1800

@@ -13,6 +13,7 @@ from emulation.debian import SetupError
 SUITE = "/suite"
 PASSED_ON = ("ONEDNN_", "DNNL_", "ATEN_", "TORCH", "COLUMNS", "PYTEST_ADDOPTS")
 NAMESPACES = ("--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
+ENDS_WITH_US = ("setpriv", "--pdeathsig", "KILL")  # however this process ends; of util-linux, like unshare
 CHECKOUT = Path(__file__).resolve().parent.parent
 FORMATS = "/proc/sys/fs/binfmt_misc"
 
@@ -22,7 +23,8 @@ def run(command: Sequence[str], cpu: str) -> int:
     root = roots.cached_root()
     enter = [sys.executable, "-m", "emulation.enter", str(root), str(roots.emulator(root)), str(CHECKOUT), *command]
     environment = _environment(cpu, os.environ)
-    return subprocess.run([*_unshare(), *enter], cwd=CHECKOUT, env=environment, check=False).returncode  # noqa: S603 - this package
+    command = [*ENDS_WITH_US, *_unshare(), *enter]
+    return subprocess.run(command, cwd=CHECKOUT, env=environment, check=False).returncode  # noqa: S603 - this package
 
 
 def _unshare() -> list[str]:

@@ -20,7 +20,8 @@ Written by `tox -e graviton2`, `graviton3` and `graviton4`; do not edit. What th
 QEMU's user mode runs the aarch64 wheels of PyTorch, ONNX Runtime and OpenVINO and gives them the features of a Neoverse core. So the
 libraries choose the kernels that they choose on that core. **Nothing was timed**: under emulation times mean nothing. Shares are those of
 the emulated kernel time, by which only a reference kernel or a wrong precision can be told. What the outcomes mean stands in
-[graviton.md](graviton.md).
+[graviton.md](graviton.md). The models are a ResNet of four bottleneck blocks and ViT-S/16 with two of its twelve blocks
+(`emulation/models.py`).
 """
 
 
@@ -95,7 +96,12 @@ def _summary(proofs: Proofs, model: str, step: str) -> str:
 
 def _kernels(step: StepProof) -> str:
     """Kinds of kernels by how often they ran, those of next to no time left out."""
-    return ", ".join(f"{use.count} x {use.implementation} {use.precision}" for use in step.kernels if use.share >= SHARE_SHOWN)
+    shown = [use for use in step.kernels if use.share >= SHARE_SHOWN]
+    parts = []
+    for operation in dict.fromkeys(use.operation for use in shown):
+        uses = [f"{use.count} x {use.implementation} {use.precision}" for use in shown if use.operation == operation]
+        parts.append(f"{operation}: {', '.join(uses)}")
+    return "; ".join(parts)
 
 
 def _shares(share: dict[str, float]) -> str:

@@ -41,7 +41,7 @@ def _lines(table: Versions) -> Iterator[str]:
     yield f"| {' | '.join(escape(name) for name in header)} |"
     yield f"|{'|'.join('---' if name in {'model', 'step'} else '---:' for name in header)}|"
     for row in table.rows:
-        yield f"| {' | '.join((escape(row.model), f'`{escape(row.step)}`', *_figures(table, row, lambda text, _: escape(text))))} |"
+        yield f"| {' | '.join((escape(row.model), escape(row.step), *_figures(table, row, lambda text, _: escape(text))))} |"
     if table.broken:
         yield "\nWhat works in one release and not in another:\n"
     for broken in table.broken:

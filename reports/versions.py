@@ -8,11 +8,12 @@ from statistics import median
 
 from reports.gate.result import Result, Row, SideRecord
 from reports.ladder import processes_sps
-from reports.machines import machine_differences
+from reports.machines import ABSENT, Difference, machine_differences
 from reports.measurement import Measurement, Outcome, Run
 from reports.statistics import Gain, paired_gain, unpaired_ratio
 
 Key = tuple[str, str]
+DIFFERS = " differs too: "
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,7 +100,8 @@ def with_pairs(table: Versions, result: Result) -> Versions:
             if cells[place] is None or cell.outcome != "measured":
                 cells[place] = cell
         rows[key] = replace(row, cells=tuple(cells), paired=_paired(found) or row.paired)
-    changed = tuple(f"{d.field.removeprefix('versions.')}: {d.base} on base, {d.head} on head" for d in result.software)
+    changed = tuple(_changes(result.software))
+    kept = tuple(note for note in table.notes if not note.partition(DIFFERS)[1])
     ordered = sorted(range(len(versions)), key=lambda place: _order(versions[place]))
     return _completed(
         replace(
@@ -107,7 +109,7 @@ def with_pairs(table: Versions, result: Result) -> Versions:
             versions=tuple(versions[place] for place in ordered),
             rows=tuple(replace(row, cells=tuple(row.cells[place] for place in ordered)) for row in rows.values()),
             compared=(base, head),
-            notes=(*table.notes, *changed),
+            notes=(*kept, *changed),
         )
     )
 
@@ -116,6 +118,15 @@ def _completed(table: Versions) -> Versions:
     """Return the table with the unpaired ratios and the broken steps that follow from its cells."""
     rows = tuple(replace(row, unpaired=_unpaired(row.cells)) for row in table.rows)
     return replace(table, rows=rows, broken=tuple(broken for row in rows for broken in _broken(row, table.versions)))
+
+
+def comparable(table: Versions) -> Versions:
+    """Return the table without the steps that were run in one of several versions only, and a note of how many those are."""
+    rows = tuple(row for row in table.rows if sum(cell is not None for cell in row.cells) > 1)
+    alone = len(table.rows) - len(rows)
+    if not rows or not alone:
+        return table
+    return replace(table, rows=rows, notes=(*table.notes, f"{alone} steps were run in one release only, and are left out"))
 
 
 def _version(run: Run[Measurement], package: str) -> str:
@@ -151,7 +162,7 @@ def _cells(runs: Sequence[Run[Measurement]], sizes: Mapping[Key, int]) -> dict[K
         for measured in run.measurements:
             key = (measured.model, measured.step)
             if not measured.input_shape or measured.input_shape[-1] == sizes[key]:
-                cells[key] = Cell(samples_per_second=measured.samples_per_second, processes=processes[key])
+                cells[key] = _of_processes(processes[key])
     return cells
 
 
@@ -177,8 +188,8 @@ def _pair_cells(row: Row, base: str, head: str) -> dict[str, Cell]:
     """Return what a gate's row says of each side. A side that failed has a reason and no pairs; the other one works."""
     if row.pairs:
         return {
-            base: _of_pairs([pair.base_samples / median(pair.base_rounds_s) for pair in row.pairs]),
-            head: _of_pairs([pair.head_samples / median(pair.head_rounds_s) for pair in row.pairs]),
+            base: _of_processes([pair.base_samples / median(pair.base_rounds_s) for pair in row.pairs]),
+            head: _of_processes([pair.head_samples / median(pair.head_rounds_s) for pair in row.pairs]),
         }
     if row.failed_on is None:
         return {}
@@ -187,7 +198,7 @@ def _pair_cells(row: Row, base: str, head: str) -> dict[str, Cell]:
     return {base: failed if row.failed_on != "head" else works, head: failed if row.failed_on != "base" else works}
 
 
-def _of_pairs(processes: Sequence[float]) -> Cell:
+def _of_processes(processes: Sequence[float]) -> Cell:
     return Cell(samples_per_second=median(processes), processes=tuple(processes))
 
 
@@ -207,7 +218,20 @@ def _notes(ours: Sequence[Run[Measurement]], runs: Sequence[Run[Measurement]], p
             others.setdefault(name, set()).add(str(version))
     for name, found in others.items():
         if name != package and len(found) > 1:
-            yield f"{name} differs too: {', '.join(sorted(found, key=_order))}"
+            yield f"{name}{DIFFERS}{', '.join(sorted(found, key=_order))}"
+
+
+def _changes(software: Iterable[Difference]) -> Iterable[str]:
+    """Name what the two environments have in different versions, and what one of them has not at all."""
+    alone = []
+    for difference in software:
+        name = difference.field.removeprefix("versions.")
+        if ABSENT in (difference.base, difference.head):
+            alone.append(name)
+        else:
+            yield f"{name}: {difference.base} on base, {difference.head} on head"
+    if alone:
+        yield f"in one of the two environments only: {', '.join(alone)}"
 
 
 def _first_line(text: str) -> str:

@@ -16,7 +16,7 @@ from reports.measurement import Measurement, Run
 from reports.plain_text import plain
 from reports.render_versions import print_versions, versions_markdown
 from reports.storage import NoSuchRun, Storage
-from reports.versions import from_runs, with_pairs
+from reports.versions import comparable, from_runs, with_pairs
 
 DESCRIPTION = """\
 Steps by release of a package: throughput from the saved runs of this machine, and what works in one release and not in another. With
@@ -47,6 +47,7 @@ def run_versions(options: argparse.Namespace, storage: Storage, console: Console
         table = with_pairs(table, _take_turns(options))
     if not table.rows:
         raise NoSuchRun(f"no saved run in {str(storage.folder)!r} names a version of {options.of}; save one with `tox -e torch213`")
+    table = comparable(table)
     if options.format == "markdown":
         sys.stdout.write(versions_markdown(table))
     else:

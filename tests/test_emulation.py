@@ -1,11 +1,14 @@
 """The emulation's own parts, without emulating anything: set-up that survives interruption, clear refusals."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from emulation import debian, guest, root
 from emulation.debian import SetupError
+from tests.processes import ended
 
 
 @pytest.fixture
@@ -99,3 +102,14 @@ def test_where_nothing_may_be_mounted_the_reasons_are_told(monkeypatch: pytest.M
 
     with pytest.raises(SetupError, match=r"\(as this user: not permitted; as root: not permitted\). Run on Linux 6.7"):
         guest._unshare()
+
+
+def test_what_runs_emulated_ends_with_the_command_however_that_ends() -> None:
+    """A killed run leaves no worker behind."""
+    guests = f"import subprocess; subprocess.run([*{guest.ENDS_WITH_US}, 'sh', '-c', 'echo $$; exec sleep 600'])"
+    with subprocess.Popen([sys.executable, "-c", guests], stdout=subprocess.PIPE, text=True) as command:
+        assert command.stdout is not None
+        pid = int(command.stdout.readline())
+        command.kill()
+
+    assert ended(pid)

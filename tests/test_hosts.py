@@ -116,6 +116,8 @@ def test_two_hosts_add_up(together: Together) -> None:
     assert any("every host proved the same recipe" in claim.claim for claim in measured.evidence)
     assert "2 hosts" in output
     assert "the barrier costs" in output
+    assert "the records of what was measured are with rank 0 on host-a" in other_output
+    assert "failed" not in other_output
 
 
 @pytest.mark.slow

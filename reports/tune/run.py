@@ -58,15 +58,11 @@ class Tuning:
 
     @property
     def measurements(self) -> list[Measurement]:
-        """All measured candidates; the winner's by its finals, once they are held."""
-        records = {record["step"]: record for record in self.records}
-        if self.finals is not None:
-            records[self.finals.record["step"]] = self.finals.record
-        return measurements_from_records(records.values())
+        """All measured candidates, by their finals where those were held."""
+        return measurements_from_records({record["step"]: record for record in self.records}.values())
 
     def save(self, file: Path, machine: Mapping[str, Any]) -> None:
         """Write a saved run that `recommend` and all of `reports` read, and beside it what the search was. Raises OSError."""
-        records = [self.finals.record if self.finals and each["step"] == self.finals.record["step"] else each for each in self.records]
         tune = {
             "limits": asdict(self.limits),
             "budget_s": self.budget_s,
@@ -76,7 +72,7 @@ class Tuning:
             "failed": [{"step": step, "reason": reason} for step, reason in self.failed],
             "finals": self.finals.as_json() if self.finals else None,
         }
-        save(file, records, dict(machine), tune=tune)
+        save(file, self.records, dict(machine), tune=tune)
 
 
 def tune(
@@ -175,23 +171,41 @@ def _measure(bench: Bench, candidate: Candidate) -> tuple[dict[str, Any] | None,
 def _decide(
     bench: Bench, search: Search, *, ladder: Sequence[Measurement], found: Tuning, clock: Clock, say: Callable[[str], None]
 ) -> None:
-    """Hold the finals of the best, and of the next best as long as the finals show that a limit is not kept after all."""
-    for _ in range(MOST_FINALS):
+    """Hold the finals of the best; of another where they show that a limit is not kept after all, or that the probe was lucky."""
+    held: list[Candidate] = []
+    while len(held) < MOST_FINALS:
         best = _best_in_turns(bench, search, found.limits, clock=clock, say=say)
-        if best is None or best.measurement is None:
+        if best is None or best.measurement is None or best.candidate in held:
             return
         finals = _finals(bench, best.candidate, ladder=ladder, found=found, clock=clock, say=say)
         if finals is None:
             return
-        found.finals = finals
+        held.append(best.candidate)
         [measurement] = measurements_from_records([finals.record])
-        if not (broken := found.limits.broken_by(measurement)):
-            return
-        say(f"{best.candidate.name}, measured again: {broken}")
         found.records = [finals.record if each["step"] == finals.record["step"] else each for each in found.records]
         search.tried[best.candidate] = Tried(best.candidate, measurement, "", best.took_s)
+        found.finals = _faster(found.finals, finals, found.limits)
+        broken = found.limits.broken_by(measurement)
+        ahead = recommend(found.measurements, found.model, found.limits).winner if _any_within(found) else None
+        if not broken and (ahead is None or CLOSE * ahead.samples_per_second <= measurement.samples_per_second):
+            return
+        say(f"{best.candidate.name}, measured again: {broken or f'{measurement.samples_per_second:.4g} samples per second'}")
         if clock.left_s < FINALS_AGAIN_S:
             return
+
+
+def _any_within(found: Tuning) -> bool:
+    return any(not found.limits.broken_by(measurement) for measurement in found.measurements)
+
+
+def _faster(before: Finals | None, now: Finals, limits: Limits) -> Finals:
+    """Return the finals whose recipe keeps the limits and is the faster one; of two that do not, the later ones."""
+    if before is None:
+        return now
+    earlier, later = measurements_from_records([before.record, now.record])
+    if limits.broken_by(earlier):
+        return now
+    return before if limits.broken_by(later) or earlier.samples_per_second > later.samples_per_second else now
 
 
 def _best_in_turns(bench: Bench, search: Search, limits: Limits, *, clock: Clock, say: Callable[[str], None]) -> Tried | None:

@@ -13,7 +13,7 @@ from reports.recommend import NothingToRecommend, recommend
 from reports.render_pareto import pareto_picture
 from reports.tune.finals import Rival
 from reports.tune.front import points
-from reports.tune.run import Tuning
+from reports.tune.run import CLOSE, Tuning
 
 
 def print_tuning(console: Console, found: Tuning, out: Path) -> None:
@@ -29,8 +29,12 @@ def print_tuning(console: Console, found: Tuning, out: Path) -> None:
     winner = winner_of(found)
     if winner is None:
         console.print(Text("No recipe measured is within the limits: widen them, or give the search more --budget."), soft_wrap=True)
-    elif found.finals is None:
+    elif found.finals is None or winner != found.finals.record["step"]:
         console.print(Text("best: ").append(plain(winner), style="bold").append(" (not measured side by side)"), soft_wrap=True)
+        if found.finals is not None:
+            console.print(
+                Text("There was no time left for it after another recipe's finals; give the search more --budget."), soft_wrap=True
+            )
     else:
         _print_finals(console, found)
     if found.records:
@@ -40,13 +44,15 @@ def print_tuning(console: Console, found: Tuning, out: Path) -> None:
 
 
 def winner_of(found: Tuning) -> str | None:
-    """Return the step of the fastest recipe within the limits: that of the finals where they were held."""
-    if found.finals is not None:
-        return str(found.finals.record["step"])
+    """Return the step of the fastest recipe within the limits: that of the finals, unless single probes put another far ahead of it."""
+    final = found.finals.record if found.finals is not None else None
     try:
-        return recommend(found.measurements, found.model, found.limits).winner.step
+        best = recommend(found.measurements, found.model, found.limits).winner
     except NothingToRecommend:
-        return None
+        return str(final["step"]) if final is not None else None
+    if final is not None and CLOSE * best.samples_per_second <= final["samples_per_second"]:
+        return str(final["step"])
+    return best.step
 
 
 def tuning_picture(found: Tuning, suffix: str) -> bytes:

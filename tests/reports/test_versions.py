@@ -17,7 +17,7 @@ from reports.load import read_run
 from reports.machines import Difference
 from reports.measurement import Measurement, Run
 from reports.render_versions import versions_markdown
-from reports.versions import Cell, VersionRow, Versions, from_runs, with_pairs
+from reports.versions import Cell, VersionRow, Versions, comparable, from_runs, with_pairs
 from tests.reports.saved_runs import FINGERPRINT, benchmark, outcome, save, saved_run
 
 EMPTY = Versions(package="torch", versions=(), rows=(), broken=())
@@ -84,6 +84,15 @@ def test_step_that_fails_in_one_release_is_told_with_its_first_line(tmp_path: Pa
     [broken] = found.broken
     assert ("pt2e_int8", "2.10.0", "2.13.0", "failed") == (broken.step, broken.works_in, broken.fails_in, broken.how)
     assert "step 'pt2e_int8' on resnet50: no int8 kernel ran" == broken.reason
+
+
+def test_step_of_one_release_only_is_counted_and_not_shown(tmp_path: Path) -> None:
+    """A whole ladder in one release and a part of it in the other compare by the part."""
+    whole = saved_run([benchmark("baseline"), benchmark("compile")], fingerprint=with_torch("2.13.0"))
+    found = comparable(from_runs(runs(tmp_path, whole, saved_run([benchmark("baseline")], fingerprint=with_torch("2.10.0"))), "torch"))
+
+    assert ["baseline"] == [row.step for row in found.rows]
+    assert "1 steps were run in one release only, and are left out" in found.notes
 
 
 def test_step_that_works_nowhere_is_not_broken_by_a_release(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from reports.__main__ import main
 from reports.gate.durations import seconds_of
@@ -21,6 +22,7 @@ from reports.tune.benchmark_app import AppRun, BenchmarkAppError, parse
 from reports.tune.finals import Finals, Rival
 from reports.tune.run import Tuning, tune
 from reports.tune.space import Candidate
+from reports.tune.texts import print_tuning, winner_of
 from tests.conftest import skip_unless_met
 from tests.reports.saved_runs import benchmark
 
@@ -120,6 +122,42 @@ def test_a_winner_that_breaks_a_limit_when_measured_again_is_not_the_winner(
     assert found.finals is not None
     assert held[1] == found.finals.record["step"]
     assert 9.0 == next(m.latency_p99_s for m in read_run(tmp_path / "tuned.json").measurements if m.step == held[0])
+
+
+def test_a_winner_that_is_far_slower_when_measured_again_makes_room_for_the_next(
+    made: Bench, stubbed: list[Candidate], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A single process may be held up; what it was ahead of is then measured side by side too."""
+    held: list[str] = []
+
+    def hold(_bench: Bench, winner: Any, _ladder_best: Any, **_options: Any) -> Finals:
+        held.append(winner.step.name)
+        return Finals(record=record(winner.step.name, 90.0 if len(held) == 1 else 195.0), rivals=(), notes=())
+
+    monkeypatch.setattr(tuning, "hold_finals", hold)
+
+    found = search(made, tmp_path / "tuned.json")
+
+    assert 2 == len(set(held)) == len(held)
+    assert found.finals is not None
+    assert held[1] == found.finals.record["step"] == winner_of(found)
+
+
+def test_no_time_to_hold_the_finals_of_what_is_ahead_is_said(
+    made: Bench, stubbed: list[Candidate], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The slow one of the finals is not called the winner."""
+    monkeypatch.setattr(tuning, "MOST_FINALS", 1)
+    slow = lambda _bench, winner, _best, **_options: Finals(record=record(winner.step.name, 90.0), rivals=(), notes=())  # noqa: E731
+    monkeypatch.setattr(tuning, "hold_finals", slow)
+
+    found = search(made, tmp_path / "tuned.json")
+    console = Console(record=True, width=150)
+    print_tuning(console, found, tmp_path / "tuned.json")
+
+    assert found.finals is not None
+    assert winner_of(found) != found.finals.record["step"]
+    assert "not measured side by side" in console.export_text()
 
 
 def test_recommend_takes_what_tune_saved(made: Bench, stubbed: list[Candidate], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
