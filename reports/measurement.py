@@ -201,7 +201,10 @@ class MissingPeak:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Calibration:
-    """What a machine can do at most with `threads` threads; `is_short` where it was taken in a hurry (`--quick`)."""
+    """What a machine can do at most with `threads` threads; `is_short` where it was taken in a hurry (`--quick`).
+
+    `others_share` is the share of the CPUs that other processes, and other machines of the host, used meanwhile.
+    """
 
     threads: Count
     taken_at: DateTime
@@ -210,6 +213,7 @@ class Calibration:
     bandwidth_bytes_per_second: PositiveFigure | None = None
     bandwidth_trial: str = ""
     is_short: bool = False
+    others_share: float = 0.0
     notes: tuple[str, ...] = ()
     fingerprint: dict[str, Any] = field(default_factory=dict)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fixtures import peaks
+from fixtures import calibration, peaks
 from fixtures.cache import ArtifactCache
 from fixtures.calibration import Calibrator
 from fixtures.environment import clean_environment
@@ -91,6 +91,19 @@ def test_it_is_taken_once_and_again_on_demand(tmp_path: Path, answers: list[str]
     taken = [first_rate(calibrator(tmp_path, "none").calibration(redo=redo)) for redo in (False, False, True, False)]
 
     assert [1.0, 1.0, 2.0, 2.0] == taken
+
+
+def test_one_taken_beside_other_processes_says_so_and_is_not_kept(
+    tmp_path: Path, answers: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its peaks would be too low, and every share of peak too high."""
+    seconds = itertools.count(0.0, 1e6)
+    monkeypatch.setattr(calibration, "_others_s", lambda: next(seconds))
+    disturbed = calibrator(tmp_path, "").calibration()
+    monkeypatch.setattr(calibration, "_others_s", lambda: 0.0)
+
+    assert any("other processes used" in note for note in disturbed.notes)
+    assert [2.0, 2.0] == [first_rate(calibrator(tmp_path, "").calibration()) for _ in range(2)]
 
 
 def test_a_hurried_one_serves_only_until_there_is_a_whole_one(tmp_path: Path, answers: list[str]) -> None:
