@@ -34,7 +34,10 @@ def add_tune(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", co
     )
     command.add_argument("--budget", type=time_s, default="15m", metavar="TIME", help="90s, 15m, 1h: most time for all of it (15m)")
     command.add_argument(
-        "--ladder", default="latest", metavar="RUN", help=f"saved run that tells which steps are worth trying: {run_help}, or none (latest)"
+        "--ladder",
+        default="latest",
+        metavar="RUN",
+        help=f"saved run that tells which steps are worth trying: {run_help}, or none (the latest of the model)",
     )
     command.add_argument("--out", type=Path, metavar="FILE", help="where the search is saved (STORAGE/tune/MODEL/tuned.json)")
     command.add_argument("--plot", type=Path, metavar="FILE", help="also draw throughput against p99, as .png or .svg")
@@ -70,7 +73,7 @@ def _ladder(options: argparse.Namespace, storage: Storage, model: str, machine: 
     if options.ladder == "none":
         return []
     try:
-        run = read_run(storage.find(options.ladder))
+        run = read_run(_newest_of(storage, model) if options.ladder == "latest" else storage.find(options.ladder))
     except NoSuchRun:
         if options.ladder != "latest":
             raise
@@ -92,6 +95,12 @@ def _ladder(options: argparse.Namespace, storage: Storage, model: str, machine: 
         return []
     _say(f"guided by run {run.name}")
     return ours
+
+
+def _newest_of(storage: Storage, model: str) -> Path:
+    """Return the newest saved run that measured the model, else the newest of all. Raises NoSuchRun."""
+    of_model = (run.path for run in reversed(storage.shelf.runs) if any(each.model == model for each in run.measurements))
+    return next(of_model, None) or storage.find("latest")
 
 
 def _say(text: str) -> None:

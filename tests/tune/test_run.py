@@ -16,7 +16,8 @@ from reports.load import read_run
 from reports.measuring import Bench, CannotMeasure, bench
 from reports.recommend import Limits
 from reports.statistics import paired_gain
-from reports.tune import finals
+from reports.storage import Storage
+from reports.tune import command, finals
 from reports.tune import run as tuning
 from reports.tune.benchmark_app import AppRun, BenchmarkAppError, parse
 from reports.tune.finals import Finals, Rival
@@ -24,7 +25,7 @@ from reports.tune.run import Tuning, tune
 from reports.tune.space import Candidate
 from reports.tune.texts import print_tuning, winner_of
 from tests.conftest import skip_unless_met
-from tests.reports.saved_runs import benchmark
+from tests.reports.saved_runs import benchmark, save, saved_run
 
 MODEL = "torchvision:resnet18"
 MODEL_ID = "torchvision.resnet18"
@@ -254,6 +255,15 @@ def test_the_command_tells_how_it_ended(
     assert "python -m reports recommend" in shown
     assert b"<svg" in picture.read_bytes()
     assert ("No recipe measured is within the limits" in shown) == (code == 1)
+
+
+def test_the_newest_run_of_the_model_guides_the_search(tmp_path: Path) -> None:
+    """A run of something else that was saved since does not."""
+    ours = save(tmp_path, 1, saved_run([benchmark("openvino", model=MODEL_ID)]))
+    other = save(tmp_path, 2, saved_run([benchmark("openvino", model="other")], saved_at="2026-11-21T04:40:00+00:00"))
+
+    assert ours == command._newest_of(Storage(str(tmp_path)), MODEL_ID)
+    assert other == command._newest_of(Storage(str(tmp_path)), "unknown")
 
 
 @pytest.mark.parametrize(
