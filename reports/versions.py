@@ -4,7 +4,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from statistics import median
+from statistics import geometric_mean, median
 
 from reports.gate.result import Result, Row, SideRecord
 from reports.ladder import processes_sps
@@ -126,7 +126,13 @@ def comparable(table: Versions) -> Versions:
     alone = len(table.rows) - len(rows)
     if not rows or not alone:
         return table
-    return replace(table, rows=rows, notes=(*table.notes, f"{alone} steps were run in one release only, and are left out"))
+    places = [place for place in range(len(table.versions)) if any(row.cells[place] is not None for row in rows)]
+    return replace(
+        table,
+        versions=tuple(table.versions[place] for place in places),
+        rows=tuple(replace(row, cells=tuple(row.cells[place] for place in places)) for row in rows),
+        notes=(*table.notes, f"{alone} steps were run in one release only, and are left out"),
+    )
 
 
 def _version(run: Run[Measurement], package: str) -> str:
@@ -199,7 +205,8 @@ def _pair_cells(row: Row, base: str, head: str) -> dict[str, Cell]:
 
 
 def _of_processes(processes: Sequence[float]) -> Cell:
-    return Cell(samples_per_second=median(processes), processes=tuple(processes))
+    """The geometric mean, of which the ratio between two versions is one."""
+    return Cell(samples_per_second=geometric_mean(processes), processes=tuple(processes))
 
 
 def _paired(row: Row) -> Gain | None:

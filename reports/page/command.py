@@ -6,10 +6,11 @@ from pathlib import Path
 from rich.console import Console
 
 from reports.files import write_atomically
-from reports.load import read_run
+from reports.load import read_calibration, read_run
 from reports.measurement import Measurement, Run, Throughput
 from reports.plain_text import plain
 from reports.price_options import add_price_options, known_costs
+from reports.roofline import roofline
 from reports.storage import NoSuchRun, Storage
 
 DESCRIPTION = """\
@@ -26,6 +27,7 @@ def add_page(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", co
     command = commands.add_parser("page", parents=[common], help="runs as one HTML file for a browser", description=DESCRIPTION)
     command.add_argument("runs", metavar="RUN", nargs="*", default=["latest"], help=f"{run_help} (latest)")
     command.add_argument("--out", type=Path, metavar="FILE", default=Path("report.html"), help="the file to write (%(default)s)")
+    command.add_argument("--calibration", type=Path, metavar="FILE", help="a later calibration of the last RUN's machine, as JSON")
     add_price_options(command)
     command.set_defaults(command=_page)
 
@@ -38,7 +40,10 @@ def _page(options: argparse.Namespace, storage: Storage, console: Console) -> No
     if not out.absolute().parent.is_dir():
         raise NoFolder(f"--out {str(out)!r}: there is no folder {str(out.parent)!r}; make it first")
     named = tuple(read_run(path) for path in dict.fromkeys(storage.find(name) for name in options.runs))
-    page = page_html(material(named, _saved(storage, named), known_costs(named, options))).encode()
+    calibration = read_calibration(options.calibration) if options.calibration else None
+    if calibration is not None:
+        roofline(named[-1], calibration)  # refuses another machine's
+    page = page_html(material(named, _saved(storage, named), known_costs(named, options), calibration)).encode()
     write_atomically(out, page)
     console.print(
         f"{plain(out, 500)}: {len(named)} run{'' if len(named) == 1 else 's'}, {len(page) / 1e3:.0f} kB", markup=False, soft_wrap=True

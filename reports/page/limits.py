@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from reports.measurement import Measurement, Run
+from reports.measurement import Calibration, Measurement, Run
 from reports.page.scales import Scale, amount_scale
 from reports.roofline import CannotPlace, Point, Roofline, roofline
 
@@ -26,10 +26,10 @@ class Limits:
     models: tuple[LimitsView, ...]
 
 
-def limits(run: Run[Measurement]) -> Limits | None:
-    """Return the run under its own calibration; None where it has none, or counts no FLOPs."""
+def limits(run: Run[Measurement], calibration: Calibration | None = None) -> Limits | None:
+    """Return the run under a later calibration, or its own; None where it has none, or counts no FLOPs."""
     try:
-        found = roofline(run)
+        found = roofline(run, calibration)
     except CannotPlace:
         return None
     views = (_view(f"limits-{place}", model, found.points) for place, model in enumerate(found.models, 1))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from reports.cost import RunCost
 from reports.history import NothingToFollow, history
 from reports.machines import machine_differences
-from reports.measurement import Measurement, Run, Throughput
+from reports.measurement import Calibration, Measurement, Run, Throughput
 from reports.page.content import ComparisonView, HistoryView, RunView, best_recipes, comparison_view, fields, history_view, run_view
 from reports.page.costs import cost_view
 from reports.page.front import fronts
@@ -22,7 +22,8 @@ class Material:
 
     `named` are the runs that the page was asked for: the first is what others are compared with, the last the one in question.
     `views` are those of them shown whole, `comparisons` of each of these with the first, the last one's first.
-    `saved` are all saved runs in brief, oldest first. `costs` are those of the named runs whose machine has a price.
+    `saved` are all saved runs in brief, oldest first. `costs` are those of the named runs whose machine has a price,
+    `calibration` a later one of the machine of the run in question.
     """
 
     named: tuple[Run[Measurement], ...]
@@ -30,6 +31,7 @@ class Material:
     views: tuple[RunView, ...]
     comparisons: tuple[ComparisonView, ...]
     costs: tuple[RunCost, ...] = ()
+    calibration: Calibration | None = None
 
     @property
     def whole(self) -> tuple[Run[Measurement], ...]:
@@ -50,7 +52,12 @@ class Section:
     content: object
 
 
-def material(named: tuple[Run[Measurement], ...], saved: tuple[Run[Throughput], ...], costs: Sequence[RunCost] = ()) -> Material:
+def material(
+    named: tuple[Run[Measurement], ...],
+    saved: tuple[Run[Throughput], ...],
+    costs: Sequence[RunCost] = (),
+    calibration: Calibration | None = None,
+) -> Material:
     """Choose what of the named runs is shown whole: all, or of many the first and the last ones."""
     whole = named if len(named) <= MOST_WHOLE else (named[0], *named[1 - MOST_WHOLE :])
     return Material(
@@ -59,6 +66,7 @@ def material(named: tuple[Run[Measurement], ...], saved: tuple[Run[Throughput], 
         views=tuple(run_view(run, place) for place, run in enumerate(whole, 1)),
         comparisons=tuple(comparison_view(whole[0], head, place) for place, head in enumerate(whole[:0:-1], 1)),
         costs=tuple(costs),
+        calibration=calibration,
     )
 
 
@@ -76,7 +84,7 @@ def _ladders(given: Material) -> Section:
 
 
 def _limits(given: Material) -> Section | None:
-    found = limits(given.head.run)
+    found = limits(given.head.run, given.calibration)
     return Section(id="limits", title="Share of the machine's peak", template="limits.html", content=found) if found else None
 
 
