@@ -38,8 +38,11 @@ def print_tuning(console: Console, found: Tuning, out: Path) -> None:
     else:
         _print_finals(console, found)
     if found.records:
+        step = f" --step {plain(winner)}" if winner is not None else ""
         console.print(
-            f"Saved in {plain(out, 400)}; deploy it: python -m reports recommend {plain(out, 400)} --emit DIR", markup=False, soft_wrap=True
+            f"Saved in {plain(out, 400)}; deploy it: python -m reports recommend {plain(out, 400)}{step} --emit DIR",
+            markup=False,
+            soft_wrap=True,
         )
 
 
