@@ -35,16 +35,16 @@ def costs(runs: Sequence[Run[Measurement]], options: argparse.Namespace) -> list
     return [run_cost(run, price_of(run, table, region=options.region, per_hour=options.price, instance=options.instance)) for run in runs]
 
 
-def known_costs(runs: Sequence[Run[Measurement]], options: argparse.Namespace) -> list[RunCost]:
-    """Return the same for those runs that have a price; for all of them where an option asks for prices. Raises PriceError."""
+def known_costs(runs: Sequence[Run[Measurement]], options: argparse.Namespace) -> list[RunCost | None]:
+    """Return the same, None for a run without a price; where an option asks for prices, raise PriceError instead."""
     if asks_for_prices(options):
-        return costs(runs, options)
-    known = []
+        return [*costs(runs, options)]
+    known: list[RunCost | None] = []
     for run in runs:
         try:
             known += costs([run], options)
         except PriceError:  # nobody asked: the page has no costs then
-            continue
+            known.append(None)
     return known
 
 

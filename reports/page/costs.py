@@ -27,10 +27,10 @@ class CostView:
     machines: tuple[MachineCost, ...]
 
 
-def cost_view(costs: Sequence[RunCost], run: str) -> CostView | None:
-    """Return what the page shows of the costs, `run` being the one in question; None where nothing has a price."""
-    own = next((cost for cost in costs if cost.run == run), None)
-    machines = machine_costs(costs)
+def cost_view(costs: Sequence[RunCost | None]) -> CostView | None:
+    """Return what the page shows of the named runs' costs, the last one's being in question; None where nothing has a price."""
+    own = costs[-1] if costs else None
+    machines = machine_costs(cost for cost in costs if cost is not None)
     several = machines if len({each.machine for each in machines}) > 1 else ()
     if own is None and not several:
         return None

@@ -22,15 +22,15 @@ class Material:
 
     `named` are the runs that the page was asked for: the first is what others are compared with, the last the one in question.
     `views` are those of them shown whole, `comparisons` of each of these with the first, the last one's first.
-    `saved` are all saved runs in brief, oldest first. `costs` are those of the named runs whose machine has a price,
-    `calibration` a later one of the machine of the run in question.
+    `saved` are all saved runs in brief, oldest first. `costs` are those of the named runs, None where the
+    machine has no price, `calibration` a later one of the machine of the run in question.
     """
 
     named: tuple[Run[Measurement], ...]
     saved: tuple[Run[Throughput], ...]
     views: tuple[RunView, ...]
     comparisons: tuple[ComparisonView, ...]
-    costs: tuple[RunCost, ...] = ()
+    costs: tuple[RunCost | None, ...] = ()
     calibration: Calibration | None = None
 
     @property
@@ -55,7 +55,7 @@ class Section:
 def material(
     named: tuple[Run[Measurement], ...],
     saved: tuple[Run[Throughput], ...],
-    costs: Sequence[RunCost] = (),
+    costs: Sequence[RunCost | None] = (),
     calibration: Calibration | None = None,
 ) -> Material:
     """Choose what of the named runs is shown whole: all, or of many the first and the last ones."""
@@ -94,7 +94,7 @@ def _fronts(given: Material) -> Section | None:
 
 
 def _costs(given: Material) -> Section | None:
-    found = cost_view(given.costs, given.head.run.name)
+    found = cost_view(given.costs)
     return Section(id="cost", title="Cost", template="cost.html", content=found) if found else None
 
 

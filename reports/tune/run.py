@@ -61,6 +61,23 @@ class Tuning:
         """All measured candidates, by their finals where those were held."""
         return measurements_from_records({record["step"]: record for record in self.records}.values())
 
+    @property
+    def winner(self) -> str | None:
+        """The fastest recipe within the limits: that of the finals, unless it breaks one or single probes put another far ahead.
+
+        The one of the finals, too, where nothing keeps the limits; None where nothing does and no finals were held.
+        """
+        final = self.finals.record if self.finals is not None else None
+        try:
+            candidates = recommend(self.measurements, self.model, self.limits)
+        except NothingToRecommend:
+            return str(final["step"]) if final is not None else None
+        best = candidates.winner
+        within = {each.step for each in (best, *candidates.others)}
+        if final is not None and final["step"] in within and CLOSE * best.samples_per_second <= final["samples_per_second"]:
+            return str(final["step"])
+        return best.step
+
     def save(self, file: Path, machine: Mapping[str, Any]) -> None:
         """Write a saved run that `recommend` and all of `reports` read, and beside it what the search was. Raises OSError."""
         tune = {
@@ -186,16 +203,11 @@ def _decide(
         search.tried[best.candidate] = Tried(best.candidate, measurement, "", best.took_s)
         found.finals = _faster(found.finals, finals, found.limits)
         broken = found.limits.broken_by(measurement)
-        ahead = recommend(found.measurements, found.model, found.limits).winner if _any_within(found) else None
-        if not broken and (ahead is None or CLOSE * ahead.samples_per_second <= measurement.samples_per_second):
+        if not broken and found.winner == best.candidate.name:
             return
         say(f"{best.candidate.name}, measured again: {broken or f'{measurement.samples_per_second:.4g} samples per second'}")
         if clock.left_s < FINALS_AGAIN_S:
             return
-
-
-def _any_within(found: Tuning) -> bool:
-    return any(not found.limits.broken_by(measurement) for measurement in found.measurements)
 
 
 def _faster(before: Finals | None, now: Finals, limits: Limits) -> Finals:

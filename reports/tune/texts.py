@@ -9,11 +9,10 @@ from rich.text import Text
 from reports.figures import agreement, gain_short, milliseconds, per_second
 from reports.gate.durations import duration
 from reports.plain_text import plain
-from reports.recommend import NothingToRecommend, recommend
 from reports.render_pareto import pareto_picture
 from reports.tune.finals import Rival
 from reports.tune.front import points
-from reports.tune.run import CLOSE, Tuning
+from reports.tune.run import Tuning
 
 
 def print_tuning(console: Console, found: Tuning, out: Path) -> None:
@@ -26,14 +25,14 @@ def print_tuning(console: Console, found: Tuning, out: Path) -> None:
     console.print(
         Text(f"{len(found.records)} recipes measured in {duration(found.took_s)}; the search ended: {found.ended}."), soft_wrap=True
     )
-    winner = winner_of(found)
+    winner = found.winner
     if winner is None:
         console.print(Text("No recipe measured is within the limits: widen them, or give the search more --budget."), soft_wrap=True)
     elif found.finals is None or winner != found.finals.record["step"]:
         console.print(Text("best: ").append(plain(winner), style="bold").append(" (not measured side by side)"), soft_wrap=True)
         if found.finals is not None:
             console.print(
-                Text("There was no time left for it after another recipe's finals; give the search more --budget."), soft_wrap=True
+                Text("Another recipe was, and fell behind or broke a limit; more --budget leaves time for this one."), soft_wrap=True
             )
     else:
         _print_finals(console, found)
@@ -46,22 +45,10 @@ def print_tuning(console: Console, found: Tuning, out: Path) -> None:
         )
 
 
-def winner_of(found: Tuning) -> str | None:
-    """Return the step of the fastest recipe within the limits: that of the finals, unless single probes put another far ahead of it."""
-    final = found.finals.record if found.finals is not None else None
-    try:
-        best = recommend(found.measurements, found.model, found.limits).winner
-    except NothingToRecommend:
-        return str(final["step"]) if final is not None else None
-    if final is not None and CLOSE * best.samples_per_second <= final["samples_per_second"]:
-        return str(final["step"])
-    return best.step
-
-
 def tuning_picture(found: Tuning, suffix: str) -> bytes:
     """Return throughput against p99 of all that was measured."""
     title = f"{found.model}: {len(found.records)} recipes, throughput against p99 of a call"
-    return pareto_picture(points(found.measurements, found.limits), found.limits, title=title, winner=winner_of(found) or "", suffix=suffix)
+    return pareto_picture(points(found.measurements, found.limits), found.limits, title=title, winner=found.winner or "", suffix=suffix)
 
 
 def _front(found: Tuning) -> Table:
@@ -69,7 +56,7 @@ def _front(found: Tuning) -> Table:
     for name in ("recipe", "SPS", "p50\nms", "p99\nms", "batch", "workers\nx threads", "cosine", "limits"):
         table.add_column(name, justify="left" if name in {"recipe", "limits"} else "right", no_wrap=name != "limits")
     by_step = {m.step: m for m in found.measurements}
-    winner = winner_of(found)
+    winner = found.winner
     for point in points(found.measurements, found.limits):
         if not point.on_front and point.step != winner:
             continue

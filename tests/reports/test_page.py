@@ -410,3 +410,16 @@ def test_machine_without_a_price_has_no_cost(tmp_path: Path) -> None:
 def test_price_that_is_asked_for_and_unknown_exits_2(storage: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert 2 == main(["page", "--storage", str(storage), "--out", str(storage / "x.html"), "--region", "eu-west-1"])
     assert "no price of c8g.xlarge in region eu-west-1" in capsys.readouterr().err
+
+
+def test_cost_is_that_of_the_last_run_where_two_have_one_number(tmp_path: Path) -> None:
+    """A fleet's runs all begin at 1."""
+    for folder, seconds in (("a", 0.1), ("b", 0.01)):
+        (tmp_path / folder).mkdir()
+        save(tmp_path / folder, 1, saved_run([benchmark("baseline", medians_s=(seconds,), samples=1)]))
+    files = [str(next((tmp_path / folder).rglob("*.json"))) for folder in "ab"]
+
+    found = page(tmp_path, *files, "--price", "3.6").one("section", id="cost")
+
+    assert "10.00" in found.text
+    assert "100.00" not in found.text

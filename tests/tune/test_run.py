@@ -23,7 +23,7 @@ from reports.tune.benchmark_app import AppRun, BenchmarkAppError, parse
 from reports.tune.finals import Finals, Rival
 from reports.tune.run import Tuning, tune
 from reports.tune.space import Candidate
-from reports.tune.texts import print_tuning, winner_of
+from reports.tune.texts import print_tuning
 from tests.conftest import skip_unless_met
 from tests.reports.saved_runs import benchmark, save, saved_run
 
@@ -141,7 +141,23 @@ def test_a_winner_that_is_far_slower_when_measured_again_makes_room_for_the_next
 
     assert 2 == len(set(held)) == len(held)
     assert found.finals is not None
-    assert held[1] == found.finals.record["step"] == winner_of(found)
+    assert held[1] == found.finals.record["step"] == found.winner
+
+
+def test_what_breaks_a_limit_in_its_finals_is_not_the_winner_where_another_keeps_it(
+    made: Bench, stubbed: list[Candidate], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where no time is left for the other's finals."""
+    monkeypatch.setattr(tuning, "MOST_FINALS", 1)
+    late = lambda _bench, winner, _best, **_options: Finals(  # noqa: E731
+        record=record(winner.step.name, 500.0) | {"latency_p99_s": 9.0}, rivals=(), notes=()
+    )
+    monkeypatch.setattr(tuning, "hold_finals", late)
+
+    found = search(made, tmp_path / "tuned.json", limits=Limits(p99_s=1.0))
+
+    assert found.finals is not None
+    assert found.winner not in {None, found.finals.record["step"]}
 
 
 def test_no_time_to_hold_the_finals_of_what_is_ahead_is_said(
@@ -157,7 +173,7 @@ def test_no_time_to_hold_the_finals_of_what_is_ahead_is_said(
     print_tuning(console, found, tmp_path / "tuned.json")
 
     assert found.finals is not None
-    assert winner_of(found) != found.finals.record["step"]
+    assert found.winner != found.finals.record["step"]
     assert "not measured side by side" in console.export_text()
 
 
