@@ -1,3 +1,3 @@
 """An emulated Graviton: the ladder's own code on real aarch64 wheels, under QEMU's user mode."""
 
-IMAGE_SIZE = 64
+IMAGE_SIZE = 32

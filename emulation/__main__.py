@@ -15,7 +15,8 @@ from emulation import root as roots
 from emulation.debian import SetupError
 from fixtures.proofs import Proofs, merged
 
-CPUS = {"graviton2": "neoverse-n1", "graviton3": "neoverse-v1", "graviton4": "neoverse-n2"}
+FAST_SIGNATURES = "pauth-impdef=on"  # return addresses signed by a cheaper function than the architecture's: 1.6 times as fast
+CPUS = {"graviton2": "neoverse-n1", "graviton3": f"neoverse-v1,{FAST_SIGNATURES}", "graviton4": f"neoverse-n2,{FAST_SIGNATURES}"}
 MODELS = ("emulation.models:resnet", "emulation.models:vit")
 RESULTS = Path(".cache/graviton")
 SOME_FAILED = 1  # pytest's exit status

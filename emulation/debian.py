@@ -17,7 +17,7 @@ class SetupError(Exception):
 class Apt:
     """apt with lists and packages in a folder of its own: what is configured and installed on this machine stays as it is."""
 
-    def __init__(self, folder: Path, architectures: Sequence[str]) -> None:
+    def __init__(self, folder: Path, architecture: str) -> None:
         """Fetch the package lists. Raises SetupError."""
         self._folder = folder
         for name in ("lists/partial", "archives/partial"):
@@ -33,8 +33,8 @@ class Apt:
             "Dir::Cache::Archives": folder / "archives",
             "Dir::Etc::SourceList": folder / "sources.list",
             "Dir::Etc::SourceParts": "-",
-            "APT::Architecture": architectures[0],
-            "APT::Architectures": ",".join(architectures),
+            "APT::Architecture": architecture,
+            "APT::Architectures": architecture,
             "APT::Install-Recommends": "false",
             "APT::Sandbox::User": "root",
             "Acquire::Languages": "none",
@@ -53,7 +53,7 @@ class Apt:
 
     def unpack_one(self, package: str, root: Path) -> None:
         """Unpack a single package, without what it depends on. Raises SetupError."""
-        folder = self._folder / package.replace(":", "-")
+        folder = self._folder / package
         folder.mkdir()
         self._run("download", package, folder=folder)
         self._unpack_all(folder, root)

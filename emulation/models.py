@@ -10,6 +10,7 @@ from torch.nn import functional
 from emulation import IMAGE_SIZE
 
 CLASSES = 1000
+XLA_IMAGE_SIZE = 64
 
 
 def resnet() -> nn.Module:
@@ -24,13 +25,13 @@ def resnet() -> nn.Module:
 
 
 def vit() -> nn.Module:
-    """Return ViT-S/16 with two of its twelve blocks."""
-    return VisionTransformer(patch_size=16, width=384, depth=2, heads=6)
+    """Return ViT-Ti with two of its twelve blocks, and patches of 8 pixels: small images, and more than a handful of tokens."""
+    return VisionTransformer(image_size=IMAGE_SIZE, patch_size=8, width=192, depth=2, heads=3)
 
 
 def tiny_vit() -> nn.Module:
-    """Return ViT-Ti/16 with two of its twelve blocks: for training under XLA's CPU compiler, which takes minutes for more."""
-    return VisionTransformer(patch_size=16, width=192, depth=2, heads=3)
+    """Return ViT-Ti/16 for images of 64 pixels, with two of its twelve blocks: XLA's CPU compiler takes minutes for more."""
+    return VisionTransformer(image_size=XLA_IMAGE_SIZE, patch_size=16, width=192, depth=2, heads=3)
 
 
 def _convolution(inputs: int, outputs: int, *, size: int, stride: int = 1) -> list[nn.Module]:
@@ -75,11 +76,11 @@ class Block(nn.Module):
 class VisionTransformer(nn.Module):
     """Patches and a class token through `depth` blocks; the class token is classified."""
 
-    def __init__(self, *, patch_size: int, width: int, depth: int, heads: int) -> None:
+    def __init__(self, *, image_size: int, patch_size: int, width: int, depth: int, heads: int) -> None:
         super().__init__()
         self.patches = nn.Conv2d(3, width, patch_size, patch_size)
         self.class_token = nn.Parameter(torch.randn(1, 1, width) * 0.02)
-        self.positions = nn.Parameter(torch.randn(1, (IMAGE_SIZE // patch_size) ** 2 + 1, width) * 0.02)
+        self.positions = nn.Parameter(torch.randn(1, (image_size // patch_size) ** 2 + 1, width) * 0.02)
         self.blocks = nn.Sequential(*(Block(width, heads) for _ in range(depth)))
         self.head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, CLASSES))
 

@@ -98,6 +98,12 @@ CASES: list[tuple[str, Claim, Proof, Proof]] = [
         proof(seen(kernels=[kernel("int8"), kernel("f32", 9, operation="matmul", implementation="mkl:sgemm")])),
         proof(seen(kernels=[kernel("f32", 9, operation="matmul", implementation="mkl:sgemm")])),
     ),
+    (
+        "int8 beside matrix products that are no attention",
+        prove.int8_kernels(),
+        proof(seen(kernels=[kernel("int8", 1), kernel("f32", 18, operation="matmul", implementation="mkl:sgemm")])),
+        proof(seen(kernels=[kernel("int8", 1), kernel("f32", 99, operation="matmul", implementation="mkl:sgemm")])),
+    ),
     ("int8 of nothing", prove.int8_kernels(), proof(seen(kernels=[kernel("int8")])), proof(seen(kernels=[]))),
     (
         "layout",

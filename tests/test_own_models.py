@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from fixtures.kernels import precision_share
 from fixtures.launch import ROOT
 from fixtures.models.torchvision_models import import_torchvision
-from tests.conftest import MARK
+from fixtures.protocol import ModelSpec
+from tests.conftest import MARK, MakeRig, skip_unless_met
 from tests.test_suite import LADDER
 
 LIMIT_S = 3000.0
@@ -38,6 +40,14 @@ class Ranker(nn.Module):
 
 def create():
     return Ranker(), {"words": torch.randint(0, 3000, (8, 32)), "picture": torch.randn(8, 3, 64, 64)}
+"""
+ENCODER = """\
+import torch
+from torch import nn
+
+def create():
+    layer = nn.TransformerEncoderLayer(256, 4, 1024, dropout=0.0, batch_first=True, norm_first=True)
+    return nn.TransformerEncoder(layer, 1, enable_nested_tensor=False), torch.randn(8, 32, 256)
 """
 CONFTEST = 'pytest_plugins = ["fixtures.suite"]\n'
 TEST = """\
@@ -81,6 +91,19 @@ def test_own_benchmark_file_has_the_fixtures(tmp_path: Path, artifact_folder: Pa
     ]
     assert records[1]["gain"]["over"] in {"batch_8", "baseline"}
     assert all(record["cosine"] > 0.999 and record["complete"] for record in records)
+
+
+def test_encoder_layer_of_pytorch_is_no_black_box(tmp_path: Path, make_rig: MakeRig) -> None:
+    """In eager mode it may run as one operator, through which neither autocast nor a compiler sees."""
+    skip_unless_met("compile_freezing")
+    file = tmp_path / "encoder.py"
+    file.write_text(ENCODER)
+    rig, model = make_rig(), ModelSpec(name=f"{file}:create")
+
+    [serving] = rig.serve(rig.recipe("compile_freezing", model, {"huge_pages"}), model=model)
+    serving.workers.close()
+
+    assert precision_share(serving.proved[0].observations.kernels)["bf16"] > 0.9
 
 
 @pytest.mark.slow

@@ -80,7 +80,15 @@ class Suite:
 
     def start(self, *options: str, steps: Sequence[str]) -> "subprocess.Popen[str]":
         command = self.command(*options, steps=steps)
-        return subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        return subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            preexec_fn=_answer_interrupts,  # noqa: PLW1509 - no other thread starts processes here
+        )
 
     def runs(self) -> list[dict[str, Any]]:
         """All saved runs, the oldest first."""
@@ -88,6 +96,11 @@ class Suite:
 
     def journals(self) -> list[Path]:
         return list(self.storage.glob("**/*.jsonl"))
+
+
+def _answer_interrupts() -> None:
+    """What a shell without job control starts in the background ignores Ctrl-C, and so would all that it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 BASELINE_FINISHED = r"\[1/2\] torchvision\.resnet18-baseline: .* samples per second"

@@ -1,10 +1,12 @@
-"""What the emulator itself does not do, each shown by the smallest program: such cells are skipped for that reason alone."""
+"""What the emulation does in another way than hardware, each by the smallest program: what it cannot do, and that the rest is the same."""
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from emulation.root import EMULATED_COMPILER
 from fixtures.machine import this_machine
 
 TOUCH_MEMORY = """
@@ -13,6 +15,18 @@ area = mmap.mmap(-1, 16 * 2**20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
 for page in range(0, len(area), 4096):
     area[page] = 1
 print(sum(int(line.split()[1]) for line in open("/proc/self/smaps_rollup") if line.startswith("AnonHugePages")))
+"""
+
+SVE_LOOP = """
+#include <arm_sve.h>
+#include <algorithm>
+void rectify(float* values, long count) {
+  for (long place = 0; place < count; place += svcntw()) {
+    svbool_t left = svwhilelt_b32(place, count);
+    svst1(left, values + place, svmax_x(left, svld1(left, values + place), 0.0f));
+  }
+}
+float largest(const float* values, long count) { return *std::max_element(values, values + count); }
 """
 
 
@@ -29,3 +43,17 @@ def test_memory_lies_in_huge_pages_unasked() -> None:
     done = subprocess.run([sys.executable, "-c", TOUCH_MEMORY], capture_output=True, text=True, check=True)
 
     assert int(done.stdout) > 0
+
+
+def test_the_cross_compiler_writes_what_the_emulated_one_would(tmp_path: Path) -> None:
+    """g++ calls a compiler proper that runs as a program of the host, for speed."""
+    source = tmp_path / "loop.cpp"
+    source.write_text(SVE_LOOP)
+    [cross] = Path("/usr/libexec/gcc/aarch64-linux-gnu").glob("*/cc1plus")
+    flags = ["-quiet", "-O3", "-march=armv8-a+sve+bf16", "-imultiarch", "aarch64-linux-gnu", "-D_GNU_SOURCE"]
+
+    def assembly(compiler: Path) -> str:
+        return subprocess.run([compiler, *flags, source, "-o", "-"], capture_output=True, text=True, check=True).stdout
+
+    assert "smax" in assembly(cross) or "fmax" in assembly(cross)
+    assert assembly(cross.with_name(EMULATED_COMPILER)) == assembly(cross)
