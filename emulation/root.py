@@ -99,7 +99,7 @@ def _compile_natively(root: Path) -> None:
     version = emulated.parent.name
     emulated.rename(emulated.with_name(EMULATED_COMPILER))
     links = {
-        emulated.relative_to(root): f"/compiler/usr/libexec/gcc-cross/aarch64-linux-gnu/{version}/cc1plus",
+        str(emulated.relative_to(root)): f"/compiler/usr/libexec/gcc-cross/aarch64-linux-gnu/{version}/cc1plus",
         "lib64": "/compiler/usr/lib64",
         f"usr/lib/{libraries}": f"/compiler/usr/lib/{libraries}",
         # Where a cross compiler looks for what a native one has elsewhere.
