@@ -14,10 +14,10 @@ XLA_IMAGE_SIZE = 64
 
 
 def resnet() -> nn.Module:
-    """Return a ResNet of four bottleneck blocks: of each kind of ResNet-50's stages one, and one with an identity shortcut."""
-    blocks = [Bottleneck(64, 64), Bottleneck(256, 64), Bottleneck(256, 128, stride=2), Bottleneck(512, 256, stride=2)]
+    """Return a ResNet of three bottleneck blocks: one of each kind in ResNet-50, by shortcut and stride."""
+    blocks = [Bottleneck(64, 64), Bottleneck(256, 64), Bottleneck(256, 128, stride=2)]
     stem = [*_convolution(3, 64, size=7, stride=2), nn.ReLU(), nn.MaxPool2d(3, 2, 1)]
-    model = nn.Sequential(*stem, *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(1024, CLASSES))
+    model = nn.Sequential(*stem, *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, CLASSES))
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -25,8 +25,8 @@ def resnet() -> nn.Module:
 
 
 def vit() -> nn.Module:
-    """Return ViT-Ti with two of its twelve blocks, and patches of 8 pixels: small images, and more than a handful of tokens."""
-    return VisionTransformer(image_size=IMAGE_SIZE, patch_size=8, width=192, depth=2, heads=3)
+    """Return ViT-Ti with one of its twelve blocks, and patches of 8 pixels: small images, and more than a handful of tokens."""
+    return VisionTransformer(image_size=IMAGE_SIZE, patch_size=8, width=192, depth=1, heads=3)
 
 
 def tiny_vit() -> nn.Module:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from emulation import IMAGE_SIZE
 from fixtures.evidence import ProofError
 from fixtures.launch import ROOT
 from fixtures.protocol import ModelSpec
@@ -12,7 +13,7 @@ from fixtures.recipe import resolve
 from fixtures.rig import ServingError
 from tests.conftest import MakeRig
 
-RESNET = ModelSpec(name="timm:resnet14t", image_size=64)
+RESNET = ModelSpec(name="emulation.models:resnet", image_size=IMAGE_SIZE)
 
 
 @pytest.mark.slow
