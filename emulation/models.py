@@ -14,10 +14,10 @@ XLA_IMAGE_SIZE = 64
 
 
 def resnet() -> nn.Module:
-    """Return a ResNet of three bottleneck blocks: one of each kind in ResNet-50, by shortcut and stride."""
-    blocks = [Bottleneck(64, 64), Bottleneck(256, 64), Bottleneck(256, 128, stride=2)]
+    """Return a ResNet of two bottleneck blocks: one with a convolution in its shortcut, as where stages begin, and one without."""
+    blocks = [Bottleneck(64, 64, stride=2), Bottleneck(256, 64)]
     stem = [*_convolution(3, 64, size=7, stride=2), nn.ReLU(), nn.MaxPool2d(3, 2, 1)]
-    model = nn.Sequential(*stem, *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, CLASSES))
+    model = nn.Sequential(*stem, *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(256, CLASSES))
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -26,7 +26,12 @@ def resnet() -> nn.Module:
 
 def vit() -> nn.Module:
     """Return ViT-Ti with one of its twelve blocks, and patches of 8 pixels: small images, and more than a handful of tokens."""
-    return VisionTransformer(image_size=IMAGE_SIZE, patch_size=8, width=192, depth=1, heads=3)
+    model = VisionTransformer(image_size=IMAGE_SIZE, patch_size=8, width=192, depth=1, heads=3)
+    for module in model.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.trunc_normal_(module.weight, std=0.02)
+            nn.init.zeros_(module.bias)
+    return model
 
 
 def tiny_vit() -> nn.Module:

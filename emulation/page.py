@@ -20,7 +20,7 @@ Written by `tox -e graviton2`, `graviton3` and `graviton4`; do not edit. What th
 QEMU's user mode runs the aarch64 wheels of PyTorch, ONNX Runtime and OpenVINO and gives them the features of a Neoverse core. So the
 libraries choose the kernels that they choose on that core. **Nothing was timed**: under emulation times mean nothing. Shares are those of
 the emulated kernel time, by which only a reference kernel or a wrong precision can be told. What the outcomes mean stands in
-[graviton.md](graviton.md). The models are a ResNet of three bottleneck blocks and ViT-Ti with one of its twelve
+[graviton.md](graviton.md). The models are a ResNet of two bottleneck blocks and ViT-Ti with one of its twelve
 blocks (`emulation/models.py`).
 """
 

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from fixtures import models
+from fixtures.accuracy import DEGENERATE_RANGE
 from fixtures.launch import ROOT
 from fixtures.models import UnknownModelError, WeightsError
 from fixtures.models.torchvision_models import import_torchvision
@@ -88,6 +89,15 @@ def test_model_serves_images_of_the_asked_size(name: str) -> None:
     assert {parameter.dtype for parameter in module.parameters()} == {torch.float32}
     assert not any(parameter.requires_grad for parameter in module.parameters())
     assert module(torch.zeros(2, 3, 64, 64)).shape == (2, 1000)
+
+
+@pytest.mark.parametrize("name", ["torchvision:mobilenet_v2", "torchvision:mobilenet_v3_small", "torchvision:mnasnet0_5"])
+def test_random_weights_keep_outputs_apart(name: str) -> None:
+    """Outputs that are all but equal cannot be told from those of a broken step, and are refused as a reference."""
+    module = models.create(ModelSpec(name=name, image_size=64))
+    images = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+
+    assert float(module(images).max() - module(images).min()) > DEGENERATE_RANGE
 
 
 def test_random_weights_follow_the_seed() -> None:

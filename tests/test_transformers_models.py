@@ -113,6 +113,17 @@ def test_encoder_and_decoder_are_fed(tmp_path: Path, transformers: Any) -> None:
     assert ["logits", "encoder_last_hidden_state"] == [name for name, _ in named]
 
 
+def test_a_cache_is_no_output(tmp_path: Path, transformers: Any) -> None:
+    """XLNet keeps hidden states for the next call, samples along their second dimension."""
+    transformers.XLNetConfig(d_model=16, n_layer=1, n_head=2, d_inner=32, vocab_size=100).save_pretrained(tmp_path / "xlnet")
+    module = models.create(spec(f"{tmp_path / 'xlnet'}:ForCausalLM"))
+
+    assert [("logits", (2, 8, 100))] == [
+        (name, tuple(output.shape))
+        for name, output in module.named_outputs(torch.zeros(2, 8, dtype=torch.int64))  # type: ignore[operator]
+    ]
+
+
 def test_pictures_are_of_the_asked_size(tmp_path: Path, transformers: Any) -> None:
     """A vision model of transformers takes images as others do."""
     small = {name: value for name, value in SMALL.items() if name != "vocab_size"}

@@ -29,13 +29,20 @@ def test_without_bf16_the_reason_is_bf16(either: Seen, proofs: Proofs) -> None:
             assert (step.outcome, "has no bf16" in (step.reason or "")) == ("skipped", True)
 
 
-def test_no_step_failed_but_the_one_that_does_nothing_here(proofs: Proofs) -> None:
-    """ONNX Runtime's fast math does not reach a ResNet's convolutions: its outputs equal fp32's, and the suite refuses the step."""
-    failed = {(step.model, step.step): step.reason for step in proofs.steps if step.outcome == "failed"}
-    inert = {key: reason for key, reason in failed.items() if key[1] == "onnxruntime_fast_math" and "resnet" in key[0]}
+# What runs on a ResNet without doing what the step claims, and how the suite refuses it.
+NOT_IN_FORCE_ON_CONVOLUTIONS = {
+    "onnxruntime_fast_math": "outputs differ from fp32's",
+    "openvino_int8": "int8 kernels for",
+}
 
-    assert failed == inert
-    assert all("outputs differ from fp32's" in (reason or "") for reason in inert.values())
+
+def test_no_step_failed_but_those_that_do_not_reach_convolutions(proofs: Proofs) -> None:
+    """ONNX Runtime's fast math leaves a ResNet in fp32; OpenVINO quantizes few of its convolutions (docs/graviton.md)."""
+    failed = {(step.model, step.step): step.reason or "" for step in proofs.steps if step.outcome == "failed"}
+    known = {key for key in failed if key[1] in NOT_IN_FORCE_ON_CONVOLUTIONS and "resnet" in key[0]}
+
+    assert set(failed) == known, failed
+    assert all("was not in force" in reason and NOT_IN_FORCE_ON_CONVOLUTIONS[step] in reason for (_, step), reason in failed.items())
 
 
 def test_fast_math_reaches_the_products_of_a_vit(vit: Seen) -> None:

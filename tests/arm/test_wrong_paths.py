@@ -37,7 +37,8 @@ RESNET = ModelSpec(name="emulation.models:resnet", image_size=IMAGE_SIZE)
 )
 def test_int8_that_is_none_is_refused(make_rig: MakeRig, tmp_path: Path, file: str, right: str, wrong: str, told: str) -> None:
     """Both run to the end without a word, and compute in f32."""
-    shutil.copytree(ROOT / "fixtures", tmp_path / "checkout" / "fixtures")
+    for package in ("fixtures", "emulation"):
+        shutil.copytree(ROOT / package, tmp_path / "checkout" / package)
     changed = tmp_path / "checkout" / "fixtures" / file
     code = changed.read_text()
     assert right in code
