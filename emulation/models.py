@@ -26,12 +26,7 @@ def resnet() -> nn.Module:
 
 def vit() -> nn.Module:
     """Return ViT-Ti with one of its twelve blocks, and patches of 8 pixels: small images, and more than a handful of tokens."""
-    model = VisionTransformer(image_size=IMAGE_SIZE, patch_size=8, width=192, depth=1, heads=3)
-    for module in model.modules():
-        if isinstance(module, nn.Linear):
-            nn.init.trunc_normal_(module.weight, std=0.02)
-            nn.init.zeros_(module.bias)
-    return model
+    return VisionTransformer(image_size=IMAGE_SIZE, patch_size=8, width=192, depth=1, heads=3)
 
 
 def tiny_vit() -> nn.Module:
