@@ -1,4 +1,4 @@
-"""The emulation's own parts, without emulating anything: set-up that survives interruption, clear refusals."""
+"""The emulation's own parts, without emulating anything: set-up that survives interruption, clear refusals, the page."""
 
 import subprocess
 import sys
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from emulation import debian, guest, root
+from emulation import debian, guest, page, root
 from emulation.debian import SetupError
 from tests.processes import ended
 
@@ -113,3 +113,16 @@ def test_what_runs_emulated_ends_with_the_command_however_that_ends() -> None:
         command.kill()
 
     assert ended(pid)
+
+
+def test_the_page_says_what_the_kept_proofs_say() -> None:
+    """It is written from them and never by hand."""
+    assert page.PAGE.read_text() == page.render(page.kept())
+
+
+def test_all_generations_are_on_the_page() -> None:
+    """Each from a run that tried every step on both models."""
+    kept = page.kept()
+
+    assert list(page.GENERATIONS) == list(kept)
+    assert 1 == len({tuple((step.model, step.step) for step in proofs.steps) for proofs in kept.values()})

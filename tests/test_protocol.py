@@ -11,8 +11,6 @@ from fixtures.protocol import Channel, FromWorker, Hello, Job, ModelSpec, Observ
 
 JOB = Job(model=ModelSpec(name="timm:vit"), runtime="openvino", precision="int8", settings={"hint": "f32"}, batch_size=8, threads=2)
 PROVED = Proved(
-    iteration_s=0.01,
-    warmup_s=[0.02, 0.01],
     observations=Observations(
         kernels=[Kernel(operation="matmul", implementation="jit", precision="bf16", time_s=0.1)], cpus=[0, 1], eval_mode=True
     ),

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 BLOCKS = 100
-CHANNELS = 64
+CHANNELS = 32
 PATCH = 4
 CLASSES = 10
 SMALL = 0.1  # each block adds little, so that outputs neither grow nor vanish with their number

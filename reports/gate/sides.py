@@ -120,9 +120,17 @@ class Side:
         """Wait until the workers asked for have inferred. Raises SideError."""
         self._hear(messages.Loaded, "starting")
 
+    def begin_proof(self) -> None:
+        """Ask the workers to prove themselves, without waiting."""
+        self._process.tell([messages.Prove()])
+
+    def end_proof(self) -> None:
+        """Wait until the workers have proved themselves. Raises SideError."""
+        self._hear(messages.Proved, "proving")
+
     def open(self) -> messages.Opened:
-        """Let the workers prove themselves and warm up. Raises SideError."""
-        return self._ask(messages.Open(), messages.Opened, "proving")
+        """Let the proved workers warm up. Raises SideError."""
+        return self._ask(messages.Open(), messages.Opened, "warming up")
 
     def turn(self, iterations: int, untimed: int) -> messages.Taken:
         """Take one turn; the workers stand still again when it returns. Raises SideError."""

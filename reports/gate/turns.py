@@ -29,6 +29,7 @@ def measure_pair(base: Side, head: Side, benchmark: Benchmark, phase: Phase, ord
     begin_s, host = time.perf_counter(), HostSample.now()
     sides = (base, head)
     both(sides, lambda side: side.begin_load(benchmark), lambda side: side.end_load())
+    both(sides, lambda side: side.begin_proof(), lambda side: side.end_proof())
     opened = both(sides, lambda _side: None, lambda side: side.open())  # one after the other: together they would hold each other up
     # Each side alone might come to see an iteration as just short or just long enough: both must do alike.
     iterations = max(each.iterations for each in opened)
