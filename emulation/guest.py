@@ -16,6 +16,7 @@ NAMESPACES = ("--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
 ENDS_WITH_US = ("setpriv", "--pdeathsig", "KILL")  # however this process ends; of util-linux, like unshare
 CHECKOUT = Path(__file__).resolve().parent.parent
 FORMATS = "/proc/sys/fs/binfmt_misc"
+TRANSLATED_MIB = "512"  # torch alone fills QEMU's 128, which then translates all of it again
 
 
 def run(command: Sequence[str], cpu: str) -> int:
@@ -67,4 +68,5 @@ def _environment(cpu: str, inherited: Mapping[str, str]) -> dict[str, str]:
         "PYTHONUNBUFFERED": "1",
         "OMP_WAIT_POLICY": "passive",  # emulated threads that spin take the CPUs from those that work
         "QEMU_CPU": cpu,
+        "QEMU_TB_SIZE": TRANSLATED_MIB,
     }

@@ -29,6 +29,12 @@ def vit() -> nn.Module:
     return VisionTransformer(image_size=IMAGE_SIZE, patch_size=8, width=192, depth=1, heads=3)
 
 
+def convolutions() -> nn.Module:
+    """Return two convolutions and a product: as few layers as show whether INT8 is in force."""
+    first, second = _convolution(3, 32, size=3, stride=2), _convolution(32, 64, size=3, stride=2)
+    return nn.Sequential(*first, nn.ReLU(), *second, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, CLASSES))
+
+
 def tiny_vit() -> nn.Module:
     """Return ViT-Ti/16 for images of 64 pixels, with two of its twelve blocks: XLA's CPU compiler takes minutes for more."""
     return VisionTransformer(image_size=XLA_IMAGE_SIZE, patch_size=16, width=192, depth=2, heads=3)

@@ -13,7 +13,7 @@ from fixtures.recipe import resolve
 from fixtures.rig import ServingError
 from tests.conftest import MakeRig
 
-RESNET = ModelSpec(name="emulation.models:resnet", image_size=IMAGE_SIZE)
+CONVOLUTIONS = ModelSpec(name="emulation.models:convolutions", image_size=IMAGE_SIZE)
 
 
 @pytest.mark.slow
@@ -46,7 +46,7 @@ def test_int8_that_is_none_is_refused(make_rig: MakeRig, tmp_path: Path, file: s
     rig = make_rig(root=tmp_path / "checkout", cache=tmp_path / "artifacts")
 
     with pytest.raises(ServingError) as raised:
-        rig.serve(resolve("pt2e_int8", rig.catalogue, rig.machine, {"huge_pages"}), model=RESNET)
+        rig.serve(resolve("pt2e_int8", rig.catalogue, rig.machine, {"huge_pages"}), model=CONVOLUTIONS)
 
     assert isinstance(raised.value.cause, ProofError), raised.value
     assert told in str(raised.value)
