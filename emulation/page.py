@@ -90,7 +90,7 @@ def _summary(proofs: Proofs, model: str, step: str) -> str:
         found = proofs.of(model, step)
     except KeyError:
         return "not run"
-    families = sorted({f"{use.implementation} {use.precision}" for use in found.kernels if use.share >= SHARE_SHOWN})
+    families = sorted({f"{use.implementation} {use.precision}" for use in found.kernels})
     return found.outcome if found.outcome != "proved" else ", ".join(families) or "proved"
 
 
