@@ -34,6 +34,14 @@ def test_gains_at_a_point_are_over_eager_or_onnxruntime(batch_size: int) -> None
     assert batch_size == resolve(eager, steps, X86).job(ModelSpec(name="m:f"), threads=1, calibration=None).batch_size
 
 
+def test_a_recipe_is_the_same_each_time() -> None:
+    """Else workers that wait for the next step of a point would not be known again."""
+    first, second = (resolve("onnxruntime", catalogue(3), X86) for _ in range(2))
+
+    assert first == second
+    assert resolve("onnxruntime", catalogue(), X86) == resolve("onnxruntime", catalogue(8), X86)
+
+
 def test_one_export_serves_the_whole_grid() -> None:
     """Of texts of any number and length; elsewhere shapes are fixed."""
     [point, *_] = grid(["transformers:bert"], [(128, 8)])
