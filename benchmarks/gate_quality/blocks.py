@@ -6,27 +6,27 @@ The study puts this file into its repository as `fixtures/models/synthetic_model
 import torch
 from torch import nn
 
-BLOCKS = 100
-CHANNELS = 32
+BLOCKS = 20
+CHANNELS = 64
 PATCH = 4
 CLASSES = 10
-SMALL = 0.1  # each block adds little, so that outputs neither grow nor vanish with their number
 
 
 class Block(nn.Module):
-    """Adds a 3x3 convolution of its input to it."""
+    """A 3x3 convolution and what it activates, which a runtime makes one node of: many more would take long to compile."""
 
     def __init__(self) -> None:
         super().__init__()
         self.convolution = nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1)
+        nn.init.kaiming_normal_(self.convolution.weight, nonlinearity="relu")  # outputs neither grow nor vanish with their number
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        added: torch.Tensor = self.convolution(images).relu()
-        return images + SMALL * added
+        activated: torch.Tensor = self.convolution(images).relu()
+        return activated
 
 
 class Classifier(nn.Module):
-    """Patches, blocks, mean, classes: 99.9 % of the arithmetic is in the blocks."""
+    """Patches, blocks, mean, classes: 99.6 % of the arithmetic is in the blocks."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks.gate_quality.kinds import BLOCKS, Kind, branch
+from benchmarks.gate_quality.kinds import Kind, branch
 from benchmarks.gate_quality.record import Gate, StudyError
 from benchmarks.gate_quality.repository import MODEL, clean_environment
 from fixtures.launch import ROOT
@@ -40,7 +40,7 @@ def hold(kind: Kind, folder: Path, budget: str | None = None) -> Gate:
 
 def arguments(kind: Kind, budget: str | None = None) -> list[str]:
     """Return the gate's options for a kind."""
-    sides = ["--base", branch(BLOCKS), "--head", kind.head, "-k", STEP, "--budget", budget or kind.budget]
+    sides = ["--base", branch(kind.base_blocks), "--head", branch(kind.head_blocks), "-k", STEP, "--budget", budget or kind.budget]
     return [*sides, "--model", MODEL, "--image-size", str(IMAGE_SIZE), "--batch-size", str(BATCH_SIZE)]
 
 

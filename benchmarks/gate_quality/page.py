@@ -5,7 +5,7 @@ from typing import Any
 
 from benchmarks.gate_quality.analysis import Rate, Spread, Summary, slowdowns, summarize
 from benchmarks.gate_quality.gates import arguments
-from benchmarks.gate_quality.kinds import BLOCKS, KINDS, Kind
+from benchmarks.gate_quality.kinds import KINDS, Kind
 from benchmarks.gate_quality.other_rules import RULES, apart, called_apart, called_in_turns
 from benchmarks.gate_quality.record import Gate, Recorded
 from benchmarks.gate_quality.resampling import draw_gates
@@ -45,8 +45,8 @@ def _beginning(recorded: Recorded, found: Mapping[str, Summary]) -> Iterator[str
         yield f"All {wanted} gates of the study have been held."
     yield (
         "Whole gates (`python -m reports gate`, two checkouts, fresh processes) over heads of which it is known how much they compute: "
-        f"base's model has {BLOCKS} equal blocks, head's as many, fewer or more. Written by `tox -e gate-quality`; nothing here is "
-        "edited by hand. What the gate does is in [The gate](gate.md)."
+        "the models are equal but for their number of equal blocks, which in head is the same, larger or smaller. Written by "
+        "`tox -e gate-quality`; nothing here is edited by hand. What the gate does is in [The gate](gate.md)."
     )
 
 
@@ -113,7 +113,7 @@ def _drawn(gates: Sequence[Gate]) -> Iterator[str]:
 
 def _drawn_rows(kind: Kind, pool: Sequence[float], unchanged: Sequence[float] | None) -> Iterator[tuple[str, ...]]:
     """Yield a gate of one benchmark, and one of a dozen of which it is one; the noisy host's dozen would mostly measure patience."""
-    gates = GATES_WITHOUT_CHANGE if kind.blocks == BLOCKS else GATES_WITH
+    gates = GATES_WITH if kind.more_work else GATES_WITHOUT_CHANGE
     [_, alone] = draw_gates([pool], gates)
     yield (title(kind), str(len(pool)), f"{gates:,}", "1", *_counts(alone))
     if unchanged is not None and not kind.is_noisy:
@@ -176,7 +176,7 @@ def _code(conditions: Mapping[str, Any]) -> str:
 
 def title(kind: Kind) -> str:
     """Return a kind in words."""
-    if kind.blocks == BLOCKS:
+    if not kind.more_work:
         return "no change, noisy" if kind.is_noisy else "no change"
     return f"{abs(100 * kind.more_work):.0f} % {'more' if kind.more_work > 0 else 'less'} work"
 

@@ -44,15 +44,15 @@ def prepare(folder: Path, code: str) -> None:
     if not made.is_file() or made.read_text() != code:
         made.unlink(missing_ok=True)
         shutil.rmtree(folder / BUILT, ignore_errors=True)
-        repository.make(folder / "repository", {kind.blocks for kind in KINDS})
+        repository.make(folder / "repository", {blocks for kind in KINDS for blocks in (kind.base_blocks, kind.head_blocks)})
         made.write_text(code)
 
 
 def build(kind: Kind, folder: Path) -> None:
-    """Build the model of a kind's head by a gate that does not count, unless that is done. Raises StudyError."""
-    built = folder / BUILT / kind.head
+    """Build the models of a kind by a gate that does not count, unless that is done. Raises StudyError."""
+    built = folder / BUILT / f"{kind.base_blocks}-{kind.head_blocks}"
     if not built.exists():
-        print(f"building the model of {kind.blocks} blocks", file=sys.stderr)
+        print(f"building models of {kind.base_blocks} and {kind.head_blocks} blocks", file=sys.stderr)
         gates.build(kind, folder)
         built.parent.mkdir(exist_ok=True)
         built.touch()

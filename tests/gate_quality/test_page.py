@@ -62,7 +62,7 @@ def test_method_is_told() -> None:
 
     assert "AMD EPYC, 2 vCPUs, Linux 6.1.0; python 3.11.7, openvino 2026.4.1; 2026-11-20 to 2026-11-22, on 2 days (UTC)" in text
     assert "commit `0123456789ab`, code digest `0123456789abcdef`" in text
-    assert "    python -m reports gate --base blocks-100 --head blocks-103 -k openvino_fp32" in text
+    assert "    python -m reports gate --base blocks-33 --head blocks-34 -k openvino_fp32" in text
 
 
 def test_gates_that_came_to_nothing_are_counted() -> None:

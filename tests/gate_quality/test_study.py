@@ -31,7 +31,7 @@ class Bench:
         self.built: list[str] = []
         self.made = 0
         monkeypatch.setattr(gates, "hold", self.hold)
-        monkeypatch.setattr(gates, "build", lambda kind, _folder: self.built.append(kind.head))
+        monkeypatch.setattr(gates, "build", lambda kind, _folder: self.built.append(kind.head_blocks))
         monkeypatch.setattr(repository, "make", self.make)
         monkeypatch.setattr("benchmarks.gate_quality.study.time.monotonic", lambda: self.now_s)
 
