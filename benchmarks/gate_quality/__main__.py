@@ -18,7 +18,7 @@ from reports.gate.journal import only_gate_in
 
 DESCRIPTION = """\
 Holds whole gates over two checkouts that are equal, or whose models differ by a known share of real work, and counts how they end.
-Takes hours: give it --minutes on a quiet machine, on as many days as it takes; it goes on where it ended. --minutes 0 only analyses."""
+Takes about two hours: give it --minutes on a quiet machine, as often as you like; it goes on where it ended. --minutes 0 only analyses."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -62,6 +62,7 @@ def _targets(found: Mapping[str, Summary]) -> Iterator[str]:
 def _gates(found: Mapping[str, Summary]) -> Iterator[str]:
     header = (
         "kind",
+        "blocks of base, head",
         "gates",
         *COUNTED,
         "improvements",
@@ -85,6 +86,7 @@ def _gates(found: Mapping[str, Summary]) -> Iterator[str]:
 def _gate_row(found: Summary) -> tuple[str, ...]:
     return (
         title(found.kind),
+        f"{found.kind.base_blocks}, {found.kind.head_blocks}",
         f"{found.held} of {found.kind.gates}",
         *(str(found.verdicts.get(verdict, 0)) for verdict in COUNTED),
         str(found.faster),

@@ -44,7 +44,7 @@ def test_whole_study_is_told() -> None:
 
     assert "All 280 gates of the study have been held." in text
     [row] = cells(text, "Whole gates", "no change")
-    assert ["100 of 100", "0", "0", "100", "0"] == row[1:6]
+    assert ["20, 20", "100 of 100", "0", "0", "100", "0"] == row[1:7]
     [promise] = cells(text, "Targets", "no change, idle: gates that call a regression")
     assert ["at most 1 %", "0 of 100 [at most 3.0 %]", "met so far"] == promise[1:]
     [longest] = cells(text, "Targets", "no change, idle: longest gate that the screen decided")
@@ -70,5 +70,5 @@ def test_gates_that_came_to_nothing_are_counted() -> None:
     text = page(study(errored()))
 
     [row] = cells(text, "Whole gates", "no change")
-    assert ["1 of 100", "0", "0", "0", "1", "0", "-", "-", "-", "-", "-"] == row[1:12]
+    assert ["20, 20", "1 of 100", "0", "0", "0", "1", "0", "-", "-", "-", "-", "-"] == row[1:13]
     assert "No gates yet." in text

@@ -28,10 +28,10 @@ class Bench:
         self.now_s = 0.0
         self.fails = False
         self.held: list[str] = []
-        self.built: list[str] = []
+        self.built: list[tuple[int, int]] = []
         self.made = 0
         monkeypatch.setattr(gates, "hold", self.hold)
-        monkeypatch.setattr(gates, "build", lambda kind, _folder: self.built.append(kind.head_blocks))
+        monkeypatch.setattr(gates, "build", lambda kind, _folder: self.built.append((kind.base_blocks, kind.head_blocks)))
         monkeypatch.setattr(repository, "make", self.make)
         monkeypatch.setattr("benchmarks.gate_quality.study.time.monotonic", lambda: self.now_s)
 
@@ -107,7 +107,7 @@ def test_page_of_another_machine_can_be_written(bench: Bench, tmp_path: Path) ->
     append(tmp_path, gate(), CONDITIONS)
 
     assert 0 == go_on(tmp_path, "--minutes", "0", "--write", str(tmp_path / "page.md"))
-    assert "| no change | 1 of 100 |" in (tmp_path / "page.md").read_text()
+    assert "| no change | 20, 20 | 1 of 100 |" in (tmp_path / "page.md").read_text()
     assert [] == bench.held
 
 
