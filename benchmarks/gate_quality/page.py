@@ -54,7 +54,7 @@ def _targets(found: Mapping[str, Summary]) -> Iterator[str]:
     rows = [(each.promise, _promised(each), _found(each), each.judgement) for each in targets(found)]
     yield _table(("", "promised", "found [95 % bound]", ""), rows)
     yield (
-        "*Shown*: the bound keeps the promise too; *met so far*: what was found does. Bounds are Clopper and Pearson's, one-sided: 0 of "
+        "*Shown*: the bound keeps the promise too; *met*: what was found does, and more gates could show it. Bounds are Clopper and Pearson's, one-sided: 0 of "
         "100 bounds a rate at 3 % and 0 of 30 at 10 %; 30 of 30 shows no more than 90 %. So 100 gates cannot show a rate of 1 %."
     )
 
@@ -90,7 +90,7 @@ def _gate_row(found: Summary) -> tuple[str, ...]:
         f"{found.held} of {found.kind.gates}",
         *(str(found.verdicts.get(verdict, 0)) for verdict in COUNTED),
         str(found.faster),
-        NONE if found.slowdown is None else f"{100 * found.slowdown:+.2f} %",
+        NONE if found.slowdown is None else f"{100 * found.slowdown:+z.2f} %",
         NONE if found.deviation is None else f"{100 * found.deviation:.2f} %",
         NONE if found.within is None else f"{100 * found.within:.2f} %",
         NONE if found.others is None else f"{100 * found.others.median:.0f} %, {100 * found.others.largest:.0f} %",

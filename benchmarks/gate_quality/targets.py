@@ -8,7 +8,7 @@ from typing import Literal
 from benchmarks.gate_quality.analysis import Rate, Summary
 from reports.gate.decision import Verdict
 
-Judgement = Literal["shown", "met so far", "missed", "no gates yet"]
+Judgement = Literal["shown", "met", "missed", "no gates yet"]
 LONGEST_SCREEN_S = 75.0
 
 
@@ -28,7 +28,7 @@ class Target:
 
     @property
     def judgement(self) -> Judgement:
-        """`shown` where the 95 % bound keeps the promise, `met so far` where only the share found does."""
+        """`shown` where the 95 % bound keeps the promise, `met` where only the share found does."""
         if self.limit_s is not None:
             return "no gates yet" if self.seconds is None else "shown" if self.seconds <= self.limit_s else "missed"
         if self.rate is None or not self.rate.trials:
@@ -36,7 +36,7 @@ class Target:
         most, least = self.at_most if self.at_most is not None else math.inf, self.at_least or 0.0
         if least <= self.rate.low and self.rate.high <= most:
             return "shown"
-        return "met so far" if least <= self.rate.share <= most else "missed"
+        return "met" if least <= self.rate.share <= most else "missed"
 
 
 def targets(found: Mapping[str, Summary]) -> Iterator[Target]:

@@ -46,7 +46,7 @@ def test_whole_study_is_told() -> None:
     [row] = cells(text, "Whole gates", "no change")
     assert ["20, 20", "100 of 100", "0", "0", "100", "0"] == row[1:7]
     [promise] = cells(text, "Targets", "no change, idle: gates that call a regression")
-    assert ["at most 1 %", "0 of 100 [at most 3.0 %]", "met so far"] == promise[1:]
+    assert ["at most 1 %", "0 of 100 [at most 3.0 %]", "met"] == promise[1:]
     [longest] = cells(text, "Targets", "no change, idle: longest gate that the screen decided")
     assert ["at most 75 s", "20 s; it decided 100 of 100", "shown"] == longest[1:]
     [alone, dozen] = cells(text, "Larger counts by drawing recorded pairs anew", "5 % more work")
