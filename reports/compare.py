@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import median
+from statistics import geometric_mean, median
 
 from reports.changes import changes
 from reports.ladder import BASELINE, processes_sps
@@ -23,7 +23,9 @@ class DifferentMachines(Exception):
 class Compared:
     """One benchmark on both sides. `ratio` is head's throughput / base's, across machines that of the speedups over the own baseline.
 
-    `ratio` is None where a side across machines has no baseline. `processes` is how many fresh processes base and head had.
+    `base_sps` and `head_sps`, in samples per second, are geometric means over all processes, as in `ratio`: not the run's own figure,
+    which leaves out a step's turns as a predecessor. `ratio` is None where a side across machines has no baseline. `processes` is how
+    many fresh processes base and head had.
     """
 
     model: str
@@ -145,8 +147,8 @@ def _compared(before: Measurement, after: Measurement, base: Processes, head: Pr
     return Compared(
         model=before.model,
         step=before.step,
-        base_sps=before.samples_per_second,
-        head_sps=after.samples_per_second,
+        base_sps=geometric_mean(base[key]),
+        head_sps=geometric_mean(head[key]),
         ratio=ratio,
         processes=counts,
         changes=changes(before, after),

@@ -36,11 +36,11 @@ def advice(comparison: Comparison) -> str:
         return "The runs have no benchmark in common: nothing was compared."
     if comparison.across_machines:
         return "Across machines: ratios of the speedups over each run's own baseline, not of times. Indicative only."
+    fewest = comparison.fewest_processes
     return (
         "Indicative: the runs were measured at different times, and the intervals come from medians of as few as "
-        f"{comparison.fewest_processes} processes a side. (Processes of the same code differ by about {100 * BETWEEN_PROCESSES:.1f} %: "
-        "three a side resolve about ±18 %.) To decide, let both take turns: "
-        f"python -m reports gate --base {_revision(comparison.base, 'X')} --head {_revision(comparison.head, 'Y')}"
+        f"{fewest} {'process' if fewest == 1 else 'processes'} a side. (Processes of the same code differ by about "
+        f"{100 * BETWEEN_PROCESSES:.1f} %: three a side resolve about ±18 %.) {_what_decides(comparison)}"
     )
 
 
@@ -64,6 +64,16 @@ def _speed(row: Compared) -> str:
     if row.ratio.verdict == FASTER:
         return f"{percent} faster" if row.ratio.ratio < 3 else f"{percent} as fast"
     return row.ratio.verdict
+
+
+def _what_decides(comparison: Comparison) -> str:
+    base, head = _revision(comparison.base, "X"), _revision(comparison.head, "Y")
+    if base == head:
+        return (
+            "Both runs are of one commit: between them only the environment can have changed. To decide, let two environments take turns: "
+            "python -m reports gate --base-python X --head-python Y"
+        )
+    return f"To decide, let both take turns: python -m reports gate --base {base} --head {head}"
 
 
 def _revision(run: Run[Measurement], unknown: str) -> str:

@@ -77,16 +77,17 @@ def _throughput(axes: "Axes", ladder: Ladder) -> None:
         if row.samples_per_second is None:
             axes.annotate(row.outcome, (0, place), xytext=(4, 0), textcoords="offset points", va="center", color=FAINT, fontsize=8)
             continue
-        low, high = row.samples_per_second_interval or (row.samples_per_second, row.samples_per_second)
         axes.barh(place, row.samples_per_second, color=BEST if row is ladder.best else BAR, height=0.7)
-        axes.plot([low, high], [place, place], color="black", linewidth=1.2, marker="|", markersize=5)
-        right = max(high, row.samples_per_second)
+        right = row.samples_per_second
+        if row.samples_per_second_interval is not None:
+            axes.plot(row.samples_per_second_interval, [place, place], color="black", linewidth=1.2, marker="|", markersize=5)
+            right = max(right, *row.samples_per_second_interval)
         label = f"{per_second(row.samples_per_second)}  {times(row.speedup)}" if row.speedup else per_second(row.samples_per_second)
         axes.annotate(label, (right, place), xytext=(5, 0), textcoords="offset points", va="center", fontsize=8)
     name_rows(axes, [row.step for row in ladder.rows], places=len(ladder.rows))
     axes.margins(x=0.16)
     axes.set_xlim(left=0)
-    axes.set_xlabel("samples per second (bar ends at the median, line: 95 % interval over processes)")
+    axes.set_xlabel("samples per second (bar ends at the median, line: 95 % interval over several processes)")
     axes.set_title(f"{plain(ladder.model, 60)}: throughput, and times the baseline (unpaired)", parse_math=False, loc="left", fontsize=10)
 
 

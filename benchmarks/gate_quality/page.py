@@ -54,8 +54,9 @@ def _targets(found: Mapping[str, Summary]) -> Iterator[str]:
     rows = [(each.promise, _promised(each), _found(each), each.judgement) for each in targets(found)]
     yield _table(("", "promised", "found [95 % bound]", ""), rows)
     yield (
-        "*Shown*: the bound keeps the promise too; *met*: what was found does, and more gates could show it. Bounds are Clopper and Pearson's, one-sided: 0 of "
-        "100 bounds a rate at 3 % and 0 of 30 at 10 %; 30 of 30 shows no more than 90 %. So 100 gates cannot show a rate of 1 %."
+        "*Shown*: the bound keeps the promise too; *met*: what was found does, and more gates could show it. "
+        "Bounds are Clopper and Pearson's, one-sided: 0 of 100 bounds a rate at 3 % and 0 of 30 at 10 %; "
+        "30 of 30 shows no more than 90 %. So 100 gates cannot show a rate of 1 %."
     )
 
 

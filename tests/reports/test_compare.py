@@ -152,6 +152,25 @@ def test_the_comparison_says_that_it_is_indicative_and_points_to_the_gate(tmp_pa
     assert "python -m reports gate --base aaaaaaaaaaaa --head bbbbbbbbbbbb" in text
 
 
+def test_of_two_runs_of_one_commit_it_says_that_environments_are_what_can_be_gated(tmp_path: Path) -> None:
+    runs = [run(tmp_path, number, step("compile"), commit="a" * 40) for number in (1, 2)]
+
+    assert "python -m reports gate --base-python X --head-python Y" in advice(compare(*runs))
+
+
+def test_the_throughputs_shown_are_those_of_all_processes_as_is_their_ratio(tmp_path: Path) -> None:
+    def with_turns_of(baseline_s: float) -> list[dict[str, Any]]:
+        as_predecessor = benchmark("compile", medians_s=STEADY_S, over="baseline", over_medians_s=(baseline_s,) * 3)
+        return [benchmark("baseline", medians_s=(0.1,)), as_predecessor]
+
+    base, head = run(tmp_path, 1, *with_turns_of(0.1)), run(tmp_path, 2, *with_turns_of(0.2))
+    [baseline, _] = compare(base, head).compared
+    assert baseline.ratio is not None
+    assert base.measurements[0].samples_per_second == head.measurements[0].samples_per_second
+    assert pytest.approx(0.5) == baseline.ratio.ratio
+    assert pytest.approx(0.5) == baseline.head_sps / baseline.base_sps
+
+
 def test_a_shift_common_to_all_points_to_the_machine(tmp_path: Path) -> None:
     names = ("baseline", "batch_8", "compile")
     base = run(tmp_path, 1, *(step(name) for name in names))
