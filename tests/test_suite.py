@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from pytest_benchmark.utils import get_machine_id
 from safetensors.torch import save_file
 
 from fixtures.launch import ROOT
@@ -397,6 +398,24 @@ def stopped(suite: Suite, *options: str) -> str:
     return " ".join(output.split())
 
 
+@pytest.mark.parametrize(("times", "status"), [(0.1, 1), (10.0, 0)], ids=["slower", "faster"])
+def test_benchmark_compare_fail_ends_with_its_verdict(suite: Suite, saved: dict[str, Any], times: float, status: int) -> None:
+    """Against a saved run that took a tenth of the time, or tenfold: exit code 1 or 0, pytest-benchmark's message, no traceback."""
+    earlier = json.loads(json.dumps(saved))
+    for benchmark in earlier["benchmarks"]:
+        benchmark["stats"]["mean"] *= times
+    folder = suite.storage / get_machine_id()  # type: ignore[no-untyped-call]
+    folder.mkdir(parents=True)
+    (folder / "0001_earlier.json").write_text(json.dumps(earlier))
+
+    found, output = suite.run("--benchmark-compare", "--benchmark-compare-fail=mean:50%", steps=["baseline"])
+    assert found == status, output
+    assert ("Performance has regressed" in output) == (status == 1)
+    assert "1 passed" in output
+    assert "Traceback" not in output
+    assert "machine_info is different" not in output
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -418,6 +437,7 @@ def stopped(suite: Suite, *options: str) -> str:
         (["--proofs", "/no/such/proofs.json"], "--proofs '/no/such/proofs.json': no folder '/no/such'"),
         (["--proofs", "proofs.json", "--quick"], "--proofs times nothing, so --quick has nothing to work with"),
         (["--calibration", "/no/such/folder"], "--calibration '/no/such/folder': no such folder"),
+        (["--benchmark-compare-fail=mean:5%"], "--benchmark-compare-fail has no saved run to compare with, so nothing was measured"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
