@@ -1,5 +1,6 @@
 """The whole suite, as its user runs it: what is saved, and what happens when something goes wrong in the middle."""
 
+import copy
 import json
 import os
 import re
@@ -398,22 +399,39 @@ def stopped(suite: Suite, *options: str) -> str:
     return " ".join(output.split())
 
 
+def save(suite: Suite, run: Mapping[str, Any]) -> None:
+    """Let `run` be the only one saved."""
+    folder = suite.storage / get_machine_id()  # type: ignore[no-untyped-call]
+    folder.mkdir(parents=True)
+    (folder / "0001_earlier.json").write_text(json.dumps(run))
+
+
 @pytest.mark.parametrize(("times", "status"), [(0.1, 1), (10.0, 0)], ids=["slower", "faster"])
 def test_benchmark_compare_fail_ends_with_its_verdict(suite: Suite, saved: dict[str, Any], times: float, status: int) -> None:
     """Against a saved run that took a tenth of the time, or tenfold: exit code 1 or 0, pytest-benchmark's message, no traceback."""
-    earlier = json.loads(json.dumps(saved))
+    earlier = copy.deepcopy(saved)
     for benchmark in earlier["benchmarks"]:
         benchmark["stats"]["mean"] *= times
-    folder = suite.storage / get_machine_id()  # type: ignore[no-untyped-call]
-    folder.mkdir(parents=True)
-    (folder / "0001_earlier.json").write_text(json.dumps(earlier))
+    save(suite, earlier)
 
     found, output = suite.run("--benchmark-compare", "--benchmark-compare-fail=mean:50%", steps=["baseline"])
     assert found == status, output
     assert ("Performance has regressed" in output) == (status == 1)
     assert "1 passed" in output
     assert "Traceback" not in output
-    assert "machine_info is different" not in output
+    assert "another machine" not in output
+
+
+def test_comparing_with_another_release_is_warned_of(suite: Suite, saved: dict[str, Any]) -> None:
+    """In a sentence, before anything is measured."""
+    earlier = copy.deepcopy(saved)
+    earlier["machine_info"]["fingerprint"]["versions"]["torch"] = "2.9.0"
+    save(suite, earlier)
+
+    status, output = suite.run("--benchmark-compare", "--collect-only", steps=["baseline"])
+    assert status == 0, output
+    assert "another machine or other versions: versions.torch went from 2.9.0 to" in output
+    assert "builds." not in output
 
 
 @pytest.mark.parametrize(

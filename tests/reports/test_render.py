@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import struct
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -149,6 +150,18 @@ def test_pictures_are_drawn_whatever_the_names_are(hostile: tuple[Ladder, ...]) 
     width, height = struct.unpack(">II", png[16:24])
     assert min(width, height) > 300
     assert ElementTree.fromstring(svg).tag.endswith("svg")
+
+
+def test_one_process_gets_no_interval_in_the_picture(tmp_path: Path) -> None:
+    """Not even one without width, which would look like certainty."""
+    [shown] = found(tmp_path, benchmark(medians_s=(0.1,)))
+    [row] = shown.rows
+    assert row.samples_per_second is not None
+    certain = replace(row, samples_per_second_interval=(row.samples_per_second, row.samples_per_second))
+
+    assert row.samples_per_second_interval is None
+    assert ladders_picture([shown], ".png") == ladders_picture([shown], ".png")
+    assert ladders_picture([shown], ".png") != ladders_picture([replace(shown, rows=(certain,))], ".png")
 
 
 def test_a_picture_needs_a_known_ending_and_a_folder(tmp_path: Path) -> None:
