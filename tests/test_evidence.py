@@ -7,7 +7,7 @@ import pytest
 
 from fixtures import evidence as prove
 from fixtures.accuracy import Agreement
-from fixtures.evidence import Claim, Evidence, Proof, ProofError, examine, findings, require
+from fixtures.evidence import Claim, Evidence, NothingChanged, NothingChangedError, Proof, ProofError, examine, findings, require
 from fixtures.kernels import Kernel
 from fixtures.protocol import Job, ModelSpec, Observations
 
@@ -178,12 +178,6 @@ CASES: list[tuple[str, Claim, Proof, Proof]] = [
         proof(seen(counters={"autotuned_products": 1})),
         proof(seen(counters={"autotuned_products": 0}, settings={"max_autotune": "True"})),
     ),
-    (
-        "huge pages requested",
-        prove.huge_pages_requested(),
-        proof(seen(thp_mode="madvise", huge_page_bytes=0)),
-        proof(seen(thp_mode="never", huge_page_bytes=0)),
-    ),
     ("never traced", prove.never_traced(), proof(seen(graphs=0)), proof(seen(graphs=1))),
     ("never traced unknown", prove.never_traced(), proof(seen(graphs=0)), proof(seen(graphs=None))),
     ("attention", prove.attention_in_one(), proof(seen(counters={"Attention": 2})), proof(seen(counters={"Softmax": 2, "MatMul": 4}))),
@@ -279,6 +273,28 @@ def test_requirement_names_every_claim_that_does_not_hold() -> None:
         "step 'bf16_autocast' on timm:vit was not in force; runs bf16: f32 100%; batch 8: batch 1. Nothing is recorded; "
         "see docs/evidence.md"
     )
+
+
+IDLE = Claim("packing", "weights are packed", lambda _: (NothingChanged("give it layers"), "no layer with weights"))
+BROKEN = Claim("mode", "eval mode", lambda _: (False, "training"))
+
+
+def test_a_step_that_had_nothing_to_change_is_no_failure_and_no_figure() -> None:
+    """It says so with the remedy; what is broken beside it comes first."""
+    with pytest.raises(NothingChangedError, match="nothing changed: no layer with weights") as raised:
+        require("compile_freezing", "timm:vit", examine([IDLE], proof(seen())), own=[IDLE])
+    assert raised.value.remedy == "give it layers"
+
+    with pytest.raises(ProofError, match="eval mode: training"):
+        require("compile_freezing", "timm:vit", examine([IDLE, BROKEN], proof(seen())), own=[IDLE])
+
+
+def test_a_step_below_that_had_nothing_to_change_is_shown_in_the_steps_above() -> None:
+    """They are judged by their own claims."""
+    evidence = examine([IDLE], proof(seen()))
+    require("aot_inductor", "timm:vit", evidence, own=())
+
+    assert [(item.observed, item.remedy) for item in evidence] == [("no layer with weights", "give it layers")]
 
 
 def test_evidence_that_holds_requires_nothing() -> None:

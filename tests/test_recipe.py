@@ -188,6 +188,22 @@ def test_a_left_out_step_leaves_its_claims_out() -> None:
     assert "allocator" not in {claim.subject for claim in recipe("huge_pages", without("tcmalloc")).claims}
 
 
+@pytest.mark.parametrize("mode", ["always", "never", "unknown"])
+@pytest.mark.parametrize("step", catalogue())
+def test_no_claim_presupposes_a_step_that_was_left_out(step: str, mode: str) -> None:
+    """Where huge pages are not given on request, no recipe claims anything that only the steps left out for it bring."""
+    steps, machine = catalogue(), replace(X86, thp_mode=mode)
+    found = resolve(step, steps, machine)
+    in_force = {each.name for each in found.steps}
+    needs_mode = {name for name, each in steps.items() if (unmet(each, machine) is None) != (unmet(each, X86) is None)}
+    left_out = needs_mode - in_force
+    theirs = {claim.subject for name in left_out for claim in steps[name].claims}
+    others = {claim.subject for each in found.steps if each.name not in needs_mode and each.name != step for claim in each.claims}
+
+    assert needs_mode
+    assert {claim.subject for claim in found.claims} & (theirs - others) == set()
+
+
 def test_tolerance_is_that_of_the_last_step_which_states_one() -> None:
     """Steps without a tolerance of their own keep the one below."""
     assert recipe("channels_last").least_cosine == EVERYTHING["baseline"].least_cosine

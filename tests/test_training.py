@@ -58,7 +58,7 @@ def proof(*ranks: Observations, workers: int = 1, runtime: str = "xla_training",
 
 
 def holds(claim: Claim, *ranks: Observations, **of: Any) -> bool:
-    return claim.check(proof(*ranks, **of))[0]
+    return claim.check(proof(*ranks, **of))[0] is True
 
 
 def test_one_world_is_two_ranks_that_see_each_other() -> None:

@@ -121,6 +121,8 @@ def _failed(failure: SideError, *, is_first: bool) -> Judged:
     """A side could not serve the benchmark: head's failure is an error; what base never did cannot have been lost."""
     if failure.is_unsupported and failure.side == "both":
         return Judged(verdict=Verdict.SKIPPED, why=failure.reason)
+    if failure.is_alike and is_first:
+        return Judged(verdict=Verdict.SKIPPED, why=f"in force on neither side; {failure.reason}")
     if failure.side == "base" and is_first and (failure.is_proof or failure.is_unsupported):
         return Judged(verdict=Verdict.NEW, why=f"in force on head only, so nothing to compare with; base: {failure.reason}")
     return Judged(verdict=Verdict.ERROR, why=str(failure))

@@ -78,6 +78,24 @@ def test_failure_of_both_sides_is_an_error_with_both_reasons() -> None:
     assert "head: head's reason; base too: base's reason" == row.judged.why
 
 
+def test_claim_that_holds_on_neither_side_is_skipped() -> None:
+    """Head cannot have lost what base has not: the same claims fail, whatever the figures beside them."""
+    base, head = SideError("base", "ProofError", "packed: 0 of 50 layers"), SideError("head", "ProofError", "packed: 0 of 51 layers")
+    [row] = told(case_of(0, both_failed(base, head)))
+
+    assert Verdict.SKIPPED is row.judged.verdict
+    assert "in force on neither side; head: packed: 0 of 51 layers; base too: packed: 0 of 50 layers" == row.judged.why
+
+
+@pytest.mark.parametrize("kinds", [("DriftError", "DriftError"), ("ProofError", "DriftError"), ("WorkerError", "WorkerError")])
+def test_other_failures_of_both_sides_stay_errors(kinds: tuple[str, str]) -> None:
+    """Wrong outputs and crashes are not a step without effect."""
+    base, head = kinds
+    [row] = told(case_of(0, both_failed(SideError("base", base, LOST), SideError("head", head, LOST))))
+
+    assert Verdict.ERROR is row.judged.verdict
+
+
 def test_model_that_a_runtime_takes_on_neither_side_is_skipped() -> None:
     unsupported = [SideError(side, "UnsupportedModelError", "complex numbers", is_unsupported=True) for side in ("base", "head")]
     [row] = told(case_of(0, both_failed(*unsupported)))
