@@ -87,7 +87,9 @@ def measurements_from_records(records: Iterable[Mapping[str, Any]]) -> list[Meas
         try:
             measurements.append(_WHOLE.record.decode(json.dumps(record).encode()))
         except msgspec.DecodeError as error:
-            raise UnreadableRun(f"live record of step {record.get('step')!r} on {record.get('model')!r}: {error}") from error
+            raise UnreadableRun(
+                f"the record cannot be read back: live record of step {record.get('step')!r} on {record.get('model')!r}: {error}"
+            ) from error
     return measurements
 
 

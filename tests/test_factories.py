@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from fixtures import models
-from fixtures.models import UnknownModelError
+from fixtures.models import UnknownModelError, factories
 from fixtures.protocol import ModelSpec
 
 OWN = """\
@@ -130,6 +130,52 @@ def test_artifacts_depend_on_the_code_of_the_model(own_models: Path) -> None:
         (own_models / "layers.py").write_text(f"text = {name!r}\n")
 
         assert before != models.content(ModelSpec(name=name))
+
+
+def test_code_is_told_apart_by_names_too(own_models: Path) -> None:
+    """Two files that swap their contents are other code, although the bytes of all files together are the same."""
+    (own_models / "a.py").write_text("width = 1\n")
+    (own_models / "b.py").write_text("width = 2\n")
+    before = models.content(spec("create"))
+    (own_models / "a.py").write_text("width = 2\n")
+    (own_models / "b.py").write_text("width = 1\n")
+
+    assert before != models.content(spec("create"))
+
+
+@pytest.mark.parametrize("name", ["someones_models.small:create", "{folder}/small.py:create"])
+def test_links_that_lead_in_circles_are_followed_once(own_models: Path, name: str) -> None:
+    """A folder may hold a link to its parent, to itself, or to nothing; what lies behind a link outside is code as well."""
+    outside = own_models.parent / "outside"
+    outside.mkdir()
+    (outside / "layers.py").write_text("width = 1\n")
+    inside = own_models / "inside"
+    inside.mkdir()
+    (inside / "up").symlink_to(own_models)
+    (inside / "itself").symlink_to(inside)
+    (inside / "nothing").symlink_to(own_models / "no such folder")
+    (inside / "nothing.py").symlink_to(own_models / "no such file.py")
+    (inside / "outside").symlink_to(outside)
+    model = ModelSpec(name=name.format(folder=own_models))
+    before = models.content(model)
+    (outside / "layers.py").write_text("width = 2\n")
+
+    assert before != models.content(model)
+
+
+def test_huge_folder_is_read_as_far_as_the_bounds_go(own_models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file in somebody's home does not make the suite read all of it; the file itself counts in any case."""
+    monkeypatch.setattr(factories, "MOST_FOLDERS", 3)
+    monkeypatch.setattr(factories, "MOST_SOURCES", 4)
+    for number in range(20):
+        (own_models / f"{number}").mkdir()
+        (own_models / f"{number}" / "other.py").touch()
+    file = own_models / "zzz.py"
+    file.write_text("width = 1\n")
+    before = factories.digest(f"{file}:create")
+    file.write_text("width = 2\n")
+
+    assert before != factories.digest(f"{file}:create")
 
 
 def test_code_is_found_in_the_current_folder(own_models: Path, monkeypatch: pytest.MonkeyPatch) -> None:

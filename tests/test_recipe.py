@@ -7,7 +7,7 @@ import pytest
 
 from fixtures.optimizations import QUICK_STEPS, Optimization, catalogue, environment_variables, families
 from fixtures.protocol import ModelSpec
-from fixtures.recipe import Recipe, resolve, unmet
+from fixtures.recipe import Recipe, bottom, resolve, unmet
 from fixtures.requirements import Requirement, Skip, tcmalloc_library
 from tests.machines import X86
 
@@ -276,3 +276,15 @@ def test_batch_size_one_builds_on_the_baseline() -> None:
 
     assert "batch_1" not in steps
     assert steps["channels_last"].builds_on == "baseline"
+
+
+@pytest.mark.parametrize("step", ["batch_8", "channels_last", "onnxruntime_int8", "train_compile"])
+def test_bottom_is_never_left_out(step: str) -> None:
+    """Without it nothing says what runs; a step whose bottom failed is compared with nothing of it."""
+    ground = bottom(step, EVERYTHING)
+    found = recipe(step, failed=frozenset({ground}))
+
+    assert names(found)[0] == ground
+    assert ground not in found.left_out
+    assert found.over != ground
+    assert (found.runtime, found.precision) == (recipe(step).runtime, recipe(step).precision)
