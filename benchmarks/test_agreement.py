@@ -60,7 +60,7 @@ def _pair(benchmark: BenchmarkFixture | None, rig: Rig, model: ModelSpec, plan: 
 
         def own_turn() -> None:
             plain.wait_until_still()
-            own_s.append(take_turn(serving, 1).duration_s)
+            own_s.append(take_turn(serving, 1).iteration_s)
 
         def plain_turn() -> None:
             serving.workers.wait_until_still()

@@ -15,7 +15,7 @@ BASELINE = "baseline"
 class LadderRow:
     """One step on one model. Without a measurement all figures are None, and `reason` says why.
 
-    `samples_per_second_interval` is that of the own processes' medians, None below two; `speedup` is unpaired.
+    `samples_per_second_interval` is that of the own processes' means, None below two; `speedup` is unpaired.
     """
 
     model: str
@@ -98,7 +98,7 @@ def sps_interval(measurement: Throughput) -> tuple[float, float] | None:
     """Return the 95 % interval of a throughput over the step's own processes; None below two."""
     if len(measurement.pairs) < 2:
         return None
-    low, _, high = mean_interval([measurement.samples_per_round / pair.own_median_s for pair in measurement.pairs])
+    low, _, high = mean_interval([measurement.samples_per_round / (pair.own_mean_s or pair.own_median_s) for pair in measurement.pairs])
     return low, high
 
 

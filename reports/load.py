@@ -15,7 +15,7 @@ import msgspec
 
 from reports.measurement import Calibration, Commit, Measurement, Outcome, Run, Throughput
 
-RECORD_VERSION = 1
+RECORD_VERSION = 2
 LARGEST_FILE_BYTES = 512 * 2**20
 
 ExtraInfo = TypeVar("ExtraInfo")

@@ -42,10 +42,15 @@ class OverSide:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pair:
-    """The median rounds of two fresh processes that took turns; a step that builds on nothing has no other side."""
+    """The median and mean rounds of two fresh processes that took turns; a step that builds on nothing has no other side.
+
+    Runs saved before the means were have none.
+    """
 
     own_median_s: PositiveFigure
     over_median_s: PositiveFigure | None = None
+    own_mean_s: PositiveFigure | None = None
+    over_mean_s: PositiveFigure | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -113,12 +118,16 @@ class SavedHosts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Throughput:
-    """What listing and tracking need of one saved benchmark: one step on one model, how fast, and from which processes."""
+    """What listing and tracking need of one saved benchmark: one step on one model, how fast, and from which processes.
+
+    `samples_per_second` is that of the mean round; runs saved before `median_samples_per_second` was have that of the median in its place.
+    """
 
     model: str
     step: str
     samples_per_second: PositiveFigure
     samples_per_round: Count
+    median_samples_per_second: PositiveFigure | None = None
     complete: bool = False
     gain: SavedGain | None = None
     pairs: tuple[Pair, ...] = ()

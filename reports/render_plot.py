@@ -87,7 +87,7 @@ def _throughput(axes: "Axes", ladder: Ladder) -> None:
     name_rows(axes, [row.step for row in ladder.rows], places=len(ladder.rows))
     axes.margins(x=0.16)
     axes.set_xlim(left=0)
-    axes.set_xlabel("samples per second (bar ends at the median, line: 95 % interval over several processes)")
+    axes.set_xlabel("samples per second (bar ends at the mean, line: 95 % interval over several processes)")
     axes.set_title(f"{plain(ladder.model, 60)}: throughput, and times the baseline (unpaired)", parse_math=False, loc="left", fontsize=10)
 
 

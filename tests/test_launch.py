@@ -214,7 +214,8 @@ def test_other_rank_is_refused(checkout: Checkout) -> None:
 
 def test_answer_of_another_kind_is_refused(checkout: Checkout) -> None:
     """A message that was not asked for is no answer."""
-    script = "channel = hello()\nchannel.receive()\nchannel.send(Timed(latencies_s=[], begin_s=0, end_s=0, peak_rss_bytes=0))\nhang()\n"
+    timed = "Timed(latencies_s=[], begin_s=0, end_s=0, iterations=0, peak_rss_bytes=0)"
+    script = f"channel = hello()\nchannel.receive()\nchannel.send({timed})\nhang()\n"
 
     assert "the worker answered Timed while being checked, expected Described" in ask(checkout.worker(script))
 

@@ -43,7 +43,7 @@ def test_messages_are_lines_of_json(ends: tuple[Channel, socket.socket]) -> None
     channel, theirs = ends
     channel.send(Turn(iterations=3, untimed=1))
 
-    assert theirs.recv(1000) == b'{"message":"turn","iterations":3,"untimed":1}\n'
+    assert theirs.recv(1000) == b'{"message":"turn","iterations":3,"untimed":1,"until_s":null}\n'
 
 
 def test_several_messages_in_one_read_are_kept_apart(ends: tuple[Channel, socket.socket]) -> None:
@@ -125,7 +125,7 @@ def test_large_message_arrives(ends: tuple[Channel, socket.socket]) -> None:
     """Longer than one read of the socket."""
     channel, theirs = ends
     worker = Channel(theirs, ToWorker)
-    timed = Timed(latencies_s=[0.125] * 20_000, begin_s=0.0, end_s=1.0, peak_rss_bytes=1)
+    timed = Timed(latencies_s=[0.125] * 20_000, begin_s=0.0, end_s=1.0, iterations=20_000, peak_rss_bytes=1)
     worker.send(timed)
 
     assert timed == channel.receive()

@@ -175,7 +175,7 @@ def test_records_say_what_was_in_force(saved: dict[str, Any]) -> None:
     assert info["bf16_autocast"]["precision_share"]["bf16"] > 0.5
     assert info["workers_pinned"]["workers"] == len(os.sched_getaffinity(0))
     assert info["workers_pinned"]["environment"]["OMP_NUM_THREADS"] == "1"
-    assert info["workers_pinned"]["samples_per_round"] % (8 * info["workers_pinned"]["workers"]) == 0
+    assert {step: each["samples_per_round"] for step, each in info.items()} == {step: each["batch_size"] for step, each in info.items()}
     assert info["onnxruntime"]["artifact_bytes"] > 40e6
     assert info["onnxruntime"]["build_s"] > 0
 
@@ -420,6 +420,33 @@ def test_benchmark_compare_fail_ends_with_its_verdict(suite: Suite, saved: dict[
     assert "1 passed" in output
     assert "Traceback" not in output
     assert "another machine" not in output
+
+
+@pytest.mark.slow
+def test_burst_that_became_slower_fails_pytest_benchmarks_own_comparison(suite: Suite) -> None:
+    """Four times the pixels: `mean` grows as the throughput falls, for workers and an asynchronous queue too, and compare-fail says so."""
+    steps = ["workers_pinned", "openvino_throughput"]
+    skip_unless_met(*steps)
+    status, output = suite.run("--benchmark-autosave", steps=steps)
+    assert status == 0, output
+    status, output = suite.run(
+        "--image-size=128", "--benchmark-autosave", "--benchmark-compare", "--benchmark-compare-fail=mean:5%", steps=steps
+    )
+    assert status == 1, output
+    assert "Performance has regressed" in output
+    before, after = (records(run) for run in suite.runs())
+    for step in steps:
+        slower = after[step]["stats"]["mean"] / before[step]["stats"]["mean"]
+        throughput = before[step]["extra_info"]["samples_per_second"] / after[step]["extra_info"]["samples_per_second"]
+        assert slower == pytest.approx(throughput)
+        assert slower > 1.5
+    table = subprocess.run(
+        [sys.executable, "-m", "pytest_benchmark", f"--storage=file://{suite.storage}", "compare", "--columns=mean", "--csv=-"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    for run in (before, after):
+        for step in steps:
+            assert str(run[step]["stats"]["mean"])[:8] in table
 
 
 def test_comparing_with_another_release_is_warned_of(suite: Suite, saved: dict[str, Any]) -> None:

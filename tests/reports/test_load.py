@@ -27,7 +27,7 @@ REFUSED: list[tuple[Any, str]] = [
     ("{}", "missing required field `benchmarks`"),
     (saved_run([]), "holds no benchmark"),
     (saved_run([FOREIGN, FOREIGN]), "none of its 2 benchmarks is of this suite"),
-    (changed() | {"record_version": 2}, "newer version"),
+    (changed() | {"record_version": 3}, "newer version"),
     (saved_run([FOREIGN]) | {"record_version": 7}, "newer version"),
     (changed(samples_per_second=1e308), "samples_per_second"),
     (changed(samples_per_second=-1), "samples_per_second"),
