@@ -93,6 +93,11 @@ def bench(
     except models.UnknownModelError as error:
         raise CannotMeasure(str(error)) from error
     calibration = str(options.calibration.resolve()) if options.calibration else None
+    cache = ArtifactCache(options.artifact_cache.expanduser().absolute(), progress=progress, note=progress)
+    try:
+        cache.open()
+    except OSError as error:
+        raise CannotMeasure(f"--artifact-cache: {error}") from error
     steps = catalogue(batch_size)
     rig = Rig(
         machine=machine,
@@ -101,7 +106,7 @@ def bench(
             timeout_s=float(options.worker_timeout),
             memory_limit_bytes=int(MEMORY_SHARE * min(machine.memory_bytes, machine.memory_limit_bytes or machine.memory_bytes)),
         ),
-        cache=ArtifactCache(options.artifact_cache.expanduser().absolute()),
+        cache=cache,
         catalogue=steps,
         threads=threads or allowed,
         calibration=calibration,

@@ -73,10 +73,10 @@ def _calibrate(options: argparse.Namespace, _storage: Storage, console: Console)
         raise CannotMeasure(f"--threads {options.threads}: this process may use {allowed} CPUs; name at most as many")
     calibrator = Calibrator(
         launcher=Launcher(environment=clean_environment(os.environ, environment_variables(catalogue()))),
-        cache=ArtifactCache(options.artifact_cache.expanduser().absolute()),
+        cache=ArtifactCache(options.artifact_cache.expanduser().absolute(), progress=_say, note=_say),
         machine=machine,
         threads=options.threads or allowed,
-        progress=lambda stage: print(stage, file=sys.stderr),
+        progress=_say,
     )
     try:
         found = calibrator.calibration(redo=options.redo)
@@ -90,6 +90,10 @@ def _calibrate(options: argparse.Namespace, _storage: Storage, console: Console)
         print_tables(console, [table])
     else:
         sys.stdout.write(PRINTED[options.format]([table]))
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
 
 
 def _roofline(options: argparse.Namespace, storage: Storage, console: Console) -> None:

@@ -2,12 +2,20 @@
 
 import json
 import os
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from fixtures.cache import ArtifactCache
+from fixtures.entry_locks import UnsafeCache
+from fixtures.launch import ROOT
+from fixtures.protocol import Job, ModelSpec
+from fixtures.runtimes import inductor
+from fixtures.versions import toolchain
 from reports.files import write_atomically
 
 CONTENT = {"model": "torchvision:resnet18", "options": {"batch_size": 8}, "versions": {"torch": "2.13.0"}}
@@ -82,6 +90,16 @@ def manifest_of_another_shape(folder: Path) -> None:
     (folder / "manifest.json").write_text('["not", "a", "manifest"]')
 
 
+def open_to_others(folder: Path) -> None:
+    folder.chmod(0o777)
+
+
+def replace_by_a_link(folder: Path) -> None:
+    elsewhere = folder.parent.parent / "elsewhere"
+    folder.rename(elsewhere)
+    folder.symlink_to(elsewhere)
+
+
 def manifest_without_files(folder: Path) -> None:
     (folder / "manifest.json").write_text(json.dumps({"build_s": 1.0}))
 
@@ -96,6 +114,8 @@ def manifest_without_files(folder: Path) -> None:
         cut_manifest,
         manifest_of_another_shape,
         manifest_without_files,
+        open_to_others,
+        replace_by_a_link,
     ],
     ids=lambda damage: damage.__name__,
 )
@@ -109,6 +129,18 @@ def test_damaged_artifact_is_rebuilt_never_trusted(root: Path, damage: Callable[
     assert build.builds == 2
     assert (rebuilt.folder / "model.onnx").read_bytes() == b"weights" * 1000
     assert (rebuilt.folder / "part" / "kernel.so").read_bytes() == b"code"
+
+
+def test_what_the_manifest_does_not_list_is_deleted_before_use(root: Path) -> None:
+    """A library that nobody built is loaded by nobody; what is listed stays as it is."""
+    build = Builder()
+    folder = ArtifactCache(root).get(CONTENT, build).folder
+    (folder / "part" / "more.so").write_bytes(b"code that nobody built")
+    (folder / "elsewhere").symlink_to(root.parent)
+    ArtifactCache(root).get(CONTENT, build)
+
+    assert build.builds == 1
+    assert {file.name for file in folder.rglob("*")} == {"part", "kernel.so", "model.onnx", "manifest.json"}
 
 
 @pytest.mark.parametrize("failure", [RuntimeError("no g++"), KeyboardInterrupt()])
@@ -131,6 +163,132 @@ def test_rest_of_a_killed_build_is_no_entry(root: Path) -> None:
     ArtifactCache(root).get(CONTENT, build)
 
     assert not (folder / "half-written").exists()
+
+
+BUILD_SLOWLY = """
+import sys, time
+from pathlib import Path
+from fixtures.cache import ArtifactCache
+name, root = sys.argv[1], Path(sys.argv[2])
+def build(folder):
+    print("begun", flush=True)
+    for part in range(5):
+        (folder / f"part{part}").write_text(name)
+        time.sleep(0.1)
+    return 0.5
+cache = ArtifactCache(root, progress=lambda text: print(text, flush=True))
+found = cache.get({"runtime": "inductor", "model": {"name": "resnet18"}}, build)
+print("parts " + "".join(part.read_text() for part in sorted(found.folder.glob("part*"))), flush=True)
+sys.stdin.read()
+"""
+
+
+def _start(name: str, root: Path) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-c", BUILD_SLOWLY, name, str(root)]
+    return subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def _line(process: "subprocess.Popen[str]") -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+def test_second_process_waits_for_the_first_and_takes_what_it_built(root: Path) -> None:
+    """Two processes in one empty cache build once, the second says whom it waits for, and neither gets a mixture."""
+    with _start("A", root) as first:
+        assert _line(first) == "begun"
+        with _start("B", root) as second:
+            try:
+                said = _line(second)
+                assert _line(first) == "parts AAAAA"
+                assert _line(second) == "parts AAAAA"
+            finally:
+                for process in (first, second):
+                    process.communicate()
+    assert said == f"waiting for process {first.pid}, which builds inductor of resnet18"
+
+
+def test_entry_that_another_process_uses_is_not_rebuilt_under_it(root: Path) -> None:
+    """Who finds an entry damaged waits for those who use it, and says so; a process that is killed leaves no lock."""
+    with _start("A", root) as first:
+        assert (_line(first), _line(first)) == ("begun", "parts AAAAA")
+        [folder] = (each for each in root.iterdir() if each.is_dir())
+        (folder / "part0").write_text("damaged")
+        with _start("B", root) as second:
+            try:
+                assert _line(second) == f"waiting for process {first.pid}, which uses inductor of resnet18"
+                first.kill()
+                first.wait()
+                assert (_line(second), _line(second)) == ("begun", "parts BBBBB")
+            finally:
+                for process in (first, second):
+                    process.communicate()
+
+
+@pytest.mark.parametrize(("mode", "found"), [(0o775, "775"), (0o757, "757"), (0o1777, "1777")])
+def test_cache_that_others_may_write_to_is_refused(tmp_path: Path, mode: int, found: str) -> None:
+    """Code is loaded from a cache, so nobody else may put some there; the message says how to go on."""
+    root = tmp_path / "cache"
+    root.mkdir()
+    root.chmod(mode)
+    build = Builder()
+
+    with pytest.raises(UnsafeCache, match=rf"{root} may be written by others \(mode {found}\).*--artifact-cache.*chmod -R go-w"):
+        ArtifactCache(root).get(CONTENT, build)
+    assert build.builds == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="giving a folder to another user needs root -> run the tests as root")
+def test_cache_of_another_user_is_refused(tmp_path: Path) -> None:
+    """Root does not run what another user has left, as pip does not."""
+    root = tmp_path / "cache"
+    root.mkdir()
+    os.chown(root, 12345, -1)
+
+    with pytest.raises(UnsafeCache, match="belongs to user 12345"):
+        ArtifactCache(root).get(CONTENT, Builder())
+
+
+def test_new_cache_is_its_owners_alone(root: Path) -> None:
+    """Nobody else may write to the folder or to an entry."""
+    folder = ArtifactCache(root).get(CONTENT, Builder()).folder
+
+    assert (root.stat().st_mode & 0o777, folder.stat().st_mode & 0o777) == (0o700, 0o700)
+
+
+def _used_days_ago(folder: Path, days: float) -> None:
+    then_s = time.time() - days * 86400
+    os.utime(folder / "manifest.json", (then_s, then_s))
+
+
+def test_entries_that_nobody_used_for_two_weeks_are_dropped_and_said(root: Path) -> None:
+    """What was used since stays, and using it counts as much as building it."""
+    old, used = (ArtifactCache(root).get({"model": name}, Builder()).folder for name in ("old", "used"))
+    _used_days_ago(used, 13)
+    ArtifactCache(root).get({"model": "used"}, Builder())
+    _used_days_ago(old, 15)
+    said: list[str] = []
+    ArtifactCache(root, note=said.append).open()
+
+    assert (old.exists(), used.exists(), list(root.glob(f"{old.name}*"))) == (False, True, [])
+    assert said == ["1 entry (0.0 GB) not used for 14 days dropped from the artifact cache"]
+    assert (used / "manifest.json").stat().st_mtime > time.time() - 3600
+
+
+def test_beyond_its_size_a_cache_drops_what_was_used_longest_ago(root: Path) -> None:
+    """Never what somebody uses at the moment."""
+    folders = {}
+    for days, name in enumerate(("newest", "older", "in use", "oldest")):
+        folders[name] = ArtifactCache(root).get({"model": name}, Builder()).folder
+        _used_days_ago(folders[name], days)
+    user = ArtifactCache(root)
+    user.get({"model": "in use"}, Builder())
+    _used_days_ago(folders["in use"], 2)
+    said: list[str] = []
+    ArtifactCache(root, note=said.append, most_bytes=2 * 8000).open()
+
+    assert {name for name, folder in folders.items() if folder.exists()} == {"newest", "in use"}
+    assert said[0].startswith("2 entries (0.0 GB) used longest ago dropped from the artifact cache")
 
 
 def test_unwritable_cache_is_an_os_error(tmp_path: Path) -> None:
@@ -175,3 +333,18 @@ def test_full_disk_leaves_no_artifact(small_disk: Path) -> None:
         ArtifactCache(small_disk).get(CONTENT, build)
 
     assert list(small_disk.iterdir()) == []
+
+
+def test_another_compiler_is_another_artifact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What Inductor generates is compiled by $CXX, so its version is part of what the artifact depends on; none is told too."""
+    compiler = tmp_path / "c++"
+    compiler.write_text('#!/bin/sh\necho "c++ 99.1"\necho "more"\n')
+    compiler.chmod(0o755)
+    monkeypatch.setenv("CXX", str(compiler))
+    one = toolchain.__wrapped__()
+    monkeypatch.setenv("CXX", "no-such-compiler")
+
+    assert one["compiler"] == "c++ 99.1"
+    assert toolchain.__wrapped__()["compiler"] == "no no-such-compiler"
+    job = Job(model=ModelSpec(name="resnet50"), runtime="inductor", precision="fp32", batch_size=1, threads=1)
+    assert inductor.artifact(job)["toolchain"] == toolchain()  # type: ignore[index]
