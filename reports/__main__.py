@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from fixtures.cpus import UnsupportedSystemError
 from reports.compare import DifferentMachines, compare
 from reports.deploy.command import add_recommend
 from reports.files import write_atomically
@@ -58,6 +59,7 @@ REFUSALS = (
     NothingToRecommend,
     PriceError,
     UnreadableRun,
+    UnsupportedSystemError,
 )
 
 

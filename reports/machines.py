@@ -7,7 +7,8 @@ from typing import Any
 ABSENT = "(not recorded)"
 
 # What can change on one machine is told as a change; every other field of the fingerprint makes another machine.
-_SETTINGS = {"kernel", "thp_mode"}
+_SETTINGS = {"kernel", "thp_mode", "governor", "boost"}
+_SINCE_LATER = {"cores", "nodes", "sockets", "threads_per_core"}  # runs without them are of the same machine all the same
 _INSTALLED = ("versions", "builds", "python")
 _MEMORY_TOLERANCE = 0.03  # kernels of different releases reserve different amounts of the same memory
 
@@ -23,7 +24,8 @@ class Difference:
 
 def machine_differences(base: Mapping[str, Any], head: Mapping[str, Any]) -> tuple[Difference, ...]:
     """Return the fields that show two fingerprints to be of different machines; empty for the same machine."""
-    return tuple(d for d in _differences(base, head) if not _can_change(d.field))
+    different = [d for d in _differences(base, head) if not _can_change(d.field)]
+    return tuple(d for d in different if d.field not in _SINCE_LATER or ABSENT not in (d.base, d.head))
 
 
 def software_differences(base: Mapping[str, Any], head: Mapping[str, Any]) -> tuple[Difference, ...]:

@@ -54,7 +54,7 @@ def add_input_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--sequence-length", type=positive, default=128, metavar="TOKENS", help="tokens of texts, for models of texts (%(default)s)"
     )
-    command.add_argument("--threads", type=positive, metavar="N", help="threads to compute with (the CPUs this process may use)")
+    command.add_argument("--threads", type=positive, metavar="N", help="threads to compute with (the cores this process may use)")
 
 
 def bench(
@@ -77,13 +77,15 @@ def bench(
     from fixtures.options import file_digest, folder_digest
     from fixtures.protocol import ModelSpec
     from fixtures.rig import Rig
+    from fixtures.threads import ThreadsError, threads_to_use
 
     machine = this_machine()
-    allowed = len(machine.allowed_cpus)
     if machine.emulated:
         raise CannotMeasure(f"this {machine.cpu_model} is emulated, so its times mean nothing: measure on hardware")
-    if threads is not None and threads > allowed:
-        raise CannotMeasure(f"--threads {threads}: this process may use {allowed} CPUs; more threads would only wait for each other")
+    try:
+        threads = threads_to_use(threads, machine.cpus, os.environ)
+    except ThreadsError as error:
+        raise CannotMeasure(str(error)) from error
     if options.weights is not None and not options.weights.is_file():
         raise CannotMeasure(f"--weights {options.weights}: no such file")
     if options.calibration is not None and not options.calibration.is_dir():
@@ -108,7 +110,7 @@ def bench(
         ),
         cache=cache,
         catalogue=steps,
-        threads=threads or allowed,
+        threads=threads,
         calibration=calibration,
         calibration_digest=folder_digest(calibration),
         warmup_limit_s=warmup_limit_s,

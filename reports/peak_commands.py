@@ -34,7 +34,7 @@ def add_peak_commands(commands: "Commands", common: argparse.ArgumentParser, run
     """Add the three commands to the command line."""
     command = commands.add_parser("calibrate", parents=[common], help="what this machine can do at most: arithmetic and memory bandwidth")
     command.add_argument("--redo", action="store_true", help="measure again (on an idle machine), whatever is cached")
-    command.add_argument("--threads", type=positive, metavar="N", help="threads to compute with (the CPUs this process may use)")
+    command.add_argument("--threads", type=positive, metavar="N", help="threads to compute with (the cores this process may use)")
     command.add_argument(
         "--artifact-cache", type=Path, default=Path(".cache/artifacts"), metavar="DIR", help="where it is kept, as for pytest (%(default)s)"
     )
@@ -64,18 +64,20 @@ def _calibrate(options: argparse.Namespace, _storage: Storage, console: Console)
     from fixtures.launch import Launcher, WorkerError
     from fixtures.machine import this_machine
     from fixtures.optimizations import catalogue, environment_variables
+    from fixtures.threads import ThreadsError, threads_to_use
 
     machine = this_machine()
     if machine.emulated:
         raise CannotMeasure(f"this {machine.cpu_model} is emulated, its speed means nothing: calibrate on the hardware")
-    allowed = len(machine.allowed_cpus)
-    if options.threads is not None and options.threads > allowed:
-        raise CannotMeasure(f"--threads {options.threads}: this process may use {allowed} CPUs; name at most as many")
+    try:
+        threads = threads_to_use(options.threads, machine.cpus, os.environ)
+    except ThreadsError as error:
+        raise CannotMeasure(str(error)) from error
     calibrator = Calibrator(
         launcher=Launcher(environment=clean_environment(os.environ, environment_variables(catalogue()))),
         cache=ArtifactCache(options.artifact_cache.expanduser().absolute(), progress=_say, note=_say),
         machine=machine,
-        threads=options.threads or allowed,
+        threads=threads,
         progress=_say,
     )
     try:

@@ -76,7 +76,7 @@ def make_rig(artifact_folder: Path, mark: str) -> MakeRig:
             launcher=launcher,
             cache=ArtifactCache(cache or artifact_folder),
             catalogue=catalogue(),
-            threads=len(this_machine().allowed_cpus),
+            threads=this_machine().cpus.default_threads,
             calibration=None,
             calibration_digest="",
             warmup_limit_s=0.0,

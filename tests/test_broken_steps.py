@@ -93,7 +93,7 @@ def test_workers_that_are_not_pinned(make_rig: MakeRig) -> None:
     rig = make_rig()
     unpinned = UnpinnedRig(**vars(rig))
 
-    assert "workers have disjoint CPUs and do not oversubscribe: CPUs [[" in refused(unpinned, recipe(rig, "workers_pinned"))
+    assert "workers have cores of their own and do not oversubscribe: CPUs [[" in refused(unpinned, recipe(rig, "workers_pinned"))
 
 
 def test_tolerance_that_is_not_kept(make_rig: MakeRig) -> None:

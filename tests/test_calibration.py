@@ -30,7 +30,7 @@ def calibrator(cache: Path, mark: str, **environment: str) -> Calibrator:
         launcher=Launcher(environment=inherited, timeout_s=300.0),
         cache=ArtifactCache(cache),
         machine=this_machine(),
-        threads=len(this_machine().allowed_cpus),
+        threads=this_machine().cpus.default_threads,
         progress=lambda stage: None,
     )
 

@@ -1,5 +1,6 @@
 """Each claim: observations that bear it out, and observations that do not."""
 
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -205,7 +206,13 @@ CASES: list[tuple[str, Claim, Proof, Proof]] = [
         "ranks not oversubscribed",
         prove.workers_apart(),
         proof(seen(cpus=[0], threads=1), seen(cpus=[1], threads=1)),
-        proof(seen(cpus=[0], threads=2), seen(cpus=[1], threads=2)),
+        replace(proof(seen(cpus=[0]), seen(cpus=[1])), job=msgspec.structs.replace(JOB, threads=2)),
+    ),
+    (
+        "ranks on cores of their own",
+        prove.workers_apart(),
+        replace(proof(seen(cpus=[0]), seen(cpus=[1])), cores=((0, 2), (1, 3))),
+        replace(proof(seen(cpus=[0]), seen(cpus=[2])), cores=((0, 2), (1, 3))),
     ),
     (
         "all ranks there",

@@ -17,6 +17,7 @@ from pytest_benchmark.utils import get_machine_id
 from safetensors.torch import save_file
 
 from fixtures.launch import ROOT
+from fixtures.machine import this_machine
 from fixtures.models import model_id
 from fixtures.models.sets import SETS
 from fixtures.optimizations import ON_DEMAND, QUICK_STEPS, catalogue
@@ -173,7 +174,7 @@ def test_records_say_what_was_in_force(saved: dict[str, Any]) -> None:
     assert info["baseline"]["input_shape"] == [1, 3, 64, 64]
     assert info["baseline"]["environment"] == {}
     assert info["bf16_autocast"]["precision_share"]["bf16"] > 0.5
-    assert info["workers_pinned"]["workers"] == len(os.sched_getaffinity(0))
+    assert info["workers_pinned"]["workers"] == this_machine().cpus.default_threads
     assert info["workers_pinned"]["environment"]["OMP_NUM_THREADS"] == "1"
     assert {step: each["samples_per_round"] for step, each in info.items()} == {step: each["batch_size"] for step, each in info.items()}
     assert info["onnxruntime"]["artifact_bytes"] > 40e6

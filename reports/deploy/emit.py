@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from fixtures import models
+from fixtures import cpus, models
 from fixtures.images import random_images
 from fixtures.placement import UnknownRecipe, recorded
 from fixtures.protocol import Job, ModelSpec
@@ -184,6 +184,7 @@ def _write_code(emission: Emission, folder: Path) -> None:
     for name in (*COMMON, *RUNTIME_FILES[emission.recipe.runtime]):
         target = "runtime.py" if name.startswith("runtime_") else name
         shutil.copyfile(EMITTED / name, folder / target)
+    shutil.copyfile(cpus.__file__, folder / "cpus.py")
     if not emission.has_module:
         return
     source = models.source_of(emission.bench.model.name)

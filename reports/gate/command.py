@@ -61,7 +61,7 @@ def add_settings(command: argparse.ArgumentParser) -> None:
         "--sequence-length", type=positive, default=128, metavar="TOKENS", help="tokens of texts, for models of texts (128)"
     )
     command.add_argument("--batch-size", type=positive, default=8, metavar="N", help="images a call after the batch sweep (8)")
-    command.add_argument("--threads", type=positive, metavar="N", help="threads to compute with (the CPUs this process may use)")
+    command.add_argument("--threads", type=positive, metavar="N", help="threads to compute with (the cores this process may use)")
     command.add_argument("--weights", type=Path, metavar="FILE", help="weights for a single --model (random)")
     command.add_argument("--out", type=Path, metavar="DIR", help="keep the pairs here; started again, the gate goes on where it stopped")
     command.add_argument(

@@ -1,10 +1,12 @@
 """The gate's options as what both sides measure with, checked before anything is started."""
 
 import argparse
+import os
 
 from fixtures import models
 from fixtures.machine import this_machine
 from fixtures.models import UnknownModelError
+from fixtures.threads import ThreadsError, threads_to_use
 from reports.gate.benchmarks import SUBSET, GateError
 from reports.gate.sides import Settings
 
@@ -20,10 +22,10 @@ def settings_of(options: argparse.Namespace) -> Settings:
         except UnknownModelError as error:
             raise GateError(str(error)) from error
     machine = this_machine()
-    allowed = len(machine.allowed_cpus)
-    threads = options.threads or allowed
-    if threads > allowed:
-        raise GateError(f"--threads {threads}: this process may use {allowed} CPUs; more threads would only wait for each other")
+    try:
+        threads = threads_to_use(options.threads, machine.cpus, os.environ)
+    except ThreadsError as error:
+        raise GateError(str(error)) from error
     if options.weights is not None and (len(names) != 1 or not options.model):
         raise GateError("--weights belongs to one model: name it with --model")
     if options.weights is not None and not options.weights.is_file():

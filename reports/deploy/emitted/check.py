@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from cpus import Cpus, cpu_quota
 from model import FOLDER, WORKER_VARIABLE, Model, load, sample
 
 MIB = 2**20
@@ -100,13 +101,17 @@ def _huge_pages(deployment: dict[str, Any], seen: list[dict[str, Any]]) -> list[
 
 
 def _cpus(deployment: dict[str, Any], seen: list[dict[str, Any]]) -> list[Finding]:
-    cpus = [worker["cpus"] for worker in seen]
+    cpus, threads = [worker["cpus"] for worker in seen], deployment["threads"]
+    quota = cpu_quota()
+    granted = quota is None or quota >= threads * len(cpus)
+    shown = "" if quota is None else f"; the control groups grant {quota:g} CPUs"
     if not deployment["pinned"]:
-        holds = len(cpus[0]) >= deployment["threads"]
-        return [Finding("CPUs", holds, f"{cpus[0]} for {deployment['threads']} threads")]
+        return [Finding("CPUs", len(cpus[0]) >= threads and granted, f"{cpus[0]} for {threads} threads{shown}")]
     apart = len({cpu for each in cpus for cpu in each}) == sum(map(len, cpus))
-    exact = all(len(each) == deployment["threads"] for each in cpus)
-    return [Finding("affinity", apart and exact, f"workers on CPUs {cpus}")]
+    exact = all(len(each) == threads for each in cpus)
+    shared = [core for core in Cpus.read().cores if sum(bool(set(each) & set(core)) for each in cpus) > 1]
+    shown += f"; CPUs {shared[0]} are siblings of one core" if apart and shared else ""
+    return [Finding("affinity", apart and exact and granted and not shared, f"workers on CPUs {cpus}{shown}")]
 
 
 def _threads(deployment: dict[str, Any], seen: list[dict[str, Any]]) -> list[Finding]:

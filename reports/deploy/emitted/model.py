@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from cpus import Cpus
 
 FOLDER = Path(__file__).resolve().parent
 WORKER_VARIABLE = "WORKER"
@@ -18,7 +19,7 @@ class Model:
         self.deployment: dict[str, Any] = json.loads((folder / "deployment.json").read_text())
         self.batch_size: int = self.deployment["batch_size"]
         if self.deployment["pinned"]:
-            _pin(int(os.environ.get(WORKER_VARIABLE, "0")), self.deployment["threads"])
+            _pin(int(os.environ.get(WORKER_VARIABLE, "0")), self.deployment["workers"], self.deployment["threads"])
         from runtime import Session  # the runtime's threads inherit the CPUs that this one may use
 
         self.session = Session(folder / "artifact", self.deployment)
@@ -47,9 +48,8 @@ def sample(folder: Path = FOLDER) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
         return inputs, arrays["expected"]
 
 
-def _pin(worker: int, threads: int) -> None:
-    """Bind this process to the CPUs of worker number `worker`, of those that it may use."""
-    allowed = sorted(os.sched_getaffinity(0))
-    mine = allowed[worker * threads : (worker + 1) * threads]
-    if len(mine) == threads:  # else it is bound already, by taskset or a container: check.py looks at what holds
-        os.sched_setaffinity(0, mine)
+def _pin(worker: int, workers: int, threads: int) -> None:
+    """Bind this process to the cores of worker number `worker`, of those that it may use."""
+    cpus = Cpus.read()
+    if len(cpus.allowed) >= workers * threads:  # else it is bound already, by taskset or a container: check.py looks at what holds
+        os.sched_setaffinity(0, cpus.share(workers, threads)[worker])
