@@ -1,6 +1,6 @@
 """A gate's result in sentences, for every output alike. The names in them are not escaped: the renderers do that."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 from reports.figures import NONE
 from reports.gate.decision import Judged, Verdict
@@ -9,6 +9,7 @@ from reports.gate.result import Result, Row, SideRecord
 from reports.machines import machine_name
 
 COLUMNS = ("model", "step", "verdict", "head's time [99 %]", "pairs", "why")
+MOST_FILES = 3
 MUCH_STOLEN = 0.02
 MUCH_OF_OTHERS = 0.05
 COUNTED = (Verdict.ERROR, Verdict.REGRESSION, Verdict.INCONCLUSIVE, Verdict.PASS, Verdict.NEW, Verdict.SKIPPED)
@@ -35,12 +36,29 @@ def side_text(side: SideRecord) -> str:
 
 def about(result: Result) -> list[str]:
     """Return what a reader must know beside the rows: the sides, what differs between them, the machine, the rules."""
-    lines = [f"{name} {side_text(side)}" for name, side in (("base", result.base), ("head", result.head)) if side is not None]
+    sides = [(name, side) for name, side in (("base", result.base), ("head", result.head)) if side is not None]
+    lines = [f"{name} {side_text(side)}" for name, side in sides]
+    lines += [f"{name}'s models came from its own {_some(side.code)}" for name, side in sides if side.code]
+    lines += [f"{' and '.join(names)}: {note}" for note, names in _notes(sides).items()]
     lines += [f"changed: {d.field} went from {d.base} to {d.head}" for d in result.software]
     lines += [f"changed: {note}" for note in result.notes]
     if result.machine is not None:
         lines.append(f"machine: {machine_name(result.machine)}")
     return lines
+
+
+def _notes(sides: Sequence[tuple[str, SideRecord]]) -> Mapping[str, list[str]]:
+    """Return what must be known of the sides, each with the sides that it is true of."""
+    found: dict[str, list[str]] = {}
+    for name, side in sides:
+        for note in side.notes:
+            found.setdefault(note, []).append(name)
+    return found
+
+
+def _some(files: Sequence[str]) -> str:
+    more = f" and {len(files) - MOST_FILES} more" if len(files) > MOST_FILES else ""
+    return ", ".join(files[:MOST_FILES]) + more
 
 
 def rules_text(result: Result) -> str:

@@ -15,8 +15,9 @@ def gate_json(result: Result) -> str:
 
     - `version`: of this schema, 1. `verdict`: PASS, REGRESSION, ERROR or INCONCLUSIVE; `exit_code`: 0, 1, 2, 3; `headline`: in words.
     - `error`: why nothing was compared, else null.
-    - `base`, `head`: `{revision, commit, subject, python, fixtures, versions}`; commit is empty for a working folder; null where
-      the gate ended before. `software`: `[{field, base, head}]` that differ. `machine`: the fingerprint. `notes`: texts.
+    - `base`, `head`: `{revision, commit, subject, python, fixtures, versions, code, notes}`; commit is empty for a working folder,
+      `code` are the files that the models' code came from, relative to the worktree's top; null where the gate ended before.
+      `software`: `[{field, base, head}]` that differ. `machine`: the fingerprint. `notes`: texts.
     - `rules`: `{alpha, screen_pairs, confirm_pairs, tolerated, least_effect}`. `budget_s`, `took_s`.
     - `benchmarks`: `[{model, step, id, verdict, why, slowdown, low, high, median_slowdown, spread, is_faster, p_value, p_holm,
       p_sign_flip, changes, pairs}]`. `verdict` may also be `new` or `skipped`. `low` and `high` are one-sided bounds of 1 - alpha

@@ -3,15 +3,18 @@
 import hashlib
 import os
 import shutil
-import subprocess
 import sys
-from collections.abc import Iterator
+import tomllib
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from reports.gate.benchmarks import GateError
+from reports.gate.git import GitError, git, top_of
+from reports.gate.local_objects import fill
+from reports.gate.worktrees import worktree
 
 SUITE = Path(__file__).resolve().parents[2]
 Fixtures = Literal["its own", "the gate's, with its own workers", "the gate's"]
@@ -21,7 +24,9 @@ Fixtures = Literal["its own", "the gate's, with its own workers", "the gate's"]
 class Checkout:
     """One side's code and interpreter. `commit` is empty for the working folder, whose `digest` stands for its content.
 
-    `fixtures` says whose recipes, claims and workers the side runs.
+    `fixtures` says whose recipes, claims and workers the side runs. `top` is the top of the side's worktree and `repository` that of the
+    user's, both None outside git; `folder` is where the side's relative paths start. `sources` are the folders in which its packages lie,
+    `notes` what a reader must know of how it was checked out.
     """
 
     side: Literal["base", "head"]
@@ -32,6 +37,10 @@ class Checkout:
     folder: Path
     python: str
     fixtures: Fixtures
+    top: Path | None = None
+    repository: Path | None = None
+    sources: tuple[Path, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def code_root(self) -> Path:
@@ -47,27 +56,76 @@ class Checkout:
         """Return what a resumed gate must share with the one it goes on with."""
         return {"commit": self.commit, "digest": self.digest, "python": self.python}
 
+    def own(self, path: Path) -> Path:
+        """Return the side's own version of an absolute path of the user's repository, and any other path as it is."""
+        if self.top is not None and self.repository is not None:
+            for each in (path, path.resolve()):
+                if each.is_relative_to(self.repository):
+                    return self.top / each.relative_to(self.repository)
+        return path
+
+    def module_path(self, inherited: str | None) -> str:
+        """Return the side's PYTHONPATH: its own folders, before the inherited ones, of which it has its own versions."""
+        kept = [str(self.own(Path(entry).absolute())) for entry in (inherited or "").split(os.pathsep) if entry]
+        return os.pathsep.join(dict.fromkeys([*map(str, self.sources), *kept]))
+
 
 @contextmanager
-def checked_out(side: Literal["base", "head"], revision: str | None, python: str | None, folder: Path) -> Iterator[Checkout]:
+def checked_out(
+    side: Literal["base", "head"], revision: str | None, python: str | None, folder: Path, sources: Sequence[str] = ()
+) -> Iterator[Checkout]:
     """Make the side's worktree in `folder`, and remove it at the end. Raises GateError for what does not exist."""
     interpreter = _interpreter(python)
     here = Path.cwd()
+    top = top_of(here)
     if revision is None:
-        yield _checkout(side, here, interpreter, revision="working folder", commit="", subject="uncommitted changes included")
+        made = _checkout(side, here, interpreter, top, revision="working folder", commit="", subject="uncommitted changes included")
+        yield replace(made, top=top, sources=source_folders(here, sources))
         return
-    top, prefix = _git(here, "rev-parse", "--show-toplevel"), _git(here, "rev-parse", "--show-prefix")
-    commit = _git(here, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}", missing=revision)
-    subject = _git(here, "show", "--no-patch", "--format=%s", commit)
-    _remove(Path(top), folder)
-    _git(Path(top), "worktree", "add", "--detach", "--force", str(folder), commit)
+    if top is None:
+        git(here, "rev-parse", "--show-toplevel")  # raises with git's own reason
+        raise GateError(f"{here} is in no working folder of git")
+    prefix = git(here, "rev-parse", "--show-prefix")
     try:
-        yield _checkout(side, folder / prefix, interpreter, revision=revision, commit=commit, subject=subject)
-    finally:
-        _remove(Path(top), folder)
+        commit = git(here, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
+    except GitError as error:
+        raise GateError(f"{revision!r} names no commit in {here}; fetch it first (in CI: actions/checkout with fetch-depth: 0)") from error
+    subject = git(here, "show", "--no-patch", "--format=%s", commit)
+    with worktree(top, folder, commit):
+        missing = fill(folder, top)
+        made = _checkout(side, folder / prefix, interpreter, top, revision=revision, commit=commit, subject=subject)
+        yield replace(made, top=folder, sources=source_folders(folder / prefix, sources), notes=tuple(missing))
 
 
-def _checkout(side: Literal["base", "head"], folder: Path, python: str, *, revision: str, commit: str, subject: str) -> Checkout:
+def source_folders(folder: Path, named: Sequence[str]) -> tuple[Path, ...]:
+    """Return the folders in which a checkout's packages lie: those named, else those that its layout tells, then `folder` itself.
+
+    Raises GateError for a named folder that no side could have.
+    """
+    for name in named:
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise GateError(f"--source {name}: expected a folder of the repository, relative to where the gate is started, such as src")
+    found = [folder / name for name in named or _told_by_layout(folder)]
+    return (*found, folder)
+
+
+def _told_by_layout(folder: Path) -> list[str]:
+    names: list[str] = []
+    try:
+        setuptools = tomllib.loads((folder / "pyproject.toml").read_text())["tool"]["setuptools"]
+        names.append(setuptools.get("package-dir", {}).get("", ""))
+        names += setuptools.get("packages", {}).get("find", {}).get("where", [])
+    except (OSError, ValueError, KeyError, AttributeError, TypeError):
+        pass  # no such file, or one of another build backend
+    source = folder / "src"
+    if source.is_dir() and not (source / "__init__.py").exists():
+        names.append("src")
+    return [name for name in dict.fromkeys(names) if name and name != "." and (folder / name).is_dir()]
+
+
+def _checkout(
+    side: Literal["base", "head"], folder: Path, python: str, repository: Path | None, *, revision: str, commit: str, subject: str
+) -> Checkout:
     fixtures: Fixtures = "the gate's"
     if (folder / "fixtures" / "side.py").is_file():
         fixtures = "its own"
@@ -82,6 +140,7 @@ def _checkout(side: Literal["base", "head"], folder: Path, python: str, *, revis
         folder=folder,
         python=python,
         fixtures=fixtures,
+        repository=repository,
     )
 
 
@@ -101,30 +160,3 @@ def _interpreter(python: str | None) -> str:
 def _digest(folder: Path) -> str:
     files = sorted(folder.rglob("*.py"))
     return hashlib.sha256(b"".join(f"{file.relative_to(folder)}\0".encode() + file.read_bytes() for file in files)).hexdigest()[:16]
-
-
-def _remove(repository: Path, folder: Path) -> None:
-    """Remove a worktree, also one that a killed gate left."""
-    shutil.rmtree(folder, ignore_errors=True)
-    _git(repository, "worktree", "prune")
-
-
-def _git(folder: Path, *arguments: str, missing: str | None = None) -> str:
-    """Run git, without hooks and without what a hook around this gate would point it at; return what it prints. Raises GateError."""
-    environment = {name: value for name, value in os.environ.items() if name not in {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"}}
-    try:
-        ran = subprocess.run(  # noqa: S603 - git, with arguments that are no options
-            ["git", "-c", "core.hooksPath=/dev/null", "-C", str(folder), *arguments],  # noqa: S607 - the git on PATH
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            errors="replace",
-        )
-    except OSError as error:
-        raise GateError(f"git cannot be run: {error.strerror}") from error
-    if ran.returncode:
-        if missing is not None:
-            raise GateError(f"{missing!r} names no commit in {folder}; fetch it first (in CI: actions/checkout with fetch-depth: 0)")
-        raise GateError(f"git {arguments[0]} failed in {folder}: {ran.stderr.strip() or f'status {ran.returncode}'}")
-    return ran.stdout.strip("\n")

@@ -6,17 +6,17 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
 
 from rich.console import Console
 
 from reports.files import write_atomically
 from reports.gate.benchmarks import GateError
-from reports.gate.decision import Rules, Verdict
+from reports.gate.decision import EXIT_CODES, Rules, Verdict
 from reports.gate.durations import seconds_of
 from reports.gate.result import Result
 from reports.plain_text import plain
@@ -26,6 +26,7 @@ from reports.render_gate_junit import gate_junit
 from reports.render_gate_markdown import gate_markdown
 from reports.render_gate_terminal import print_gate
 
+ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 DEFAULT_BUDGET = "20m"
 FILES: Mapping[str, Callable[[Result], str]] = {"markdown": gate_markdown, "json": gate_json, "junit": gate_junit}
 DESCRIPTION = """\
@@ -40,6 +41,9 @@ def add_gate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", co
     command.add_argument("--head", metavar="REVISION", help="git revision to judge")
     command.add_argument("--base-python", metavar="PYTHON", help="base's interpreter or virtual environment (this one)")
     command.add_argument("--head-python", metavar="PYTHON", help="head's, likewise")
+    command.add_argument(
+        "--source", action="append", default=[], metavar="FOLDER", help="where its packages lie (src, or as pyproject.toml says)"
+    )
     add_settings(command)
     command.add_argument("--budget", type=seconds, default=DEFAULT_BUDGET, metavar="TIME", help="90s, 20m, 1h: most time for pairs (20m)")
     for name in FILES:
@@ -83,8 +87,10 @@ def run_gate(options: argparse.Namespace, _storage: object, console: Console) ->
     except Exception as error:  # noqa: BLE001 - a defect of the gate must not look like a regression, nor lose the outputs
         traceback.print_exc()
         result = _error(options, f"a defect of the gate: {type(error).__name__}: {error}", begin_s)
-    _tell(result, options, console)
-    return result.exit_code
+    unwritten = _tell(result, options, console)
+    for each in unwritten:
+        print(f"error: {plain(each, 500)}; the other outputs are whole", file=sys.stderr)
+    return EXIT_CODES[Verdict.ERROR] if unwritten else result.exit_code
 
 
 def _hold(options: argparse.Namespace) -> Result:
@@ -108,12 +114,34 @@ def _hold(options: argparse.Namespace) -> Result:
         rules=Rules(),
         budget_s=options.budget,
         out=options.out,
+        sources=tuple(options.source),
     )
-    before = signal.signal(signal.SIGTERM, _interrupt)  # a cancelled job: end the workers, remove the worktrees
-    try:
+    with _ended_in_order():
         return hold(request)
+
+
+@contextmanager
+def _ended_in_order() -> Iterator[None]:
+    """Let a cancelled job and a terminal that goes be what Ctrl-C is: workers are ended, worktrees removed; further signals wait for that.
+
+    What was ignored from the start, as in the background of a shell or under nohup, stays so.
+    """
+    is_ending = False
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        nonlocal is_ending
+        if is_ending:
+            return
+        is_ending = True
+        raise KeyboardInterrupt
+
+    heard = [number for number in ENDING_SIGNALS if signal.getsignal(number) not in {signal.SIG_IGN, None}]
+    before = {number: signal.signal(number, end) for number in heard}
+    try:
+        yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def refuse_emulation() -> None:
@@ -124,18 +152,38 @@ def refuse_emulation() -> None:
         raise GateError(f"this {this_machine().cpu_model} is emulated, so its times mean nothing: hold the gate on hardware")
 
 
-def _tell(result: Result, options: argparse.Namespace, console: Console) -> None:
+def _tell(result: Result, options: argparse.Namespace, console: Console) -> list[str]:
+    """Print the result, then write every output; return what could not be written."""
+    unwritten: list[str] = []
+
+    def attempt(write: Callable[[], object], where: str) -> None:
+        try:
+            write()
+        except BrokenPipeError:
+            pass  # a reader that left must not turn a regression into a pass
+        except OSError as error:
+            unwritten.append(f"{where} cannot be written: {error.strerror or error}")
+
+    attempt(lambda: print_gate(console, result), "the result on stdout")
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        attempt(lambda: _print_annotations(result), "the annotations on stdout")
+    if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
+        attempt(lambda: _append(Path(summary), gate_markdown(result)), f"the step summary {summary}")
     for name, render in FILES.items():
         file: Path | None = getattr(options, name)
-        if file is not None and file.absolute().parent.is_dir():
-            write_atomically(file, render(result).encode())
-    if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
-        with Path(summary).open("a", encoding="utf-8") as opened:
-            opened.write(gate_markdown(result))
-    with suppress(BrokenPipeError):  # a reader that left must not turn a regression into a pass
-        print_gate(console, result)
-        if os.environ.get("GITHUB_ACTIONS") == "true":
-            sys.stdout.write(gate_annotations(result))
+        if file is not None:
+            attempt(partial(write_atomically, file, render(result).encode()), f"--{name} {file}")
+    return unwritten
+
+
+def _print_annotations(result: Result) -> None:
+    sys.stdout.write(gate_annotations(result))
+    sys.stdout.flush()
+
+
+def _append(file: Path, text: str) -> None:
+    with file.open("a", encoding="utf-8") as opened:
+        opened.write(text)
 
 
 def _error(options: argparse.Namespace, reason: str, begin_s: float) -> Result:
@@ -146,10 +194,6 @@ def _text(error: Exception) -> str:
     if isinstance(error, OSError):
         return f"{error.strerror or error}: {error.filename}" if error.filename else str(error)
     return str(error)
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
-    raise KeyboardInterrupt
 
 
 def positive(text: str) -> int:

@@ -15,7 +15,10 @@ from reports.machines import Difference
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SideRecord:
-    """One side: what was asked for, what it is, and what is installed there."""
+    """One side: what was asked for, what it is, and what is installed there.
+
+    `code` are the files that its models' code came from, relative to the top of its worktree; `notes` what a reader must know of it.
+    """
 
     revision: str
     commit: str
@@ -23,6 +26,8 @@ class SideRecord:
     python: str
     fixtures: str
     versions: Mapping[str, str]
+    code: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

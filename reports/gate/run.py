@@ -19,11 +19,12 @@ from reports.gate.checkouts import Checkout, checked_out
 from reports.gate.decision import Rules
 from reports.gate.failures import SideError, both_failed
 from reports.gate.journal import PairJournal, only_gate_in
+from reports.gate.origins import Origins, judged_origins
 from reports.gate.pair import Pair, Phase
 from reports.gate.progress import Progress
 from reports.gate.result import Result, SideRecord, rows, verdict_of
 from reports.gate.schedule import Budget, Schedule
-from reports.gate.sides import Settings, Side
+from reports.gate.sides import Settings, Side, Surveyed
 from reports.gate.turns import measure_pair
 from reports.machines import Difference, software_differences
 
@@ -41,6 +42,7 @@ class Request:
     rules: Rules
     budget_s: float
     out: Path | None
+    sources: tuple[str, ...] = ()
 
 
 def hold(request: Request) -> Result:
@@ -49,15 +51,16 @@ def hold(request: Request) -> Result:
     with ExitStack() as stack:
         folder = stack.enter_context(_folder(request.out))
         checkouts = (
-            stack.enter_context(checked_out("base", request.base, request.base_python, folder / "base")),
-            stack.enter_context(checked_out("head", request.head, request.head_python, folder / "head")),
+            stack.enter_context(checked_out("base", request.base, request.base_python, folder / "base", request.sources)),
+            stack.enter_context(checked_out("head", request.head, request.head_python, folder / "head", request.sources)),
         )
         sides = [stack.enter_context(Side(checkout, request.settings)) for checkout in checkouts]
         for side in sides:
             side.begin_survey()
-        (base_versions, base_offers), (head_versions, head_offers) = [side.end_survey() for side in sides]
-        versions = (base_versions, head_versions)
-        selection = select(base_offers, head_offers, request.expression)
+        base, head = surveyed = [side.end_survey() for side in sides]
+        origins = [_origins(*each) for each in zip(checkouts, reversed(checkouts), surveyed, strict=True)]
+        versions = (base.versions, head.versions)
+        selection = select(base.offers, head.offers, request.expression)
         journal = PairJournal(folder, _conditions(request, checkouts, versions))
         progress = Progress(request.rules, len(selection.compared))
         pairs = Pairs(sides[0], sides[1], journal, progress)
@@ -80,9 +83,9 @@ def hold(request: Request) -> Result:
         verdict=verdict,
         rows=found,
         error=error,
-        base=_record(checkouts[0], base_versions),
-        head=_record(checkouts[1], head_versions),
-        software=software_differences({"versions": base_versions}, {"versions": head_versions}),
+        base=_record(checkouts[0], base.versions, origins[0]),
+        head=_record(checkouts[1], head.versions, origins[1]),
+        software=software_differences({"versions": base.versions}, {"versions": head.versions}),
         machine=this_machine().fingerprint(),
         notes=selection.notes,
         rules=request.rules,
@@ -161,7 +164,13 @@ def _digest(file: str | None) -> str:
     return hashlib.sha256(Path(file).read_bytes()).hexdigest()[:16] if file else ""
 
 
-def _record(checkout: Checkout, versions: Mapping[str, str]) -> SideRecord:
+def _origins(checkout: Checkout, other: Checkout, surveyed: Surveyed) -> Origins:
+    if surveyed.modules is None:
+        return Origins(notes=("an older suite, which does not tell where its models' code came from",))
+    return judged_origins(checkout, other, surveyed.modules, surveyed.opened)
+
+
+def _record(checkout: Checkout, versions: Mapping[str, str], origins: Origins) -> SideRecord:
     return SideRecord(
         revision=checkout.revision,
         commit=checkout.commit,
@@ -169,4 +178,6 @@ def _record(checkout: Checkout, versions: Mapping[str, str]) -> SideRecord:
         python=checkout.python,
         fixtures=checkout.fixtures,
         versions=versions,
+        code=origins.code,
+        notes=(*checkout.notes, *origins.notes),
     )

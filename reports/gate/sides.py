@@ -3,7 +3,7 @@
 import hashlib
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from fixtures.protocol import Message
 from reports.gate.benchmarks import Benchmark, GateError, Offered
 from reports.gate.checkouts import Checkout
 from reports.gate.failures import SideError, both_failed
+from reports.gate.origins import own_model, own_weights, untracked_text
 
 SIDE = Program(
     module="fixtures.side",
@@ -24,6 +25,7 @@ SIDE = Program(
     speaks="fixtures/side_protocol.py",
 )
 MOST_ANSWERS_OF_WORKERS = 4  # a side may wait for its workers this often before it answers
+SHUT_S = 30.0  # ending workers takes a few seconds, also of those that must be killed
 
 Answer = TypeVar("Answer", bound=Message)
 Result = TypeVar("Result")
@@ -45,6 +47,16 @@ class Settings:
     warmup_limit_s: float = 1.5
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Surveyed:
+    """What a side says of itself: versions, what it can measure, and where its models' code came from, None where it does not tell."""
+
+    versions: Mapping[str, str]
+    offers: Mapping[Benchmark, Offered]
+    modules: Mapping[str, str] | None
+    opened: Sequence[str]
+
+
 class Side:
     """One side's running process; a context manager."""
 
@@ -53,8 +65,8 @@ class Side:
         self.checkout = checkout
         self._settings = settings
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
-        if checkout.fixtures == "the gate's":  # the revision's own modules can be imported all the same
-            environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(checkout.folder), environment.get("PYTHONPATH"))))
+        # The revision's own modules come before those that are installed, of its own worktree only.
+        environment["PYTHONPATH"] = checkout.module_path(environment.get("PYTHONPATH"))
         launcher = Launcher(
             environment=environment,
             python=checkout.python,
@@ -76,11 +88,11 @@ class Side:
         """Ask what the side can measure, without waiting."""
         settings = self._settings
         survey = messages.Survey(
-            models=list(settings.models),
+            models=[own_model(name, self.checkout, Path.cwd()) for name in settings.models],
             image_size=settings.image_size,
             batch_size=settings.batch_size,
             threads=settings.threads,
-            weights=settings.weights,
+            weights=own_weights(settings.weights, self.checkout) if settings.weights else None,
             artifact_cache=str(_cache_of(self.checkout.python, settings.artifact_cache)),
             worker_root=str(self.checkout.worker_root) if self.checkout.worker_root else None,
             worker_timeout_s=settings.worker_timeout_s,
@@ -91,8 +103,8 @@ class Side:
         )
         self._process.tell([survey])
 
-    def end_survey(self) -> tuple[dict[str, str], dict[Benchmark, Offered]]:
-        """Return installed versions and what the side can measure. Raises GateError where it is not the code that was asked for."""
+    def end_survey(self) -> Surveyed:
+        """Return what the side says of itself. Raises GateError where it is not the code that was asked for."""
         try:
             seen = self._hear(messages.Surveyed, "looking at what it can measure")
         except SideError as error:
@@ -106,7 +118,7 @@ class Side:
             )
             for each in seen.offers
         }
-        return seen.versions, offers
+        return Surveyed(versions=seen.versions, offers=offers, modules=seen.modules, opened=seen.opened or [])
 
     def build(self, benchmark: Benchmark) -> None:
         """Fill the artifact cache. Raises SideError."""
@@ -137,9 +149,10 @@ class Side:
         return self._ask(messages.TakeTurn(iterations=iterations, untimed=untimed), messages.Taken, "taking a turn")
 
     def shut(self) -> None:
-        """End the workers. What failed before has been told, so nothing is raised."""
-        with suppress(SideError, GateError):
-            self._ask(messages.Shut(), messages.Closed, "ending its workers")
+        """End the workers. What failed before has been told, so only a side that does not end them is a GateError."""
+        self._process.tell([messages.Shut()])
+        with suppress(SideError):
+            self._hear(messages.Closed, "ending its workers", SHUT_S)
 
     def close(self) -> None:
         """End the process, and its workers with it."""
@@ -149,14 +162,15 @@ class Side:
         self._process.tell([message])
         return self._hear(answer, doing)
 
-    def _hear(self, answer: type[Answer], doing: str) -> Answer:
+    def _hear(self, answer: type[Answer], doing: str, timeout_s: float | None = None) -> Answer:
         try:
-            [heard] = self._process.hear(answer, doing)
+            [heard] = self._process.hear(answer, doing, timeout_s)
         except WorkerError as error:
             if error.kind is None:  # the side itself, not what it measures
                 raise GateError(str(error)) from error
             is_unsupported = isinstance(error, UnsupportedError)
-            raise SideError(self.checkout.side, error.kind, error.reason or str(error), is_unsupported=is_unsupported) from error
+            reason = (error.reason or str(error)) + untracked_text(self.checkout, str(error))
+            raise SideError(self.checkout.side, error.kind, reason, is_unsupported=is_unsupported) from error
         return heard
 
 
@@ -173,9 +187,14 @@ def both(sides: Sequence[Side], begin: Callable[[Side], None], end: Callable[[Si
             errors.append(error)
     if not errors:
         return results
+    shut_all(sides)
+    raise errors[0] if len(errors) == 1 else both_failed(*errors)
+
+
+def shut_all(sides: Sequence[Side]) -> None:
+    """End the workers of all sides. Raises GateError for a side that does not."""
     for side in sides:
         side.shut()
-    raise errors[0] if len(errors) == 1 else both_failed(*errors)
 
 
 def _cache_of(python: str, cache: Path) -> Path:

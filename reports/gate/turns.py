@@ -12,7 +12,7 @@ from reports.changes import differs
 from reports.gate.benchmarks import Benchmark
 from reports.gate.failures import SideError
 from reports.gate.pair import Pair, Phase
-from reports.gate.sides import Side, both
+from reports.gate.sides import Side, both, shut_all
 from reports.machines import Difference
 
 TURNS_S = 4.0
@@ -36,9 +36,10 @@ def measure_pair(base: Side, head: Side, benchmark: Benchmark, phase: Phase, ord
     untimed = min(each.untimed for each in opened)
     try:
         turns = _take_turns(sides, opened, iterations, untimed, order)
-    finally:
-        for side in sides:
-            side.shut()
+    except SideError:  # whatever else ends the pair ends the gate: its sides are closed then, not asked
+        shut_all(sides)
+        raise
+    shut_all(sides)
     pair = Pair(
         model=benchmark.model,
         step=benchmark.step,

@@ -1,6 +1,7 @@
 """The gate's command line: exit codes, and messages that say what to do next. No side is started here."""
 
 import json
+import signal
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -154,3 +155,59 @@ def test_reports_start_without_what_measures() -> None:
     """Other commands of `reports` load neither torch nor scipy's statistics for the gate's sake."""
     code = "import sys, reports.__main__; print([name for name in ('torch', 'scipy.stats', 'fixtures', 'pytest') if name in sys.modules])"
     assert "[]" == subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_output_that_cannot_be_written_loses_no_other(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The table is printed first, the other files are whole, and the exit says that something is missing."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+
+    def hold(_request: run.Request) -> Result:
+        gone.rmdir()
+        return result(verdict=Verdict.REGRESSION)
+
+    monkeypatch.setattr(run, "hold", hold)
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(gone / "summary.md"))
+
+    assert 2 == main(["gate", *SIDES, "--markdown", str(gone / "gate.md"), "--json", str(tmp_path / "gate.json")])
+    told = capsys.readouterr()
+    assert "REGRESSION" in told.out
+    assert f"--markdown {gone / 'gate.md'} cannot be written: No such file or directory" in told.err
+    assert f"the step summary {gone / 'summary.md'} cannot be written" in told.err
+    assert "REGRESSION" == json.loads((tmp_path / "gate.json").read_text())["verdict"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_signals_end_a_gate_in_order(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], number: signal.Signals) -> None:
+    """A second signal does not break into the clearing up."""
+    cleared = []
+
+    def hold(_request: run.Request) -> Result:
+        try:
+            signal.raise_signal(number)
+        finally:
+            signal.raise_signal(number)
+            cleared.append("workers and worktrees")
+        return result()
+
+    before = signal.getsignal(number)
+    monkeypatch.setattr(run, "hold", hold)
+    assert 2 == main(["gate", *SIDES])
+    assert ["workers and worktrees"] == cleared
+    assert "interrupted" in capsys.readouterr().out
+    assert before == signal.getsignal(number)
+
+
+def test_gate_under_nohup_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def hold(_request: run.Request) -> Result:
+        signal.raise_signal(signal.SIGHUP)
+        return result()
+
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        monkeypatch.setattr(run, "hold", hold)
+        assert 0 == main(["gate", *SIDES])
+    finally:
+        signal.signal(signal.SIGHUP, before)

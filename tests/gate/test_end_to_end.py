@@ -194,3 +194,49 @@ def test_gate_that_was_stopped_goes_on_where_it_stopped(repository: Repository, 
     assert f"going on with {len(journal) - 1} pairs in {out}" in told.err
     assert journal == (out / "pairs.jsonl").read_text().splitlines()[: len(journal)]
     assert len(told.result["benchmarks"][0]["pairs"]) >= len(journal) - 1
+
+
+INSTALLED = """\
+import torch
+
+def create():
+    wide = {width}
+    return torch.nn.Sequential(torch.nn.Conv2d(3, wide, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
+"""
+
+
+@pytest.mark.parametrize("model", ["mynet:create", "{here}/src/mynet/__init__.py:create"])
+def test_editable_install_and_absolute_path_are_each_sides_own(tmp_path: Path, model: str) -> None:
+    """A `.pth` file leads to the working folder, as `pip install -e .` makes it: neither side takes its code from there."""
+    other = Repository(tmp_path / "other")
+    package = other.folder / "src" / "mynet"
+    package.mkdir(parents=True)
+    other.git("init", "--quiet", "--initial-branch", "main")
+    for width in (4, 8):
+        (package / "__init__.py").write_text(INSTALLED.format(width=width))
+        other.git("add", "--all")
+        other.git("commit", "--quiet", "--message", f"Width {width}")
+    own = ("--model", model.format(here=other.folder), "-k", "baseline", *TOO_SHORT, "--artifact-cache", str(tmp_path / "artifacts"))
+    path = f"{ROOT}{os.pathsep}{other.folder / 'src'}"  # what comes first on an interpreter's own path
+    told = gate(other, tmp_path, "--base", "HEAD^1", "--head", "HEAD", *own, PYTHONPATH=path)
+
+    assert 3 == told.code
+    assert (["src/mynet/__init__.py"], ["src/mynet/__init__.py"]) == (told.result["base"]["code"], told.result["head"]["code"])
+
+
+def test_code_of_another_version_is_an_error_that_names_it(tmp_path: Path) -> None:
+    """A factory that puts the working folder first, as some editable installs' import hooks do."""
+    other = Repository(tmp_path / "other")
+    other.folder.mkdir()
+    other.git("init", "--quiet", "--initial-branch", "main")
+    (other.folder / "blocks.py").write_text(INSTALLED.format(width=4))
+    hook = f"import sys\nsys.path.insert(0, {str(other.folder)!r})\nfrom blocks import create\n"
+    (other.folder / "served.py").write_text(hook)
+    for number in ("1", "2"):
+        (other.folder / "number.txt").write_text(number)
+        other.git("add", "--all")
+        other.git("commit", "--quiet", "--message", number)
+    told = gate(other, tmp_path, "--base", "HEAD^1", "--head", "HEAD", "--model", "served:create", "-k", "baseline", PYTHONPATH=str(ROOT))
+
+    assert 2 == told.code
+    assert f"base would not measure its own code: module blocks came from {other.folder / 'blocks.py'}" in told.result["error"]

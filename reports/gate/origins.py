@@ -1,0 +1,134 @@
+"""Whether each side measured the code that was asked for: where its models' modules and data came from."""
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+
+from fixtures.origins import is_installed
+from reports.gate.benchmarks import GateError
+from reports.gate.checkouts import Checkout
+from reports.gate.git import GitError, tracked, untracked
+
+REMEDY = (
+    "uninstall it, or install each side's own into an environment of its own (--base-python, --head-python); "
+    "where its packages lie in another folder of the repository, name that: --source FOLDER"
+)
+MOST_NAMED = 3
+_MODEL_FILE = re.compile(r"(?:code:)?(?P<path>.+\.py)(?P<function>:\w+)")
+_QUOTED = re.compile(r"""'([^'\n]{1,500})'|"([^"\n]{1,500})\"""")
+_NO_MODULE = re.compile(r"No module named '([\w.]+)'")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Origins:
+    """The files of the side's own worktree that its models' code came from, relative to its top, and what a reader must know beside."""
+
+    code: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def own_model(name: str, checkout: Checkout, here: Path) -> str:
+    """Return the name by which a side finds its own version of a model that is named by a path, relative to `here` or absolute."""
+    source, _, rest = name.partition(":")
+    if source == "transformers" and ("/" in rest or rest.startswith(".")):
+        folder = _absolute(rest, here)
+        own = checkout.own(folder)
+        return f"{source}:{own if own.is_dir() else folder}"
+    if found := _MODEL_FILE.fullmatch(name):
+        return f"{checkout.own(_absolute(found['path'], here))}{found['function']}"
+    return name
+
+
+def own_weights(weights: str, checkout: Checkout) -> str:
+    """Return the side's own version of a weights file; one that is in no commit serves both sides."""
+    own = checkout.own(Path(weights))
+    return str(own) if own.is_file() else weights
+
+
+def judged_origins(checkout: Checkout, other: Checkout, modules: Mapping[str, str], opened: Sequence[str]) -> Origins:
+    """Return where a side's models came from. Raises GateError for code or data of another version than the side's own."""
+    if checkout.top is None or checkout.repository is None:
+        return Origins()
+    own, foreign = checkout.top.resolve(), _foreign(checkout, other)
+    known = tracked(own)
+    code, outside = [], []
+    for name, file in sorted(modules.items()):
+        path = Path(file).resolve()
+        if is_installed(str(path)):
+            if twin := _twin(name, path, known):
+                raise GateError(_other_version(checkout, f"module {name}", path, twin))
+        elif path.is_relative_to(own):
+            code.append(str(path.relative_to(own)))
+        elif top := _around(path, foreign):
+            raise GateError(_other_version(checkout, f"module {name}", path, str(path.relative_to(top))))
+        else:
+            outside.append(str(path))
+    shared = []
+    for each in opened:
+        path = Path(each).resolve()
+        if path.is_relative_to(own) or not (top := _around(path, foreign)):
+            continue
+        if (inside := str(path.relative_to(top))) in known:
+            raise GateError(_other_version(checkout, "a file that the model opens", path, inside))
+        shared.append(inside)
+    notes = []
+    if outside:
+        notes.append(f"{_some(outside)}: outside the repository, so the same on both sides")
+    if shared:
+        notes.append(f"{_some(shared)}: read from the working folder and in no commit, so the same on both sides")
+    return Origins(code=tuple(dict.fromkeys(code)), notes=tuple(notes))
+
+
+def untracked_text(checkout: Checkout, failure: str) -> str:
+    """Name the untracked files of the user's repository that a side's failure speaks of, with the remedy; empty where there are none."""
+    if not checkout.commit or checkout.repository is None or checkout.top is None:
+        return ""
+    prefix = checkout.folder.relative_to(checkout.top)
+    wanted: set[str] = set()
+    for one, other in _QUOTED.findall(failure):
+        path = PurePath(one or other)
+        wanted.add(str(path.relative_to(checkout.top)) if path.is_relative_to(checkout.top) else os.path.normpath(prefix / path))
+    for module in _NO_MODULE.findall(failure):
+        inside = module.replace(".", "/")
+        places = [folder.relative_to(checkout.top) for folder in checkout.sources if folder.is_relative_to(checkout.top)]
+        wanted |= {str(place / name) for place in places for name in (f"{inside}.py", f"{inside}/__init__.py")}
+    try:
+        found = sorted(wanted.intersection(untracked(checkout.repository)))
+    except GitError:
+        return ""
+    if not found:
+        return ""
+    return f"; {_some(found)}: in your working folder, but untracked, so in no commit: add it with git, or leave --{checkout.side} out"
+
+
+def _foreign(checkout: Checkout, other: Checkout) -> list[Path]:
+    """Return the tops below which other versions of the side's code lie, innermost first."""
+    tops = [top.resolve() for top in (other.top, checkout.repository) if top is not None]
+    return [top for top in tops if checkout.top is not None and top != checkout.top.resolve()]
+
+
+def _around(path: Path, tops: Sequence[Path]) -> Path | None:
+    return next((top for top in tops if path.is_relative_to(top)), None)
+
+
+def _twin(name: str, path: Path, known: frozenset[str]) -> str | None:
+    """Return the repository's own file of an installed module, None where it has none."""
+    parts = name.split(".")
+    inside = "/".join([*parts, path.name] if path.stem == "__init__" else [*parts[:-1], path.name])
+    return next((each for each in sorted(known) if each == inside or each.endswith(f"/{inside}")), None)
+
+
+def _other_version(checkout: Checkout, thing: str, path: Path, inside: str) -> str:
+    where = f"its own {inside} (commit {checkout.commit[:12]})" if checkout.commit else f"{inside} of the working folder"
+    return f"{checkout.side} would not measure its own code: {thing} came from {path}, expected {where}; {REMEDY}"
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return ", ".join(names[:MOST_NAMED]) + more
+
+
+def _absolute(path: str, here: Path) -> Path:
+    return Path(os.path.abspath(here / Path(path).expanduser()))  # noqa: PTH100 - a link of the repository is the side's own
