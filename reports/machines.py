@@ -22,6 +22,14 @@ class Difference:
     head: str
 
 
+_IDENTITY = ("architecture", "cpu_model", "features", "vcpus", "versions")
+
+
+def missing_identity(fingerprint: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return which fields a fingerprint lacks without which nobody can say that a run is of this machine."""
+    return tuple(name for name in _IDENTITY if not fingerprint.get(name) and fingerprint.get(name) != [])
+
+
 def machine_differences(base: Mapping[str, Any], head: Mapping[str, Any]) -> tuple[Difference, ...]:
     """Return the fields that show two fingerprints to be of different machines; empty for the same machine."""
     different = [d for d in _differences(base, head) if not _can_change(d.field)]

@@ -158,6 +158,7 @@ class Measurement(Throughput):
     cosine: float | None = None
     max_abs_error: Figure | None = None
     top1_agreement: float | None = None
+    reference: dict[str, tuple[float, ...]] = field(default_factory=dict)
     precision_share: dict[str, Figure] = field(default_factory=dict)
     evidence: tuple[Claim, ...] = ()
     environment: dict[str, Any] = field(default_factory=dict)

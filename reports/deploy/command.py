@@ -8,7 +8,7 @@ from rich.console import Console
 from reports.deploy.texts import print_recommendation, recommendation_json
 from reports.load import read_run
 from reports.measurement import Measurement, Run
-from reports.measuring import above_zero, add_model_options, bench, cosine
+from reports.measuring import CannotMeasure, above_zero, add_model_options, bench, cosine
 from reports.plain_text import plain
 from reports.recommend import Limits, NothingToRecommend, Recommendation, recommend
 from reports.storage import Storage
@@ -58,12 +58,47 @@ def _emit(options: argparse.Namespace, run: Run[Measurement], found: Recommendat
     from reports.deploy.emit import Emission, emit, recipe_of
 
     winner = found.winner.measurement
-    options.model = winner.model_name or winner.model
+    options.model = _chosen_model(run, winner, options.model)
     recipe = recipe_of(winner)
+    console.print(
+        f"Building {plain(winner.model)} ({plain(options.model, 300)}) by {plain(winner.step)}, batch {winner.batch_size}",
+        markup=False,
+        soft_wrap=True,
+    )
     per_core = winner.workers if recipe.step.worker_per_core else 1
     made = bench(options, image_size=winner.input_shape[-1], batch_size=winner.batch_size, threads=per_core * (winner.threads or 1))
     emit(Emission(run=run, recommendation=found, recipe=recipe, bench=made), options.emit)
     console.print(f"Written to {plain(options.emit, 300)}: read its README.md, then `./run.sh check.py`.", markup=False, soft_wrap=True)
+
+
+def _chosen_model(run: Run[Measurement], winner: Measurement, named: str | None) -> str:
+    """Return the model to build: a saved run never chooses code, so that is named on the command line and must be the recorded one.
+
+    Raises CannotMeasure.
+    """
+    from fixtures import models
+
+    recorded = winner.model_name or winner.model
+    try:
+        full, identity = models.full_name(recorded), models.model_id(recorded)
+    except models.UnknownModelError as error:
+        raise CannotMeasure(f"run {run.name} names a model that cannot be built: {error}") from error
+    if identity != winner.model:
+        raise CannotMeasure(
+            f"run {run.name} calls its model {plain(winner.model)}, and {plain(full, 300)} would be built for it: "
+            "its record was altered; measure anew with `pytest benchmarks/`"
+        )
+    if not models.runs_own_code(full):
+        return full
+    try:
+        if named is not None and models.full_name(named) == full:
+            return full
+    except models.UnknownModelError:  # an id, which names no file
+        pass
+    raise CannotMeasure(
+        f"run {run.name} was measured on code of its own, {plain(full, 300)}, and a saved run never chooses which code runs here: "
+        f"if you trust it, name it with --model {plain(full, 300)}"
+    )
 
 
 def _model(run: Run[Measurement], name: str | None) -> str:
@@ -73,4 +108,15 @@ def _model(run: Run[Measurement], name: str | None) -> str:
         if len(known) != 1:
             raise NothingToRecommend(f"run {run.name} has {len(known)} models ({', '.join(known)}): name one with --model")
         return next(iter(known))
-    return next((model for model, full in known.items() if name in {model, full} or name.replace(":", ".") == model), name)
+    names = {name, _full_name(name)}
+    return next((model for model, full in known.items() if names & {model, full} or name.replace(":", ".") == model), name)
+
+
+def _full_name(name: str) -> str:
+    """Return the full name of a model that is named by a relative path, else the name as it is."""
+    from fixtures import models
+
+    try:
+        return models.full_name(name)
+    except models.UnknownModelError:
+        return name

@@ -20,9 +20,10 @@ from fixtures.placement import UnknownRecipe, recorded
 from fixtures.protocol import Job, ModelSpec
 from fixtures.recipe import Recipe
 from fixtures.rig import Reference, ServingError
+from fixtures.versions import PACKAGES as PACKAGES_RECORDED
 from reports.deploy import contents
 from reports.figures import agreement, milliseconds, per_second
-from reports.machines import machine_differences, machine_name
+from reports.machines import machine_differences, machine_name, missing_identity
 from reports.measurement import Measurement, Run
 from reports.measuring import Bench, CannotMeasure
 from reports.recommend import Recommendation
@@ -46,6 +47,7 @@ PACKAGES = {
 }
 SOURCE_PACKAGES = {"torchvision": ("torchvision",), "timm": ("timm", "torchvision"), "transformers": ("transformers",), "code": ()}
 KEPT_SHARE = 0.5
+REFERENCE_TOLERANCE = 1e-3  # of the largest value: other threads add up in another order
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +104,7 @@ def emit(emission: Emission, folder: Path) -> None:
         raise CannotMeasure(f"{error.step} could not be built: {str(error).splitlines()[0]}") from error
     if job.inputs is not None:
         raise CannotMeasure(f"{job.model.name} takes other inputs than images, and deployments are written for models of images only")
+    _check_outputs(emission, reference)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
         written = Path(temporary, "deployment")
         (written / "artifact").mkdir(parents=True)
@@ -121,12 +124,30 @@ def _expected(reference: Reference, samples: int) -> np.ndarray:
     return next(iter(reference.outputs.values()))[:samples].astype(np.float32)
 
 
+def _check_outputs(emission: Emission, reference: Reference) -> None:
+    """Refuse a model whose fp32 outputs are not those of the record; a record from before they were kept tells nothing."""
+    recorded, found = emission.measurement.reference, reference.few()
+    for name, values in recorded.items():
+        now = found.get(name, [])
+        scale = max(map(abs, values), default=0.0)
+        if len(now) != len(values) or any(abs(a - b) > REFERENCE_TOLERANCE * scale for a, b in zip(values, now, strict=True)):
+            raise CannotMeasure(
+                f"{emission.bench.model.name} as it is here has other fp32 outputs than run {emission.run.name} recorded "
+                f"({name}: {now[:3]} here, {list(values[:3])} there): its code or weights changed; measure anew with `pytest benchmarks/`"
+            )
+
+
 def _check_same(emission: Emission) -> None:
     """Refuse another machine, other versions, and other weights than those that were measured."""
     from fixtures.machine import this_machine
 
     run, measurement, model = emission.run, emission.measurement, emission.bench.model
     here = this_machine().fingerprint()
+    if lacking := missing_identity(run.fingerprint):
+        raise CannotMeasure(
+            f"run {run.name} does not say which machine it is of (no {', '.join(lacking)}), so it counts as another machine's: "
+            "measure on this one with `pytest benchmarks/ --benchmark-autosave`"
+        )
     then = {name: value for name, value in run.fingerprint.items() if name in here}
     if different := machine_differences(then, {name: value for name, value in here.items() if name in then}):
         first = different[0]
@@ -135,8 +156,9 @@ def _check_same(emission: Emission) -> None:
             "emit on the machine that was measured, or measure on this one"
         )
     measured = run.fingerprint.get("versions", {})
-    others = [f"{name} {_release(version(name))} is installed, {_release(str(measured[name]))} was measured" for name in emission.packages
-              if name in measured and _release(str(measured[name])) != _release(version(name))]  # fmt: skip
+    then_versions = {name: _release(str(measured.get(name, "no version"))) for name in emission.packages if name in PACKAGES_RECORDED}
+    others = [f"{name} {_release(version(name))} is installed, {found} was measured" for name, found in then_versions.items()
+              if found != _release(version(name))]  # fmt: skip
     if others:
         raise CannotMeasure(f"{'; '.join(others)}: install what was measured, or measure anew with `pytest benchmarks/`")
     if not measurement.weights.startswith("random") and measurement.weights != model.weights_digest:

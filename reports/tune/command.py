@@ -8,7 +8,7 @@ from rich.console import Console
 
 from reports.files import write_atomically
 from reports.load import read_run
-from reports.machines import machine_differences
+from reports.machines import machine_differences, missing_identity
 from reports.measurement import Measurement
 from reports.measuring import CannotMeasure, above_zero, add_input_options, add_model_options, bench, cosine, time_s
 from reports.plain_text import plain
@@ -82,7 +82,9 @@ def _ladder(options: argparse.Namespace, storage: Storage, model: str, machine: 
     why = ""
     then = {name: value for name, value in run.fingerprint.items() if name in machine}
     ours = [m for m in run.measurements if m.model == model]
-    if machine_differences(then, {name: value for name, value in machine.items() if name in then}):
+    if missing_identity(run.fingerprint):
+        why = "does not say which machine it is of"
+    elif machine_differences(then, {name: value for name, value in machine.items() if name in then}):
         why = "is of another machine"
     elif not ours:
         why = f"has no measurement of {model}"

@@ -237,6 +237,74 @@ def test_what_cannot_be_the_measured_recipe_is_refused(
     assert not (tmp_path / "other").exists()
 
 
+EVIL = """
+from pathlib import Path
+Path(__file__).with_name("was here").write_text("")
+def create():
+    import torch
+    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.LazyLinear(1000))
+"""
+
+
+@pytest.fixture
+def altered(emit: Emit, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]]:
+    """A function that emits from a run whose record and fingerprint were altered; returns exit code and what was said."""
+
+    def run(*arguments: str, fingerprint: Callable[[dict[str, Any]], object] = lambda _found: None, **record: Any) -> tuple[int, str]:
+        emit("onnxruntime")
+        (tmp_path / "evil.py").write_text(EVIL)
+        file = tmp_path / "runs" / "0001_run.json"
+        saved = json.loads(file.read_text())
+        fingerprint(saved["machine_info"]["fingerprint"])
+        saved["benchmarks"][0]["extra_info"] |= record
+        file.write_text(json.dumps(saved))
+        capsys.readouterr()
+        code = main(["recommend", "1", "--storage", str(tmp_path / "runs"), "--emit", str(tmp_path / "other"), *arguments])
+        said = capsys.readouterr()
+        assert (tmp_path / "other").exists() == (code == 0)
+        return code, said.out + said.err
+
+    return run
+
+
+def test_a_saved_run_never_chooses_code(altered: Callable[..., tuple[int, str]], tmp_path: Path) -> None:
+    """A hostile run names a file that lies beside it: under the name of another model, or under its own, nothing of it is run."""
+    evil = f"{tmp_path}/evil.py:create"
+
+    code, said = altered(model_name=evil)
+    assert (code, "its record was altered" in said) == (2, True), said
+    code, said = altered(model="evil.create", model_name=evil)
+    assert (code, f"if you trust it, name it with --model {evil}" in said) == (2, True), said
+    code, said = altered("--model", "evil.create", model="evil.create", model_name=evil)
+    assert (code, "never chooses which code runs here" in said) == (2, True), said
+    code, said = altered(model="os.getcwd", model_name="os:getcwd")
+    assert (code, "never chooses which code runs here" in said) == (2, True), said
+    assert not (tmp_path / "was here").exists()
+
+
+def test_code_that_is_named_must_have_the_recorded_outputs(altered: Callable[..., tuple[int, str]], tmp_path: Path) -> None:
+    """What the user trusts is said and built; where its outputs are others than the record's, nothing is emitted."""
+    evil = f"{tmp_path}/evil.py:create"
+    code, said = altered("--model", evil, model="evil.create", model_name=evil)
+
+    assert code == 2
+    assert f"Building evil.create ({evil}) by onnxruntime, batch 2" in said
+    assert "could not be built" in said or "has other fp32 outputs than run 0001" in said
+
+
+def test_outputs_other_than_the_records_are_not_emitted(altered: Callable[..., tuple[int, str]]) -> None:
+    code, said = altered(reference={"output": [1.0] * 8})
+
+    assert (code, "has other fp32 outputs than run 0001" in said) == (2, True), said
+
+
+@pytest.mark.parametrize("lost", ["architecture", "cpu_model", "features", "vcpus", "versions"])
+def test_a_run_without_a_whole_fingerprint_is_another_machines(altered: Callable[..., tuple[int, str]], lost: str) -> None:
+    code, said = altered(fingerprint=lambda found: found.pop(lost))
+
+    assert (code, f"does not say which machine it is of (no {lost})" in said) == (2, True), said
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("step", ["huge_pages", "compile_freezing", "aot_inductor", "pt2e_int8", "onnxruntime_int8", "openvino_throughput"])
 def test_every_runtime_is_emitted(emit: Emit, step: str) -> None:
