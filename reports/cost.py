@@ -11,17 +11,23 @@ from reports.prices import Price, PriceError, PriceTable
 SECONDS_PER_HOUR = 3600
 MILLION = 1_000_000
 GIVEN = "--price"
+TRAINING = frozenset({"cpu_training", "xla_training"})  # families
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StepCost:
-    """The cost of a million inferences by one step; the interval is that of its throughput over processes, None below two."""
+    """The cost of a million samples by one step; the interval is that of its throughput over processes, None below two.
+
+    `machines` took part and all of them are paid for; a sample is an inference, or a sample of a training step where it `is_training`.
+    """
 
     model: str
     step: str
     samples_per_second: float
     cost_per_million: float
     interval: tuple[float, float] | None = None
+    machines: int = 1
+    is_training: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,8 +45,8 @@ class RunCost:
         return tuple(dict.fromkeys(step.model for step in self.steps))
 
     def cheapest(self, model: str) -> StepCost:
-        """Return the step of lowest cost. Raises ValueError for a model that was not measured."""
-        return min((step for step in self.steps if step.model == model), key=lambda step: step.cost_per_million)
+        """Return the step of lowest cost, of inference where there is any. Raises ValueError for a model that was not measured."""
+        return min((step for step in self.steps if step.model == model), key=lambda step: (step.is_training, step.cost_per_million))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -109,6 +115,8 @@ def one_machine(runs: Sequence[Run[Measurement]]) -> bool:
 
 def _step(measurement: Measurement, price_per_hour: float) -> StepCost:
     interval = None
+    machines = len(measurement.hosts.each) if measurement.hosts is not None else 1
+    price_per_hour *= machines
     throughput = sps_interval(measurement)
     if throughput is not None and throughput[0] > 0:
         interval = (cost_per_million(price_per_hour, throughput[1]), cost_per_million(price_per_hour, throughput[0]))
@@ -118,6 +126,8 @@ def _step(measurement: Measurement, price_per_hour: float) -> StepCost:
         samples_per_second=measurement.samples_per_second,
         cost_per_million=cost_per_million(price_per_hour, measurement.samples_per_second),
         interval=interval,
+        machines=machines,
+        is_training=measurement.family in TRAINING,
     )
 
 
@@ -126,6 +136,12 @@ def _remarks(run: Run[Measurement], price: Price) -> Iterable[str]:
     if price.source != GIVEN and price.instance != recorded:
         yield f"run {run.name} was not measured on {price.instance}: its price stands in for {machine_name(run.fingerprint)}"
     vcpus = run.fingerprint.get("vcpus")
-    used = {each.threads * each.workers for each in run.measurements if each.threads is not None}
+    used = {each.threads * each.workers for each in run.measurements if each.threads is not None and each.hosts is None}
     if isinstance(vcpus, int) and used and max(used) < vcpus:
         yield f"run {run.name} computed with {max(used)} of {vcpus} vCPUs; the whole machine is paid for"
+    for each in run.measurements:
+        if each.hosts is not None:
+            yield f"{each.step} ran on {len(each.hosts.each)} machines at once: its cost is the price of all of them"
+    training = [each.step for each in run.measurements if each.family in TRAINING]
+    if training:
+        yield f"the cost of {', '.join(dict.fromkeys(training))} is that of a million training samples, not of inferences"

@@ -9,7 +9,7 @@ from reports.figures import NONE, per_second, share_percent, significant
 from reports.measurement import Calibration
 from reports.render_json import json_text
 from reports.render_tables import Cell, Column, Table
-from reports.roofline import FAULT, Point, Roofline
+from reports.roofline import FAULT, WINOGRAD, Point, Roofline
 
 GIGA = 1e9
 _COLUMNS = (
@@ -84,6 +84,8 @@ def _table(roofline: Roofline, model: str) -> Table:
     placed = [(place.share_of_peak, row) for row, point in enumerate(points) if (place := point.place) is not None and not place.fault]
     faults = [f"{point.step} {percent(point.place.share_of_peak)}" for point in points if point.place is not None and point.place.fault]
     remarks = [f"above the peak, which is {FAULT}: {', '.join(faults)}"] if faults else []
+    explained = [f"{p.step} {percent(p.place.share_of_peak)}" for p in points if p.place is not None and p.place.explanation]
+    remarks += [f"above the peak, {WINOGRAD}: {', '.join(explained)}"] if explained else []
     remarks += [f"{point.step} has no place under the roof: {point.reason}" for point in points if point.place is None]
     return Table(
         title=f"{model} on {roofline.machine}: {limits(roofline.calibration)}",
@@ -105,7 +107,7 @@ def _row(point: Point) -> tuple[Cell, ...]:
         Cell(significant(place.flops_per_second / GIGA), place.flops_per_second),
         mix,
         Cell(significant(place.peak_flops_per_second / GIGA), place.peak_flops_per_second),
-        Cell(f"{percent(place.share_of_peak)}{' FAULT' if place.fault else ''}", place.share_of_peak),
+        Cell(f"{percent(place.share_of_peak)}{' FAULT' if place.fault else ' Winograd' if place.explanation else ''}", place.share_of_peak),
         Cell(f"{place.precision} {percent(place.share_of_dominating_peak)}", place.share_of_dominating_peak),
         Cell(NONE if place.intensity is None else significant(place.intensity), place.intensity),
         Cell(place.bound_by or NONE),

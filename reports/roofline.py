@@ -17,6 +17,11 @@ FAULT = (
     "calibration.json`) and pass it with --calibration calibration.json"
 )
 
+WINOGRAD = (
+    "no fault: convolutions ran in Winograd kernels, which need 2.25 to 4 times fewer multiplications than a direct convolution, "
+    "whose FLOPs are counted"
+)
+
 
 class CannotPlace(Exception):
     """A run has nothing to hold its figures against; the message says what is missing and what to do."""
@@ -26,7 +31,8 @@ class CannotPlace(Exception):
 class Place:
     """Where one throughput stands. Rates in FLOP per second, `intensity` in FLOP per byte.
 
-    `peak_flops_per_second` is that of the mix of precisions, `precision` the one that took the most kernel time.
+    `peak_flops_per_second` is that of the mix of precisions, `precision` the one that took the most kernel time. A share above 1 is a
+    `fault`, or has an `explanation`.
     """
 
     flops_per_second: float
@@ -38,6 +44,7 @@ class Place:
     bound_by: Literal["compute", "bandwidth"] | None
     roof_flops_per_second: float
     fault: str = ""
+    explanation: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -113,11 +120,12 @@ def place(
     precision_share: Mapping[str, float],
     threads: int | None,
     calibration: Calibration,
+    kernels: Iterable[str] = (),
 ) -> Place | str:
     """Return where a throughput stands under the calibration's roof, or why it cannot be placed.
 
     The peak of a mix is the mean of its precisions' peaks weighed by kernel time: in a share s of the time no kernel can do more than
-    s times its precision's peak, so the sum is what the mix can reach at most.
+    s times its precision's peak, so the sum is what the mix can reach at most. `kernels` are the names of those that ran.
     """
     if flops_per_sample is None:
         return "its FLOPs are not known"
@@ -132,6 +140,7 @@ def place(
     bandwidth = calibration.bandwidth_bytes_per_second
     slope = bandwidth * intensity if bandwidth is not None and intensity is not None else None
     share = achieved / peak
+    winograd = any("wino" in kernel.lower() for kernel in kernels)
     return Place(
         flops_per_second=achieved,
         intensity=intensity,
@@ -141,7 +150,8 @@ def place(
         share_of_dominating_peak=achieved / dominating.flops_per_second,
         bound_by=None if slope is None else "bandwidth" if slope < peak else "compute",
         roof_flops_per_second=peak if slope is None else min(peak, slope),
-        fault=FAULT if share > 1 else "",
+        fault=FAULT if share > 1 and not winograd else "",
+        explanation=WINOGRAD if share > 1 and winograd else "",
     )
 
 
@@ -169,6 +179,7 @@ def _point(measurement: Measurement, calibration: Calibration) -> Point:
         precision_share=measurement.precision_share,
         threads=threads,
         calibration=calibration,
+        kernels=[kernel.implementation for kernel in measurement.kernels],
     )
     return Point(
         model=measurement.model,

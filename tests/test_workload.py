@@ -65,3 +65,36 @@ def test_samples_of_a_batch_share_the_work() -> None:
 def test_a_model_without_products_cannot_be_counted() -> None:
     with pytest.raises(ValueError, match="no convolution, matrix product or attention"):
         count(session(nn.ReLU()), (torch.randn(1, 3),))
+
+
+class SelfAttention(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(64, 2, batch_first=True)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        mixed: torch.Tensor = self.attention(tokens, tokens, tokens, need_weights=False)[0]
+        return mixed
+
+
+def frozen(model: nn.Module) -> nn.Module:
+    """As the suite serves it: in eval mode, where torch takes the fast path of attention."""
+    return model.eval().requires_grad_(False)
+
+
+def test_multihead_attention_is_counted_as_it_is_written() -> None:
+    """10 tokens of width 64: four products of 2 x 10 x 64 x 64 FLOP, and two of 2 x 10 x 10 x 64 between tokens."""
+    found = count(session(frozen(SelfAttention())), (torch.randn(3, 10, 64),))
+
+    assert 4 * 2 * 10 * 64 * 64 + 2 * 2 * 10 * 10 * 64 == found.flops_per_sample
+    assert torch.backends.mha.get_fastpath_enabled()
+
+
+def test_transformer_encoder_is_counted_whole() -> None:
+    """Torchvision's ViT is made of such blocks: 4 d^2 of attention and 2 d m of the MLP a token, and attention between tokens."""
+    tokens, width, hidden, layers = 10, 64, 256, 2
+    block = nn.TransformerEncoderLayer(width, 2, hidden, batch_first=True)
+    found = count(session(frozen(nn.TransformerEncoder(block, layers))), (torch.randn(2, tokens, width),))
+
+    products = 2 * tokens * (4 * width**2 + 2 * width * hidden)
+    assert layers * (products + 2 * 2 * tokens**2 * width) == found.flops_per_sample

@@ -232,3 +232,29 @@ def test_amounts_keep_three_digits() -> None:
     assert ("0.160", "0.555", "0.00123", "12.35", "1234.50", "2.00e+08") == tuple(
         map(money, (0.15952, 0.5554, 0.00123456, 12.345678, 1234.5, 2e8))
     )
+
+
+def test_several_machines_cost_the_price_of_all_of_them(tmp_path: Path) -> None:
+    """Two equal hosts that do twice as much cost the same a million, not half."""
+    host = {"cpu_model": "Neoverse V1", "workers": 4, "samples_per_second": 80.0, "waited_share": 0.0}
+    both = {"each": [host | {"name": "a"}, host | {"name": "b"}], "sum_samples_per_second": 160.0, "barrier_s": 0.0}
+    run = saved(
+        tmp_path,
+        benchmark("workers_pinned", medians_s=(0.1,) * 3, workers=4, threads=1),
+        benchmark("hosts_pinned", medians_s=(0.05,) * 3, workers=8, threads=1, family="hosts", hosts=both),
+    )
+    cost = run_cost(run, price_of(run, price_table(), region=DEFAULT_REGION))
+    one, two = cost.steps
+
+    assert one.cost_per_million == pytest.approx(two.cost_per_million)
+    assert (1, 2) == (one.machines, two.machines)
+    assert any("hosts_pinned ran on 2 machines at once" in remark for remark in cost.remarks)
+
+
+def test_training_is_not_priced_as_inference(tmp_path: Path) -> None:
+    """A remark says which rows are of training samples, and none of them is the cheapest inference."""
+    run = saved(tmp_path, benchmark(medians_s=(0.1,) * 3), benchmark("train_baseline", medians_s=(0.01,) * 3, family="cpu_training"))
+    cost = run_cost(run, price_of(run, price_table(), region=DEFAULT_REGION))
+
+    assert "baseline" == cost.cheapest("resnet50").step
+    assert any("the cost of train_baseline is that of a million training samples" in remark for remark in cost.remarks)

@@ -260,3 +260,29 @@ def test_labels_are_spread_without_leaving_the_panel() -> None:
     assert [0.5, 0.6, 0.7] == pytest.approx(spread([0.5, 0.5, 0.5], 0.1))
     assert [0.8, 0.9, 1.0] == pytest.approx(spread([0.99, 1.0, 1.0], 0.1))
     assert [0.0, 0.5, 1.0] == pytest.approx(spread([0.0, 0.0, 0.0], 0.9))
+
+
+def test_winograd_above_the_peak_is_explained_and_no_fault(tmp_path: Path) -> None:
+    """Its kernels multiply less than is counted; without one of them the same share is a fault."""
+    kernel = {"operation": "convolution", "precision": "f32", "time_s": 0.1}
+    winograd = saved(tmp_path, step(sps=75.0, kernels=[kernel | {"implementation": "winograd_acl_f16"}]))
+    direct = saved(tmp_path, step(sps=75.0, kernels=[kernel | {"implementation": "brgconv:sve_256"}]))
+    [explained], [fault] = roofline(winograd).points, roofline(direct).points
+
+    assert explained.place is not None
+    assert fault.place is not None
+    assert explained.place.share_of_peak == fault.place.share_of_peak == pytest.approx(1.2)
+    assert ("", True) == (explained.place.fault, "Winograd" in explained.place.explanation)
+    assert (True, "") == ("calibration" in fault.place.fault, fault.place.explanation)
+    text = tables_markdown(roofline_tables(roofline(winograd)))
+    assert "FAULT" not in text
+    assert "120 % Winograd" in text
+    assert "fewer multiplications" in text
+
+
+def test_winograd_below_the_peak_needs_no_explanation(tmp_path: Path) -> None:
+    kernel = {"operation": "convolution", "implementation": "winograd_acl_f16", "precision": "f32", "time_s": 0.1}
+
+    found = placed(tmp_path, step(sps=50.0, kernels=[kernel]))
+
+    assert ("", "") == (found.fault, found.explanation)

@@ -1,0 +1,31 @@
+"""Figures of a record that are worked out, on values that are known."""
+
+from pathlib import Path
+
+from fixtures.cache import Artifact
+from fixtures.protocol import Started
+from fixtures.record import build_time_s
+from fixtures.turns import memory_together
+
+
+def started(build_s: float) -> Started:
+    return Started(cold_start_s=2.0, build_s=build_s, peak_rss_bytes=1, input_shapes={})
+
+
+def test_build_beside_another_one_is_no_build_time() -> None:
+    """Neither is one that nobody saw; what is built while it starts takes as long as the slowest rank."""
+    alone = Artifact(folder=Path("x"), build_s=12.5, built_alone=True, size_bytes=1)
+    beside = Artifact(folder=Path("x"), build_s=12.5, built_alone=False, size_bytes=1)
+
+    assert 12.5 == build_time_s(alone, [started(0.1)])
+    assert build_time_s(beside, [started(0.1)]) is None
+    assert 3.0 == build_time_s(None, [started(1.0), started(3.0)])
+
+
+def test_pages_of_files_that_all_ranks_map_count_once() -> None:
+    """Two ranks of 1000, 400 of each the same libraries, and torchrun's own process of 300, of which those libraries are 200."""
+    ranks = [(1000, 400), (1000, 400)]
+
+    assert 1000 == memory_together(ranks[:1])
+    assert 1600 == memory_together(ranks)
+    assert 1700 == memory_together([*ranks, (300, 200)])
