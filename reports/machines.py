@@ -8,7 +8,8 @@ ABSENT = "(not recorded)"
 
 # What can change on one machine is told as a change; every other field of the fingerprint makes another machine.
 _SETTINGS = {"kernel", "thp_mode", "governor", "boost"}
-_SINCE_LATER = {"cores", "nodes", "sockets", "threads_per_core"}  # runs without them are of the same machine all the same
+# Fields that older runs do not have: that they are missing there tells nothing.
+_SINCE_LATER = {"cores", "nodes", "sockets", "threads_per_core", "governor", "boost", "builds.compiler", "builds.libc", "builds.openmp"}
 _INSTALLED = ("versions", "builds", "python")
 _MEMORY_TOLERANCE = 0.03  # kernels of different releases reserve different amounts of the same memory
 
@@ -32,8 +33,7 @@ def missing_identity(fingerprint: Mapping[str, Any]) -> tuple[str, ...]:
 
 def machine_differences(base: Mapping[str, Any], head: Mapping[str, Any]) -> tuple[Difference, ...]:
     """Return the fields that show two fingerprints to be of different machines; empty for the same machine."""
-    different = [d for d in _differences(base, head) if not _can_change(d.field)]
-    return tuple(d for d in different if d.field not in _SINCE_LATER or ABSENT not in (d.base, d.head))
+    return tuple(d for d in _differences(base, head) if not _can_change(d.field))
 
 
 def software_differences(base: Mapping[str, Any], head: Mapping[str, Any]) -> tuple[Difference, ...]:
@@ -64,7 +64,8 @@ def flat(fields: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 
 def _differences(base: Mapping[str, Any], head: Mapping[str, Any]) -> list[Difference]:
     before, after = flat(base), flat(head)
-    pairs = [(name, before.get(name, ABSENT), after.get(name, ABSENT)) for name in {**before, **after}]
+    names = [name for name in {**before, **after} if name not in _SINCE_LATER or (name in before and name in after)]
+    pairs = [(name, before.get(name, ABSENT), after.get(name, ABSENT)) for name in names]
     return [Difference(*pair) for pair in pairs if not _equal(*pair)]
 
 

@@ -1,14 +1,21 @@
 """Which CPUs may be used: affinity, cores, nodes and the quotas of control groups, read from machines laid out in a folder."""
 
-from collections.abc import Mapping, Sequence
+import json
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
-from fixtures import cpus
+from fixtures import cpus, host
 from fixtures.cpus import Cpus, cpu_quota, memory_limit_bytes, numbers, times_throttled
-from fixtures.machine import boost, governor
+from fixtures.host import HostSample, busy_s, is_told, since
+from fixtures.launch import ROOT as CHECKOUT
+from fixtures.machine import boost, governor, this_machine
 from fixtures.threads import ThreadsError, threads_to_use
+from tests.machines import X86
 
 V2_MOUNT = "30 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw,nsdelegate\n"
 V1_MOUNTS = (
@@ -228,3 +235,83 @@ def test_a_system_without_affinity_is_told_so(monkeypatch: pytest.MonkeyPatch) -
 
     with pytest.raises(cpus.UnsupportedSystemError, match="measure on Linux"):
         Cpus.read()
+
+
+@pytest.fixture
+def real_group() -> Iterator[Path]:
+    """A control group below this process's own that grants a twentieth of a CPU, in which no process is left."""
+    own = next(iter(cpus._control_groups("cpu", cpus.ROOT)), None)
+    if own is None:
+        pytest.skip("there is no cpu controller here -> run where control groups are mounted")
+    group = own / f"ladder-test-{uuid.uuid4().hex[:8]}"
+    try:
+        group.mkdir()
+    except OSError as error:
+        pytest.skip(f"no control group can be made here: {error} -> run as root, or in a container with a writable cgroup file system")
+    try:
+        if (group / "cpu.max").exists():
+            (group / "cpu.max").write_text("5000 100000")
+        else:
+            (group / "cpu.cfs_period_us").write_text("100000")
+            (group / "cpu.cfs_quota_us").write_text("5000")
+        yield group
+    except OSError as error:
+        pytest.skip(f"the cpu controller is not delegated here: {error} -> run where cgroup.subtree_control has cpu")
+    finally:
+        group.rmdir()
+
+
+def test_a_real_quota_is_seen_and_counted(real_group: Path) -> None:
+    """A process in the group reads its share, is stopped by the kernel, and counts how often."""
+    program = """
+import json, os, sys, time
+from fixtures.cpus import cpu_quota, times_throttled
+open(sys.argv[1] + "/cgroup.procs", "w").write(str(os.getpid()))
+before, begin_s = times_throttled(), time.process_time()
+while time.process_time() < begin_s + 0.03:
+    pass
+print(json.dumps([cpu_quota(), times_throttled() - before]))
+"""
+    command = [sys.executable, "-c", program, str(real_group)]
+    quota, throttled = json.loads(subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=True).stdout)
+
+    assert 0.05 == quota
+    assert throttled >= 1
+
+
+STAT = """\
+cpu  900 0 900 900 900 0 0 90 0 0
+cpu0 10 1 5 100 7 2 1 4 0 0
+cpu1 20 2 6 200 8 3 2 5 0 0
+cpu9 700 0 700 0 0 0 0 70 0 0
+intr 1 2 3
+"""
+
+
+def test_only_the_allowed_cpus_count_as_busy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What other containers of a large machine do on other CPUs disturbs nobody here."""
+    monkeypatch.setattr(host, "STAT", lay_out(tmp_path, {"stat": STAT}) / "stat")
+    monkeypatch.setattr(host, "this_machine", lambda: X86)
+    monkeypatch.setattr("os.sysconf", lambda _name: 100)
+
+    assert 0.52 == pytest.approx(busy_s())
+    assert (376, 9) == (HostSample.now().total_ticks, HostSample.now().steal_ticks)
+
+
+@pytest.mark.parametrize("text", [None, "", "cpu  0 0 0 0 0 0 0 0 0 0\ncpu0 0 0 0 0 0 0 0 0 0 0\n", "cpu0 what\n"])
+def test_a_sandbox_that_hides_what_cpus_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str | None) -> None:
+    """Nothing is told, and nothing breaks."""
+    monkeypatch.setattr(host, "STAT", tmp_path / "stat")
+    if text is not None:
+        lay_out(tmp_path, {"stat": text})
+
+    assert (False, 0.0) == (is_told(), busy_s())
+    assert 0.0 == since(HostSample.now())["steal_share"]
+
+
+def test_this_machine_has_cores() -> None:
+    here = this_machine()
+
+    assert set(here.allowed_cpus) == {cpu for core in here.cpus.cores for cpu in core}
+    assert 1 <= here.cpus.default_threads <= len(here.allowed_cpus)
+    assert {"cores", "nodes", "sockets", "threads_per_core", "governor", "boost"} <= here.fingerprint().keys()

@@ -11,6 +11,7 @@ from fixtures.accuracy import Agreement
 from fixtures.evidence import Claim, Evidence, NothingChanged, NothingChangedError, Proof, ProofError, examine, findings, require
 from fixtures.kernels import Kernel
 from fixtures.protocol import Job, ModelSpec, Observations
+from fixtures.thread_work import ThreadWork
 
 JOB = Job(model=ModelSpec(name="torchvision:resnet18"), runtime="eager", precision="fp32", batch_size=8, threads=1, workers=2, pinned=True)
 EXACT = Agreement(cosine=1.0, max_abs_error=0.0, relative_error=0.0, top1_agreement=1.0, samples=8)
@@ -30,11 +31,42 @@ def proof(*ranks: Observations, agreement: Agreement = EXACT, workers: int | Non
     return Proof(job=job, ranks=ranks, agreement=agreement, allowed_cpus=(0, 1))
 
 
+def work(threads: int) -> ThreadWork:
+    return ThreadWork(wall_s=1.0, process_cpu_s=0.9 * threads, cpu_s=[0.9] * threads, cpus=[[0, 1]] * threads, idle_s=2 - 0.9 * threads)
+
+
+def working(count: int, **fields: Any) -> Observations:
+    return seen(thread_work=work(count), **fields)
+
+
+def of_two_threads(rank: Observations) -> Proof:
+    return replace(proof(rank), job=msgspec.structs.replace(JOB, threads=2, workers=1))
+
+
 CASES: list[tuple[str, Claim, Proof, Proof]] = [
     ("eval mode", prove.in_eval_mode(), proof(seen(eval_mode=True)), proof(seen(eval_mode=False))),
     ("eval mode unknown", prove.in_eval_mode(), proof(seen(eval_mode=True)), proof(seen(eval_mode=None))),
-    ("threads", prove.threads_in_force(), proof(seen(threads=1)), proof(seen(threads=2))),
-    ("threads of every rank", prove.threads_in_force(), proof(seen(threads=1), seen(threads=1)), proof(seen(threads=1), seen(threads=2))),
+    ("threads", prove.threads_in_force(), proof(working(1)), proof(working(2))),
+    ("threads that were seen", prove.threads_in_force(), proof(working(1)), proof(seen(threads=1))),
+    ("threads of every rank", prove.threads_in_force(), proof(working(1), working(1)), proof(working(1), working(2))),
+    (
+        "threads of a model too small to share",
+        prove.threads_in_force(),
+        of_two_threads(working(1, threads=2, product_work=work(2), kernels=[kernel("f32", 1e-4)])),
+        of_two_threads(working(1, threads=2, product_work=work(1), kernels=[kernel("f32", 1e-4)])),
+    ),
+    (
+        "a long kernel is not too small to share",
+        prove.threads_in_force(),
+        of_two_threads(working(2, threads=2, kernels=[kernel("f32", 0.1)])),
+        of_two_threads(working(1, threads=2, product_work=work(2), kernels=[kernel("f32", 0.1)])),
+    ),
+    (
+        "a pool of fewer threads is no matter of the model",
+        prove.threads_in_force(),
+        of_two_threads(working(1, threads=2, product_work=work(2))),
+        of_two_threads(working(1, threads=1, product_work=work(2))),
+    ),
     ("batch", prove.batch_in_force(), proof(seen(batch_size=8)), proof(seen(batch_size=1))),
     (
         "bf16 kernels",

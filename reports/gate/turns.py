@@ -1,12 +1,12 @@
 """One pair: fresh processes of base and head take turns, iteration by iteration, in random order."""
 
-import os
 import random
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fixtures.host import HostSample, busy_s, since
+from fixtures.machine import this_machine
 from fixtures.side_protocol import Opened
 from reports.changes import differs
 from reports.gate.benchmarks import Benchmark
@@ -92,7 +92,7 @@ def _take_turns(sides: tuple[Side, Side], opened: Sequence[Opened], iterations: 
                 durations_s[place].append(taken.duration_s)
     if not all(min(each) > 0 for each in durations_s):
         raise SideError("both", "Clock", "a turn took no time at all; the workers' clock cannot be trusted")
-    available_s = (time.perf_counter() - begin_s) * len(os.sched_getaffinity(0))
+    available_s = (time.perf_counter() - begin_s) * len(this_machine().allowed_cpus)
     return _Turns(
         base_s=tuple(durations_s[0]),
         head_s=tuple(durations_s[1]),

@@ -137,6 +137,16 @@ def test_memory_may_differ_by_what_a_kernel_reserves() -> None:
     assert not software_differences(fingerprint, {"memory_bytes": 8_100_000_000})
 
 
+def test_a_run_from_before_a_field_was_recorded_is_of_the_same_machine() -> None:
+    """Two that have it are told apart by it: hardware makes another machine, a compiler is what changed."""
+    before, after = {"vcpus": 4}, {"vcpus": 4, "cores": 2, "governor": "performance", "builds": {"compiler": "g++ 13"}}
+    other = after | {"cores": 4, "builds": {"compiler": "g++ 14"}}
+
+    assert ((), ()) == (machine_differences(before, after), software_differences(before, after))
+    assert (Difference("cores", "2", "4"),) == machine_differences(after, other)
+    assert (Difference("builds.compiler", "g++ 13", "g++ 14"),) == software_differences(after, other)
+
+
 def test_an_emulated_machine_is_told(tmp_path: Path) -> None:
     assert "Neoverse-V1, 2 vCPUs, emulated: its times mean nothing" == machine_name(
         {"cpu_model": "Neoverse-V1", "vcpus": 2, "emulated": True}
