@@ -27,6 +27,11 @@ class Session:
             config.freezing = bool(self._transforms & {"freezing", "pt2e_int8"})
             config.max_autotune = "max_autotune" in self._transforms
             self._function = torch.compile(module, dynamic=False)
+        elif "bf16_autocast" in self._transforms:
+            # Autocast casts each weight once for as long as its outermost context is open, of those that require grad.
+            for parameter in module.parameters():
+                parameter.requires_grad_(parameter.is_floating_point())
+            self._autocast().__enter__()
 
     def _with_weights(self, artifact: Path) -> torch.nn.Module:
         from architecture import create
