@@ -59,15 +59,22 @@ def _section(generation: str, proofs: Proofs) -> str:
     for model in dict.fromkeys(step.model for step in proofs.steps):
         steps = [step for step in proofs.steps if step.model == model]
         lines += [f"### {model}", ""]
+        by_signal = any(step.sqnr_db is not None for step in steps)  # older proofs have the cosine alone
         lines += _table(
-            ("step", "outcome", "kernels of convolutions and matrix products", "precision share", "cosine"),
-            ((s.step, s.outcome, _kernels(s), _shares(s.precision_share), "" if s.cosine is None else f"{s.cosine:.5f}") for s in steps),
+            ("step", "outcome", "kernels of convolutions and matrix products", "precision share", "SQNR dB" if by_signal else "cosine"),
+            ((s.step, s.outcome, _kernels(s), _shares(s.precision_share), _outputs(s)) for s in steps),
         )
         told = [(s.step, text) for s in steps for text in ([f"{s.outcome}: {s.reason}"] if s.reason else s.findings)]
         if told:
             lines += ["", *(f"- **{step}** {text}" for step, text in told)]
         lines.append("")
     return "\n".join(lines)
+
+
+def _outputs(step: StepProof) -> str:
+    if step.sqnr_db is not None:
+        return f"{step.sqnr_db:.1f}"
+    return "" if step.cosine is None else f"{step.cosine:.5f}"
 
 
 def _differences(proofs: dict[str, Proofs]) -> str:

@@ -6,6 +6,7 @@ from reports.measurement import SavedGain
 from reports.statistics import FASTER, SLOWER, Gain
 
 NONE = "-"
+EQUAL_DB = 200.0
 
 
 def per_second(value: float | None) -> str:
@@ -35,6 +36,23 @@ def times(value: float | None) -> str:
 def agreement(cosine: float | None) -> str:
     """Return a cosine similarity, cut rather than rounded: 0.99996 is not 1 (but float32's 0.9999999 is)."""
     return NONE if cosine is None else f"{int((cosine + 1e-6) * 1e4) / 1e4:.4f}" if abs(cosine) < 1e4 else f"{cosine:.1e}"
+
+
+def decibels(value: float | None) -> str:
+    """Return an SQNR in dB; outputs that are equal have none (records say 200)."""
+    return NONE if value is None else "equal" if value >= EQUAL_DB else f"{value:.1f}"
+
+
+def top1(share: float | None) -> str:
+    """Return a top-1 agreement in percent, cut rather than rounded: 100 is all of them."""
+    return NONE if share is None else f"{int(1000 * share + 1e-6) / 10:g}"
+
+
+def sqnr(value: float | None) -> str:
+    """Return `SQNR 43.1 dB`, `SQNR -`, `outputs equal`."""
+    if value is None:
+        return f"SQNR {NONE}"
+    return "outputs equal" if value >= EQUAL_DB else f"SQNR {decibels(value)} dB"
 
 
 def signed_percent(ratio: float | None) -> str:

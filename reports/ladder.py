@@ -34,6 +34,8 @@ class LadderRow:
     cold_start_s: float | None = None
     build_s: float | None = None
     peak_rss_bytes: float | None = None
+    sqnr_db: float | None = None
+    top1_agreement: float | None = None
     cosine: float | None = None
     precision_share: dict[str, float] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()
@@ -159,6 +161,8 @@ def _measured_row(measurement: Measurement, baseline: Measurement | None) -> Lad
         cold_start_s=measurement.cold_start_s,
         build_s=measurement.build_s,
         peak_rss_bytes=measurement.peak_rss_bytes,
+        sqnr_db=measurement.sqnr_db,
+        top1_agreement=measurement.top1_agreement,
         cosine=measurement.cosine,
         precision_share=measurement.precision_share,
         left_out=measurement.left_out,

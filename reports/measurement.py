@@ -13,6 +13,8 @@ LARGEST_FIGURE = 1e18
 Figure = Annotated[float, Meta(ge=0, le=LARGEST_FIGURE)]
 PositiveFigure = Annotated[float, Meta(ge=1 / LARGEST_FIGURE, le=LARGEST_FIGURE)]
 Count = Annotated[int, Meta(ge=1, le=10**9)]
+Decibels = Annotated[float, Meta(ge=-1000, le=1000)]
+NotNegative = Annotated[float, Meta(ge=0)]  # only shown: outputs of 1e30 have errors of 1e24
 Share = Annotated[float, Meta(ge=0, le=1)]
 
 MOST_OPERATORS = 1000
@@ -155,9 +157,17 @@ class Measurement(Throughput):
     build_s: Figure | None = None
     peak_rss_bytes: Figure | None = None
     artifact_bytes: Figure | None = None
+    sqnr_db: Decibels | None = None
+    centred_cosine: float | None = None
     cosine: float | None = None
-    max_abs_error: Figure | None = None
-    top1_agreement: float | None = None
+    max_abs_error: NotNegative | None = None
+    relative_error: NotNegative | None = None
+    top1_agreement: Share | None = None
+    top1_low: Share | None = None
+    top1_high: Share | None = None
+    kl_divergence: NotNegative | None = None
+    equal_share: Share | None = None
+    compared_samples: Count | None = None
     reference: dict[str, tuple[float, ...]] = field(default_factory=dict)
     precision_share: dict[str, Figure] = field(default_factory=dict)
     evidence: tuple[Claim, ...] = ()

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from reports.figures import agreement, milliseconds
+from reports.figures import agreement, milliseconds, sqnr
 from reports.ladder import processes_sps
 from reports.measurement import Measurement
 from reports.statistics import ONE_PROCESS, mean_interval, process_interval, unpaired_ratio
@@ -18,16 +18,24 @@ class NothingToRecommend(Exception):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
-    """What a deployment must keep: the longest p99 of a call, in seconds, and the least cosine similarity to fp32 eager."""
+    """What a deployment must keep: the longest p99 of a call, in seconds, and the least SQNR and cosine similarity to fp32 eager."""
 
     p99_s: float | None = None
+    sqnr_db: float | None = None
     cosine: float | None = None
+
+    @property
+    def of_outputs(self) -> "Limits":
+        """The limits that concern outputs alone."""
+        return Limits(sqnr_db=self.sqnr_db, cosine=self.cosine)
 
     def broken_by(self, measurement: Measurement) -> str:
         """Say which limit the measurement does not keep; empty where it keeps all. A figure that is missing keeps no limit."""
         broken = []
         if self.p99_s is not None and not (measurement.latency_p99_s is not None and measurement.latency_p99_s <= self.p99_s):
             broken.append(f"p99 {milliseconds(measurement.latency_p99_s)} ms, limit {milliseconds(self.p99_s)} ms")
+        if self.sqnr_db is not None and not (measurement.sqnr_db is not None and measurement.sqnr_db >= self.sqnr_db):
+            broken.append(f"{sqnr(measurement.sqnr_db)}, limit {self.sqnr_db:g} dB")
         if self.cosine is not None and not (measurement.cosine is not None and measurement.cosine >= self.cosine):
             broken.append(f"cosine {agreement(measurement.cosine)}, limit {self.cosine:g}")
         return "; ".join(broken)
@@ -127,6 +135,10 @@ def _nearest(candidates: Sequence[Candidate], limits: Limits) -> str:
     if limits.p99_s is not None and latencies:
         best_s, step = min(latencies)
         found.append(f"the lowest p99 is {milliseconds(best_s)} ms ({step})")
+    ratios = [(each.measurement.sqnr_db, each.step) for each in candidates if each.measurement.sqnr_db is not None]
+    if limits.sqnr_db is not None and ratios:
+        highest_db, step = max(ratios)
+        found.append(f"the highest {sqnr(highest_db)} ({step})")
     cosines = [(each.measurement.cosine, each.step) for each in candidates if each.measurement.cosine is not None]
     if limits.cosine is not None and cosines:
         highest, step = max(cosines)

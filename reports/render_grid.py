@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from reports.figures import agreement, gain_short, milliseconds, per_second
+from reports.figures import decibels, gain_short, milliseconds, per_second, top1
 from reports.grid import Cell, Grid
 from reports.markdown import escape
 from reports.plain_text import plain
@@ -17,7 +17,7 @@ from reports.render_plot import CannotPlot, picture
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_COLUMNS = ("step", "tokens", "texts", "queries/s", "gain [95 %]", "over", "p50 ms", "p90 ms", "p99 ms", "cosine")
+_COLUMNS = ("step", "tokens", "texts", "queries/s", "gain [95 %]", "over", "p50 ms", "p90 ms", "p99 ms", "SQNR dB", "top-1 %")
 _DARK = 0.6
 
 
@@ -106,7 +106,8 @@ def _texts(cell: Cell) -> Iterator[str]:
     yield milliseconds(cell.latency_p50_s)
     yield milliseconds(cell.latency_p90_s)
     yield milliseconds(cell.latency_p99_s)
-    yield agreement(cell.cosine)
+    yield decibels(cell.sqnr_db)
+    yield top1(cell.top1_agreement)
 
 
 def _reasons(grid: Grid) -> Iterator[str]:

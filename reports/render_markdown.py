@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from reports.compare import Compared, Comparison
 from reports.compare_texts import NO_RATIO, advice, chance, change_text, headline, one_sided_text, run_text
-from reports.figures import agreement, gain_short, gibibytes, milliseconds, per_second, seconds, share_short, times, verdict_over
+from reports.figures import decibels, gain_short, gibibytes, milliseconds, per_second, seconds, share_short, times, top1, verdict_over
 from reports.ladder import Ladder, LadderRow
 from reports.markdown import escape
 
@@ -18,7 +18,8 @@ _LADDER_COLUMNS = (
     "p99 ms",
     "cold start",
     "peak GiB",
-    "cosine",
+    "SQNR dB",
+    "top-1 %",
     "kernel time",
 )
 _COMPARISON_COLUMNS = ("model", "step", "base SPS", "head SPS", "head / base [95 %]", "verdict", "processes")
@@ -61,7 +62,8 @@ def _ladder_cells(row: LadderRow) -> tuple[str, ...]:
         milliseconds(row.latency_p99_s),
         seconds(row.cold_start_s),
         gibibytes(row.peak_rss_bytes),
-        agreement(row.cosine),
+        decibels(row.sqnr_db),
+        top1(row.top1_agreement),
         escape(share_short(row.precision_share)),
     )
 

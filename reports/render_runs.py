@@ -7,7 +7,18 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from reports.figures import agreement, gain_short, gibibytes, milliseconds, per_second, seconds, share_short, verdict_over
+from reports.figures import (
+    agreement,
+    gain_short,
+    gibibytes,
+    milliseconds,
+    per_second,
+    seconds,
+    share_short,
+    sqnr,
+    top1,
+    verdict_over,
+)
 from reports.machines import flat, machine_name
 from reports.measurement import KernelTime, Measurement, Outcome, Run, Throughput
 from reports.plain_text import columns, plain
@@ -69,7 +80,7 @@ def _facts(m: Measurement) -> Iterator[tuple[str, str]]:
         f"p50 {milliseconds(m.latency_p50_s)} ms, p90 {milliseconds(m.latency_p90_s)} ms, p99 {milliseconds(m.latency_p99_s)} ms",
     )
     yield "cost", f"cold start {seconds(m.cold_start_s)}, build {seconds(m.build_s)}, peak {gibibytes(m.peak_rss_bytes)} GiB"
-    yield "outputs", f"cosine {agreement(m.cosine)}, top-1 agreement {agreement(m.top1_agreement)}"
+    yield "outputs", _outputs(m)
     yield "runtime", f"{m.runtime}, {m.precision}; kernel time: {share_short(m.precision_share)}"
     if m.hosts is not None:
         added = per_second(m.hosts.sum_samples_per_second)
@@ -89,6 +100,19 @@ def _facts(m: Measurement) -> Iterator[tuple[str, str]]:
         yield "proved" if claim.holds else "NOT proved", f"{claim.claim}: {claim.observed}"
     for kernel in m.kernels[:KERNELS_SHOWN]:
         yield "kernel", _kernel(kernel)
+
+
+def _outputs(m: Measurement) -> str:
+    of = f" of {m.compared_samples} samples" if m.compared_samples is not None else ""
+    parts = [f"{sqnr(m.sqnr_db)}{of}"]
+    if m.equal_share is not None:
+        parts.append(f"{100 * m.equal_share:g} % of the elements are equal")
+    if m.top1_agreement is not None:
+        bounds = "" if m.top1_low is None or m.top1_high is None else f" [{top1(m.top1_low)}, {top1(m.top1_high)}]"
+        parts.append(f"top-1 agreement {top1(m.top1_agreement)} %{bounds}")
+    if m.kl_divergence is not None:
+        parts.append(f"KL divergence {m.kl_divergence:.2g}")
+    return ", ".join((*parts, f"cosine {agreement(m.cosine)}"))
 
 
 def _kernel(kernel: KernelTime) -> str:

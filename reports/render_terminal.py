@@ -20,7 +20,7 @@ from rich.text import Text
 
 from reports.figures import (
     NONE,
-    agreement,
+    decibels,
     gain_short,
     gibibytes,
     milliseconds,
@@ -28,13 +28,14 @@ from reports.figures import (
     share_percent,
     significant,
     times,
+    top1,
     verdict_over,
 )
 from reports.ladder import Ladder, LadderRow
 from reports.plain_text import plain
 
-WITH_AGREEMENT = 96
-WITH_COSTS = 118
+WITH_AGREEMENT = 101
+WITH_COSTS = 123
 LONGEST_STEP = 32
 STYLES = {"faster": "green", "slower": "red", "skipped": "yellow", "failed": "bold red"}
 
@@ -72,7 +73,7 @@ def _table(ladder: Ladder, width: int) -> Table:
         table.add_column(name, justify="left" if "gain" in name else "right", no_wrap=True)
     table.add_column("verdict over\npredecessor", overflow="fold")
     if width >= WITH_AGREEMENT:
-        for name in ("p50\nms", "p99\nms", "cosine"):
+        for name in ("p50\nms", "p99\nms", "SQNR\ndB", "top-1\n%"):
             table.add_column(name, justify="right", no_wrap=True)
     if width >= WITH_COSTS:
         for name in ("cold\nstart s", "peak\nGiB"):
@@ -92,7 +93,8 @@ def _cells(row: LadderRow, width: int) -> Iterator[Text]:
     if width >= WITH_AGREEMENT:
         yield Text(milliseconds(row.latency_p50_s))
         yield Text(milliseconds(row.latency_p99_s))
-        yield Text(agreement(row.cosine))
+        yield Text(decibels(row.sqnr_db))
+        yield Text(top1(row.top1_agreement))
     if width >= WITH_COSTS:
         yield Text(NONE if row.cold_start_s is None else significant(row.cold_start_s))
         yield Text(gibibytes(row.peak_rss_bytes))
@@ -101,7 +103,7 @@ def _cells(row: LadderRow, width: int) -> Iterator[Text]:
 
 def _left_out(width: int) -> str:
     costs = "cold start, peak RSS, kernel time by precision"
-    return costs if width >= WITH_AGREEMENT else f"p50, p99, cosine, {costs}"
+    return costs if width >= WITH_AGREEMENT else f"p50, p99, SQNR, top-1, {costs}"
 
 
 def _not_measured(row: LadderRow) -> Text:

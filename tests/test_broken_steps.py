@@ -100,10 +100,10 @@ def test_tolerance_that_is_not_kept(make_rig: MakeRig) -> None:
     """Outputs that are further from fp32 than the step promises fail it, however fast it is."""
     skip_unless_met("bf16_autocast")
     rig = make_rig()
-    message = refused(rig, recipe(rig, "bf16_autocast", least_cosine=0.9999999), kind=DriftError)
+    message = refused(rig, recipe(rig, "bf16_autocast", least_sqnr_db=150.0), kind=DriftError)
 
-    assert "outputs drifted from fp32 eager: cosine 0.99" in message
-    assert "tolerance 0.9999999; nothing is recorded" in message
+    assert "outputs drifted from fp32 eager: SQNR " in message
+    assert "at least 150 dB is required; nothing is recorded" in message
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ def row(step: Optimization) -> str:
     """The row of `step` in docs/steps.md."""
     on = f"`{step.builds_on}`" if step.builds_on else "-"
     claims = "; ".join(claim.text for claim in step.claims)
-    tolerance = step.least_cosine or "as below it"
+    tolerance = "as below it" if step.least_sqnr_db is None else f"{step.least_sqnr_db:g} dB"
     return f"| `{step.name}` | {on} | {step.changes} ([source]({step.source})) | {claims} | {tolerance} |"
 
 

@@ -14,8 +14,10 @@ from fixtures.protocol import Job, ModelSpec, Observations
 from fixtures.thread_work import ThreadWork
 
 JOB = Job(model=ModelSpec(name="torchvision:resnet18"), runtime="eager", precision="fp32", batch_size=8, threads=1, workers=2, pinned=True)
-EXACT = Agreement(cosine=1.0, max_abs_error=0.0, relative_error=0.0, top1_agreement=1.0, samples=8)
-ROUNDED = Agreement(cosine=0.9999, max_abs_error=0.01, relative_error=1e-3, top1_agreement=1.0, samples=8)
+EXACT = Agreement(sqnr_db=200.0, centred_cosine=1.0, cosine=1.0, max_abs_error=0.0, relative_error=0.0, top1_agreement=1.0, samples=8)
+ROUNDED = Agreement(
+    sqnr_db=37.0, centred_cosine=0.9999, cosine=0.9999, max_abs_error=0.01, relative_error=1e-3, top1_agreement=1.0, samples=8
+)
 
 
 def kernel(precision: str, time_s: float = 1.0, operation: str = "convolution", implementation: str = "jit", formats: str = "") -> Kernel:

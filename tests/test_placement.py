@@ -35,7 +35,7 @@ def test_one_worker_is_the_recipe_itself_on_its_threads() -> None:
     assert job(plain, threads=3) == job(placed)
     assert plain.environment == placed.environment
     assert [claim.text for claim in plain.claims] == [claim.text for claim in placed.claims]
-    assert plain.least_cosine == placed.least_cosine
+    assert plain.least_sqnr_db == placed.least_sqnr_db
 
 
 def test_openvino_leaves_pinning_to_the_workers() -> None:

@@ -206,8 +206,8 @@ def test_no_claim_presupposes_a_step_that_was_left_out(step: str, mode: str) -> 
 
 def test_tolerance_is_that_of_the_last_step_which_states_one() -> None:
     """Steps without a tolerance of their own keep the one below."""
-    assert recipe("channels_last").least_cosine == EVERYTHING["baseline"].least_cosine
-    assert recipe("compile_freezing").least_cosine == EVERYTHING["bf16_autocast"].least_cosine
+    assert recipe("channels_last").least_sqnr_db == EVERYTHING["baseline"].least_sqnr_db
+    assert recipe("compile_freezing").least_sqnr_db == EVERYTHING["bf16_autocast"].least_sqnr_db
 
 
 def test_environment_holds_what_the_steps_set_and_nothing_else() -> None:

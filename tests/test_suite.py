@@ -28,7 +28,8 @@ from tests.processes import ended, with_variable
 LIMIT_S = 300.0
 RECORD = (
     "model step family runtime precision batch_size input_shape threads workers samples_per_round samples_per_second latency_p50_s "
-    "latency_p90_s latency_p99_s cold_start_s build_s peak_rss_bytes artifact_bytes cosine max_abs_error top1_agreement precision_share "
+    "latency_p90_s latency_p99_s cold_start_s build_s peak_rss_bytes artifact_bytes sqnr_db cosine max_abs_error top1_agreement "
+    "precision_share "
     "evidence gain pairs environment host"
 )
 FINGERPRINT = (
@@ -163,7 +164,7 @@ def test_every_record_is_complete(saved: dict[str, Any]) -> None:
         assert pytest.approx(1.0) == sum(info["precision_share"].values())
         assert info["latency_p50_s"] <= info["latency_p90_s"] <= info["latency_p99_s"]
         assert info["peak_rss_bytes"] > 2**20
-        assert info["cosine"] > 0.99
+        assert info["sqnr_db"] > 10
 
 
 def test_records_say_what_was_in_force(saved: dict[str, Any]) -> None:

@@ -28,7 +28,7 @@ from tests.conftest import MakeRig, skip_unless_met
 from tests.machines import X86
 
 VIT = ModelSpec(name="timm:test_vit", image_size=32)
-AGREES = Agreement(cosine=1.0, max_abs_error=0.0, relative_error=0.0, top1_agreement=1.0, samples=8)
+AGREES = Agreement(sqnr_db=200.0, centred_cosine=1.0, cosine=1.0, max_abs_error=0.0, relative_error=0.0, top1_agreement=1.0, samples=8)
 
 
 def recipe(rig: Rig, step: str, **changes: Any) -> Recipe:

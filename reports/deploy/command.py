@@ -23,7 +23,10 @@ def add_recommend(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     command.add_argument("run", metavar="RUN", nargs="?", default="latest", help=f"{run_help}, or what `tune` wrote (latest)")
     command.add_argument("--max-p99-ms", type=above_zero, metavar="MS", help="longest p99 of a call (no limit)")
     command.add_argument(
-        "--min-cosine", type=cosine, metavar="COSINE", help="least cosine similarity to fp32 eager (each step's tolerance)"
+        "--min-sqnr-db", type=above_zero, metavar="DB", help="least SQNR of the outputs against fp32 eager's (each step's tolerance)"
+    )
+    command.add_argument(
+        "--min-cosine", type=cosine, metavar="COSINE", help="least cosine similarity to fp32 eager (no limit; prefer the SQNR)"
     )
     command.add_argument("--step", action="append", metavar="STEP", help="choose among these only, repeatable (all of the run)")
     command.add_argument("--format", choices=("text", "json"), default="text")
@@ -35,7 +38,8 @@ def add_recommend(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
 def run_recommend(options: argparse.Namespace, storage: Storage, console: Console) -> int:
     """Recommend, print, and emit where asked."""
     run = read_run(storage.find(options.run))
-    limits = Limits(p99_s=options.max_p99_ms / 1000 if options.max_p99_ms else None, cosine=options.min_cosine)
+    p99_s = options.max_p99_ms / 1000 if options.max_p99_ms else None
+    limits = Limits(p99_s=p99_s, sqnr_db=options.min_sqnr_db, cosine=options.min_cosine)
     found = recommend(_among(run, options.step), _model(run, options.model), limits)
     if options.format == "json":
         console.file.write(recommendation_json(found))

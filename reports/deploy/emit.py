@@ -22,7 +22,7 @@ from fixtures.recipe import Recipe
 from fixtures.rig import Reference, ServingError
 from fixtures.versions import PACKAGES as PACKAGES_RECORDED
 from reports.deploy import contents
-from reports.figures import agreement, milliseconds, per_second
+from reports.figures import milliseconds, per_second, sqnr
 from reports.machines import machine_differences, machine_name, missing_identity
 from reports.measurement import Measurement, Run
 from reports.measuring import Bench, CannotMeasure
@@ -112,16 +112,18 @@ def emit(emission: Emission, folder: Path) -> None:
         _write_artifact(emission, job, artifact.folder if artifact else None, written)
         _write_code(emission, written)
         inputs = random_images(job.batch_size, job.model.image_size)
-        np.savez(written / "sample.npz", input_0=inputs, expected=_expected(reference, job.batch_size))
+        expected = _outputs(reference)
+        mean = expected.mean(axis=0, dtype=np.float64)  # of all samples: what does not depend on the input
+        np.savez(written / "sample.npz", input_0=inputs, expected=expected[: job.batch_size], mean=mean)
         _write_texts(emission, job, written, folder.name)
         if folder.exists():
             folder.rmdir()
         written.rename(folder)
 
 
-def _expected(reference: Reference, samples: int) -> np.ndarray:
+def _outputs(reference: Reference) -> np.ndarray:
     """Return the first output, which is what a deployment answers with."""
-    return next(iter(reference.outputs.values()))[:samples].astype(np.float32)
+    return next(iter(reference.outputs.values())).astype(np.float32)
 
 
 def _check_outputs(emission: Emission, reference: Reference) -> None:
@@ -240,7 +242,7 @@ def _write_texts(emission: Emission, job: Job, folder: Path, name: str) -> None:
     winner = emission.measurement
     figures = (
         f"{per_second(winner.samples_per_second)} samples per second, p50 {milliseconds(winner.latency_p50_s)} ms and p99 "
-        f"{milliseconds(winner.latency_p99_s)} ms a call of {winner.batch_size}, cosine {agreement(winner.cosine)} to fp32 PyTorch"
+        f"{milliseconds(winner.latency_p99_s)} ms a call of {winner.batch_size}, {sqnr(winner.sqnr_db)} against fp32 PyTorch"
     )
     texts = {
         "deployment.json": json.dumps(deployment, indent=1) + "\n",
@@ -289,7 +291,7 @@ def describe(emission: Emission, job: Job) -> dict[str, Any]:
         "huge_pages": _huge_pages(recipe),
         "versions": {name: _release(version(name)) for name in emission.packages},
         "kernels": _kernels(measurement.precision_share),
-        "least_cosine": recipe.least_cosine,
+        "least_sqnr_db": recipe.least_sqnr_db,
         "throughput": {
             "samples_per_second": measurement.samples_per_second,
             "low": interval[0] if interval else None,

@@ -3,7 +3,7 @@
 from rich.console import Console
 from rich.text import Text
 
-from reports.figures import agreement, milliseconds, per_second, times
+from reports.figures import milliseconds, per_second, sqnr, times
 from reports.measurement import Measurement, Run
 from reports.plain_text import plain
 from reports.recommend import Candidate, Limits, Recommendation
@@ -35,7 +35,7 @@ def figures(candidate: Candidate) -> str:
     workers = f", {measured.workers} workers" if measured.workers > 1 else ""
     return (
         f"{per_second(candidate.samples_per_second)}{interval} samples per second, p99 {milliseconds(measured.latency_p99_s)} ms a call of "
-        f"{measured.batch_size}{workers}, cosine {agreement(measured.cosine)}"
+        f"{measured.batch_size}{workers}, {sqnr(measured.sqnr_db)}"
     )
 
 
@@ -59,6 +59,8 @@ def limits_text(limits: Limits) -> str:
     parts = []
     if limits.p99_s is not None:
         parts.append(f"p99 {milliseconds(limits.p99_s)} ms")
+    if limits.sqnr_db is not None:
+        parts.append(f"SQNR {limits.sqnr_db:g} dB")
     if limits.cosine is not None:
         parts.append(f"cosine {limits.cosine:g}")
     return " and ".join(parts)
@@ -69,7 +71,7 @@ def recommendation_json(found: Recommendation) -> str:
     return json_text(
         {
             "model": found.model,
-            "limits": {"p99_s": found.limits.p99_s, "cosine": found.limits.cosine},
+            "limits": {"p99_s": found.limits.p99_s, "sqnr_db": found.limits.sqnr_db, "cosine": found.limits.cosine},
             "winner": _json(found.winner),
             "why": why(found),
             "others": [_json(each) for each in found.others],
@@ -85,6 +87,8 @@ def _json(candidate: Candidate) -> dict[str, object]:
         "samples_per_second": candidate.samples_per_second,
         "interval": candidate.interval,
         "latency_p99_s": measured.latency_p99_s,
+        "sqnr_db": measured.sqnr_db,
+        "top1_agreement": measured.top1_agreement,
         "cosine": measured.cosine,
         "batch_size": measured.batch_size,
         "workers": measured.workers,

@@ -44,6 +44,7 @@ def page_html(given: Material) -> str:
 def _filters() -> dict[str, Callable[..., Any]]:
     shown = (
         figures.agreement,
+        figures.decibels,
         figures.gibibytes,
         figures.mebibytes,
         figures.milliseconds,
@@ -52,7 +53,9 @@ def _filters() -> dict[str, Callable[..., Any]]:
         figures.share_percent,
         figures.share_short,
         figures.signed_percent,
+        figures.sqnr,
         figures.times,
+        figures.top1,
         figures.verdict_over,
         compare_texts.advice,
         compare_texts.chance,

@@ -30,7 +30,10 @@ def add_tune(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", co
     add_input_options(command)
     command.add_argument("--max-p99-ms", type=above_zero, metavar="MS", help="longest p99 of a call (no limit)")
     command.add_argument(
-        "--min-cosine", type=cosine, metavar="COSINE", help="least cosine similarity to fp32 eager (each step's tolerance)"
+        "--min-sqnr-db", type=above_zero, metavar="DB", help="least SQNR of the outputs against fp32 eager's (each step's tolerance)"
+    )
+    command.add_argument(
+        "--min-cosine", type=cosine, metavar="COSINE", help="least cosine similarity to fp32 eager (no limit; prefer the SQNR)"
     )
     command.add_argument("--budget", type=time_s, default="15m", metavar="TIME", help="90s, 15m, 1h: most time for all of it (15m)")
     command.add_argument(
@@ -51,7 +54,8 @@ def run_tune(options: argparse.Namespace, storage: Storage, console: Console) ->
 
     if options.plot:
         check_plot(options.plot)
-    limits = Limits(p99_s=options.max_p99_ms / 1000 if options.max_p99_ms else None, cosine=options.min_cosine)
+    p99_s = options.max_p99_ms / 1000 if options.max_p99_ms else None
+    limits = Limits(p99_s=p99_s, sqnr_db=options.min_sqnr_db, cosine=options.min_cosine)
     made = bench(
         options, image_size=options.image_size, sequence_length=options.sequence_length, threads=options.threads, warmup_limit_s=1.5
     )

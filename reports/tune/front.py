@@ -19,10 +19,10 @@ class Point:
 
 
 def points(measurements: Iterable[Measurement], limits: Limits | None = None) -> tuple[Point, ...]:
-    """Return all recipes that have a p99, lowest p99 first. Those that do not keep the cosine limit cannot be on the front."""
+    """Return all recipes that have a p99, lowest p99 first. Those that do not keep the limits of outputs cannot be on the front."""
     limits = limits or Limits()
     known = [m for m in measurements if m.latency_p99_s is not None]
-    exact = [m for m in known if not Limits(cosine=limits.cosine).broken_by(m)]
+    exact = [m for m in known if not limits.of_outputs.broken_by(m)]
     front = {m.step for m in pareto_front(exact)}
     found = [
         Point(

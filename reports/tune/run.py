@@ -276,17 +276,13 @@ def _finals(
 
 def _ladder_best(bench: Bench, ladder: Sequence[Measurement], found: Tuning) -> Recipe | None:
     """Return the recipe of the ladder's best step within the limits; without a ladder the best of its batch size and one worker."""
-    for limits in (found.limits, Limits(cosine=found.limits.cosine)):
+    for limits in (found.limits, found.limits.of_outputs):
         try:
             best = recommend(ladder, found.model, limits).winner.measurement
         except NothingToRecommend:
             continue
         return recorded(best.recipe, batch_size=best.batch_size, workers=best.workers, threads=best.threads or bench.rig.threads)
-    alike = [
-        m
-        for m in found.measurements
-        if m.batch_size == START_BATCH and m.workers == 1 and not Limits(cosine=found.limits.cosine).broken_by(m)
-    ]
+    alike = [m for m in found.measurements if m.batch_size == START_BATCH and m.workers == 1 and not found.limits.of_outputs.broken_by(m)]
     if not alike:
         return None
     best = max(alike, key=lambda m: m.samples_per_second)
@@ -294,9 +290,9 @@ def _ladder_best(bench: Bench, ladder: Sequence[Measurement], found: Tuning) -> 
 
 
 def _int8_is_within(found: Tuning, ladder: Sequence[Measurement]) -> bool:
-    """Whether OpenVINO's int8 model was seen to keep the cosine limit; else benchmark_app gets the fp32 model."""
+    """Whether OpenVINO's int8 model was seen to keep the limits of outputs; else benchmark_app gets the fp32 model."""
     seen = [m for m in (*found.measurements, *ladder) if m.model == found.model and m.step.partition("@")[0] == "openvino_int8"]
-    return any(not Limits(cosine=found.limits.cosine).broken_by(m) for m in seen)
+    return any(not found.limits.of_outputs.broken_by(m) for m in seen)
 
 
 def _is_asynchronous(bench: Bench, step: str) -> bool:

@@ -95,7 +95,7 @@ class Search:
         if sum(each.measurement is None for each in same_step) >= MOST_FAILURES:
             return False
         measured = [each.measurement for each in same_step if each.measurement is not None]
-        if any(Limits(cosine=self.limits.cosine).broken_by(m) for m in measured):
+        if any(self.limits.of_outputs.broken_by(m) for m in measured):
             return False
         # A larger batch in the same placement takes longer.
         latency = Limits(p99_s=self.limits.p99_s)

@@ -72,7 +72,7 @@ def ordered_steps(families: Mapping[str, str], ladder: Sequence[Measurement], li
     """
     tuned = [step for step, family in families.items() if family not in NOT_TUNED]
     proved = {m.step: m for m in ladder if m.step in tuned}
-    exact = {step: m for step, m in proved.items() if not Limits(cosine=limits.cosine).broken_by(m)}
+    exact = {step: m for step, m in proved.items() if not limits.of_outputs.broken_by(m)}
     if not exact:
         return tuple(step for step in USUAL_ORDER if step in tuned and step not in proved)
     best = max(m.samples_per_second for m in exact.values())

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from reports.figures import agreement, gain_short, milliseconds, per_second
+from reports.figures import decibels, gain_short, milliseconds, per_second
 from reports.gate.durations import duration
 from reports.plain_text import plain
 from reports.render_pareto import pareto_picture
@@ -53,7 +53,7 @@ def tuning_picture(found: Tuning, suffix: str) -> bytes:
 
 def _front(found: Tuning) -> Table:
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim", title="Pareto front: throughput against p99", title_justify="left")
-    for name in ("recipe", "SPS", "p50\nms", "p99\nms", "batch", "workers\nx threads", "cosine", "limits"):
+    for name in ("recipe", "SPS", "p50\nms", "p99\nms", "batch", "workers\nx threads", "SQNR\ndB", "limits"):
         table.add_column(name, justify="left" if name in {"recipe", "limits"} else "right", no_wrap=name != "limits")
     by_step = {m.step: m for m in found.measurements}
     winner = found.winner
@@ -68,7 +68,7 @@ def _front(found: Tuning) -> Table:
             milliseconds(m.latency_p99_s),
             str(m.batch_size),
             f"{m.workers} x {m.threads}",
-            agreement(m.cosine),
+            decibels(m.sqnr_db),
             point.broken or "kept",
         )
         table.add_row(*map(Text, cells), style="bold" if m.step == winner else "dim" if point.broken else "")

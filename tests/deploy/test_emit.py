@@ -138,7 +138,7 @@ def test_pinned_workers_are_proved_apart(emit: Emit) -> None:
     ("change", "broken"),
     [
         ({"kernels": {"precision": "int8", "least_share": 0.5}}, "kernels"),
-        ({"least_cosine": 1.1}, "outputs"),
+        ({"least_sqnr_db": 250.0}, "outputs"),
         ({"versions": {"openvino": "2020.1"}}, "versions"),
         ({"threads": 1, "settings": {"INFERENCE_NUM_THREADS": "2"}}, "threads"),
         ({"environment": {"LD_PRELOAD": "/nowhere/libtcmalloc.so.4"}}, "allocator"),

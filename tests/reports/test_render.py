@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 import pytest
 from rich.console import Console
 
-from reports.figures import agreement, gain_short, signed_percent, significant, verdict_over
+from reports.figures import agreement, decibels, gain_short, signed_percent, significant, sqnr, top1, verdict_over
 from reports.ladder import Ladder, ladders
 from reports.load import read_run
 from reports.markdown import escape
@@ -86,12 +86,12 @@ def test_the_terminal_table_fits_and_tells_steps_gains_reasons_and_the_best(usua
 def test_a_wide_table_shows_all_figures(usual: tuple[Ladder, ...]) -> None:
     text = terminal(usual, 150)
 
-    for part in ("0.9999", "3.20", "0.88", "bf16 96, f32 4", "1.00x", "faster than batch_8"):
+    for part in ("43.2", "98.4", "3.20", "0.88", "bf16 96, f32 4", "1.00x", "faster than batch_8"):
         assert part in text
 
 
 def test_a_narrow_table_says_what_it_leaves_out(usual: tuple[Ladder, ...]) -> None:
-    assert "columns left out: p50, p99, cosine, cold start, peak RSS" in " ".join(terminal(usual, 80).split())
+    assert "columns left out: p50, p99, SQNR, top-1, cold start, peak RSS" in " ".join(terminal(usual, 80).split())
 
 
 def test_hostile_names_reach_the_terminal_without_control_or_markup(hostile: tuple[Ladder, ...]) -> None:
@@ -110,7 +110,7 @@ def test_hostile_names_stay_text_in_markdown(hostile: tuple[Ladder, ...]) -> Non
 
     table = [line for line in text.splitlines() if line.startswith("|")]
     assert 4 == len(table)
-    assert {11} == {line.replace("\\|", "").count("|") - 1 for line in table}
+    assert {12} == {line.replace("\\|", "").count("|") - 1 for line in table}
     assert "<script" not in text
     assert "@everyone" not in text
     assert "https://" not in text
@@ -198,6 +198,13 @@ def test_a_verdict_names_what_it_is_over() -> None:
 
 def test_cosines_are_cut_not_rounded() -> None:
     assert ("0.9999", "1.0000", "1.0000", "-") == (agreement(0.99996), agreement(1.0), agreement(0.9999999), agreement(None))
+
+
+def test_ratios_of_signal_to_noise_say_where_outputs_are_equal() -> None:
+    """A record has 200 dB there."""
+    assert ("43.2", "equal", "-") == (decibels(43.21), decibels(200.0), decibels(None))
+    assert ("SQNR 43.2 dB", "outputs equal", "SQNR -") == (sqnr(43.21), sqnr(200.0), sqnr(None))
+    assert ("100", "99.9", "98.4", "-") == (top1(1.0), top1(0.99999), top1(63 / 64), top1(None))
 
 
 def test_plain_text_has_one_line_and_a_limit() -> None:
