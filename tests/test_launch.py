@@ -52,7 +52,7 @@ class Checkout:
     def __init__(self, root: Path) -> None:
         self.root = root
         (root / "fixtures").mkdir()
-        for name in ("__init__.py", "protocol.py", "kernels.py", "profiles.py"):
+        for name in ("__init__.py", "protocol.py", "kernels.py", "profiles.py", "thread_work.py"):
             shutil.copy(ROOT / "fixtures" / name, root / "fixtures")
 
     def worker(self, script: str) -> Launcher:
