@@ -18,13 +18,15 @@ def gate_json(result: Result) -> str:
     - `base`, `head`: `{revision, commit, subject, python, fixtures, versions, code, notes}`; commit is empty for a working folder,
       `code` are the files that the models' code came from, relative to the worktree's top; null where the gate ended before.
       `software`: `[{field, base, head}]` that differ. `machine`: the fingerprint. `notes`: texts.
-    - `rules`: `{alpha, screen_pairs, confirm_pairs, tolerated, least_effect}`. `budget_s`, `took_s`.
+    - `rules`: `{alpha, screen_pairs, confirm_pairs, tolerated, least_effect, alike}`. `budget_s`, `took_s`.
     - `benchmarks`: `[{model, step, id, verdict, why, slowdown, low, high, median_slowdown, spread, is_faster, p_value, p_holm,
-      p_sign_flip, changes, pairs}]`. `verdict` may also be `new` or `skipped`. `low` and `high` are one-sided bounds of 1 - alpha
-      each; `spread` is the standard deviation of the pairs' log ratios. Figures are of the confirming pairs where there are all of
-      them, else of the screen's; null where they do not apply. `changes`: `[{field, base, head}]` that the proofs saw differently.
-    - `pairs`: `[{phase, base_rounds_s, head_rounds_s, base_samples, head_samples, slowdown, restless, took_s, stolen, others}]` in
-      the order measured, raw times included; `slowdown` is the median log ratio of neighbouring turns, by sample, by which is judged.
+      p_sign_flip, lag_1, p_lag_1, changes, pairs}]`. `verdict` may also be `new` or `skipped`. `low` and `high` are one-sided bounds of
+      1 - alpha each; `spread` is the standard deviation of the pairs' log ratios, `lag_1` the correlation of neighbouring pairs. Figures
+      are of the confirming pairs where there are all of them, else of the screen's; null where they do not apply. `changes`:
+      `[{field, base, head}]` that the proofs saw differently.
+    - `pairs`: `[{phase, base_rounds_s, head_rounds_s, base_samples, head_samples, slowdown, restless, took_s, stolen, others,
+      head_started_first}]` in the order measured, raw times included; `slowdown` is the median log ratio of neighbouring turns, by
+      sample, by which is judged.
     """
     value = {
         "version": VERSION,

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from reports.gate.statistics import as_ratio, holm, interval, sign_flip_test, t_test
+from reports.gate.statistics import LEAST_FOR_LAG, as_ratio, holm, interval, lag_1, lag_1_test, sign_flip_test, t_test
 
 
 class Verdict(StrEnum):
@@ -25,13 +25,17 @@ _WORST_FIRST = (Verdict.ERROR, Verdict.REGRESSION, Verdict.INCONCLUSIVE, Verdict
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rules:
-    """When to call what. `alpha` holds for a whole gate; `tolerated` and `least_effect` are slowdowns, 0.03 = 3 % more time."""
+    """When to call what. `alpha` holds for a whole gate; `tolerated` and `least_effect` are slowdowns, 0.03 = 3 % more time.
+
+    `alike` is the level at which pairs that are neighbours in time count as alike, so that they are no sample to judge by.
+    """
 
     alpha: float = 0.01
     screen_pairs: int = 6
     confirm_pairs: int = 11
     tolerated: float = 0.03
     least_effect: float = 0.02
+    alike: float = 0.01
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,7 +50,8 @@ class Sample:
 class Judged:
     """One benchmark's verdict. Slowdowns are ratios of times minus 1; `low` and `high` are bounds of 1 - alpha each.
 
-    `p_value`, `p_holm` and `p_sign_flip` are of the confirming pairs; None where there were none, or too few.
+    `p_value`, `p_holm` and `p_sign_flip` are of the confirming pairs; None where there were none, or too few. `lag_1` is the correlation of
+    neighbouring pairs, within the screen and within the confirmation, and `p_lag_1` its one-sided p value; None for fewer than three pairs.
     """
 
     verdict: Verdict
@@ -60,6 +65,8 @@ class Judged:
     p_value: float | None = None
     p_holm: float | None = None
     p_sign_flip: float | None = None
+    lag_1: float | None = None
+    p_lag_1: float | None = None
 
 
 def passes(slowdowns: Sequence[float], rules: Rules) -> bool:
@@ -88,6 +95,7 @@ def judge(samples: Sequence[Sample], rules: Rules) -> list[Judged]:
     p_values = [t_test(samples[place].confirm) if is_settled(samples[place], rules) else 1.0 for place in suspects]
     adjusted = dict(zip(suspects, zip(p_values, holm(p_values), strict=True), strict=True))
     judged = [_judge(sample, adjusted.get(place), rules) for place, sample in enumerate(samples)]
+    judged = [_order_in_time(each, sample, rules) for each, sample in zip(judged, samples, strict=True)]
     return [replace(each, is_faster=_is_faster(each, sample, len(samples), rules)) for each, sample in zip(judged, samples, strict=True)]
 
 
@@ -107,6 +115,18 @@ def _judge(sample: Sample, p_values: tuple[float, float] | None, rules: Rules) -
         why = f"suspect after the screen, {len(sample.confirm)} of {rules.confirm_pairs} confirming pairs"
         return _describe(sample.screen, Verdict.INCONCLUSIVE, why, rules)
     return _confirmed(sample.confirm, *p_values, rules)
+
+
+def _order_in_time(judged: Judged, sample: Sample, rules: Rules) -> Judged:
+    """Add how alike neighbouring pairs are; where they are significantly, confirming pairs decide nothing: they count for fewer."""
+    if len(sample.screen) < LEAST_FOR_LAG:
+        return judged
+    p_lag_1 = lag_1_test(sample.screen, sample.confirm)
+    judged = replace(judged, lag_1=lag_1(sample.screen, sample.confirm), p_lag_1=p_lag_1)
+    if judged.p_value is None or p_lag_1 > rules.alike or judged.verdict is Verdict.INCONCLUSIVE:
+        return judged
+    alike = f"pairs that follow each other are alike (lag-1 correlation {judged.lag_1:+.2f}, p = {p_lag_1:.2g})"
+    return replace(judged, verdict=Verdict.INCONCLUSIVE, why=f"{alike}, so they are no sample: {judged.why}")
 
 
 def _confirmed(slowdowns: Sequence[float], p_value: float, p_holm: float, rules: Rules) -> Judged:

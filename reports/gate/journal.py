@@ -5,7 +5,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, fields
+from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,9 @@ def only_gate_in(folder: Path) -> Iterator[None]:
 
 def _pair(record: object) -> Pair | None:
     """Return the pair in a line, or None for a line that does not hold one."""
-    if not isinstance(record, dict) or record.keys() != {field.name for field in fields(Pair)}:
+    every = {field.name for field in fields(Pair)}
+    needed = {field.name for field in fields(Pair) if field.default is MISSING}
+    if not isinstance(record, dict) or not needed <= record.keys() <= every:
         return None
     try:
         rounds = {name: tuple(record[name]) for name in ("base_rounds_s", "head_rounds_s")}

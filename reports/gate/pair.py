@@ -16,7 +16,8 @@ class Pair:
 
     Durations in seconds; turns of the same place in `base_rounds_s` and `head_rounds_s` are neighbours in time. `restless` counts the
     turns after which workers did not stand still in time. `stolen` is the share of CPU time that the hypervisor took, `others` the
-    share of the CPUs that processes other than the gate's used while turns were taken.
+    share of the CPUs that processes other than the gate's used while turns were taken. Which side started first is drawn; older gates do
+    not tell.
     """
 
     model: str
@@ -30,6 +31,7 @@ class Pair:
     took_s: float
     stolen: float
     others: float
+    head_started_first: bool | None = None
 
     @property
     def benchmark(self) -> Benchmark:

@@ -3,11 +3,14 @@
 The tests are scipy's. Degenerate samples (no spread at all) have an answer too, where scipy has a warning.
 """
 
+import itertools
 import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+
+LEAST_FOR_LAG = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,38 @@ def sign_flip_test(slowdowns: Sequence[float]) -> float:
         (np.asarray(slowdowns),), mean, permutation_type="samples", alternative="greater", n_resamples=flips, vectorized=True
     )
     return float(tested.pvalue)
+
+
+def lag_1(*phases: Sequence[float]) -> float:
+    """Return the correlation of each pair's slowdown with the next one's, in the order measured; 0 where there is no spread.
+
+    Each phase has a mean of its own: a screen that looked suspect and a confirmation that does not are no drift.
+    """
+    judged = [phase for phase in phases if len(phase) >= LEAST_FOR_LAG]
+    return sum(len(phase) * _lag_1(phase) for phase in judged) / sum(map(len, judged)) if judged else 0.0
+
+
+def lag_1_test(*phases: Sequence[float]) -> float:
+    """Return the one-sided p value that neighbours in time are alike, by the normal approximation; 1 where no phase has three pairs.
+
+    Source: Moran, "Some theorems on time series II" (1948), the mean and variance without serial correlation; phases by Stouffer's
+    method, weighted by their pairs.
+    """
+    from scipy.special import ndtr
+
+    judged = [phase for phase in phases if len(phase) >= LEAST_FOR_LAG]
+    if not judged:
+        return 1.0
+    scores = [(_lag_1(phase) + 1 / len(phase)) * len(phase) * math.sqrt(len(phase) - 1) / (len(phase) - 2) for phase in judged]
+    combined = sum(math.sqrt(len(phase)) * score for phase, score in zip(judged, scores, strict=True))
+    return float(ndtr(-combined / math.sqrt(sum(map(len, judged)))))
+
+
+def _lag_1(slowdowns: Sequence[float]) -> float:
+    mean = statistics.fmean(slowdowns)
+    centred = [each - mean for each in slowdowns]
+    square = math.fsum(each * each for each in centred)
+    return math.fsum(one * next_ for one, next_ in itertools.pairwise(centred)) / square if square else 0.0
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -28,9 +28,12 @@ def measure_pair(base: Side, head: Side, benchmark: Benchmark, phase: Phase, ord
     """
     begin_s, host = time.perf_counter(), HostSample.now()
     sides = (base, head)
-    both(sides, lambda side: side.begin_load(benchmark), lambda side: side.end_load())
-    both(sides, lambda side: side.begin_proof(), lambda side: side.end_proof())
-    opened = both(sides, lambda _side: None, lambda side: side.open())  # one after the other: together they would hold each other up
+    # The first to start finds other pages and caches than the second: which side that is must not be the same in all pairs.
+    first, _ = starting = order.sample(sides, 2)
+    both(starting, lambda side: side.begin_load(benchmark), lambda side: side.end_load())
+    both(starting, lambda side: side.begin_proof(), lambda side: side.end_proof())
+    warm = both(starting, lambda _side: None, lambda side: side.open())  # one after the other: together they would hold each other up
+    opened = warm if first is base else warm[::-1]
     # Each side alone might come to see an iteration as just short or just long enough: both must do alike.
     iterations = max(each.iterations for each in opened)
     untimed = min(each.untimed for each in opened)
@@ -52,6 +55,7 @@ def measure_pair(base: Side, head: Side, benchmark: Benchmark, phase: Phase, ord
         took_s=time.perf_counter() - begin_s,
         stolen=since(host)["steal_share"],
         others=turns.others,
+        head_started_first=first is head,
     )
     return pair, _changes(*opened)
 

@@ -23,10 +23,10 @@ def judged(screen: tuple[float, ...], confirm: tuple[float, ...] = ()) -> Judged
 
 
 def spread(mean: float, deviation: float, count: int) -> tuple[float, ...]:
-    """Slowdowns with exactly this mean and this standard deviation, symmetric."""
+    """Slowdowns with exactly this mean and this standard deviation, symmetric, neighbours on different sides of it."""
     half = count // 2
     step = deviation * math.sqrt((count - 1) / (2 * half))
-    return (*[mean - step] * half, *[mean] * (count % 2), *[mean + step] * half)
+    return (*[mean - step, mean + step] * half, *[mean] * (count % 2))
 
 
 def test_screen_passes_by_its_bound() -> None:
@@ -186,3 +186,16 @@ def test_order_of_verdicts() -> None:
 
 def test_exit_codes() -> None:
     assert {Verdict.PASS: 0, Verdict.REGRESSION: 1, Verdict.ERROR: 2, Verdict.INCONCLUSIVE: 3} == EXIT_CODES
+
+
+def test_pairs_that_follow_a_drift_decide_nothing() -> None:
+    """The host got slower for one side while the gate ran: the same slowdowns in another order are a regression."""
+    slowdowns = percent(*(5 + 0.4 * place for place in range(17)))
+    [drifting] = judge([Sample(screen=slowdowns[:6], confirm=slowdowns[6:])], Rules())
+    mixed = tuple(slowdowns[place * 7 % 17] for place in range(17))
+    [shuffled] = judge([Sample(screen=mixed[:6], confirm=mixed[6:])], Rules())
+
+    assert (Verdict.INCONCLUSIVE, Verdict.REGRESSION) == (drifting.verdict, shuffled.verdict)
+    assert "pairs that follow each other are alike (lag-1 correlation +0.6" in drifting.why
+    assert drifting.p_lag_1 is not None
+    assert drifting.p_lag_1 < 0.01

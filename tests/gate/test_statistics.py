@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from reports.gate.statistics import holm, interval, sign_flip_test, t_test
+from reports.gate.statistics import holm, interval, lag_1, lag_1_test, sign_flip_test, t_test
 
 # Student's sleep data, drug 2 against drug 1: the mean difference is 1.58, t = 4.0621 at 9 degrees of freedom.
 SLEEP = (1.2, 2.4, 1.3, 1.3, 0.0, 1.0, 1.8, 0.8, 4.6, 1.4)
@@ -97,3 +97,19 @@ def test_holm_is_never_below_bonferroni_of_the_smallest() -> None:
         adjusted = holm(p_values)
         assert min(adjusted) == pytest.approx(min(1.0, 7 * min(p_values)))
         assert sorted(range(7), key=p_values.__getitem__) == sorted(range(7), key=lambda i: (adjusted[i], p_values[i]))
+
+
+def test_lag_1_by_hand() -> None:
+    """Of 1, 2, 3, 4 the centred values are -1.5, -0.5, 0.5, 1.5: (0.75 - 0.25 + 0.75) / 5."""
+    assert 0.25 == pytest.approx(lag_1([1, 2, 3, 4]))
+    assert 0.0 == lag_1([2, 2, 2])
+    assert lag_1([1, -1] * 4) < -0.8
+
+
+def test_lag_1_test_holds_its_level() -> None:
+    """By simulation without serial correlation; a drift is found."""
+    generator = np.random.default_rng(8)
+    found = sum(lag_1_test(list(generator.normal(size=17))) <= 0.01 for _ in range(4000))
+    assert 0.002 <= found / 4000 <= 0.016
+    assert lag_1_test([0.01 * place for place in range(17)]) < 0.001
+    assert 1.0 == lag_1_test([0.1, 0.2])
