@@ -1,121 +1,135 @@
-"""The suite against a plain timed loop: both time the same model in turns, and should agree to within 1 %.
+"""The suite against the loop that a user would deploy: 10 s back to back, in a process of its own, for every runtime.
 
-On demand: `pytest benchmarks/test_agreement.py -m on_demand`. The figure is `extra_info["gain"]`: plain loop's latency over the suite's.
+On demand: `pytest benchmarks/test_agreement.py -m on_demand`. What the suite records from rested turns beside a partner must be what the
+loop gets, within the interval over pairs and `TOLERANCE`. The figure is `extra_info["gain"]`: the suite's throughput over the loop's.
 """
 
-import json
-import random
-import statistics
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
+from typing import Any
 
+import msgspec
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from benchmarks.plain_loop import Loop
 from fixtures.launch import ROOT
 from fixtures.measure import clock
 from fixtures.models import model_id
 from fixtures.options import read_options
 from fixtures.protocol import ModelSpec
-from fixtures.recipe import resolve
-from fixtures.rig import Rig
-from fixtures.turns import Plan, take_turn
+from fixtures.rig import Rig, Serving
+from fixtures.turns import PairedMeasurement, Plan
 from reports.statistics import Gain, paired_gain
 
-WARM_UP_ITERATIONS = 10
-UNTIMED, TIMED = 1, 3
+SUSTAINED_S = 10.0
+TOLERANCE = 0.03
+LIMIT_S = 600.0
+STEPS = (
+    "baseline",
+    "bf16_autocast",
+    "compile",
+    "compile_freezing",
+    "aot_inductor",
+    "pt2e_int8",
+    "onnxruntime",
+    "onnxruntime_int8",
+    "openvino_fp32",
+    "openvino",
+    "openvino_int8",
+    "openvino_throughput",
+)
 
 
 @pytest.mark.on_demand
 @pytest.mark.benchmark(timer=clock)
-def test_agreement(benchmark: BenchmarkFixture, environment: Rig, model: ModelSpec, pytestconfig: pytest.Config) -> None:
-    """Time the baseline by the suite's worker and by the plain loop, pair by pair."""
+@pytest.mark.parametrize("agreeing", STEPS)
+def test_agreement(benchmark: BenchmarkFixture, environment: Rig, model: ModelSpec, agreeing: str, pytestconfig: pytest.Config) -> None:
+    """Measure a step as the suite does, and by the plain loop, pair by pair."""
+    skip = environment.unmet(agreeing, model)
+    if skip is not None:
+        pytest.skip(f"{skip.reason} -> {skip.remedy}")
     plan = read_options(pytestconfig).plan
-    pairs = [_pair(benchmark if last else None, environment, model, plan) for last in (*[False] * (plan.pairs - 1), True)]
-    own, plain = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-    gain: Gain = paired_gain(own, plain, own_samples=1, over_samples=1)
+    suite, loop = zip(*[_pair(environment, model, agreeing, plan) for _ in range(plan.pairs)], strict=True)
+    found = agreement(suite, loop)
     benchmark.extra_info.update(
-        agreement_of=model_id(model.name),
-        gain=asdict(gain) | {"over": "a plain loop"},
-        pairs=[{"own_median_s": a, "over_median_s": b} for a, b in pairs],
+        agreement_of=f"{model_id(model.name)} {agreeing}",
+        gain=asdict(found) | {"over": "a plain loop"},
+        pairs=[{"own_samples_per_second": own, "loop_samples_per_second": plain} for own, plain in zip(suite, loop, strict=True)],
     )
-    interval = "" if gain.low is None or gain.high is None else f" [{gain.low:.4f}, {gain.high:.4f}]"
-    benchmark.extra_info["summary"] = (
-        f"{model_id(model.name)}: plain loop's latency / suite's latency = {gain.ratio:.4f}{interval} over {len(pairs)} pairs"
+    interval = "" if found.low is None or found.high is None else f" [{found.low:.4f}, {found.high:.4f}]"
+    summary = f"{model_id(model.name)} {agreeing}: suite's throughput / plain loop's = {found.ratio:.4f}{interval} over {len(loop)} pairs"
+    benchmark.extra_info["summary"] = summary
+    assert agrees(found), summary
+    _keep(benchmark, [1 / each for each in suite])
+
+
+def agreement(suite: tuple[float, ...], loop: tuple[float, ...]) -> Gain:
+    """Return the suite's throughput over the loop's, with its interval over pairs."""
+    return paired_gain([1 / each for each in suite], [1 / each for each in loop], own_samples=1, over_samples=1)
+
+
+def agrees(found: Gain) -> bool:
+    """Whether the interval, or the ratio of a single pair, reaches within the tolerance of 1."""
+    low, high = (found.ratio if end is None else end for end in (found.low, found.high))
+    return low <= 1 + TOLERANCE and high >= 1 - TOLERANCE
+
+
+def _pair(rig: Rig, model: ModelSpec, step: str, plan: Plan) -> tuple[float, float]:
+    """Return the samples per second that the suite records from fresh processes, and those of the loop in another fresh one."""
+    recipe = rig.recipe(step, model)
+    over = rig.recipe(recipe.over, model) if recipe.over else None
+    measurement = PairedMeasurement(rig, recipe, over, model, Plan(pairs=1, budget_s=plan.budget_s, warmup_limit_s=plan.warmup_limit_s))
+    try:
+        measurement.open()
+        for _ in range(measurement.rounds):
+            measurement.before()
+            measurement.run()
+            measurement.after()
+        measurement.finish()
+    finally:
+        measurement.close()
+    return measurement.own.samples_per_second, sustained(rig, measurement.first)
+
+
+def sustained(rig: Rig, serving: Serving) -> float:
+    """Return the samples per second of the plain loop, with the recipe's own artifact, settings and variables."""
+    job = serving.job
+    settings: dict[str, Any] = dict(job.settings)
+    if job.runtime == "onnxruntime" and "int8" in job.precision:
+        from fixtures.runtimes.onnxruntime import INT8_SETTINGS
+
+        settings = INT8_SETTINGS | settings
+    loop = Loop(
+        model=job.model,
+        runtime=job.runtime,
+        transforms=job.transforms,
+        settings=settings,
+        batch_size=job.batch_size,
+        threads=job.threads,
+        artifact=str(serving.artifact.folder) if serving.artifact else None,
     )
-
-
-def _pair(benchmark: BenchmarkFixture | None, rig: Rig, model: ModelSpec, plan: Plan) -> tuple[float, float]:
-    """Return the median iteration of the suite's worker and of the plain loop, in seconds, from fresh processes of each."""
-    recipe = resolve("baseline", rig.catalogue, rig.machine)
-    [serving] = rig.serve(recipe, model=model)
-    with serving.workers, _plain_loop(rig, model) as plain:
-        own_s: list[float] = []
-        plain_s: list[float] = []
-        rounds = max(10, min(60, round(plan.budget_s * 2 / serving.iteration_s / (UNTIMED + 1))))
-
-        def own_turn() -> None:
-            plain.wait_until_still()
-            own_s.append(take_turn(serving, 1).iteration_s)
-
-        def plain_turn() -> None:
-            serving.workers.wait_until_still()
-            plain_s.extend(plain.run(UNTIMED + TIMED)[UNTIMED:])
-
-        def one_round() -> None:
-            for turn in random.sample((own_turn, plain_turn), 2):
-                turn()
-            clock.now_s += own_s[-1]
-
-        if benchmark is not None:
-            benchmark.pedantic(one_round, rounds=rounds)
-        else:
-            for _ in range(rounds):
-                one_round()
-    return statistics.median(own_s), statistics.median(plain_s)
-
-
-class _PlainLoop:
-    """The other process, warmed up."""
-
-    def __init__(self, process: "subprocess.Popen[str]") -> None:
-        self._process = process
-        self.run(WARM_UP_ITERATIONS)
-
-    def run(self, iterations: int) -> list[float]:
-        """Let it run `iterations` and return their durations in seconds."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(f"{iterations}\n")
-        self._process.stdin.flush()
-        durations_s: list[float] = json.loads(self._process.stdout.readline())
-        return durations_s
-
-    def wait_until_still(self) -> None:
-        """Return once its CPU time stands still."""
-        clock_id = (~self._process.pid << 3) | 2
-        before_s, now_s = -1.0, time.clock_gettime(clock_id)
-        while now_s - before_s > 5e-5:
-            time.sleep(0.001)
-            before_s, now_s = now_s, time.clock_gettime(clock_id)
-
-
-@contextmanager
-def _plain_loop(rig: Rig, model: ModelSpec) -> Iterator[_PlainLoop]:
-    arguments = [model.name, "1", str(model.image_size), str(rig.threads)]
-    with subprocess.Popen(  # noqa: S603 - the loop beside this file
-        [sys.executable, "-m", "benchmarks.plain_loop", *arguments],
+    done = subprocess.run(  # noqa: S603 - the loop beside this file
+        [sys.executable, "-m", "benchmarks.plain_loop", msgspec.json.encode(loop).decode()],
         cwd=ROOT,
-        env=dict(rig.launcher.environment),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
+        env=dict(rig.launcher.environment) | dict(serving.recipe.environment),
+        input=f"{SUSTAINED_S}\n",
+        capture_output=True,
         text=True,
-    ) as process:
-        try:
-            yield _PlainLoop(process)
-        finally:
-            process.kill()
+        timeout=LIMIT_S,
+        check=False,
+    )
+    if done.returncode:
+        raise RuntimeError(f"the plain loop of {serving.recipe.step.name} ended with status {done.returncode}: {done.stderr[-2000:]}")
+    return float(done.stdout.splitlines()[-1])
+
+
+def _keep(benchmark: BenchmarkFixture, iterations_s: list[float]) -> None:
+    """Let pytest-benchmark keep what the suite measured, in seconds per sample."""
+    left = iter(iterations_s)
+
+    def next_one() -> None:
+        clock.now_s += next(left)
+
+    benchmark.pedantic(next_one, rounds=len(iterations_s))

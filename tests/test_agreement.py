@@ -1,0 +1,47 @@
+"""When the suite and a plain loop agree, and when they do not."""
+
+import json
+import subprocess
+import sys
+
+import msgspec
+import pytest
+
+from benchmarks.plain_loop import Loop
+from benchmarks.test_agreement import agreement, agrees
+from fixtures.launch import ROOT
+from fixtures.protocol import ModelSpec
+
+
+@pytest.mark.parametrize(
+    ("suite", "expected"),
+    [
+        ((102.0,), True),
+        ((110.0,), False),
+        ((110.0, 111.0, 109.5), False),
+        ((90.0, 91.0, 89.5), False),
+        ((102.0, 101.0, 99.0), True),
+        ((120.0, 101.0, 99.0), True),  # too noisy to tell
+    ],
+)
+def test_figure_that_nobody_gets_does_not_agree(suite: tuple[float, ...], expected: bool) -> None:
+    """Within the interval over pairs and 3 %; a single pair has no interval to lean on."""
+    assert expected == agrees(agreement(suite, (100.0,) * len(suite)))
+
+
+def test_plain_loop_answers_with_its_throughput() -> None:
+    """One line for each time that it is asked for."""
+    loop = Loop(
+        model=ModelSpec(name="torchvision:squeezenet1_1", image_size=32),
+        runtime="eager",
+        transforms=("channels_last",),
+        settings={},
+        batch_size=2,
+        threads=1,
+        artifact=None,
+    )
+    command = [sys.executable, "-m", "benchmarks.plain_loop", msgspec.json.encode(loop).decode()]
+    done = subprocess.run(command, cwd=ROOT, input="0.1\n0.1\n", capture_output=True, text=True, check=True)
+
+    assert all(json.loads(line) > 0 for line in done.stdout.splitlines())
+    assert 2 == len(done.stdout.splitlines())
