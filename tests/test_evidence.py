@@ -10,6 +10,7 @@ from fixtures import evidence as prove
 from fixtures.accuracy import Agreement
 from fixtures.evidence import Claim, Evidence, NothingChanged, NothingChangedError, Proof, ProofError, examine, findings, require
 from fixtures.kernels import Kernel
+from fixtures.memory import Memory
 from fixtures.protocol import Job, ModelSpec, Observations
 from fixtures.thread_work import ThreadWork
 
@@ -44,6 +45,16 @@ def working(count: int, **fields: Any) -> Observations:
 def of_two_threads(rank: Observations) -> Proof:
     return replace(proof(rank), job=msgspec.structs.replace(JOB, threads=2, workers=1))
 
+
+SERVED = Memory(
+    counted={"tcmalloc": 100 * 2**20},
+    tensor_bytes=64 * 2**20,
+    tensor_counted={"tcmalloc": 64 * 2**20},
+    weights=90 * 2**20,
+    large=80 * 2**20,
+    large_advised=41 * 2**20,
+    tensor_advised=True,
+)
 
 CASES: list[tuple[str, Claim, Proof, Proof]] = [
     ("eval mode", prove.in_eval_mode(), proof(seen(eval_mode=True)), proof(seen(eval_mode=False))),
@@ -160,29 +171,66 @@ CASES: list[tuple[str, Claim, Proof, Proof]] = [
         proof(seen(input_channels_last=True, weights_channels_last_share=1.0, kernels=[kernel("f32", formats="src:f32:acdb")])),
         proof(seen(input_channels_last=True, weights_channels_last_share=0.9, kernels=[kernel("f32", formats="src:f32:acdb")])),
     ),
+    ("allocator", prove.allocator_serves("tcmalloc"), proof(seen(memory=SERVED)), proof(seen(memory=Memory()))),
     (
-        "library",
-        prove.library_mapped("libtcmalloc"),
-        proof(seen(libraries=["libgomp.so.1", "libtcmalloc.so.4.5.10"])),
-        proof(seen(libraries=["libgomp.so.1"])),
+        "allocator that has the weights only",
+        prove.allocator_serves("tcmalloc"),
+        proof(seen(memory=SERVED)),
+        proof(seen(memory=msgspec.structs.replace(SERVED, tensor_counted={"tcmalloc": 2**15}))),
     ),
     (
-        "library in every rank",
-        prove.library_mapped("libtcmalloc"),
-        proof(seen(libraries=["libtcmalloc.so.4"]), seen(libraries=["libtcmalloc.so.4"])),
-        proof(seen(libraries=["libtcmalloc.so.4"]), seen(libraries=[])),
+        "allocator that has not the weights",
+        prove.allocator_serves("tcmalloc"),
+        proof(seen(memory=SERVED)),
+        proof(seen(memory=msgspec.structs.replace(SERVED, counted={"tcmalloc": 70 * 2**20}))),
+    ),
+    (
+        "allocator in every rank",
+        prove.allocator_serves("tcmalloc"),
+        proof(seen(memory=SERVED), seen(memory=SERVED)),
+        proof(seen(memory=SERVED), seen(memory=Memory())),
+    ),
+    (
+        "allocator that another one took the place of",
+        prove.allocator_serves("jemalloc"),
+        proof(seen(memory=msgspec.structs.replace(SERVED, counted={"jemalloc": 2**30}, tensor_counted={"jemalloc": 2**26}))),
+        proof(seen(memory=SERVED)),
+    ),
+    (
+        "allocator where the kernel does not tell which memory is the weights'",
+        prove.allocator_serves("tcmalloc"),
+        proof(seen(memory=SERVED)),
+        proof(seen(memory=msgspec.structs.replace(SERVED, weights=0, unread="/proc/self/smaps cannot be read: Permission denied"))),
     ),
     (
         "huge pages",
-        prove.huge_pages_grow(),
-        proof(seen(thp_mode="madvise", huge_page_bytes=2 * 2**20)),
-        proof(seen(thp_mode="madvise", huge_page_bytes=0)),
+        prove.in_huge_pages(),
+        proof(seen(memory=SERVED)),
+        proof(seen(memory=msgspec.structs.replace(SERVED, large_advised=39 * 2**20))),
     ),
     (
-        "huge pages on request",
-        prove.huge_pages_grow(),
-        proof(seen(thp_mode="madvise", huge_page_bytes=2**30)),
-        proof(seen(thp_mode="always", huge_page_bytes=2**30)),
+        "huge pages now",
+        prove.in_huge_pages(),
+        proof(seen(memory=SERVED)),
+        proof(seen(memory=msgspec.structs.replace(SERVED, tensor_advised=False))),
+    ),
+    (
+        "huge pages in every rank",
+        prove.in_huge_pages(),
+        proof(seen(memory=SERVED), seen(memory=SERVED)),
+        proof(seen(memory=SERVED), seen(memory=msgspec.structs.replace(SERVED, large_advised=0))),
+    ),
+    (
+        "huge pages where the kernel does not tell",
+        prove.in_huge_pages(),
+        proof(seen(memory=SERVED)),
+        proof(seen(memory=Memory(unread="/proc/self/smaps cannot be read: Permission denied"))),
+    ),
+    (
+        "reserved huge pages",
+        prove.in_reserved_huge_pages(),
+        proof(seen(memory=msgspec.structs.replace(SERVED, large_reserved=80 * 2**20, tensor_reserved=True))),
+        proof(seen(memory=SERVED)),
     ),
     ("cache", prove.primitives_cached(), proof(seen(cache_hits=20, cache_misses=0)), proof(seen(cache_hits=20, cache_misses=1))),
     ("cache in use", prove.primitives_cached(), proof(seen(cache_hits=1, cache_misses=0)), proof(seen(cache_hits=None, cache_misses=None))),

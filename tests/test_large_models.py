@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
+from fixtures.allocators import library
 from fixtures.protocol import ModelSpec
 from fixtures.recipe import resolve
-from fixtures.requirements import tcmalloc_library
 from fixtures.turns import PairedMeasurement, Plan
 from tests.conftest import MakeRig
 
@@ -39,11 +39,11 @@ print(kept - resident_mib())
 
 def test_memory_that_building_freed_is_given_back() -> None:
     """TCMalloc would keep it from the other side of the pair."""
-    library = tcmalloc_library()
-    if library is None:
+    tcmalloc = library("tcmalloc")
+    if tcmalloc is None:
         pytest.skip("libtcmalloc is not installed -> .ci/packages")
     done = subprocess.run(
-        [sys.executable, "-c", KEEP_AND_GIVE_BACK], env=os.environ | {"LD_PRELOAD": library}, capture_output=True, text=True, check=True
+        [sys.executable, "-c", KEEP_AND_GIVE_BACK], env=os.environ | {"LD_PRELOAD": tcmalloc}, capture_output=True, text=True, check=True
     )
 
     assert int(done.stdout) > 128

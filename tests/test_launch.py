@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from fixtures import launch, protocol
-from fixtures.launch import ROOT, Launcher, UnsupportedError, WorkerError, Workers
+from fixtures.launch import ROOT, Launcher, UnsupportedError, WorkerError, Workers, merged
 from fixtures.protocol import Describe, Described, Job, ModelSpec, Prepare, Prepared, Timed, Turn
 from tests.processes import ended
 
@@ -52,7 +52,7 @@ class Checkout:
     def __init__(self, root: Path) -> None:
         self.root = root
         (root / "fixtures").mkdir()
-        for name in ("__init__.py", "protocol.py", "kernels.py", "profiles.py", "thread_work.py"):
+        for name in ("__init__.py", "allocators.py", "kernels.py", "memory.py", "profiles.py", "protocol.py", "thread_work.py"):
             shutil.copy(ROOT / "fixtures" / name, root / "fixtures")
 
     def worker(self, script: str) -> Launcher:
@@ -261,6 +261,15 @@ def test_recipe_adds_its_variables_to_what_is_inherited(checkout: Checkout) -> N
         [described] = workers.ask([Describe()], Described, "being checked")
 
     assert described.versions == {"LIKE": "recipe", "PATH": "/inherited", "HOME": "unset"}
+
+
+def test_what_the_user_preloads_is_kept_behind_what_the_recipe_preloads() -> None:
+    """An allocator replaces glibc's only in front; a profiler or a fix of the user's stays in the process."""
+    inherited = {"LD_PRELOAD": "/opt/libfix.so /opt/libtrace.so", "PATH": "/bin"}
+
+    assert {"LD_PRELOAD": "/a.so:/opt/libfix.so /opt/libtrace.so", "PATH": "/bin"} == merged(inherited, {"LD_PRELOAD": "/a.so"})
+    assert inherited == merged(inherited, {})
+    assert {"LD_PRELOAD": "/a.so"} == merged({}, {"LD_PRELOAD": "/a.so"})
 
 
 def test_folder_of_a_worker_goes_with_it(checkout: Checkout) -> None:

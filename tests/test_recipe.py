@@ -5,10 +5,11 @@ from dataclasses import replace
 
 import pytest
 
+from fixtures.allocators import library
 from fixtures.optimizations import QUICK_STEPS, Optimization, catalogue, environment_variables, families
 from fixtures.protocol import ModelSpec
 from fixtures.recipe import Recipe, bottom, resolve, unmet
-from fixtures.requirements import Requirement, Skip, tcmalloc_library
+from fixtures.requirements import Requirement, Skip
 from tests.machines import X86
 
 # The steps of the ladder in order, each with the step it builds on: ids are a contract, they appear in saved runs.
@@ -24,6 +25,8 @@ LADDER = {
     "bf16_autocast": "channels_last",
     "tcmalloc": "bf16_autocast",
     "huge_pages": "tcmalloc",
+    "jemalloc": "bf16_autocast",
+    "mimalloc_huge_pages": "bf16_autocast",
     "primitive_cache": "huge_pages",
     "fast_math": "channels_last",
     "compile": "huge_pages",
@@ -66,7 +69,16 @@ LADDER = {
 FAMILIES = {
     "baseline": {"baseline"},
     "batch_size": {"batch_2", "batch_4", "batch_8", "batch_16", "batch_32", "batch_64"},
-    "memory": {"channels_last", "bf16_autocast", "tcmalloc", "huge_pages", "primitive_cache", "fast_math"},
+    "memory": {
+        "channels_last",
+        "bf16_autocast",
+        "tcmalloc",
+        "huge_pages",
+        "jemalloc",
+        "mimalloc_huge_pages",
+        "primitive_cache",
+        "fast_math",
+    },
     "compile": {"compile", "compile_freezing", "compile_max_autotune", "aot_inductor"},
     "workers": {"workers_pinned", "compile_workers_pinned"},
     "int8": {"pt2e_int8"},
@@ -213,9 +225,9 @@ def test_tolerance_is_that_of_the_last_step_which_states_one() -> None:
 def test_environment_holds_what_the_steps_set_and_nothing_else() -> None:
     """The preloaded allocator is one of the variables."""
     expected = {"THP_MEM_ALLOC_ENABLE": "1", "OMP_NUM_THREADS": "1"}
-    library = tcmalloc_library()
-    if library is not None:
-        expected["LD_PRELOAD"] = library
+    installed = library("tcmalloc")
+    if installed is not None:
+        expected["LD_PRELOAD"] = installed
 
     assert recipe("workers_pinned", without()).environment == expected
     assert recipe("workers_pinned", without("tcmalloc", "huge_pages")).environment == {"OMP_NUM_THREADS": "1"}
@@ -224,8 +236,8 @@ def test_environment_holds_what_the_steps_set_and_nothing_else() -> None:
 def test_the_suite_removes_exactly_the_variables_that_steps_set() -> None:
     """All other inherited variables pass through to the workers."""
     assert environment_variables(catalogue()) == {
-        "LD_PRELOAD",
         "THP_MEM_ALLOC_ENABLE",
+        "MIMALLOC_ALLOW_LARGE_OS_PAGES",
         "LRU_CACHE_CAPACITY",
         "DNNL_DEFAULT_FPMATH_MODE",
         "OMP_NUM_THREADS",

@@ -77,13 +77,45 @@ def test_compiler_is_looked_up_on_the_path(monkeypatch: pytest.MonkeyPatch, tmp_
     assert need.compiler().unmet(X86) is None
 
 
-def test_missing_tcmalloc_names_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("name", "package"), [("tcmalloc", "libgoogle-perftools4"), ("jemalloc", "libjemalloc2")])
+def test_missing_allocator_names_its_package(monkeypatch: pytest.MonkeyPatch, name: str, package: str) -> None:
     """The remedy can be pasted."""
-    monkeypatch.setattr(need, "tcmalloc_library", lambda: None)
-    skip = need.tcmalloc().unmet(X86)
+    monkeypatch.setattr(need, "library", lambda name: None)
+    skip = need.allocator(name).unmet(X86)
 
     assert skip is not None
-    assert (skip.reason, skip.remedy) == ("libtcmalloc is not installed", "apt-get install libgoogle-perftools4")
+    assert (skip.reason, skip.remedy) == (f"lib{name} is not installed", f"apt-get install {package}")
+
+
+def test_allocator_that_the_user_preloads_is_in_force_for_the_baseline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The step would change nothing; another allocator's step goes in front of the user's."""
+    monkeypatch.setattr(need, "library", lambda name: f"/usr/lib/lib{name}.so")
+    monkeypatch.setenv("LD_PRELOAD", "/opt/libtrace.so:/usr/lib/libtcmalloc_minimal.so.4")
+    skip = need.allocator("tcmalloc").unmet(X86)
+
+    assert skip is not None
+    assert (skip.reason, skip.remedy) == (
+        "LD_PRELOAD of this shell preloads TCMalloc: already in force for the baseline",
+        "unset LD_PRELOAD",
+    )
+    assert need.allocator("jemalloc").unmet(X86) is None
+
+
+def test_torch_with_an_allocator_of_its_own_skips_what_replaces_malloc(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What takes its place there is offered where the kernel has pages for it."""
+    monkeypatch.setattr(need, "torch_allocator", lambda: "mimalloc")
+    monkeypatch.setattr(need, "library", lambda name: f"/usr/lib/lib{name}.so")
+    monkeypatch.setattr(need, "free_reserved_pages", lambda: 1024)
+    skips = {name: unmet(catalogue()[name], GRAVITON3) for name in ("tcmalloc", "huge_pages", "jemalloc", "mimalloc_huge_pages")}
+
+    assert {name for name, skip in skips.items() if skip is None} == {"mimalloc_huge_pages"}
+    assert all("this torch allocates tensors by mimalloc" in skip.reason for skip in skips.values() if skip is not None)
+
+    monkeypatch.setattr(need, "free_reserved_pages", lambda: 12)
+    skip = unmet(catalogue()["mimalloc_huge_pages"], GRAVITON3)
+    assert skip is not None
+    assert "12 huge pages of 2 MiB are in reserve" in skip.reason
+    assert "/proc/sys/vm/nr_hugepages" in skip.remedy
 
 
 def test_variable_that_is_the_default_changes_nothing() -> None:
@@ -98,19 +130,21 @@ def test_variable_that_is_the_default_changes_nothing() -> None:
 @pytest.mark.parametrize(
     ("machine", "skipped"),
     [
-        (GRAVITON3, {"primitive_cache"}),
-        (X86, {"primitive_cache", "fast_math", "onnxruntime_fast_math"}),
-        (AMX, {"primitive_cache", "onnxruntime_fast_math"}),
-        (GRAVITON2, {"primitive_cache", "bf16_autocast", "fast_math", "onnxruntime_fast_math"}),
-        (ALWAYS, {"primitive_cache", "fast_math", "onnxruntime_fast_math", "huge_pages"}),
+        (GRAVITON3, set()),
+        (X86, {"fast_math", "onnxruntime_fast_math"}),
+        (AMX, {"onnxruntime_fast_math"}),
+        (GRAVITON2, {"bf16_autocast", "fast_math", "onnxruntime_fast_math"}),
+        (ALWAYS, {"fast_math", "onnxruntime_fast_math", "huge_pages"}),
     ],
     ids=["Graviton3", "x86", "x86 with AMX", "Graviton2", "x86, huge pages always"],
 )
 def test_steps_that_a_machine_skips(machine: Machine, skipped: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """With everything installed, only the CPU and the kernel decide."""
-    monkeypatch.setattr(need, "tcmalloc_library", lambda: "/usr/lib/libtcmalloc.so.4")
+    monkeypatch.setattr(need, "library", lambda name: f"/usr/lib/lib{name}.so")
+    monkeypatch.setattr(need, "torch_allocator", lambda: "malloc")
     monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
     monkeypatch.setattr(need, "version", lambda name: "1.0")
 
     ladder = {name: step for name, step in catalogue().items() if step.family not in ON_DEMAND}
-    assert skipped == {name for name, step in ladder.items() if unmet(step, machine) is not None}
+    everywhere = {"primitive_cache", "mimalloc_huge_pages"}
+    assert skipped | everywhere == {name for name, step in ladder.items() if unmet(step, machine) is not None}

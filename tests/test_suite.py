@@ -216,7 +216,8 @@ def test_machine_is_described(saved: dict[str, Any]) -> None:
 
     assert [field for field in FINGERPRINT.split() if field not in fingerprint] == []
     assert {"torch", "torchao", "onnxruntime", "openvino", "nncf"} <= set(fingerprint["versions"])
-    assert set(fingerprint["builds"]) == {"torch_build", "torch_blas", "torch_onednn", "torch_acl", "compiler", "libc", "openmp"}
+    builds = {"torch_build", "torch_blas", "torch_onednn", "torch_acl", "torch_allocator", "compiler", "libc", "openmp"}
+    assert set(fingerprint["builds"]) == builds
 
 
 def test_outcomes_are_saved_beside_the_records(saved: dict[str, Any]) -> None:

@@ -60,11 +60,6 @@ def test_openvino_computes_in_f16_unless_told(either: Seen, name: str, precision
     assert max(step.precision_share, key=step.precision_share.__getitem__) == precision
 
 
-def test_tcmalloc_is_the_allocator(either: Seen) -> None:
-    """aarch64's library preloads."""
-    assert any("tcmalloc" in library for library in either.proved("tcmalloc").libraries)
-
-
 def test_workers_have_cores_of_their_own(either: Seen) -> None:
     """torchrun starts one worker for each core, and each keeps to its own."""
     step = either.proved("workers_pinned")

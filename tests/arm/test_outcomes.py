@@ -1,12 +1,14 @@
 """Every step ends as it must on this CPU: proved, or skipped for a reason that is known."""
 
+from fixtures.allocators import torch_allocator
 from fixtures.optimizations import ORT_FAST_MATH
 from fixtures.proofs import Proofs
 from tests.arm.conftest import Seen
 
 NEEDS_BF16 = {"bf16_autocast", "fast_math", "onnxruntime_fast_math"}
 ALREADY_THE_DEFAULT = {"primitive_cache"}
-NOT_UNDER_EMULATION = {"huge_pages"}
+REPLACES_MALLOC = {"tcmalloc", "huge_pages", "jemalloc"}
+NOT_UNDER_EMULATION = {"huge_pages", "mimalloc_huge_pages"}
 
 
 def test_steps_that_are_skipped_are_those_that_cannot_apply(proofs: Proofs) -> None:
@@ -14,6 +16,7 @@ def test_steps_that_are_skipped_are_those_that_cannot_apply(proofs: Proofs) -> N
     has_bf16 = "bf16" in proofs.fingerprint["features"]
     emulated = proofs.fingerprint["emulated"]
     known = ALREADY_THE_DEFAULT | (set() if has_bf16 else NEEDS_BF16) | (NOT_UNDER_EMULATION if emulated else set())
+    known |= {"mimalloc_huge_pages"} if torch_allocator() == "malloc" else REPLACES_MALLOC
     run = {step.step for step in proofs.steps}
 
     assert known & run == {step.step for step in proofs.steps if step.outcome == "skipped"}
@@ -27,6 +30,15 @@ def test_without_bf16_the_reason_is_bf16(either: Seen, proofs: Proofs) -> None:
             assert step.outcome != "skipped"
         else:
             assert (step.outcome, "has no bf16" in (step.reason or "")) == ("skipped", True)
+
+
+def test_with_an_allocator_of_torchs_own_the_reason_is_that(either: Seen) -> None:
+    """The aarch64 wheels bring mimalloc from 2.10 on: what replaces malloc reaches no tensor."""
+    own = torch_allocator()
+    for name in sorted(REPLACES_MALLOC):
+        step = either.step(name)
+        told = step.outcome == "skipped" and f"this torch allocates tensors by {own}" in (step.reason or "")
+        assert told == (own != "malloc"), step.reason
 
 
 # What runs on a ResNet without doing what the step claims, and how the suite refuses it.

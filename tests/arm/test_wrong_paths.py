@@ -1,11 +1,14 @@
 """Arm paths that are wrong on purpose: published, plausible, and refused. Real rigs, real kernels."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from emulation import IMAGE_SIZE
+from fixtures import requirements as need
+from fixtures.allocators import torch_allocator
 from fixtures.evidence import ProofError
 from fixtures.launch import ROOT
 from fixtures.protocol import ModelSpec
@@ -14,6 +17,23 @@ from fixtures.rig import ServingError
 from tests.conftest import MakeRig
 
 CONVOLUTIONS = ModelSpec(name="emulation.models:convolutions", image_size=IMAGE_SIZE)
+
+
+@pytest.mark.slow
+def test_tcmalloc_that_reaches_no_tensor_is_refused(make_rig: MakeRig) -> None:
+    """The published setting: preloaded it serves Python and the libraries, and tensors come from torch's own mimalloc."""
+    if torch_allocator() == "malloc":
+        pytest.skip("this torch allocates tensors by malloc -> a wheel of 2.10 or later")
+    rig = make_rig()
+    steps = dict(rig.catalogue)
+    steps["tcmalloc"] = replace(steps["tcmalloc"], requires=(need.allocator("tcmalloc"),))
+
+    with pytest.raises(ServingError) as raised:
+        rig.serve(resolve("tcmalloc", steps, rig.machine), model=CONVOLUTIONS)
+
+    assert isinstance(raised.value.cause, ProofError), raised.value
+    assert "TCMalloc allocates the weights and tensors: its own count grew by" in str(raised.value)
+    assert "by 0.0 MiB with a tensor of 64.0 MiB" in str(raised.value)
 
 
 @pytest.mark.slow
