@@ -39,11 +39,22 @@ def work(*cpu_s: float, cpus: list[list[int]] | None = None, idle_s: float | Non
         (work(0.3, 0.28, idle_s=0.0), 2),
         (work(0.5, 0.5, cpus=[[0], [1]], idle_s=0.0), 2),
         (work(1.0, 0.9), 2),
+        (work(0.4, 0.4), 2),
         (work(1.0, cpus=[[1]], idle_s=0.0), 1),
         (work(0.95, 0.9, 0.9, 0.02, cpus=[[*ANYWHERE, 2]] * 4, idle_s=0.3), 3),
         (replace(work(1.0, 0.9), cpu_s=[], cpus=[]), 2),
     ],
-    ids=["both", "one partly", "beside neighbours", "bound beside neighbours", "idle unknown", "one", "one helper", "threads unknown"],
+    ids=[
+        "both",
+        "one partly",
+        "beside neighbours",
+        "bound beside neighbours",
+        "idle unknown",
+        "idle unknown beside neighbours",
+        "one",
+        "one helper",
+        "threads unknown",
+    ],
 )
 def test_threads_that_work(seen: ThreadWork, threads: int) -> None:
     assert seen.judge(threads)[0], seen.judge(threads)[1]
