@@ -1,0 +1,147 @@
+"""What a step answers, held against fp32: wrong answers of real workers are refused, and what passes keeps a trained model's accuracy."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fixtures.accuracy import DriftError
+from fixtures.launch import ROOT
+from fixtures.protocol import ModelSpec
+from fixtures.recipe import Recipe, resolve
+from fixtures.rig import Rig, ServingError
+from tests import digits_models
+from tests.conftest import MakeRig, skip_unless_met
+
+RESNET = ModelSpec(name="torchvision:resnet18", image_size=64)
+WRITTEN = "np.savez(message.outputs, *outputs)"
+CALIBRATED = "return [tuple(_rows(array, number * job.batch_size, job.batch_size) for array in arrays) for number in range(rounds)]"
+LEAST_ACCURACY = 0.9
+
+Checkout = Callable[[str, str, str], Path]
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Checkout:
+    """A function that returns a copy of the suite's code with one line of it replaced."""
+
+    def make(file: str, line: str, by: str) -> Path:
+        shutil.copytree(ROOT / "fixtures", tmp_path / "checkout" / "fixtures")
+        path = tmp_path / "checkout" / file
+        code = path.read_text()
+        assert line in code
+        path.write_text(code.replace(line, by))
+        return tmp_path / "checkout"
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small ResNet and a small ViT, trained on labelled digits; returns the file of their factories."""
+    pytest.importorskip("sklearn", reason="scikit-learn has the digits -> pip install -e '.[dev]'")
+    folder = tmp_path_factory.mktemp("digits")
+    digits_models.train(folder)
+    return Path(shutil.copy(digits_models.__file__, folder))
+
+
+def int8(rig: Rig, step: str) -> Recipe:
+    """The recipe of an int8 step, on CPUs that have no 8-bit dot product, too."""
+    skip_unless_met("onnxruntime" if "onnx" in step else "openvino_fp32" if "openvino" in step else "compile")
+    steps = dict(rig.catalogue)
+    steps[step] = replace(steps[step], requires=())
+    return resolve(step, steps, rig.machine)
+
+
+def refusal(rig: Rig, recipe: Recipe, model: ModelSpec) -> str:
+    with pytest.raises(ServingError) as raised:
+        rig.serve(recipe, model=model)
+
+    assert isinstance(raised.value.cause, DriftError), raised.value
+    return str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "np.savez(message.outputs, *[np.tile(each.mean(0), (len(each), 1)) for each in outputs])",
+        "np.savez(message.outputs, *[np.roll(each, 1, axis=0) for each in outputs])",
+        "np.savez(message.outputs, *[np.zeros_like(each) for each in outputs])",
+    ],
+    ids=["a constant", "another image's", "zeros"],
+)
+def test_answer_that_does_not_depend_on_its_image(make_rig: MakeRig, checkout: Checkout, answer: str) -> None:
+    """An untrained network once gave all images the same answer, so that each of these was "proved" even as int8."""
+    whole = make_rig()
+    whole.reference(RESNET, 8)
+    rig = make_rig(root=checkout("fixtures/worker.py", WRITTEN, answer))
+    steps = dict(rig.catalogue)
+    steps["baseline"] = replace(steps["baseline"], least_sqnr_db=10.0)
+    message = refusal(rig, resolve("baseline", steps, rig.machine), RESNET)
+
+    assert "outputs drifted from fp32 eager: SQNR " in message
+    assert "at least 10 dB is required; nothing is recorded" in message
+
+
+def test_first_serving_compares_many_samples_and_later_ones_a_batch(make_rig: MakeRig) -> None:
+    """The record keeps what the many agreed to; all are distinct."""
+    rig = make_rig()
+    recipe = resolve("batch_8", rig.catalogue, rig.machine)
+    counts = []
+    for _ in range(2):
+        [serving] = rig.serve(recipe, model=RESNET)
+        with serving.workers, np.load(serving.workers.folder / "outputs-0.npz") as outputs:
+            counts.append(len(outputs["arr_0"]))
+            assert len(np.unique(outputs["arr_0"], axis=0)) == counts[-1]
+        assert 16 <= serving.agreement.samples <= 64
+
+    assert counts == [serving.agreement.samples, 8]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("step", ["onnxruntime_int8", "openvino_int8"])
+def test_ranges_eight_times_too_wide(make_rig: MakeRig, checkout: Checkout, tmp_path: Path, step: str) -> None:
+    """Three of eight bits are lost: all kernels run int8, and the outputs are noise."""
+    wide = CALIBRATED.replace("_rows(array, number", "8 * _rows(array, number")
+    rig = make_rig(root=checkout("fixtures/samples.py", CALIBRATED, wide), cache=tmp_path / "artifacts")
+
+    assert "at least 10 dB is required" in refusal(rig, int8(rig, step), RESNET)
+
+
+def accuracy(rig: Rig, recipe: Recipe, model: ModelSpec, digits: Path) -> tuple[float, float]:
+    """Serve the recipe; return its accuracy on labelled digits that no model saw in training, and the SQNR in dB."""
+    [serving] = rig.serve(recipe, model=model)
+    with serving.workers, np.load(serving.workers.folder / "outputs-0.npz") as outputs:
+        chosen = outputs["arr_0"].argmax(-1)
+    with np.load(digits.parent / "unseen.npz") as unseen:
+        return float((chosen == unseen["labels"][: len(chosen)]).mean()), serving.agreement.sqnr_db
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("network", ["resnet", "vit"])
+@pytest.mark.parametrize("step", ["batch_8", "onnxruntime_int8", "openvino_int8", "pt2e_int8"])
+def test_step_that_is_proved_keeps_the_accuracy_of_a_trained_model(make_rig: MakeRig, digits: Path, network: str, step: str) -> None:
+    """The tolerance of int8 is worth something: above it no more than a few of a hundred answers change."""
+    rig = make_rig()
+    model = ModelSpec(name=f"{digits}:{network}")
+    recipe = int8(rig, step) if "int8" in step else resolve(step, rig.catalogue, rig.machine)
+    recipe = replace(recipe, steps=tuple(replace(each, claims=()) for each in recipe.steps))  # they are too small for claims by time
+    found, sqnr_db = accuracy(rig, recipe, model, digits)
+
+    assert found >= LEAST_ACCURACY
+    assert sqnr_db >= recipe.least_sqnr_db
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("network", ["resnet", "vit"])
+def test_int8_that_ruins_a_trained_model(make_rig: MakeRig, checkout: Checkout, tmp_path: Path, digits: Path, network: str) -> None:
+    """Its ranges are 30 times too wide."""
+    wide = CALIBRATED.replace("_rows(array, number", "30 * _rows(array, number")
+    rig = make_rig(root=checkout("fixtures/samples.py", CALIBRATED, wide), cache=tmp_path / "artifacts")
+    recipe = int8(rig, "onnxruntime_int8")
+    recipe = replace(recipe, steps=tuple(replace(each, claims=()) for each in recipe.steps))
+
+    assert "at least 10 dB is required" in refusal(rig, recipe, ModelSpec(name=f"{digits}:{network}"))
