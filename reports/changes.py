@@ -24,6 +24,7 @@ _RECIPE = (
     "workers",
     "samples_per_round",
     "weights",
+    "weights_state",
     "left_out",
     "findings",
 )
@@ -94,7 +95,8 @@ def _precision_changes(base: Mapping[str, float], head: Mapping[str, float]) -> 
 def _recipe_changes(base: Measurement, head: Measurement) -> Iterator[Difference]:
     for name in _RECIPE:
         before, after = getattr(base, name), getattr(head, name)
-        if before != after:
+        told = name != "weights_state" or None not in (before, after)  # older records do not have it
+        if before != after and told:
             yield Difference(name, _text(before), _text(after))
     before_over, after_over = (m.gain.over if m.gain else ABSENT for m in (base, head))
     if before_over != after_over:

@@ -178,6 +178,7 @@ class Measurement(Throughput):
     settings: dict[str, Any] = field(default_factory=dict)
     calibration: str = ""
     weights: str = ""
+    weights_state: str | None = None
     kernels: tuple[KernelTime, ...] = ()
     profile: SavedProfile | None = None
     profile_failure: str | None = None

@@ -9,7 +9,6 @@ import msgspec
 
 from fixtures.host import HostSample
 from fixtures.launch import WorkerError
-from fixtures.protocol import Describe, Described
 from fixtures.recipe import Recipe
 from fixtures.record import extra_info
 from fixtures.turns import PairedMeasurement, Plan
@@ -43,8 +42,7 @@ def measure(bench: Bench, recipe: Recipe, over: Recipe | None, plan: Plan, after
 def fingerprint(bench: Bench) -> dict[str, Any]:
     """Return what tells this machine and what is installed on it. Raises CannotMeasure where nothing can be served at all."""
     try:
-        with bench.rig.launcher.launch("checking what is installed") as workers:
-            workers.ask([Describe(models=[bench.model])], Described, "checking")
+        bench.rig.build(bench.model)
     except WorkerError as error:
         raise CannotMeasure(f"nothing was measured: {error.reason or error}") from error
     return bench.rig.machine.fingerprint() | {"versions": installed()}

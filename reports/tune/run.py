@@ -334,12 +334,10 @@ def _alarm(seconds: float) -> Iterator[None]:
 
 def _conditions(bench: Bench, limits: Limits, machine: Mapping[str, Any]) -> dict[str, Any]:
     """Return what candidates must share to be one search; other limits may judge the same measurements."""
-    from fixtures import models
-
     found: dict[str, Any] = json.loads(
         json.dumps(
             {
-                "model": models.content(bench.model),
+                "model": bench.rig.content(bench.model),
                 "machine": machine,
                 "threads": bench.rig.threads,
                 "calibration": bench.rig.calibration_digest,

@@ -1,0 +1,263 @@
+"""Models of unusual kinds: each is measured, skipped or refused with one sentence that says what to do, and no step says less."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fixtures import kept, models, reference
+from fixtures.launch import ROOT, RefusedError, WorkerError
+from fixtures.models import ModelError
+from fixtures.protocol import Job, ModelSpec
+from fixtures.rig import ServingError
+from tests.conftest import MARK, MakeRig
+
+CASES = """\
+import pathlib
+import numpy
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+class Small(nn.Module):
+    def __init__(self, kind=""):
+        super().__init__()
+        self.conv, self.out, self.kind = nn.Conv2d(3, 16, 3, 2), nn.Linear(16, 10), kind
+
+    def forward(self, x):
+        if self.kind == "writes":
+            x = x.sub_(0.45).div_(0.22)
+        if self.kind == "writes once":
+            x = x.clamp_(-0.1, 0.1)
+        seen = self.conv(x).relu().mean((2, 3))
+        if self.kind == "chance":
+            seen = F.dropout(seen, 0.5)
+        if self.kind == "counts":
+            self.calls = getattr(self, "calls", 0) + 1
+            seen = seen * self.calls
+        if self.kind == "batch":
+            seen = (seen - seen.mean(0)) / (seen.std(0) + 0.1)
+        scores = self.out(seen)
+        if self.kind == "state":
+            return scores, seen.unsqueeze(0).expand(2, -1, -1)
+        if self.kind == "detections":
+            return [{"boxes": row.expand(number + 1, 10)} for number, row in enumerate(scores)]
+        if self.kind == "sum":
+            return scores.sum()
+        return scores
+
+def plain(): return Small()
+def writes(): return Small("writes")
+def writes_once(): return Small("writes once")
+def chance(): return Small("chance")
+def counts(): return Small("counts")
+def batch(): return Small("batch")
+def state(): return Small("state")
+def detections(): return Small("detections")
+def sum_of_all(): return Small("sum")
+
+def loaded():
+    model = Small()
+    model.load_state_dict(torch.load(pathlib.Path(__file__).with_name("w.pt"), weights_only=True))
+    return model
+
+def configured():
+    model = Small()
+    model.scale = float(pathlib.Path(__file__).with_name("scale.txt").read_text())
+    return model
+
+def unseeded():
+    model = Small()
+    with torch.no_grad():
+        model.out.bias.copy_(torch.from_numpy(numpy.random.default_rng().normal(size=10)))
+    return model
+
+def with_inputs():
+    return nn.Linear(4, 4), torch.from_numpy(numpy.load(pathlib.Path(__file__).with_name("x.npy")))
+"""
+REFUSED = {
+    "writes": "writes into its input 0, so that each inference computes on what the one before left, and no figure would",
+    "writes_once": "writes into its input 0, so that each inference computes on what the one before left",
+    "chance": "the same input gives another output 'output' each time, so there is nothing to compare with; chance has to be off",
+    "counts": "the same input gives another output 'output' each time, so there is nothing to compare with",
+    "batch": "output 'output' of a sample depends on the rest of its batch, so that no two batch sizes agree; let BatchNorm keep",
+    "state": "output '1' has shape (2, 8, 16), expected the 8 samples along its first dimension; they lie along dimension 1: wrap",
+    "detections": "returns a list with an entry for each of its 8 samples, as detectors do: wrap it in a module that pads each entry",
+    "sum_of_all": "output 'output' has shape (), expected the 8 samples along its first dimension; wrap the model in a module that returns",
+}
+
+
+@pytest.fixture
+def cases(tmp_path: Path) -> Path:
+    """A file of factories, one for each kind."""
+    file = tmp_path / "cases.py"
+    file.write_text(CASES)
+    return file
+
+
+def case(file: Path, name: str) -> ModelSpec:
+    return ModelSpec(name=f"{file}:{name}", image_size=32)
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_model_whose_outputs_cannot_be_compared_is_refused_in_one_sentence(cases: Path, tmp_path: Path, name: str) -> None:
+    """Where its reference is computed, with the remedy."""
+    job = Job(model=case(cases, name), runtime="eager", precision="fp32", batch_size=8, threads=1)
+    with pytest.raises(ModelError) as raised:
+        reference.write(job, 8, tmp_path)
+
+    assert REFUSED[name] in str(raised.value)
+
+
+def test_refused_model_is_refused_in_every_step_alike(cases: Path, make_rig: MakeRig) -> None:
+    """One sentence without a traceback, whichever step asks, and without another try."""
+    rig, model = make_rig(), case(cases, "writes")
+    with pytest.raises(RefusedError) as raised:
+        rig.recipe("baseline", model)
+    with pytest.raises(RefusedError) as again:
+        rig.recipe("onnxruntime", model)
+
+    assert REFUSED["writes"] in str(raised.value)
+    assert "\n" not in str(raised.value)
+    assert again.value is raised.value
+
+
+def test_model_that_does_none_of_it_is_served(cases: Path, make_rig: MakeRig) -> None:
+    """The trials refuse nothing that is in order."""
+    rig = make_rig()
+    [serving] = rig.serve(rig.recipe("baseline", case(cases, "plain")), model=case(cases, "plain"))
+    serving.workers.close()
+
+    assert serving.agreement.cosine > 0.9999
+    assert serving.job.model.state == rig.build(case(cases, "plain")).state
+
+
+@pytest.mark.parametrize("layout", ["contiguous", "channels-last", "feed", "whole numbers"])
+def test_changed_input_is_seen_in_any_form(layout: str) -> None:
+    """Of one element, in the memory of every runtime."""
+    import torch
+
+    images = torch.rand(2, 3, 8, 8)
+    placed: Any = {
+        "contiguous": (images,),
+        "channels-last": (images.contiguous(memory_format=torch.channels_last),),
+        "feed": {"images": images.numpy()},
+        "whole numbers": [np.arange(6).reshape(2, 3)],
+    }[layout]
+    before = kept.checksum(placed)
+    kept.require_kept("model", before, placed)
+    array = next(iter(placed.values())) if isinstance(placed, dict) else placed[0]
+    array[1, 2] = 7
+
+    with pytest.raises(kept.WrittenInputError, match="model writes into its input 0"):
+        kept.require_kept("model", before, placed)
+
+
+def test_session_that_draws_its_own_inputs_has_none_to_keep() -> None:
+    """Training does."""
+    kept.require_kept("model", kept.checksum(None), None)
+
+
+def test_weights_beside_the_code_are_told_apart(cases: Path, make_rig: MakeRig) -> None:
+    """A factory that loads a file: with other weights in it the reference is another one."""
+    import torch
+
+    model, outputs = case(cases, "loaded"), []
+    for scale in (1.0, 2.0):
+        small = models.create(case(cases, "plain")).state_dict()
+        torch.save({name.removeprefix("model."): tensor * scale for name, tensor in small.items()}, cases.with_name("w.pt"))
+        outputs.append(make_rig().reference(model, 8).outputs["output"])
+
+    assert not np.allclose(outputs[0], outputs[1])
+
+
+def test_config_and_inputs_beside_the_code_are_told_apart(cases: Path, make_rig: MakeRig) -> None:
+    """What changes how a module computes is no weight, and counts all the same; so do example inputs."""
+    for name, file, one, other in (
+        ("configured", "scale.txt", b"1.0", b"2.0"),
+        ("with_inputs", "x.npy", _npy(1.0), _npy(2.0)),
+    ):
+        cases.with_name(file).write_bytes(one)
+        before = make_rig().content(case(cases, name))
+        assert before == make_rig().content(case(cases, name))
+        cases.with_name(file).write_bytes(other)
+        after = make_rig().content(case(cases, name))
+
+        assert before != after
+        assert before["built"]["state"] == after["built"]["state"]  # type: ignore[index]
+
+
+def _npy(value: float) -> bytes:
+    import io
+
+    file = io.BytesIO()
+    np.save(file, np.full((8, 4), value, dtype=np.float32))
+    return file.getvalue()
+
+
+def test_package_that_the_factory_imports_is_code_as_well(tmp_path: Path, make_rig: MakeRig) -> None:
+    """It may lie in another folder than the factory's own."""
+    (tmp_path / "other").mkdir()
+    package = tmp_path / "other" / "layers_of_another.py"
+    package.write_text("WIDTH = 1\n")
+    folder = tmp_path / "own"
+    folder.mkdir()
+    (folder / "made.py").write_text(
+        f"import sys\nsys.path.insert(0, {str(package.parent)!r})\nimport layers_of_another\nfrom torch import nn\n\n"
+        "def create():\n    return nn.Sequential(nn.Flatten(), nn.Linear(3072, 2))\n"
+    )
+    model = ModelSpec(name=f"{folder}/made.py:create", image_size=32)
+    before = make_rig().content(model)
+    package.write_text("WIDTH = 2\n")
+
+    assert before != make_rig().content(model)
+
+
+def test_weights_drawn_without_the_seed_are_refused(cases: Path, make_rig: MakeRig) -> None:
+    """Every process would serve another model."""
+    with pytest.raises(WorkerError, match=r"two builds of .*cases\.py:unseeded have different weights"):
+        make_rig().reference(case(cases, "unseeded"), 8)
+
+
+def test_served_weights_are_those_of_the_reference(cases: Path, make_rig: MakeRig) -> None:
+    """A file of weights that changes between reference and step fails the step: what would be served is another model."""
+    import torch
+
+    model, rig = case(cases, "loaded"), make_rig()
+    state = {name.removeprefix("model."): tensor for name, tensor in models.create(case(cases, "plain")).state_dict().items()}
+    torch.save(state, cases.with_name("w.pt"))
+    rig.reference(model, 8)
+    torch.save({name: tensor + 1e-6 for name, tensor in state.items()}, cases.with_name("w.pt"))
+
+    with pytest.raises(ServingError, match=r"two builds of .* have different weights") as raised:
+        rig.serve(rig.recipe("baseline", model), model=model)
+    assert raised.value.step == "baseline"
+
+
+def test_suite_tells_one_failure_once(cases: Path, tmp_path: Path, artifact_folder: Path) -> None:
+    """The first step fails with the sentence; all others are skipped with the same one, and the run is saved."""
+    command = [sys.executable, "-m", "pytest", f"{ROOT}/benchmarks", "-p", "no:cacheprovider", f"--artifact-cache={artifact_folder}"]
+    options = ["--model", f"{cases}:chance", "--pairs=1", "--no-calibration", "--image-size=32"]
+    steps = ["--step=baseline", "--step=batch_8", "--step=channels_last", "--step=onnxruntime"]
+    done = subprocess.run(
+        [*command, *options, *steps, f"--benchmark-storage=file://{tmp_path}/saved"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT), MARK: tmp_path.name},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 1, done.stdout
+    told = [line for line in done.stdout.splitlines() if re.match(r"F?\[./4\] .*: (failed|skipped): ", line)]
+    assert ["failed", "skipped", "skipped", "skipped"] == [re.split(r": ", line)[1] for line in told]
+    assert all(line.endswith(": ".join(told[0].split(": ")[2:])) for line in told)
+    assert REFUSED["chance"] in told[0]
+    assert "…" not in told[0]
+    for unwanted in ("Traceback", "StopIteration", "INTERNALERROR"):
+        assert unwanted not in done.stdout + done.stderr
