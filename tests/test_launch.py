@@ -8,16 +8,22 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import chain, repeat
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from fixtures import launch, protocol
 from fixtures.launch import ROOT, Launcher, UnsupportedError, WorkerError, Workers, merged
 from fixtures.protocol import Describe, Described, Job, ModelSpec, Prepare, Prepared, Timed, Turn
+from fixtures.rig import Rig
 from tests.processes import ended
 
 WORKER = """
@@ -324,38 +330,148 @@ from pathlib import Path
 from fixtures.launch import Launcher
 from fixtures.protocol import Job, ModelSpec, Prepare
 root, ranks = Path(sys.argv[1]), int(sys.argv[2])
-workers = Launcher(environment=dict(os.environ), root=root).launch("x", ranks=ranks)
+workers = Launcher(environment=dict(os.environ), root=root, ranks_by=sys.argv[3]).launch("x", ranks=ranks)
 job = Job(model=ModelSpec(name="torchvision:resnet18"), runtime="eager", precision="fp32", batch_size=1, threads=1)
 workers.tell([Prepare(job=job, folder="/tmp")] * ranks)
-print(*workers._pids, workers._process.pid, flush=True)
+print(*workers._pids, *(process.pid for process in workers._processes), flush=True)
 sys.stdin.read()
 """
 
 
-@pytest.mark.parametrize("ranks", [1, 2], ids=["one worker", "torchrun"])
-def test_workers_exit_when_the_suite_is_killed(tmp_path: Path, ranks: int) -> None:
+@pytest.mark.parametrize(
+    ("ranks", "ranks_by", "processes"), [(1, "direct", 1), (2, "direct", 2), (2, "torchrun", 3)], ids=["one worker", "ranks", "torchrun"]
+)
+def test_workers_exit_when_the_suite_is_killed(tmp_path: Path, ranks: int, ranks_by: str, processes: int) -> None:
     """In the middle of a build that never ends; the ranks of torchrun, and torchrun itself, as well."""
     shutil.copytree(ROOT / "fixtures", tmp_path / "fixtures")
     (tmp_path / "fixtures" / "runtimes" / "eager.py").write_text("def prepare(job, folder):\n    while True: pass\n")
-    command = [sys.executable, "-c", SUITE, str(tmp_path), str(ranks)]
+    command = [sys.executable, "-c", SUITE, str(tmp_path), str(ranks), ranks_by]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as suite:
         assert suite.stdout is not None
         started = [int(pid) for pid in suite.stdout.readline().split()]
         suite.kill()
 
-    assert len(set(started)) == (1 if ranks == 1 else 3)
+    assert len(set(started)) == processes
     assert [pid for pid in started if not ended(pid)] == []
 
 
-def test_rank_that_dies_takes_the_others_with_it() -> None:
-    """One dead rank fails the step; torchrun and all other ranks are gone afterwards."""
-    with real_launcher().launch("x", ranks=2) as workers:
+@pytest.mark.parametrize("ranks_by", ["direct", "torchrun"])
+def test_rank_that_dies_takes_the_others_with_it(ranks_by: str) -> None:
+    """One dead rank fails the step; all other ranks, and torchrun, are gone afterwards."""
+    with replace(real_launcher(), ranks_by=ranks_by).launch("x", ranks=2) as workers:
         ranks = pids(workers)
         os.kill(ranks[1], signal.SIGKILL)
-        with pytest.raises(WorkerError, match="being timed"):
+        with pytest.raises(WorkerError, match=r"worker [01] of 2 .*while being timed"):
             workers.hear(Timed, "being timed")
 
     assert [ended(pid) for pid in ranks] == [True, True]
+
+
+def test_rank_that_dies_is_reported_with_its_own_output(checkout: Checkout) -> None:
+    """The other rank's words are not its own."""
+    script = (
+        "rank = int(os.environ['RANK'])\ncomplain(f'I am rank {rank}')\nhello(rank=rank).receive()\nos._exit(3) if rank == 1 else hang()\n"
+    )
+    with pytest.raises(WorkerError) as raised, checkout.worker(script).launch("step 'x'", ranks=2) as workers:
+        workers.ask([Describe()] * 2, Described, "being checked")
+
+    assert str(raised.value) == ("step 'x': worker 1 of 2 exited with status 3 while being checked. Its last output:\n  I am rank 1")
+
+
+def listening() -> set[str]:
+    """The TCP sockets of this machine that listen, as links in /proc name them."""
+    lines = [line.split() for name in ("tcp", "tcp6") for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]]
+    return {f"socket:[{words[9]}]" for words in lines if words[3] == "0A"}
+
+
+@pytest.mark.parametrize(("ranks_by", "listens"), [("direct", False), ("torchrun", True)])
+def test_ranks_on_one_host_open_no_port(ranks_by: str, listens: bool) -> None:
+    """Torchrun's store takes pickles from whoever reaches its port; ranks that are started directly have none."""
+    with replace(real_launcher(), ranks_by=ranks_by).launch("x", ranks=2) as workers:
+        processes = {*pids(workers), *(process.pid for process in workers._processes)}
+        held = {os.readlink(file) for pid in processes for file in Path(f"/proc/{pid}/fd").iterdir() if file.is_symlink()}
+        found = held & listening()
+
+    assert bool(found) == listens
+
+
+def test_second_interruption_leaves_no_worker_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stopped worker neither closes nor answers SIGTERM: a Ctrl-C while it is waited for kills it, and its folder is gone."""
+    workers = real_launcher().launch("x")
+    [pid], folder = pids(workers), workers.folder
+    os.kill(pid, signal.SIGSTOP)
+
+    sleep = time.sleep
+
+    def interrupted(_seconds: float) -> None:
+        monkeypatch.setattr(time, "sleep", sleep)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(time, "sleep", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        workers.close()
+
+    assert (ended(pid), folder.exists()) == (True, False)
+
+
+def test_ctrl_c_while_two_build_is_answered(checkout: Checkout) -> None:
+    """A run that builds first does not wait for the end of builds that never end; their workers are ended, and no more are started."""
+    launcher = checkout.worker("hello().receive()\nhang()\n")
+
+    def prepare(_recipe: object, _model: object) -> None:
+        with launcher.launch("building") as workers:
+            workers.ask([Describe()], Described, "building")
+
+    cache = SimpleNamespace(builds_alone=True, stop=threading.Event())
+    rig: Any = SimpleNamespace(unmet=lambda *_: None, recipe=lambda *_: None, prepare=prepare, launcher=launcher, cache=cache)
+
+    def interrupt_once_both_build() -> None:
+        while len(checkout.pids()) < 2:
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        threading.Thread(target=interrupt_once_both_build).start()
+        with pytest.raises(KeyboardInterrupt):
+            Rig.prepare_together(rig, [("one", None), ("two", None), ("three", None)])  # type: ignore[list-item]
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+    assert (cache.builds_alone, cache.stop.is_set(), len(checkout.pids())) == (True, True, 2)
+
+
+def test_closing_again_signals_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The number of an ended worker may be another process's by then."""
+    with real_launcher().launch("x") as workers:
+        pass
+    monkeypatch.setattr(os, "killpg", lambda *_arguments: pytest.fail("a signal was sent"))
+    monkeypatch.setattr(os, "kill", lambda *_arguments: pytest.fail("a signal was sent"))
+
+    workers.close()
+
+
+def test_stopped_worker_ends_with_its_suite(tmp_path: Path) -> None:
+    """Its own watch cannot run then, as in a hang that holds the interpreter's lock: the kernel ends it."""
+    shutil.copytree(ROOT / "fixtures", tmp_path / "fixtures")
+    command = [sys.executable, "-c", SUITE, str(tmp_path), "1", "direct"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as suite:
+        assert suite.stdout is not None
+        pid = int(suite.stdout.readline().split()[0])
+        os.kill(pid, signal.SIGSTOP)
+        suite.kill()
+
+    assert ended(pid)
+
+
+def test_temporary_folder_of_any_length(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A socket's address has 108 bytes; the folder's path, with a space and a letter beyond ASCII, may have more."""
+    folder = tmp_path / ("long " * 20) / "größer"
+    folder.mkdir(parents=True)
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    with real_launcher().launch("x") as workers:
+        assert len(str(workers.folder)) > 110
+        assert workers.ask([Describe()], Described, "being checked")
 
 
 def test_prepare_on_a_runtime_without_artifacts() -> None:
