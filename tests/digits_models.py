@@ -64,7 +64,7 @@ def train(folder: Path) -> None:
     for name, make in MODULES.items():
         torch.manual_seed(0)
         module = make().train()
-        epochs = 12 if name == "resnet" else 30
+        epochs = 8 if name == "resnet" else 20
         batches = -(-seen // 64)
         optimizer = torch.optim.AdamW(module.parameters(), lr=3e-3)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=epochs * batches)

@@ -19,7 +19,7 @@ from tests.conftest import MakeRig, skip_unless_met
 RESNET = ModelSpec(name="torchvision:resnet18", image_size=64)
 WRITTEN = "np.savez(message.outputs, *outputs)"
 CALIBRATED = "return [tuple(_rows(array, number * job.batch_size, job.batch_size) for array in arrays) for number in range(rounds)]"
-LEAST_ACCURACY = 0.9
+LEAST_ACCURACY = 0.85  # fp32: 0.99 and 0.93
 
 Checkout = Callable[[str, str, str], Path]
 
