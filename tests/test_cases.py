@@ -261,3 +261,20 @@ def test_suite_tells_one_failure_once(cases: Path, tmp_path: Path, artifact_fold
     assert "…" not in told[0]
     for unwanted in ("Traceback", "StopIteration", "INTERNALERROR"):
         assert unwanted not in done.stdout + done.stderr
+
+
+def test_several_processes_of_pytest_are_refused_before_anything_runs(tmp_path: Path) -> None:
+    """With pytest-xdist pytest-benchmark records nothing, and the run would end as if all were well."""
+    (tmp_path / "several.py").write_text("def pytest_addoption(parser):\n    parser.addoption('--numprocesses', type=int)\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", f"{ROOT}/benchmarks", "-p", "no:cacheprovider", "-p", "several", "--numprocesses=2"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "measurements would disturb each other" in done.stderr
