@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fixtures.allocators import ALLOCATORS, PRELOAD
 from reports.plain_text import plain
 
 PYTORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
@@ -134,7 +135,8 @@ def dockerfile(deployment: Mapping[str, Any], name: str, packages: Sequence[str]
 
 def system_packages(environment: Mapping[str, str], runtime: str) -> tuple[str, ...]:
     """Return Debian's packages that the recipe needs beside Python."""
-    allocator = ("libgoogle-perftools4",) if "tcmalloc" in environment.get("LD_PRELOAD", "") else ()
+    preloaded = environment.get(PRELOAD, "")
+    allocator = tuple(each.package for name, each in ALLOCATORS.items() if name in preloaded)
     return allocator + (("g++", "openssl") if runtime == "inductor" else ())
 
 
