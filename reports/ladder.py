@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from statistics import geometric_mean
 from typing import Literal
 
 from reports.measurement import Measurement, Outcome, SavedGain, Throughput
@@ -105,23 +106,34 @@ def sps_interval(measurement: Throughput) -> tuple[float, float] | None:
 
 
 def processes_sps(measurements: Sequence[Throughput]) -> dict[tuple[str, str], tuple[float, ...]]:
-    """Return, by model and step, the throughput of every fresh process: those of the step's own pairs, and its turns as a predecessor."""
-    found = {(m.model, m.step): [m.samples_per_round / pair.own_median_s for pair in m.pairs] for m in measurements}
+    """Return, by model and step, the throughput of every fresh process: those of the step's own pairs, and its turns as a predecessor.
+
+    A process that served in several pairs counts once, by the geometric mean of them. Runs saved before processes had names tell them not.
+    """
+    found = {(m.model, m.step): [(p.own_process, m.samples_per_round / p.own_median_s) for p in m.pairs] for m in measurements}
     for measurement in measurements:
         predecessor = (measurement.model, measurement.gain.over) if measurement.gain is not None else None
         if measurement.gain is not None and predecessor in found:
             found[predecessor] += _predecessor_sps(measurement, measurement.gain.ratio)
-    return {(m.model, m.step): tuple(found[m.model, m.step]) or (m.samples_per_second,) for m in measurements}
+    return {(m.model, m.step): _once_each(found[m.model, m.step]) or (m.samples_per_second,) for m in measurements}
 
 
-def _predecessor_sps(measurement: Throughput, gain: float) -> list[float]:
-    """Return the throughput of the predecessor's processes, whose samples per round follow from the saved gain."""
-    turns = [(pair.own_median_s, pair.over_median_s) for pair in measurement.pairs if pair.over_median_s is not None]
+def _once_each(turns: Sequence[tuple[str, float]]) -> tuple[float, ...]:
+    """Return one throughput for each process, given with its name in every pair that it served in; one without a name is one by itself."""
+    by_process: dict[str, list[float]] = {}
+    for number, (process, sps) in enumerate(turns):
+        by_process.setdefault(process or f"unnamed {number}", []).append(sps)
+    return tuple(values[0] if len(values) == 1 else geometric_mean(values) for values in by_process.values())
+
+
+def _predecessor_sps(measurement: Throughput, gain: float) -> list[tuple[str, float]]:
+    """Return name and throughput of the predecessor's processes, whose samples per round follow from the saved gain."""
+    turns = [(pair.own_median_s, pair.over_median_s, pair.over_process) for pair in measurement.pairs if pair.over_median_s is not None]
     if not turns:
         return []
-    mean = math.fsum(math.log(over_s / own_s) for own_s, over_s in turns) / len(turns)
+    mean = math.fsum(math.log(over_s / own_s) for own_s, over_s, _ in turns) / len(turns)
     samples = measurement.samples_per_round * math.exp(mean) / gain
-    return [samples / over_s for _, over_s in turns]
+    return [(process, samples / over_s) for _, over_s, process in turns]
 
 
 def _ladder(

@@ -46,13 +46,20 @@ class OverSide:
 class Pair:
     """The median and mean rounds of two fresh processes that took turns; a step that builds on nothing has no other side.
 
-    Runs saved before the means were have none.
+    Rounds are in seconds per iteration, in the order measured; `own_first` says of each round whose turn came first. A process has one name
+    wherever it served. Runs saved before these were have none of them.
     """
 
     own_median_s: PositiveFigure
     over_median_s: PositiveFigure | None = None
     own_mean_s: PositiveFigure | None = None
     over_mean_s: PositiveFigure | None = None
+    own_rounds_s: tuple[PositiveFigure, ...] = ()
+    over_rounds_s: tuple[PositiveFigure, ...] = ()
+    own_first: tuple[bool, ...] = ()
+    own_started_first: bool | None = None
+    own_process: str = ""
+    over_process: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

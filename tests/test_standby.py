@@ -38,6 +38,8 @@ def measured(rig: Rig, step: str, model: ModelSpec = RESNET) -> dict[str, int]:
             measurement.run()
             measurement.after()
         measurement.finish()
+        assert [measurement.rounds_per_pair] == [len(drawn) for drawn in measurement.own_first]
+        assert 1 == len(measurement.own.processes) == len(measurement.started_first)
     finally:
         measurement.close()
     return pids
