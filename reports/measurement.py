@@ -177,6 +177,7 @@ class Measurement(Throughput):
     compared_samples: Count | None = None
     reference: dict[str, tuple[float, ...]] = field(default_factory=dict)
     precision_share: dict[str, Figure] = field(default_factory=dict)
+    kernel_coverage: Figure | None = None
     evidence: tuple[Claim, ...] = ()
     environment: dict[str, Any] = field(default_factory=dict)
     host: dict[str, Any] = field(default_factory=dict)

@@ -4,6 +4,7 @@ Every test takes the suite's own rig and recipes, on small models, and takes awa
 """
 
 import shutil
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,11 @@ import pytest
 
 from fixtures.accuracy import DriftError
 from fixtures.allocators import library
-from fixtures.evidence import ProofError
+from fixtures.evidence import NothingChangedError, ProofError
 from fixtures.launch import ROOT
 from fixtures.optimizations import ORT_FAST_MATH
 from fixtures.protocol import Job, ModelSpec
-from fixtures.recipe import Recipe, resolve
+from fixtures.recipe import Recipe, resolve, unmet
 from fixtures.rig import Rig, ServingError
 from tests.conftest import MakeRig, skip_unless_met
 
@@ -41,6 +42,24 @@ def refused(rig: Rig, broken: Recipe, model: ModelSpec = RESNET, kind: type[Exce
     assert raised.value.step == broken.step.name
     assert f"step {broken.step.name!r} on {model.name}" in str(raised.value)
     return str(raised.value)
+
+
+def refused_as(rig: Rig, broken: Recipe, kind: type[Exception], model: ModelSpec = RESNET) -> str:
+    """Serve the broken recipe, which must end as `kind`; return the message."""
+    with pytest.raises(ServingError) as raised:
+        rig.serve(broken, model=model)
+
+    assert isinstance(raised.value.cause, kind), raised.value
+    return str(raised.value)
+
+
+def changed(folder: Path, file: str, old: str, new: str) -> Path:
+    """A checkout whose workers have `new` in place of `old` in one file."""
+    shutil.copytree(ROOT / "fixtures", folder / "checkout" / "fixtures")
+    code = (folder / "checkout" / "fixtures" / file).read_text()
+    assert old in code
+    (folder / "checkout" / "fixtures" / file).write_text(code.replace(old, new))
+    return folder / "checkout"
 
 
 @pytest.mark.parametrize(
@@ -136,33 +155,68 @@ def test_tolerance_that_is_not_kept(make_rig: MakeRig) -> None:
     assert "at least 150 dB is required; nothing is recorded" in message
 
 
-@pytest.mark.parametrize(
-    ("settings", "claims"),
-    [
-        ({}, [f"{ORT_FAST_MATH} is 1: {ORT_FAST_MATH} = not set", "outputs differ from fp32's"]),
-        ({ORT_FAST_MATH: "0"}, [f"{ORT_FAST_MATH} is 1: {ORT_FAST_MATH} = 0", "outputs differ from fp32's"]),
-    ],
-    ids=["never set", "switched off"],
-)
-def test_onnxruntime_options_that_never_reach_the_session(make_rig: MakeRig, settings: dict[str, str], claims: list[str]) -> None:
-    """The published mistake: the session is made before its options. It is asked what it has, and the outputs must differ."""
+ONE_SAMPLE = """return self._function(*(each[:1] for each in placed)).expand(len(placed[0]), -1)"""
+NO_DIFFERENCE = "outputs differ from those of the same artifact without the setting: 0 of "
+
+
+@pytest.mark.parametrize("settings", [{}, {ORT_FAST_MATH: "0"}], ids=["never set", "switched off"])
+def test_onnxruntime_options_that_never_reach_the_session(make_rig: MakeRig, settings: dict[str, str]) -> None:
+    """The published mistake: the session is made before its options. The outputs are those of a session without."""
     skip_unless_met("onnxruntime")
     rig = make_rig()
-    message = refused(rig, recipe(rig, "onnxruntime_fast_math", requires=(), settings=settings), VIT)
 
-    assert [claim for claim in claims if claim not in message] == []
+    assert NO_DIFFERENCE in refused(rig, recipe(rig, "onnxruntime_fast_math", requires=(), settings=settings), VIT)
 
 
 def test_onnxruntime_option_that_does_nothing_here(make_rig: MakeRig) -> None:
-    """Where the CPU has no such kernels the session has the option, and the outputs give it away."""
+    """Where the CPU has no such kernels the session has the option, and the outputs give it away, however deep the model."""
     skip_unless_met("onnxruntime")
     rig = make_rig()
     if rig.machine.architecture == "aarch64":
         pytest.skip("on Arm the option takes effect -> run on x86")
-    message = refused(rig, recipe(rig, "onnxruntime_fast_math", requires=()), VIT)
 
-    assert "outputs differ from fp32's: largest difference from fp32" in message
-    assert f"{ORT_FAST_MATH} = not set" not in message
+    assert NO_DIFFERENCE in refused(rig, recipe(rig, "onnxruntime_fast_math", requires=()), VIT)
+
+
+def test_fast_math_that_does_nothing_here(make_rig: MakeRig) -> None:
+    """The variable is set, oneDNN accepts it and runs its f32 kernels: neither kernels nor outputs tell a difference."""
+    rig = make_rig()
+    if unmet(rig.catalogue["fast_math"], rig.machine) is None:
+        pytest.skip("this CPU has fast math kernels -> run on x86 without AMX")
+    message = refused(rig, recipe(rig, "fast_math", requires=()))
+
+    assert "f32 kernels compute in bf16: 0 f32 kernels compute in bf16; f32 100.0%; 0 of 21 layers" in message
+    assert NO_DIFFERENCE in message
+
+
+def test_a_run_without_the_setting_is_done_once_a_step(make_rig: MakeRig) -> None:
+    """Fresh pairs of the step compare with what was found first."""
+    skip_unless_met("onnxruntime")
+    rig = make_rig()
+    broken = recipe(rig, "onnxruntime_fast_math", requires=())
+    for _ in range(2):
+        with suppress(ServingError):
+            [serving] = rig.serve(broken, model=VIT)
+            serving.workers.close()
+
+    assert len(rig.without) == 1
+
+
+def test_onnxruntime_without_graph_optimizations(make_rig: MakeRig, tmp_path: Path) -> None:
+    """The level is asked for, and nothing is fused: the operators of the file run one by one."""
+    skip_unless_met("onnxruntime")
+    root = changed(tmp_path, "runtimes/onnxruntime.py", "GraphOptimizationLevel.ORT_ENABLE_ALL", "GraphOptimizationLevel.ORT_DISABLE_ALL")
+    rig = make_rig(root=root)
+
+    assert "operators are fused: all " in refused(rig, recipe(rig, "onnxruntime"))
+
+
+def test_a_batch_of_which_one_sample_is_computed(make_rig: MakeRig, tmp_path: Path) -> None:
+    """The model receives all eight, and its kernels work on one."""
+    root = changed(tmp_path, "runtimes/torch_session.py", "return self._function(*placed)", ONE_SAMPLE)
+    rig = make_rig(root=root)
+
+    assert "the batch size is in force: batch 8; 0 of " in refused(rig, recipe(rig, "batch_8", requires=(), least_cosine=0.0))
 
 
 @pytest.mark.parametrize(
@@ -170,7 +224,6 @@ def test_onnxruntime_option_that_does_nothing_here(make_rig: MakeRig) -> None:
     [
         ("onnxruntime_int8", {"transforms": ()}, "run int8 kernels (at least 50% of the time of each): convolution: f32 100.0%"),
         ("openvino", {"settings": {"INFERENCE_PRECISION_HINT": "f32"}}, "run in bf16 or f16 (at least 50% of their time): f32 100.0%"),
-        ("openvino_fp32", {"settings": {}}, "INFERENCE_PRECISION_HINT is f32: INFERENCE_PRECISION_HINT ="),
         ("openvino_int8", {"transforms": ()}, "run int8 kernels (at least 50% of the time of each): convolution: "),
     ],
 )
@@ -180,6 +233,49 @@ def test_runtime_that_was_not_told(make_rig: MakeRig, step: str, changes: dict[s
     rig = make_rig()
 
     assert claim in refused(rig, recipe(rig, step, **changes))
+
+
+def test_openvino_fp32_that_was_not_told(make_rig: MakeRig) -> None:
+    """Where the device prefers another precision, its kernels say so."""
+    skip_unless_met("openvino", "openvino_fp32")
+    rig = make_rig()
+
+    assert "run in f32 (at least 95% of their time): " in refused(rig, recipe(rig, "openvino_fp32", settings={}))
+
+
+def test_throughput_hint_with_one_stream(make_rig: MakeRig) -> None:
+    """The hint is in force, and serves one request at a time: that is no other step than the one below."""
+    skip_unless_met("openvino_throughput")
+    rig = make_rig()
+    settings = {"PERFORMANCE_HINT": "THROUGHPUT", "NUM_STREAMS": "1", "PERFORMANCE_HINT_NUM_REQUESTS": "1"}
+    message = refused_as(rig, recipe(rig, "openvino_throughput", settings=settings), NothingChangedError)
+
+    assert "nothing changed: 1 streams, 1 requests" in message
+
+
+@pytest.mark.slow
+def test_dynamo_without_inductor(make_rig: MakeRig, tmp_path: Path) -> None:
+    """One graph without a break, run operator by operator as before."""
+    skip_unless_met("compile")
+    root = changed(
+        tmp_path, "runtimes/inductor.py", "torch.compile(model, dynamic=False)", 'torch.compile(model, dynamic=False, backend="eager")'
+    )
+    rig = make_rig(root=root, cache=tmp_path / "artifacts")
+
+    assert "Inductor's own code serves: 0 graphs compiled by Inductor" in refused(rig, recipe(rig, "compile"))
+
+
+@pytest.mark.slow
+def test_autotuning_that_keeps_onednn(make_rig: MakeRig) -> None:
+    """With its own templates switched off Inductor times products and keeps what the step below has."""
+    skip_unless_met("compile_max_autotune")
+    rig = make_rig()
+    broken = recipe(rig, "compile_max_autotune", environment={"TORCHINDUCTOR_MAX_AUTOTUNE_GEMM_BACKENDS": "ATEN"})
+    with pytest.raises(ServingError) as raised:
+        rig.serve(broken, model=VIT)
+
+    assert isinstance(raised.value.cause, (NothingChangedError, ProofError))
+    assert "matrix products autotuned, 0 of them run in Inductor's own templates" in str(raised.value)
 
 
 @pytest.mark.slow
@@ -196,13 +292,8 @@ def test_freezing_switched_off(make_rig: MakeRig) -> None:
 def test_quantizer_that_annotates_nothing(make_rig: MakeRig, tmp_path: Path) -> None:
     """PT2E then runs through without a word, and compiles the model as it was."""
     skip_unless_met("pt2e_int8")
-    shutil.copytree(ROOT / "fixtures", tmp_path / "checkout" / "fixtures")
-    quantization = tmp_path / "checkout" / "fixtures" / "quantization.py"
-    code = quantization.read_text()
     configured = "quantizer.set_global(x86_inductor_quantizer.get_default_x86_inductor_quantization_config())"
-    assert configured in code
-    quantization.write_text(code.replace(configured, "quantizer"))
-    rig = make_rig(root=tmp_path / "checkout", cache=tmp_path / "artifacts")
+    rig = make_rig(root=changed(tmp_path, "quantization.py", configured, "quantizer"), cache=tmp_path / "artifacts")
     message = refused(rig, recipe(rig, "pt2e_int8"))
 
     assert "convolutions and matrix products run int8 kernels" in message

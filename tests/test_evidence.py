@@ -8,7 +8,7 @@ import pytest
 
 from fixtures import evidence as prove
 from fixtures.accuracy import Agreement
-from fixtures.evidence import Claim, Evidence, NothingChanged, NothingChangedError, Proof, ProofError, examine, findings, require
+from fixtures.evidence import Claim, Evidence, NothingChanged, NothingChangedError, Proof, ProofError, Without, examine, findings, require
 from fixtures.kernels import Kernel
 from fixtures.memory import Memory
 from fixtures.protocol import Job, ModelSpec, Observations
@@ -16,22 +16,26 @@ from fixtures.thread_work import ThreadWork
 
 JOB = Job(model=ModelSpec(name="torchvision:resnet18"), runtime="eager", precision="fp32", batch_size=8, threads=1, workers=2, pinned=True)
 EXACT = Agreement(sqnr_db=200.0, centred_cosine=1.0, cosine=1.0, max_abs_error=0.0, relative_error=0.0, top1_agreement=1.0, samples=8)
-ROUNDED = Agreement(
-    sqnr_db=37.0, centred_cosine=0.9999, cosine=0.9999, max_abs_error=0.01, relative_error=1e-3, top1_agreement=1.0, samples=8
-)
 
 
 def kernel(precision: str, time_s: float = 1.0, operation: str = "convolution", implementation: str = "jit", formats: str = "") -> Kernel:
     return Kernel(operation=operation, implementation=implementation, precision=precision, time_s=time_s, formats=formats)
 
 
+def layer(precision: str, count: int = 1, flops: float = 1.0, **fields: Any) -> Kernel:
+    """So many layers with weights, of `flops` together."""
+    given: dict[str, Any] = {"operation": "convolution", "implementation": "jit", "time_s": 1.0, **fields}
+    return Kernel(precision=precision, count=count, flops=flops, has_weights=True, **given)
+
+
 def seen(**fields: Any) -> Observations:
     return Observations(**fields)
 
 
-def proof(*ranks: Observations, agreement: Agreement = EXACT, workers: int | None = None) -> Proof:
+def proof(*ranks: Observations, workers: int | None = None, differing: int | None = None) -> Proof:
     job = msgspec.structs.replace(JOB, workers=workers or len(ranks))
-    return Proof(job=job, ranks=ranks, agreement=agreement, allowed_cpus=(0, 1))
+    without = None if differing is None else Without(differing=differing, elements=8000, largest=1e-3)
+    return Proof(job=job, ranks=ranks, agreement=EXACT, allowed_cpus=(0, 1), without=without)
 
 
 def work(threads: int) -> ThreadWork:
@@ -82,6 +86,18 @@ CASES: list[tuple[str, Claim, Proof, Proof]] = [
     ),
     ("batch", prove.batch_in_force(), proof(seen(batch_size=8)), proof(seen(batch_size=1))),
     (
+        "batch in the kernels",
+        prove.batch_in_force(),
+        proof(seen(batch_size=8, kernels=[layer("f32", 20, rows=8), layer("f32", 48, rows=1576), layer("f32", rows=225)])),
+        proof(seen(batch_size=8, kernels=[layer("f32", 53, rows=1), layer("f32", rows=8)])),
+    ),
+    (
+        "batch in every rank",
+        prove.batch_in_force(),
+        proof(seen(batch_size=8), seen(batch_size=8)),
+        proof(seen(batch_size=8), seen(batch_size=1)),
+    ),
+    (
         "bf16 kernels",
         prove.kernels_in("bf16"),
         proof(seen(kernels=[kernel("bf16", 6), kernel("f32", 4)])),
@@ -98,6 +114,48 @@ CASES: list[tuple[str, Claim, Proof, Proof]] = [
         prove.kernels_in("bf16", "f16"),
         proof(seen(kernels=[kernel("bf16", 3), kernel("f16", 3), kernel("f32", 4)])),
         proof(seen(kernels=[kernel("f32")])),
+    ),
+    (
+        "bf16 for most layers, not for most of the time only",
+        prove.kernels_in("bf16"),
+        proof(seen(kernels=[layer("bf16", 27, 3.0, time_s=0.6), layer("f32", 26, 2.0, time_s=0.4)])),
+        proof(seen(kernels=[layer("bf16", 1, 9.0, time_s=0.6), layer("f32", 52, 1.0, time_s=0.4)])),
+    ),
+    (
+        "bf16 for most of the FLOPs",
+        prove.kernels_in("bf16"),
+        proof(seen(kernels=[layer("bf16", 27, 6.0, time_s=6.0), layer("f32", 26, 4.0, time_s=4.0)])),
+        proof(seen(kernels=[layer("bf16", 52, 4.0, time_s=6.0), layer("f32", 1, 6.0, time_s=4.0)])),
+    ),
+    (
+        "bf16 for most of the model's layers, those that report nothing included",
+        prove.kernels_in("bf16"),
+        proof(seen(kernels=[layer("bf16", 11)], layers=21)),
+        proof(seen(kernels=[layer("bf16", 2)], layers=21)),
+    ),
+    (
+        "bf16 in optimized kernels",
+        prove.kernels_in("bf16"),
+        proof(seen(kernels=[layer("bf16", 52, 96.0, time_s=6.0), layer("bf16", 1, 4.0, implementation="ref:any", time_s=4.0)])),
+        proof(seen(kernels=[layer("bf16", 52, 94.0, time_s=6.0), layer("bf16", 1, 6.0, implementation="ref:any", time_s=4.0)])),
+    ),
+    (
+        "bf16 in optimized kernels for most of the time",
+        prove.kernels_in("bf16"),
+        proof(seen(kernels=[layer("bf16", 52, 98.0, time_s=6.0), layer("bf16", 1, 2.0, implementation="ref:any", time_s=4.0)])),
+        proof(seen(kernels=[layer("bf16", 52, 98.0, time_s=4.0), layer("bf16", 1, 2.0, implementation="ref:any", time_s=6.0)])),
+    ),
+    (
+        "bf16 in every rank",
+        prove.kernels_in("bf16"),
+        proof(seen(kernels=[layer("bf16")]), seen(kernels=[layer("bf16")])),
+        proof(seen(kernels=[layer("bf16")]), seen(kernels=[layer("f32")])),
+    ),
+    (
+        "fp32 of a model without layers",
+        prove.kernels_in("f32"),
+        proof(seen(kernels=[], layers=0)),
+        proof(seen(kernels=[], layers=1)),
     ),
     (
         "attention in oneMKL proves nothing of the layers",
@@ -137,6 +195,20 @@ CASES: list[tuple[str, Claim, Proof, Proof]] = [
         prove.int8_kernels(),
         proof(seen(kernels=[Kernel(operation="matmul", implementation="jit", precision="int8", time_s=1, count=25)], quantizable=50)),
         proof(seen(kernels=[Kernel(operation="matmul", implementation="jit", precision="int8", time_s=1, count=24)], quantizable=50)),
+    ),
+    (
+        "int8 for most of the FLOPs",
+        prove.int8_kernels(),
+        proof(seen(kernels=[layer("int8", 20, 6.0), layer("f32", 1, 4.0)], quantizable=21)),
+        proof(seen(kernels=[layer("int8", 20, 4.0), layer("f32", 1, 6.0)], quantizable=21)),
+    ),
+    (
+        "int8 in optimized kernels",
+        prove.int8_kernels(),
+        proof(
+            seen(kernels=[layer("int8", 52, 99.0), layer("int8", 1, 1.0, time_s=0.1, implementation="gemm_s8u8s32:ref")], quantizable=53)
+        ),
+        proof(seen(kernels=[layer("int8", 53, 99.0, implementation="gemm_s8u8s32:ref")], quantizable=53)),
     ),
     (
         "int8 but for attention",
@@ -246,7 +318,44 @@ CASES: list[tuple[str, Claim, Proof, Proof]] = [
         proof(seen(kernels=[kernel("bf16", formats="src:f32:acdb wei:bf16:x")])),
         proof(seen(kernels=[kernel("bf16", formats="src:bf16:acdb wei:bf16:x")])),
     ),
-    ("outputs", prove.outputs_differ(), proof(seen(), agreement=ROUNDED), proof(seen(), agreement=EXACT)),
+    (
+        "fast math for most layers",
+        prove.bf16_inside_f32(),
+        proof(seen(kernels=[layer("bf16", 27, 3.0, formats="src:f32 attr-fpmath:bf16"), layer("f32", 27, 3.0)], layers=54)),
+        proof(seen(kernels=[layer("bf16", 1, 3.0, formats="src:f32 attr-fpmath:bf16"), layer("f32", 53, 3.0)], layers=54)),
+    ),
+    ("outputs", prove.outputs_differ(), proof(seen(), differing=1), proof(seen(), differing=0)),
+    ("outputs of a run without the setting", prove.outputs_differ(), proof(seen(), differing=8000), proof(seen())),
+    (
+        "generated code",
+        prove.generated_code(),
+        proof(seen(counters={"fxgraph_cache_hit": 1, "generated_modules": 1})),
+        proof(seen(counters={}, graphs=1)),
+    ),
+    (
+        "generated code that is loaded",
+        prove.generated_code(),
+        proof(seen(counters={"fxgraph_cache_miss": 1, "generated_modules": 1})),
+        proof(seen(counters={"fxgraph_cache_miss": 1})),
+    ),
+    (
+        "fused operators",
+        prove.operators_fused(),
+        proof(seen(operators={"Conv": 20, "Relu": 17}, counters={"Conv": 20, "ReorderOutput": 1}, fusible=17)),
+        proof(seen(operators={"Conv": 20, "Relu": 17}, counters={"Conv": 20, "Relu": 17, "ReorderOutput": 1}, fusible=17)),
+    ),
+    (
+        "operators fused under another name",
+        prove.operators_fused(),
+        proof(seen(operators={"MatMul": 20, "Softmax": 17}, counters={"FusedMatMul": 20, "Softmax": 17}, fusible=0)),
+        proof(seen(operators={"MatMul": 20, "Add": 20}, counters={"MatMul": 20, "Add": 20}, fusible=20)),
+    ),
+    (
+        "nothing to fuse",
+        prove.operators_fused(),
+        proof(seen(operators={"Gather": 2}, counters={"Gather": 2}, fusible=0)),
+        proof(seen(operators={"Gather": 2}, counters={}, fusible=0)),
+    ),
     ("graph", prove.one_graph(), proof(seen(graphs=1, graph_breaks=0)), proof(seen(graphs=1, graph_breaks=1))),
     ("one graph", prove.one_graph(), proof(seen(graphs=1, graph_breaks=0)), proof(seen(graphs=2, graph_breaks=0))),
     (
@@ -256,9 +365,21 @@ CASES: list[tuple[str, Claim, Proof, Proof]] = [
         proof(seen(counters={"conv_pack": 0, "pattern_matcher_count": 99})),
     ),
     (
+        "packing of most layers",
+        prove.weights_packed("conv_pack", "linear_pack"),
+        proof(seen(counters={"conv_pack": 26, "linear_pack": 1}, layers=54)),
+        proof(seen(counters={"linear_pack": 1}, layers=54)),
+    ),
+    (
+        "packing without reordering",
+        prove.weights_packed("conv_pack"),
+        proof(seen(counters={"conv_pack": 53}, layers=54, weight_reorders=1)),
+        proof(seen(counters={"conv_pack": 53}, layers=54, weight_reorders=53)),
+    ),
+    (
         "autotuning",
         prove.autotuned(),
-        proof(seen(counters={"autotuned_products": 1})),
+        proof(seen(counters={"autotuned_products": 1}, kernels=[layer("bf16", implementation="inductor:CppMicroGemmFP32Vec")])),
         proof(seen(counters={"autotuned_products": 0}, settings={"max_autotune": "True"})),
     ),
     ("never traced", prove.never_traced(), proof(seen(graphs=0)), proof(seen(graphs=1))),
@@ -276,8 +397,6 @@ CASES: list[tuple[str, Claim, Proof, Proof]] = [
         proof(seen(counters={"MatMulIntegerToFloat": 3}, quantizable=6)),
         proof(seen(counters={"MatMulIntegerToFloat": 2}, quantizable=6)),
     ),
-    ("setting", prove.setting("hint", "f32", "f16"), proof(seen(settings={"hint": "f16"})), proof(seen(settings={"hint": "bf16"}))),
-    ("setting at all", prove.setting("hint", "f32"), proof(seen(settings={"hint": "f32"})), proof(seen(settings={}))),
     (
         "ranks apart",
         prove.workers_apart(),
@@ -305,8 +424,8 @@ CASES: list[tuple[str, Claim, Proof, Proof]] = [
     (
         "streams",
         prove.streams_in_force(),
-        proof(seen(settings={"PERFORMANCE_HINT": "THROUGHPUT", "NUM_STREAMS": "2", "OPTIMAL_NUMBER_OF_INFER_REQUESTS": "2"})),
-        proof(seen(settings={"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": "1", "OPTIMAL_NUMBER_OF_INFER_REQUESTS": "1"})),
+        proof(seen(settings={"NUM_STREAMS": "2", "OPTIMAL_NUMBER_OF_INFER_REQUESTS": "2"}, requests_in_flight=1.9)),
+        proof(seen(settings={"NUM_STREAMS": "2", "OPTIMAL_NUMBER_OF_INFER_REQUESTS": "2"}, requests_in_flight=1.0)),
     ),
 ]
 
@@ -321,6 +440,53 @@ def test_claim_holds_where_it_was_observed_and_nowhere_else(claim: Claim, borne_
     assert held.claim == failed.claim == claim.text
     assert held.observed
     assert failed.observed
+
+
+NOTHING_CHANGED: list[tuple[str, Claim, Observations]] = [
+    ("no template won", prove.autotuned(), seen(counters={"autotuned_products": 1})),
+    (
+        "one stream and one request",
+        prove.streams_in_force(),
+        seen(
+            settings={"PERFORMANCE_HINT": "THROUGHPUT", "NUM_STREAMS": "1", "OPTIMAL_NUMBER_OF_INFER_REQUESTS": "1"}, requests_in_flight=1.0
+        ),
+    ),
+    ("nothing to pack", prove.weights_packed("conv_pack"), seen(counters={}, layers=0)),
+    ("nothing to lower", prove.kernels_in("bf16"), seen(kernels=[], layers=0)),
+    ("nothing to quantize", prove.int8_kernels(), seen(kernels=[], layers=0)),
+    (
+        "nothing but a patch embedding to lay out",
+        prove.channels_last_in_force(),
+        seen(
+            input_channels_last=True,
+            weights_channels_last_share=1.0,
+            kernels=[layer("f32", 1, 1.0, formats="src:f32:acdb"), layer("f32", 48, 99.0, operation="matmul")],
+        ),
+    ),
+]
+
+
+@pytest.mark.parametrize(("claim", "idle"), [case[1:] for case in NOTHING_CHANGED], ids=[case[0] for case in NOTHING_CHANGED])
+def test_what_can_change_nothing_is_neither_proved_nor_refused(claim: Claim, idle: Observations) -> None:
+    """The step is skipped with what was seen."""
+    [item] = examine([claim], proof(idle))
+    with pytest.raises(NothingChangedError, match="nothing changed: "):
+        require("step", "model", [item], own=[claim])
+
+    assert item.remedy
+
+
+def test_the_worst_rank_is_shown() -> None:
+    """With its number, where the ranks differ."""
+    [item] = examine([prove.kernels_in("bf16")], proof(seen(kernels=[layer("bf16")]), seen(kernels=[layer("f32")])))
+
+    assert item.observed == "rank 1: f32 100.0%; 0 of 1 layers, 0.0% of their FLOPs"
+
+
+@pytest.mark.parametrize(("covered", "found"), [(0.49, 1), (0.5, 0), (1.1, 0), (1.11, 1), (None, 0)])
+def test_kernel_times_that_do_not_add_up_are_a_finding(covered: float | None, found: int) -> None:
+    """Too little has not reported itself, too much has counted twice."""
+    assert len(findings(seen(kernel_coverage=covered))) == found
 
 
 def test_every_constructor_of_claims_is_tested() -> None:

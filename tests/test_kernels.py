@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from fixtures.kernels import Kernel, c_stdout, count_cache_lookups, merge, parse_mkl, parse_onednn, precision_share
+from fixtures.kernels import Kernel, c_stdout, count_cache_lookups, count_weight_reorders, merge, parse_mkl, parse_onednn, precision_share
 
 PREFIX = "onednn_verbose,v1,primitive,exec,cpu,"
 BF16_CONVOLUTION = (
@@ -46,6 +46,35 @@ ARM_FAST_MATH = (
     PREFIX + "convolution,indirect_gemm:acl,forward_training,src:f32::blocked:acdb::f0 wei:f32:a:blocked:Acdb8a::f0 "
     "bia:f32:a:blocked:a::f0 dst:f32::blocked:acdb::f0,attr-scratchpad:user attr-fpmath:bf16,alg:convolution_direct,"
     "mb1_ic64oc64_ih16oh16kh3sh1dh0ph1_iw16ow16kw3sw1dw0pw1,1.5"
+)
+AMX_CONVOLUTION = FAST_MATH_CONVOLUTION.replace("jit:avx512_core", "brgconv:avx512_core_amx")
+AMX_MATMUL = (
+    PREFIX + "matmul,brg_matmul:avx10_1_512_amx,undef,src:f32::blocked:ab::f0 wei:f32:a:blocked:BA16a64b::f0 dst:f32::blocked:ab::f0,"
+    "attr-scratchpad:user attr-fpmath:bf16,,8x512:512x1000,0.05"
+)
+DEPTHWISE_CONVOLUTION = (
+    PREFIX + "convolution,jit_dw:avx2,forward_training,src:f32:a:blocked:acdb::f0 wei:f32:a:blocked:Abcde8a::f0 bia:f32:a:blocked:a::f0 "
+    "dst:f32:a:blocked:acdb::f0,attr-scratchpad:user,alg:convolution_direct,g256mb32_ic256oc256_ih28oh14kh3sh2dh0ph1_iw28ow14kw3sw2dw0pw1,0.29"
+)
+DECONVOLUTION = (
+    PREFIX + "deconvolution,conv:any+jit:avx2,forward_training,src:f32:a:blocked:aBcd8b::f0 wei:f32:a:blocked:BAcd8b8a::f0 "
+    "bia:f32:a:blocked:a::f0 dst:f32:a:blocked:aBcd8b::f0,attr-scratchpad:user,alg:deconvolution_direct,"
+    "mb2_ic8oc16_ih20oh22kh3sh1dh0ph0_iw20ow22kw3sw1dw0pw0,34.6729"
+)
+INNER_PRODUCT = (
+    PREFIX + "inner_product,gemm:jit,forward_inference,src:f32::blocked:abcd::f0 wei:f32::blocked:abcd::f0 bia:f32::blocked:a::f0 "
+    "dst:f32::blocked:ab::f0,attr-scratchpad:user,,mb2ic256ih6iw6oc4096,5.4458"
+)
+ATTENTION_MATMUL = (
+    PREFIX + "matmul,jit:avx2,undef,src:f32::blocked:abc::f0 wei:f32::blocked:abc::f0 dst:f32::blocked:abc::f0,attr-scratchpad:user,,"
+    "6x17x64:6x64x17,0.2"
+)
+SHARED_MATMUL = ATTENTION_MATMUL.replace("6x17x64:6x64x17", "6x17x64:1x64x10")
+LSTM = (
+    PREFIX + "rnn,brgemm:avx2,forward_inference,src_layer:f32::blocked:abc::f0 src_iter:f32::blocked:abcd::f0 "
+    "wei_layer:f32:a:blocked:abdEc16e::f0 wei_iter:f32:a:blocked:abdEc16e::f0 bias:f32::blocked:abcd::f0 dst_layer:f32::blocked:abc::f0 "
+    "dst_iter:f32::blocked:abcd::f0,attr-scratchpad:user,alg:vanilla_lstm direction:unidirectional_left2right activation:undef flags:,"
+    "l1t8mb2sic32slc16dhc32dic32,0.5"
 )
 BANNER = """\
 onednn_verbose,v1,info,oneDNN v3.12.0 (commit 80afa71049cd69a3df32adcccb623b12cd7baa22)
@@ -138,6 +167,57 @@ def test_fast_math_in_the_arm_compute_library_is_bf16() -> None:
 def test_other_lines_are_not_kernels(text: str) -> None:
     """Banners, creations, other output, and lines cut off in the middle count nothing."""
     assert parse_onednn(text) == []
+
+
+@pytest.mark.parametrize("line", [AMX_CONVOLUTION, AMX_MATMUL])
+def test_fast_math_in_amx_kernels_is_bf16(line: str) -> None:
+    """AMX has no products of f32: its kernels on f32 tensors compute in bf16 where the attribute allows it."""
+    assert parse_onednn(line)[0].precision == "bf16"
+    assert parse_onednn(line.replace(" attr-fpmath:bf16", ""))[0].precision == "f32"
+
+
+@pytest.mark.parametrize(
+    ("line", "flops", "rows", "has_weights"),
+    [
+        (F32_CONVOLUTION, 2 * 2 * 64 * 32 * 32 * 3 * 7 * 7, 2, True),
+        (DEPTHWISE_CONVOLUTION, 2 * 32 * 256 * 14 * 14 * 3 * 3, 32, True),
+        (DECONVOLUTION, 2 * 2 * 8 * 20 * 20 * 16 * 3 * 3, 2, True),
+        (BF16_MATMUL, 2 * 2 * 512 * 1000, 2, True),
+        (INNER_PRODUCT, 2 * 2 * 256 * 6 * 6 * 4096, 2, True),
+        (SHARED_MATMUL, 2 * 6 * 17 * 64 * 10, 6 * 17, True),
+        (ATTENTION_MATMUL, 2 * 6 * 17 * 64 * 17, 6 * 17, False),
+        (LSTM, 2 * 8 * 2 * 4 * 32 * (16 + 32), 2, True),
+        (REORDER, 0, 0, False),
+        (BF16_MATMUL.replace("2x512:512x1000", "soon"), 0, 0, False),
+    ],
+)
+def test_onednn_problem_gives_the_arithmetic(line: str, flops: float, rows: int, has_weights: bool) -> None:
+    """Two FLOPs for each multiplication and addition; a product of two activations has no weights."""
+    [parsed] = parse_onednn(line)
+
+    assert (flops, rows, has_weights) == (parsed.flops, parsed.rows, parsed.has_weights)
+
+
+def test_recurrent_layers_are_heavy() -> None:
+    """An LSTM's products run in a primitive of their own."""
+    [parsed] = parse_onednn(LSTM)
+
+    assert ("rnn", "f32", True) == (parsed.operation, parsed.precision, parsed.is_heavy)
+
+
+def test_mkl_products_with_a_weight_are_layers() -> None:
+    """oneMKL is told sizes only: a product with an operand of a weight's shape is a layer, attention's is none."""
+    layer, other = parse_mkl(SGEMM, {(1000, 512)}) + parse_mkl(SGEMM, {(512, 512)})
+
+    assert (2 * 2 * 512 * 1000, 2, True) == (layer.flops, layer.rows, layer.has_weights)
+    assert not other.has_weights
+
+
+def test_reorders_of_weights_are_counted() -> None:
+    """A weight that is brought into another layout in each inference is not packed ahead of time."""
+    text = "\n".join([REORDER, REORDER, REORDER.replace("64x3x7x7", "2x3x64x64"), REORDER.replace("exec", "create:cache_hit"), BANNER])
+
+    assert count_weight_reorders(text, {(64, 3, 7, 7), (1000, 512)}) == 2
 
 
 def test_cache_lookups_are_counted() -> None:
