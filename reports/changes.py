@@ -89,7 +89,7 @@ def _moved(before: Mapping[str, float], after: Mapping[str, float], most: float)
 
 def _precision_changes(base: Mapping[str, float], head: Mapping[str, float]) -> Iterator[Difference]:
     if _moved(base, head, MOVED_PRECISION_SHARE):
-        yield Difference("kernel time", share_short(base), share_short(head))
+        yield Difference("of reported kernel time", share_short(base), share_short(head))
 
 
 def _recipe_changes(base: Measurement, head: Measurement) -> Iterator[Difference]:

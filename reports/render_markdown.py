@@ -20,7 +20,7 @@ _LADDER_COLUMNS = (
     "peak GiB",
     "SQNR dB",
     "top-1 %",
-    "kernel time",
+    "of reported kernel time",
 )
 _COMPARISON_COLUMNS = ("model", "step", "base SPS", "head SPS", "head / base [95 %]", "verdict", "processes")
 

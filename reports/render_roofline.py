@@ -17,7 +17,7 @@ _COLUMNS = (
     Column("step", "step", is_number=False),
     Column("SPS", "samples_per_second"),
     Column("GFLOP/s", "flops_per_second"),
-    Column("kernel\ntime %", "precision_share", is_number=False),
+    Column("of reported\nkernel time %", "precision_share", is_number=False),
     Column("peak of\nthis mix", "peak_flops_per_second"),
     Column("share\nof peak", "share_of_peak"),
     Column("of the\nlargest part's", "share_of_dominating_peak"),

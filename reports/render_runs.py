@@ -81,7 +81,7 @@ def _facts(m: Measurement) -> Iterator[tuple[str, str]]:
     )
     yield "cost", f"cold start {seconds(m.cold_start_s)}, build {seconds(m.build_s)}, peak {gibibytes(m.peak_rss_bytes)} GiB"
     yield "outputs", _outputs(m)
-    yield "runtime", f"{m.runtime}, {m.precision}; kernel time: {share_short(m.precision_share)}"
+    yield "runtime", f"{m.runtime}, {m.precision}; of reported kernel time: {share_short(m.precision_share)}"
     if m.hosts is not None:
         added = per_second(m.hosts.sum_samples_per_second)
         share = f"{m.samples_per_second / m.hosts.sum_samples_per_second:.1%}"

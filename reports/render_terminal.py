@@ -78,7 +78,7 @@ def _table(ladder: Ladder, width: int) -> Table:
     if width >= WITH_COSTS:
         for name in ("cold\nstart s", "peak\nGiB"):
             table.add_column(name, justify="right", no_wrap=True)
-        table.add_column("kernel\ntime %", overflow="fold")
+        table.add_column("reported\nkernel\ntime %", overflow="fold")
     for row in ladder.measured:
         table.add_row(*_cells(row, width), style="bold" if row is ladder.best else "")
     return table
@@ -102,7 +102,7 @@ def _cells(row: LadderRow, width: int) -> Iterator[Text]:
 
 
 def _left_out(width: int) -> str:
-    costs = "cold start, peak RSS, kernel time by precision"
+    costs = "cold start, peak RSS, reported kernel time by precision"
     return costs if width >= WITH_AGREEMENT else f"p50, p99, SQNR, top-1, {costs}"
 
 

@@ -196,6 +196,7 @@ def test_no_larger_trial_of_a_refused_kind_is_tried() -> None:
         ("Intel AVX2", True),
         ("Intel AVX-512 with AVX512BW, AVX512VL, and AVX512DQ extensions", True),
         ("Intel AVX2 with Intel DL Boost", False),
+        ("Intel AVX 10.1/512", False),
         ("Intel AVX-512 with Intel DL Boost and bfloat16 support", False),
         ("AArch64 SVE (256 bits)", False),
         ("", False),
@@ -203,6 +204,12 @@ def test_no_larger_trial_of_a_refused_kind_is_tried() -> None:
 )
 def test_int8_without_vnni_is_told_by_the_instructions_that_onednn_uses(instructions: str, noted: bool) -> None:
     assert noted == bool(peaks.int8_note(instructions))
+
+
+@pytest.mark.parametrize("kernel", ["brg_conv_fwd:avx512_core_vnni", "brg_matmul:avx10_1_512_amx"])
+def test_an_int8_kernel_that_names_its_instructions_is_believed(kernel: str) -> None:
+    """Whatever oneDNN calls the CPU."""
+    assert peaks.int8_note("Intel AVX-512", kernel) == ""
 
 
 def test_the_rate_is_that_of_the_fastest_window(monkeypatch: pytest.MonkeyPatch) -> None:
