@@ -216,7 +216,7 @@ def test_a_batch_of_which_one_sample_is_computed(make_rig: MakeRig, tmp_path: Pa
     root = changed(tmp_path, "runtimes/torch_session.py", "return self._function(*placed)", ONE_SAMPLE)
     rig = make_rig(root=root)
 
-    assert "the batch size is in force: batch 8; 0 of " in refused(rig, recipe(rig, "batch_8", requires=(), least_cosine=0.0))
+    assert "the batch size is in force: batch 8; 0 of " in refused(rig, recipe(rig, "batch_8", requires=()))
 
 
 @pytest.mark.parametrize(
