@@ -11,6 +11,7 @@ PORT = 8080
 
 RUN = """\
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # Runs serve.py, one process for each worker, or the program that is named (./run.sh check.py), with the variables of `environment`.
 # PYTHON names another interpreter than python3.
 cd "$(dirname "$0")" || exit 1
@@ -33,6 +34,7 @@ wait
 """
 
 UNIT = """\
+# SPDX-License-Identifier: Apache-2.0
 # Worker %i, bound to CPUs of its own by model.py; copy this folder to /opt/{name} and this file to /etc/systemd/system, then
 #   systemctl enable --now {instances}
 [Unit]
@@ -51,6 +53,7 @@ WantedBy=multi-user.target
 """
 
 DOCKERFILE = """\
+# SPDX-License-Identifier: Apache-2.0
 # docker build -t {name} . && docker run -p {port}:{port} {name}
 # Prove it in place: docker run {name} ./run.sh check.py
 {huge_pages}FROM python:{python}-slim-bookworm
@@ -83,6 +86,7 @@ In your own program (started by `./run.sh PROGRAM`, so that the environment is i
 - Recorded: {figures}
 - Measured in run {run} on {machine}; the artifact is built for {built_for}.
 - {system}
+- The files that carry `SPDX-License-Identifier: Apache-2.0` are cpu-inference-ladder's; model and weights have licences of their own.
 """
 
 

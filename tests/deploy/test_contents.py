@@ -1,13 +1,19 @@
 """What a deployment's own files say."""
 
 import subprocess
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ruamel.yaml import YAML
 
+from fixtures import cpus
+from fixtures.launch import ROOT
 from reports.deploy import contents
+from reports.deploy.emit import EMITTED
 
+LICENCE = "# SPDX-License-Identifier: Apache-2.0"
 DEPLOYMENT: dict[str, Any] = {
     "model": "resnet50",
     "step": "openvino_int8@b4w2t1",
@@ -71,3 +77,21 @@ def test_the_run_script_runs_a_program_that_is_named(tmp_path: Path) -> None:
     done = subprocess.run(["sh", str(tmp_path / "run.sh"), "check.py", "--throughput"], capture_output=True, text=True, check=False)
 
     assert (7, "['--throughput']\n") == (done.returncode, done.stdout)
+
+
+def test_emitted_files_name_their_licence() -> None:
+    """What is copied into somebody's product says under which terms."""
+    texts = [contents.run_script(1), contents.unit(DEPLOYMENT, "m"), contents.dockerfile(DEPLOYMENT, "m", (), "3.12")]
+    texts += [file.read_text() for file in [*EMITTED.glob("*.py"), Path(cpus.__file__)] if file.name != "__init__.py"]
+
+    assert [] == [text for text in texts if LICENCE not in text.splitlines()[:2]]
+
+
+def test_licence_of_the_suite_is_declared() -> None:
+    """The text, the metadata and the citation agree."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    citation = YAML(typ="safe").load(ROOT / "CITATION.cff")
+
+    assert ("Apache-2.0", ["LICENSE"]) == (project["license"], project["license-files"])
+    assert (project["license"], project["version"]) == (citation["license"], citation["version"])
+    assert "Apache License" in (ROOT / "LICENSE").read_text()

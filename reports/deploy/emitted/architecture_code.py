@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The model's architecture: a function of the code that was copied beside this file."""
 
 import json

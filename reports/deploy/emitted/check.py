@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Proves in place that the steps of the deployed recipe are in force. Run it as `./run.sh check.py`.
 
 It starts the workers as `serve.py` would be started, looks at each, and compares outputs with fp32 PyTorch's. With --throughput it

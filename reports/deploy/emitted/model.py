@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The deployed model: `load()` it once in a process, then `infer()` batches. Needs what requirements.txt names, and nothing else."""
 
 import json

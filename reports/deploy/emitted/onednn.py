@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which precision oneDNN's kernels compute in, by what it prints about them (its developer guide, "Verbose mode")."""
 
 import ctypes

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A package that Inductor compiled ahead of time: nothing is traced or compiled in this process. It runs on the CPU it was built for."""
 
 from pathlib import Path

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """OpenVINO, as it was measured: one request, or as many in flight as the throughput hint asks for."""
 
 from pathlib import Path

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """PyTorch, as it was measured: eager, compiled by Inductor, or an int8 graph compiled by Inductor."""
 
 from contextlib import AbstractContextManager, nullcontext

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The model over HTTP: POST a batch as .npy (or several inputs as .npz) to /infer, and get its outputs as .npy.
 
 Every worker is a process of its own; all listen on the same port, and the kernel deals connections out to them.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """torchvision, also where its compiled operators belong to another build of torch than the installed one."""
 
 import sys
