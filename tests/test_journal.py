@@ -1,11 +1,14 @@
 """Finished records survive whatever ends the session."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from fixtures.journal import MOST_JOURNALS, Finished, Journal
+from fixtures.journal import MOST_JOURNALS, Finished, Journal, differences
+from fixtures.launch import ROOT
 
 CONDITIONS = {"batch_size": 8, "machine": {"features": ["bf16"], "vcpus": 2}}
 FIRST = Finished(nodeid="benchmarks/test_baseline.py::test_baseline[vit-baseline]", rounds_s=[0.1, 0.2], extra_info={"cosine": 1.0})
@@ -13,11 +16,23 @@ SECOND = Finished(nodeid="benchmarks/test_memory.py::test_memory[vit-tcmalloc]",
 
 
 def written(folder: Path, *records: Finished) -> Path:
+    """A journal whose run has ended."""
     journal = Journal(folder, CONDITIONS)
     for record in records:
         journal.add(record)
     assert journal.file is not None
     return journal.file
+
+
+def begun_elsewhere(folder: Path) -> "subprocess.Popen[str]":
+    """A living run with one record; it adds a second one, and ends, once its stdin closes."""
+    program = (
+        "import sys\nfrom pathlib import Path\nfrom tests.test_journal import CONDITIONS, FIRST, SECOND, Journal\n"
+        "journal = Journal(Path(sys.argv[1]), CONDITIONS); journal.add(FIRST); print(journal.file, flush=True); sys.stdin.read()\n"
+        "journal.add(SECOND)"
+    )
+    command = [sys.executable, "-c", program, str(folder)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT)
 
 
 def resumed(folder: Path, conditions: dict[str, object] | None = None) -> Journal:
@@ -74,6 +89,7 @@ def test_full_disk_costs_that_record_only(small_disk: Path) -> None:
     with pytest.raises(OSError, match="No space left"):
         journal.add(Finished(nodeid="large", rounds_s=[0.0] * 100_000, extra_info={}))
     journal.add(SECOND)
+    del journal
 
     assert set(resumed(small_disk).found) == {FIRST.nodeid, SECOND.nodeid}
 
@@ -85,6 +101,7 @@ def test_full_disk_from_the_first_record_on(small_disk: Path) -> None:
         journal.add(Finished(nodeid="large", rounds_s=[0.0] * 100_000, extra_info={}))
     assert journal.file is None
     journal.add(SECOND)
+    del journal
 
     assert set(resumed(small_disk).found) == {SECOND.nodeid}
 
@@ -107,8 +124,7 @@ def test_condition_that_is_new_is_refused(tmp_path: Path) -> None:
 
 def test_equal_conditions_survive_json(tmp_path: Path) -> None:
     """Tuples become lists in a file, and are the same condition still."""
-    journal = Journal(tmp_path, {"features": ("bf16",)})
-    journal.add(FIRST)
+    Journal(tmp_path, {"features": ("bf16",)}).add(FIRST)
 
     assert set(resumed(tmp_path, {"features": ("bf16",)}).found) == {FIRST.nodeid}
 
@@ -155,3 +171,61 @@ def test_saved_records_need_no_journal(tmp_path: Path) -> None:
     journal.remove()
 
     assert list(tmp_path.iterdir()) == []
+
+
+def test_living_runs_journal_is_neither_taken_nor_deleted(tmp_path: Path) -> None:
+    """A run that is under way keeps its records, whatever other runs do; once it has ended they can be gone on with."""
+    with begun_elsewhere(tmp_path) as run:
+        assert run.stdout is not None
+        file = Path(run.stdout.readline().strip())
+        with pytest.raises(ValueError, match=rf"{file} belongs to a run that goes on \(process {run.pid}\): wait for its end, or start"):
+            resumed(tmp_path)
+        for second in range(MOST_JOURNALS + 5):
+            (tmp_path / f"20990101T0000{second:02}-1.jsonl").write_text("{}")
+        written(tmp_path, SECOND).unlink()
+        assert file.exists()
+        for other in tmp_path.glob("2099*"):
+            other.unlink()
+        run.communicate(timeout=60)
+
+    assert set(resumed(tmp_path).found) == {FIRST.nodeid, SECOND.nodeid}
+
+
+def test_older_journal_that_fits_is_found(tmp_path: Path) -> None:
+    """A run under other conditions, a damaged file and a living run between do not hide it."""
+    lines = [{"conditions": CONDITIONS}, {"nodeid": "long", "rounds_s": [1.0], "extra_info": {}}]
+    (tmp_path / "20260101T000000-1.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    (tmp_path / "20260102T000000-1.jsonl").write_text(f"{json.dumps({'conditions': CONDITIONS | {'batch_size': 2}})}\n")
+    (tmp_path / "20260103T000000-1.jsonl").write_text("rubbish")
+    living = Journal(tmp_path, CONDITIONS)
+    living.add(FIRST)
+
+    assert set(resumed(tmp_path).found) == {"long"}
+    assert living.file is not None
+    assert living.file.exists()
+
+
+def test_deleted_journals_are_told(tmp_path: Path) -> None:
+    """Nobody's records go without a word."""
+    for second in range(MOST_JOURNALS):
+        (tmp_path / f"20250101T0000{second:02}-1.jsonl").write_text("{}")
+    told: list[str] = []
+    Journal(tmp_path, CONDITIONS, note=told.append).add(FIRST)
+
+    assert [
+        f"the journal {tmp_path}/20250101T000000-1.jsonl was deleted: nobody saved or resumed its run, and 10 newer ones are kept"
+    ] == told
+
+
+def test_conditions_differ_by_fields() -> None:
+    """Which variable, version or feature it is stands in the message, not whole tables."""
+    machine = {"kernel": "6.1", "memory_bytes": 1000, "features": ["bf16"]}
+    then = {"machine": machine, "versions": {"torch": "2.13.0", "numpy": "2.4"}, "environment": {"ONEDNN_VERBOSE": "1"}}
+    now = {"machine": machine | {"kernel": "6.2", "memory_bytes": 1010}, "versions": {"torch": "2.12.0", "numpy": "2.4"}, "environment": {}}
+
+    assert differences(then, then) == ""
+    assert differences(then, now) == (
+        "versions.torch: '2.13.0' then, '2.12.0' now; environment.ONEDNN_VERBOSE: '1' then, None now; machine.kernel: 6.1 then, 6.2 now"
+    )
+    assert "machine.memory_bytes: 1000 then, 900 now" in differences(then, then | {"machine": machine | {"memory_bytes": 900}})
+    assert differences({}, {str(number): "x" * 500 for number in range(9)}).endswith("; and 5 more")

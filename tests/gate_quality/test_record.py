@@ -69,7 +69,7 @@ def test_damaged_file_is_refused(tmp_path: Path) -> None:
     ("change", "named"),
     [
         ({"machine": CONDITIONS["machine"] | {"cpu_model": "Neoverse V2"}}, "cpu_model: AMD EPYC then, Neoverse V2 now"),  # type: ignore[operator]
-        ({"versions": {"python": "3.12.0"}}, "versions: .* then, .*3.12.0.* now"),
+        ({"versions": {"python": "3.12.0"}}, "versions.python: .* then, .3.12.0. now"),
         ({"code": "f" * 16}, "code: '0123456789abcdef' then, 'ffffffffffffffff' now"),
     ],
 )
