@@ -9,7 +9,6 @@ from pathlib import Path
 
 from rich.console import Console
 
-from fixtures.cpus import UnsupportedSystemError
 from reports.compare import DifferentMachines, compare
 from reports.deploy.command import add_recommend
 from reports.files import write_atomically
@@ -59,7 +58,6 @@ REFUSALS = (
     NothingToRecommend,
     PriceError,
     UnreadableRun,
-    UnsupportedSystemError,
 )
 
 
@@ -84,13 +82,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
         return _fail(f"{error.strerror or error}: {error.filename}")
-    except Exception:  # noqa: BLE001 - a defect must exit 2 as well: 1 means a regression
+    except Exception as error:  # noqa: BLE001 - a defect must exit 2 as well: 1 means a regression
+        if _is_unsupported(error):
+            return _fail(str(error))
         traceback.print_exc()
         return ERROR
     finally:
         for reason in storage.unreadable:
             print(f"skipped: {plain(reason, 500)}", file=sys.stderr)
     return code
+
+
+def _is_unsupported(error: Exception) -> bool:
+    """Whether this system cannot be measured on; saved runs are read without `fixtures`, which is loaded where it raised the error."""
+    cpus = sys.modules.get("fixtures.cpus")
+    return cpus is not None and isinstance(error, cpus.UnsupportedSystemError)
 
 
 def _list(_options: argparse.Namespace, storage: Storage, console: Console) -> None:

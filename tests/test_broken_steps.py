@@ -294,7 +294,7 @@ def test_quantizer_that_annotates_nothing(make_rig: MakeRig, tmp_path: Path) -> 
     skip_unless_met("pt2e_int8")
     configured = "quantizer.set_global(x86_inductor_quantizer.get_default_x86_inductor_quantization_config())"
     rig = make_rig(root=changed(tmp_path, "quantization.py", configured, "quantizer"), cache=tmp_path / "artifacts")
-    message = refused(rig, recipe(rig, "pt2e_int8"))
+    message = refused(rig, recipe(rig, "pt2e_int8", requires=()))
 
     assert "convolutions and matrix products run int8 kernels" in message
     assert "0 int8 kernels for 21 layers with weights" in message

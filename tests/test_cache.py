@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import subprocess
 import sys
 import time
@@ -14,7 +15,7 @@ from fixtures.cache import ArtifactCache
 from fixtures.entry_locks import UnsafeCache
 from fixtures.launch import ROOT
 from fixtures.protocol import Job, ModelSpec
-from fixtures.runtimes import inductor
+from fixtures.runtimes import aot_inductor, inductor
 from fixtures.versions import toolchain
 from reports.files import write_atomically
 
@@ -346,5 +347,9 @@ def test_another_compiler_is_another_artifact(tmp_path: Path, monkeypatch: pytes
 
     assert one["compiler"] == "c++ 99.1"
     assert toolchain.__wrapped__()["compiler"] == "no no-such-compiler"
-    job = Job(model=ModelSpec(name="resnet50"), runtime="inductor", precision="fp32", batch_size=1, threads=1)
-    assert inductor.artifact(job)["toolchain"] == toolchain()  # type: ignore[index]
+    assert one["python"] == platform.python_version()
+    for runtime in (inductor, aot_inductor):
+        job = Job(model=ModelSpec(name="resnet50"), runtime=runtime.__name__, precision="fp32", batch_size=1, threads=1)
+        content = runtime.artifact(job)
+        assert content is not None
+        assert content["toolchain"] == toolchain()

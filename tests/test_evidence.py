@@ -248,13 +248,13 @@ CASES: list[tuple[str, Claim, Proof, Proof]] = [
         "allocator that has the weights only",
         prove.allocator_serves("tcmalloc"),
         proof(seen(memory=SERVED)),
-        proof(seen(memory=msgspec.structs.replace(SERVED, tensor_counted={"tcmalloc": 2**15}))),
+        proof(seen(memory=replace(SERVED, tensor_counted={"tcmalloc": 2**15}))),
     ),
     (
         "allocator that has not the weights",
         prove.allocator_serves("tcmalloc"),
         proof(seen(memory=SERVED)),
-        proof(seen(memory=msgspec.structs.replace(SERVED, counted={"tcmalloc": 70 * 2**20}))),
+        proof(seen(memory=replace(SERVED, counted={"tcmalloc": 70 * 2**20}))),
     ),
     (
         "allocator in every rank",
@@ -265,32 +265,32 @@ CASES: list[tuple[str, Claim, Proof, Proof]] = [
     (
         "allocator that another one took the place of",
         prove.allocator_serves("jemalloc"),
-        proof(seen(memory=msgspec.structs.replace(SERVED, counted={"jemalloc": 2**30}, tensor_counted={"jemalloc": 2**26}))),
+        proof(seen(memory=replace(SERVED, counted={"jemalloc": 2**30}, tensor_counted={"jemalloc": 2**26}))),
         proof(seen(memory=SERVED)),
     ),
     (
         "allocator where the kernel does not tell which memory is the weights'",
         prove.allocator_serves("tcmalloc"),
         proof(seen(memory=SERVED)),
-        proof(seen(memory=msgspec.structs.replace(SERVED, weights=0, unread="/proc/self/smaps cannot be read: Permission denied"))),
+        proof(seen(memory=replace(SERVED, weights=0, unread="/proc/self/smaps cannot be read: Permission denied"))),
     ),
     (
         "huge pages",
         prove.in_huge_pages(),
         proof(seen(memory=SERVED)),
-        proof(seen(memory=msgspec.structs.replace(SERVED, large_advised=39 * 2**20))),
+        proof(seen(memory=replace(SERVED, large_advised=39 * 2**20))),
     ),
     (
         "huge pages now",
         prove.in_huge_pages(),
         proof(seen(memory=SERVED)),
-        proof(seen(memory=msgspec.structs.replace(SERVED, tensor_advised=False))),
+        proof(seen(memory=replace(SERVED, tensor_advised=False))),
     ),
     (
         "huge pages in every rank",
         prove.in_huge_pages(),
         proof(seen(memory=SERVED), seen(memory=SERVED)),
-        proof(seen(memory=SERVED), seen(memory=msgspec.structs.replace(SERVED, large_advised=0))),
+        proof(seen(memory=SERVED), seen(memory=replace(SERVED, large_advised=0))),
     ),
     (
         "huge pages where the kernel does not tell",
@@ -301,7 +301,7 @@ CASES: list[tuple[str, Claim, Proof, Proof]] = [
     (
         "reserved huge pages",
         prove.in_reserved_huge_pages(),
-        proof(seen(memory=msgspec.structs.replace(SERVED, large_reserved=80 * 2**20, tensor_reserved=True))),
+        proof(seen(memory=replace(SERVED, large_reserved=80 * 2**20, tensor_reserved=True))),
         proof(seen(memory=SERVED)),
     ),
     ("cache", prove.primitives_cached(), proof(seen(cache_hits=20, cache_misses=0)), proof(seen(cache_hits=20, cache_misses=1))),
@@ -481,6 +481,16 @@ def test_the_worst_rank_is_shown() -> None:
     [item] = examine([prove.kernels_in("bf16")], proof(seen(kernels=[layer("bf16")]), seen(kernels=[layer("f32")])))
 
     assert item.observed == "rank 1: f32 100.0%; 0 of 1 layers, 0.0% of their FLOPs"
+
+
+def test_layers_without_a_report_are_named_in_fp32_and_count_below() -> None:
+    """What a claim rests on is in its text: PyTorch's own kernels report nothing."""
+    [of_fp32] = examine([prove.kernels_in("f32")], proof(seen(kernels=[layer("f32")], layers=3)))
+    [of_bf16] = examine([prove.kernels_in("bf16")], proof(seen(kernels=[layer("bf16")], layers=3)))
+
+    assert (True, "2 of 3 layers report no kernel, as PyTorch's own do") == (of_fp32.holds, of_fp32.observed.rpartition("; ")[2])
+    assert not of_bf16.holds
+    assert "1 of 3 layers" in of_bf16.observed
 
 
 @pytest.mark.parametrize(("covered", "found"), [(0.49, 1), (0.5, 0), (1.1, 0), (1.11, 1), (None, 0)])

@@ -213,6 +213,17 @@ def test_mkl_products_with_a_weight_are_layers() -> None:
     assert not other.has_weights
 
 
+def test_a_convolution_by_mkl_is_a_layer() -> None:
+    """torch computes a convolution of one small image as a product of its weights and the pixels, which are not samples."""
+    line = SGEMM.replace("SGEMM(T,N,1000,2,512,", "SGEMM(N,N,256,64,576,")
+    assert line != SGEMM
+    [layer] = parse_mkl(line, {(64, 64, 3, 3), (1000, 512)})
+    [other] = parse_mkl(line, {(64, 32, 3, 3)})
+
+    assert (2 * 256 * 64 * 576, 0, True) == (layer.flops, layer.rows, layer.has_weights)
+    assert not other.has_weights
+
+
 def test_reorders_of_weights_are_counted() -> None:
     """A weight that is brought into another layout in each inference is not packed ahead of time."""
     text = "\n".join([REORDER, REORDER, REORDER.replace("64x3x7x7", "2x3x64x64"), REORDER.replace("exec", "create:cache_hit"), BANNER])
