@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ import numpy as np
 import pytest
 
 from fixtures import kept, models, reference
-from fixtures.launch import ROOT, RefusedError, WorkerError
+from fixtures.evidence import NothingChangedError, kernels_in
+from fixtures.launch import ROOT, RefusedError, UnsupportedError, WorkerError
 from fixtures.models import ModelError
 from fixtures.protocol import Job, ModelSpec
 from fixtures.rig import ServingError
@@ -49,9 +51,31 @@ class Small(nn.Module):
             return [{"boxes": row.expand(number + 1, 10)} for number, row in enumerate(scores)]
         if self.kind == "sum":
             return scores.sum()
+        if self.kind == "writes compiled" and torch.compiler.is_compiling():
+            x.mul_(0.5)
         return scores
 
+class Hidden(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(3, 10), requires_grad=False)
+
+    def forward(self, x):
+        return torch.from_numpy(x.mean((2, 3)).numpy() @ self.weight.numpy())
+
+class Recurrent(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.rnn, self.out = nn.LSTM(64, 8, batch_first=True), nn.Linear(8, 10)
+
+    def forward(self, x):
+        return self.out(self.rnn(x.mean(1)[:, :, ::2].repeat(1, 1, 4))[0][:, -1])
+
 def plain(): return Small()
+def no_products(): return nn.Sequential(nn.AvgPool2d(8), nn.GELU(), nn.Flatten(), nn.LayerNorm(48))
+def hidden(): return Hidden()
+def recurrent(): return Recurrent()
+def writes_compiled(): return Small("writes compiled")
 def writes(): return Small("writes")
 def writes_once(): return Small("writes once")
 def chance(): return Small("chance")
@@ -135,6 +159,53 @@ def test_model_that_does_none_of_it_is_served(cases: Path, make_rig: MakeRig) ->
 
     assert serving.agreement.cosine > 0.9999
     assert serving.job.model.state == rig.build(case(cases, "plain")).state
+
+
+def test_model_without_products_is_measured_and_says_that_nothing_was_to_be_proved(cases: Path, make_rig: MakeRig) -> None:
+    """By the count of its reference; what claims another precision has nothing to change."""
+    rig, model = make_rig(), case(cases, "no_products")
+    [serving] = rig.serve(rig.recipe("baseline", model), model=model)
+    serving.workers.close()
+    nothing = "no convolution or matrix product in this model: nothing to prove it on"
+
+    assert nothing in [item.observed for item in serving.evidence]
+    assert rig.work(serving.job).no_products
+    lowered = replace(rig.recipe("baseline", model), steps=(replace(rig.recipe("baseline", model).step, claims=(kernels_in("bf16"),)),))
+    with pytest.raises(ServingError, match=f"nothing changed: {nothing}") as raised:
+        rig.serve(lowered, model=model)
+    assert isinstance(raised.value.cause, NothingChangedError)
+
+
+def test_model_whose_products_are_hidden_is_refused(cases: Path, make_rig: MakeRig) -> None:
+    """No kernel is seen of a product that numpy does, and none is counted: neither is taken for proof."""
+    rig, model = make_rig(), case(cases, "hidden")
+    with pytest.raises(ServingError, match="no convolution or matmul kernel seen; no product was counted, but not all of the model's work"):
+        rig.serve(rig.recipe("baseline", model), model=model)
+
+
+@pytest.mark.slow
+def test_recurrent_model_is_no_failure_of_the_compiler(cases: Path, make_rig: MakeRig) -> None:
+    """Dynamo breaks its graph by design: the step is skipped, with the setting that lets it try."""
+    rig, model = make_rig(), case(cases, "recurrent")
+    recipe = rig.recipe("compile", model)
+    if recipe.step.name != "compile" or rig.unmet("compile", model) is not None:
+        pytest.skip("torch.compile needs a C++ compiler -> apt-get install g++")
+    with pytest.raises(ServingError, match=r"breaks the graph of .* by design.*allow_rnn = True lets it trace them") as raised:
+        rig.serve(recipe, model=model)
+    assert isinstance(raised.value.cause, UnsupportedError)
+    [serving] = rig.serve(rig.recipe("baseline", model), model=model)
+    serving.workers.close()
+    assert "f32 100.0%" in next(item.observed for item in serving.evidence if "convolutions and matrix products" in item.claim)
+
+
+@pytest.mark.slow
+def test_runtime_that_writes_into_its_inputs_is_caught_while_it_serves(cases: Path, make_rig: MakeRig) -> None:
+    """The reference is in order, the outputs agree, and the compiled model changes its input all the same."""
+    rig, model = make_rig(), case(cases, "writes_compiled")
+    if rig.unmet("compile", model) is not None:
+        pytest.skip("torch.compile needs a C++ compiler -> apt-get install g++")
+    with pytest.raises(ServingError, match="writes into its input 0, so that each inference computes on what the one before left"):
+        rig.serve(rig.recipe("compile", model), model=model)
 
 
 @pytest.mark.parametrize("layout", ["contiguous", "channels-last", "feed", "whole numbers"])

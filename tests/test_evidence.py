@@ -152,10 +152,10 @@ CASES: list[tuple[str, Claim, Proof, Proof]] = [
         proof(seen(kernels=[layer("bf16")]), seen(kernels=[layer("f32")])),
     ),
     (
-        "fp32 of a model without layers",
+        "fp32 of a model without products",
         prove.kernels_in("f32"),
-        proof(seen(kernels=[], layers=0)),
-        proof(seen(kernels=[], layers=1)),
+        replace(proof(seen(kernels=[], layers=0)), no_products=True),
+        replace(proof(seen(kernels=[], layers=0)), uncounted="numpy wrote into a tensor"),
     ),
     (
         "attention in oneMKL proves nothing of the layers",
@@ -452,8 +452,8 @@ NOTHING_CHANGED: list[tuple[str, Claim, Observations]] = [
         ),
     ),
     ("nothing to pack", prove.weights_packed("conv_pack"), seen(counters={}, layers=0)),
-    ("nothing to lower", prove.kernels_in("bf16"), seen(kernels=[], layers=0)),
-    ("nothing to quantize", prove.int8_kernels(), seen(kernels=[], layers=0)),
+    ("nothing to lower", prove.kernels_in("bf16"), seen(kernels=[])),
+    ("nothing to quantize", prove.int8_kernels(), seen(kernels=[])),
     (
         "nothing but a patch embedding to lay out",
         prove.channels_last_in_force(),
@@ -469,7 +469,7 @@ NOTHING_CHANGED: list[tuple[str, Claim, Observations]] = [
 @pytest.mark.parametrize(("claim", "idle"), [case[1:] for case in NOTHING_CHANGED], ids=[case[0] for case in NOTHING_CHANGED])
 def test_what_can_change_nothing_is_neither_proved_nor_refused(claim: Claim, idle: Observations) -> None:
     """The step is skipped with what was seen."""
-    [item] = examine([claim], proof(idle))
+    [item] = examine([claim], replace(proof(idle), no_products=not idle.kernels))
     with pytest.raises(NothingChangedError, match="nothing changed: "):
         require("step", "model", [item], own=[claim])
 
@@ -580,3 +580,14 @@ def test_other_kernels_are_no_finding(implementation: str) -> None:
     """`ref` is a part of the name, not any three letters of it."""
     assert findings(seen(kernels=[kernel("f32", implementation=implementation)])) == []
     assert findings(seen(kernels=[kernel("f32", operation="reorder", implementation="ref:any")])) == []
+
+
+def test_a_model_without_products_says_so_and_only_by_the_count() -> None:
+    """No kernel and no layer of a known kind are no proof: products may be hidden. Where a product runs, its precision is judged."""
+    nothing = "no convolution or matrix product in this model: nothing to prove it on"
+    for claim in (prove.kernels_in("f32"), prove.kernels_in("bf16"), prove.int8_kernels()):
+        counted = replace(proof(seen(kernels=[], layers=0)), no_products=True)
+        assert claim.check(counted)[1] == nothing
+        holds, observed = claim.check(proof(seen(kernels=[], layers=0)))
+        assert (holds, nothing in observed) == (False, False)
+        assert claim.check(replace(proof(seen(kernels=[kernel("f16")])), no_products=True))[0] is False

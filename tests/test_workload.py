@@ -1,12 +1,15 @@
 """The work of known layers, counted by hand: FLOPs, weights and activations."""
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 from torch import nn
 
 from fixtures.protocol import Job, ModelSpec
 from fixtures.runtimes.torch_session import TorchSession
-from fixtures.workload import count
+from fixtures.workload import NoProductsError, count
 
 
 def session(model: nn.Module) -> TorchSession:
@@ -62,9 +65,112 @@ def test_samples_of_a_batch_share_the_work() -> None:
     assert one == many
 
 
-def test_a_model_without_products_cannot_be_counted() -> None:
-    with pytest.raises(ValueError, match="no convolution, matrix product or attention"):
-        count(session(nn.ReLU()), (torch.randn(1, 3),))
+def test_a_long_short_term_memory_is_counted() -> None:
+    """Both directions of 4 gates, 5 positions of 3 samples: 2 x 4 x 16 x (8 + 16) FLOP each, whatever operator torch gives them to."""
+    model = nn.LSTM(8, 16, batch_first=True, bidirectional=True).eval()
+    found = count(session(model), (torch.randn(3, 5, 8),))
+
+    assert found.flops_per_sample == 2 * 5 * 2 * 4 * 16 * (8 + 16)
+
+
+def test_a_product_with_a_vector_is_counted() -> None:
+    class Scores(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x @ x.new_ones(64)
+
+    assert count(session(Scores()), (torch.randn(8, 64),)).flops_per_sample == 2 * 64
+
+
+class Looked(nn.Module):
+    """Rows of a table, a tensor that is no buffer, a number made here, and normalization: nothing that multiplies matrices."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table, self.norm, self.mask = nn.EmbeddingBag(50, 6), nn.LayerNorm(6), torch.arange(6.0)
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        scores: torch.Tensor = self.norm(self.table(ids)) * self.mask + torch.tensor(0.5)
+        return scores.relu() / scores.abs().max().item()
+
+
+@pytest.mark.parametrize(
+    ("model", "inputs"),
+    [
+        (nn.ReLU(), torch.randn(8, 3)),
+        (Looked(), torch.randint(0, 50, (8, 4))),
+        (nn.Sequential(nn.MaxPool2d(2), nn.BatchNorm2d(3), nn.Upsample(scale_factor=2, mode="bilinear")).eval(), torch.randn(8, 3, 8, 8)),
+    ],
+    ids=["activation", "embeddings", "pooling"],
+)
+def test_a_model_without_products_is_known_as_one(model: nn.Module, inputs: torch.Tensor) -> None:
+    with pytest.raises(NoProductsError, match="no convolution, matrix product or attention"):
+        count(session(model), (inputs,))
+
+
+class Hidden(nn.Module):
+    """A product with its weights that torch's counter does not see."""
+
+    kept: torch.Tensor
+
+    def __init__(self, product: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> None:
+        super().__init__()
+        self.weight, self.product = nn.Parameter(torch.randn(64, 64), requires_grad=False), product
+        self.register_buffer("kept", torch.zeros(8, 64))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.product(x, self.weight).relu()
+
+
+def _written_into(place: torch.Tensor, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    place.numpy()[:] = x.numpy() @ weight.numpy()
+    return place
+
+
+def _in_a_thread(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(torch.matmul, x, weight).result()
+
+
+@torch.library.custom_op("cpu_inference_ladder_tests::product", mutates_args=())
+def _foreign(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    return torch.from_numpy(left.numpy() @ right.numpy())
+
+
+KEPT = torch.zeros(8, 64)
+HIDDEN: dict[str, tuple[Callable[[torch.Tensor, torch.Tensor], torch.Tensor], str]] = {
+    "numpy": (lambda x, w: torch.from_numpy(x.numpy() @ w.numpy()), "comes from outside of torch's operators"),
+    "numpy into new memory": (lambda x, w: _written_into(torch.empty(8, 64), x, w), "something else than torch's operators wrote into"),
+    "numpy into zeros": (lambda x, w: _written_into(torch.zeros(8, 64), x, w), "something else than torch's operators wrote into"),
+    "numpy into memory of its own": (lambda x, w: _written_into(KEPT, x, w), "comes from outside of torch's operators"),
+    "numbers": (lambda x, w: torch.tensor((x.numpy() @ w.numpy()).tolist()), "comes from outside of torch's operators"),
+    "another thread": (_in_a_thread, "comes from outside of torch's operators"),
+    "a foreign operator": (
+        torch.ops.cpu_inference_ladder_tests.product,
+        "knows nothing of the operator cpu_inference_ladder_tests::product",
+    ),
+    "a solver": (lambda x, w: torch.linalg.solve(w, x.T).T, "does not know the operator _linalg_solve_ex"),
+    "distances": (torch.cdist, "does not know the operator _euclidean_dist"),
+    "integers": (lambda x, w: torch._int_mm(x.char().repeat(4, 1), w.char()).float(), "does not know the operator _int_mm"),
+}
+
+
+@pytest.mark.parametrize("how", HIDDEN)
+def test_a_hidden_product_is_never_taken_for_none(how: str) -> None:
+    """The counter counts nothing in each of them, which is no proof that there is nothing."""
+    product, doubt = HIDDEN[how]
+    with pytest.raises(ValueError, match="no product was counted, but not all of the model's work was seen") as raised:
+        count(session(Hidden(product)), (torch.randn(8, 64),))
+
+    assert not isinstance(raised.value, NoProductsError)
+    assert doubt in str(raised.value)
+
+
+def test_a_buffer_as_the_place_of_a_hidden_product_is_seen() -> None:
+    """Its content is the same in each inference of the same inputs, so other rows are given."""
+    model = Hidden(lambda x, w: x)
+    model.product = lambda x, w: _written_into(model.kept, x, w)
+    with pytest.raises(ValueError, match="something else than torch's operators wrote into"):
+        count(session(model), (torch.randn(8, 64),))
 
 
 class SelfAttention(nn.Module):
