@@ -22,6 +22,7 @@ from fixtures.models import model_id
 from fixtures.models.sets import SETS
 from fixtures.optimizations import ON_DEMAND, QUICK_STEPS, catalogue
 from fixtures.proofs import Proofs
+from fixtures.recipe import resolve
 from tests.conftest import MARK, mounted, skip_unless_met
 from tests.processes import ended, with_variable
 
@@ -304,13 +305,14 @@ def test_step_that_is_not_in_force_leaves_no_record_and_the_rest_goes_on(suite: 
 
 
 def test_step_below_that_was_not_measured_and_fails_is_left_out(suite: Suite) -> None:
-    """A model whose tensors are all too small for huge pages loses that step, and no other."""
+    """A model whose tensors are all too small for huge pages loses that step, and no other that applies to this machine."""
     skip_unless_met("huge_pages", "workers_pinned")
+    below = resolve("workers_pinned", catalogue(), this_machine()).left_out
     status, output = suite.run("--benchmark-autosave", "--model", "torchvision:squeezenet1_1", steps=["workers_pinned"])
 
     assert status == 0, output
     info = records(suite.runs()[-1])["workers_pinned"]["extra_info"]
-    assert ["huge_pages"] == info["left_out"]
+    assert {"huge_pages", *below} == set(info["left_out"])
     assert "tcmalloc" == info["gain"]["over"]
 
 
