@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from fixtures import cpus, models
+from fixtures import allocators, cpus, memory, models, thread_work
+from fixtures.allocators import ALLOCATORS, PRELOAD
 from fixtures.images import random_images
 from fixtures.placement import UnknownRecipe, recorded
 from fixtures.protocol import Job, ModelSpec
@@ -30,10 +31,11 @@ from reports.recommend import Recommendation
 
 EMITTED = Path(__file__).parent / "emitted"
 COMMON = ("model.py", "serve.py", "check.py")
+CARRIED = (allocators, cpus, memory, thread_work)  # what the suite itself looks with
 RUNTIME_FILES = {
-    "eager": ("runtime_torch.py", "onednn.py"),
-    "inductor": ("runtime_torch.py", "onednn.py"),
-    "aot_inductor": ("runtime_aot_inductor.py", "onednn.py"),
+    "eager": ("runtime_torch.py", "onednn.py", "tensors.py"),
+    "inductor": ("runtime_torch.py", "onednn.py", "tensors.py"),
+    "aot_inductor": ("runtime_aot_inductor.py", "onednn.py", "tensors.py"),
     "onnxruntime": ("runtime_onnxruntime.py",),
     "openvino": ("runtime_openvino.py",),
 }
@@ -189,6 +191,10 @@ def _write_artifact(emission: Emission, job: Job, prepared: Path | None, folder:
         for pattern in ARTIFACT_FILES[emission.recipe.runtime]:
             for file in prepared.glob(pattern):
                 shutil.copyfile(file, target / file.name)
+    if emission.recipe.runtime == "onnxruntime":
+        from fixtures.runtimes.onnxruntime import product_model
+
+        (target / "product.onnx").write_bytes(product_model(thread_work.product_side(job.threads)))
 
 
 def _write_weights(model: ModelSpec, file: Path) -> None:
@@ -208,7 +214,9 @@ def _write_code(emission: Emission, folder: Path) -> None:
     for name in (*COMMON, *RUNTIME_FILES[emission.recipe.runtime]):
         target = "runtime.py" if name.startswith("runtime_") else name
         shutil.copyfile(EMITTED / name, folder / target)
-    shutil.copyfile(cpus.__file__, folder / "cpus.py")
+    for module in CARRIED:
+        file = Path(str(module.__file__))
+        (folder / file.name).write_text(file.read_text().replace("from fixtures.", "from "))
     if not emission.has_module:
         return
     source = models.source_of(emission.bench.model.name)
@@ -288,6 +296,7 @@ def describe(emission: Emission, job: Job) -> dict[str, Any]:
         "workers": job.workers,
         "pinned": job.pinned,
         "environment": recipe.environment,
+        "allocator": _allocator(recipe),
         "huge_pages": _huge_pages(recipe),
         "versions": {name: _release(version(name)) for name in emission.packages},
         "kernels": _kernels(measurement.precision_share),
@@ -306,11 +315,16 @@ def _in_force(measurement: Measurement, job: Job) -> dict[str, str]:
     return {name: str(value) for name, value in measurement.settings.items() if job.runtime == "openvino" or name in job.settings}
 
 
+def _allocator(recipe: Recipe) -> str | None:
+    """Name the allocator that the recipe preloads."""
+    preloaded = Path(recipe.environment.get(PRELOAD, "")).name
+    return next((name for name in ALLOCATORS if name in preloaded), None)
+
+
 def _huge_pages(recipe: Recipe) -> str | None:
-    """Say whether huge pages must be seen, or (of a package that torch does not place) are only asked for."""
-    if "THP_MEM_ALLOC_ENABLE" not in recipe.environment:
-        return None
-    return "requested" if recipe.runtime == "aot_inductor" else "seen"
+    """Say which huge pages the recipe claims: those that are asked for, or those of the kernel's reserve."""
+    subjects = {claim.subject for claim in recipe.claims}
+    return "reserved" if "reserved pages" in subjects else "requested" if "pages" in subjects else None
 
 
 def _kernels(share: Mapping[str, float]) -> dict[str, object] | None:

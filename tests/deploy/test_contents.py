@@ -18,7 +18,7 @@ DEPLOYMENT: dict[str, Any] = {
     "model": "resnet50",
     "step": "openvino_int8@b4w2t1",
     "workers": 2,
-    "huge_pages": "seen",
+    "huge_pages": "requested",
     "versions": {"torch": "2.13.0", "numpy": "2.4.6"},
 }
 

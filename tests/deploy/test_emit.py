@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fixtures.allocators import ALLOCATORS, library
 from fixtures.optimizations import Placement
 from fixtures.placement import place
 from fixtures.recipe import resolve
@@ -92,7 +93,7 @@ def lines(done: "subprocess.CompletedProcess[str]") -> dict[str, str]:
     return found
 
 
-@pytest.mark.parametrize("step", ["openvino", "onnxruntime"])
+@pytest.mark.parametrize("step", ["openvino_fp32", "onnxruntime", "channels_last"])
 def test_it_runs_without_the_suite_and_proves_its_steps(emit: Emit, step: str) -> None:
     folder = emit(step)
 
@@ -104,7 +105,7 @@ def test_it_runs_without_the_suite_and_proves_its_steps(emit: Emit, step: str) -
 
 
 def test_it_takes_any_batch_up_to_its_own_and_refuses_others(emit: Emit) -> None:
-    folder = emit("openvino")
+    folder = emit("openvino_fp32")
     program = """
 from model import load, sample
 import numpy as np
@@ -125,7 +126,7 @@ except ValueError as error:
 
 
 def test_pinned_workers_are_proved_apart(emit: Emit) -> None:
-    folder = emit("openvino", workers=2)
+    folder = emit("openvino_fp32", workers=2)
 
     done = run_alone(folder, "check.py")
 
@@ -141,13 +142,15 @@ def test_pinned_workers_are_proved_apart(emit: Emit) -> None:
         ({"least_sqnr_db": 250.0}, "outputs"),
         ({"versions": {"openvino": "2020.1"}}, "versions"),
         ({"threads": 1, "settings": {"INFERENCE_NUM_THREADS": "2"}}, "threads"),
-        ({"environment": {"LD_PRELOAD": "/nowhere/libtcmalloc.so.4"}}, "allocator"),
+        ({"allocator": "tcmalloc"}, "TCMalloc allocates tensors"),
+        ({"huge_pages": "requested"}, "huge pages"),
+        ({"huge_pages": "reserved"}, "huge pages"),
         ({"pinned": True, "threads": 64}, "affinity"),
         ({"settings": {"NO_SUCH_SETTING": "1"}}, "worker"),
     ],
 )
 def test_the_check_fails_where_a_step_is_not_in_force(emit: Emit, change: dict[str, Any], broken: str) -> None:
-    folder = emit("openvino")
+    folder = emit("openvino_fp32")
     deployment = json.loads((folder / "deployment.json").read_text())
     (folder / "deployment.json").write_text(json.dumps(deployment | change))
 
@@ -157,8 +160,38 @@ def test_the_check_fails_where_a_step_is_not_in_force(emit: Emit, change: dict[s
     assert "NOT" == lines(done)[broken]
 
 
+MAPPED_LATER = "import ctypes; ctypes.CDLL({library!r}, ctypes.RTLD_GLOBAL)\n"
+ASKED_FOR_ELSEWHERE = """
+import mmap
+area = mmap.mmap(-1, 2**25, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+area.madvise(mmap.MADV_HUGEPAGE)
+area[:] = bytes(len(area))
+"""
+
+
+@pytest.mark.parametrize("step", ["tcmalloc", "jemalloc", "huge_pages"])
+def test_allocators_and_huge_pages_are_proved_by_where_tensors_lie(emit: Emit, step: str) -> None:
+    """In place they hold; a library that is mapped later and huge pages of others hold nothing."""
+    folder = emit(step)
+    title = "huge pages" if step == "huge_pages" else f"{ALLOCATORS[step].title} allocates tensors"
+    done = run_alone(folder, "check.py")
+    assert "ok" == lines(done)[title], done.stdout + done.stderr
+
+    variable = "THP_MEM_ALLOC_ENABLE" if step == "huge_pages" else "LD_PRELOAD"
+    deployment = json.loads((folder / "deployment.json").read_text())
+    del deployment["environment"][variable]
+    (folder / "deployment.json").write_text(json.dumps(deployment))
+    kept = [line for line in (folder / "environment").read_text().splitlines(keepends=True) if not line.startswith(variable)]
+    (folder / "environment").write_text("".join(kept))
+    (folder / "sitecustomize.py").write_text(ASKED_FOR_ELSEWHERE if step == "huge_pages" else MAPPED_LATER.format(library=library(step)))
+    done = run_alone(folder, "check.py")
+
+    assert 1 == done.returncode, done.stderr
+    assert {title: "NOT"} == {name: verdict for name, verdict in lines(done).items() if verdict != "ok"}, done.stdout
+
+
 def test_the_check_fails_without_the_environment(emit: Emit) -> None:
-    folder = emit("openvino", workers=2)
+    folder = emit("openvino_fp32", workers=2)
 
     command = [sys.executable, str(folder / "check.py")]
     environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
@@ -170,7 +203,7 @@ def test_the_check_fails_without_the_environment(emit: Emit) -> None:
 
 def test_the_check_holds_the_throughput_against_the_record(emit: Emit) -> None:
     """Against intervals that no machine is too slow or fast enough for."""
-    folder = emit("openvino")
+    folder = emit("openvino_fp32")
     deployment = json.loads((folder / "deployment.json").read_text())
     for low, high, code, word in ((1e-6, 1e9, 0, "within"), (1e9, 2e9, 1, "BELOW"), (1e-7, 1e-6, 0, "above")):
         deployment["throughput"] |= {"low": low, "high": high, "processes": 3}
@@ -204,7 +237,7 @@ def test_it_serves_over_http(emit: Emit) -> None:
 
 
 def test_a_folder_that_is_there_is_left_alone(emit: Emit, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    folder = emit("openvino")
+    folder = emit("openvino_fp32")
     again = ["recommend", "1", "--storage", str(tmp_path / "runs"), "--emit", str(folder)]
 
     assert 2 == main(again)
@@ -224,7 +257,7 @@ def test_a_folder_that_is_there_is_left_alone(emit: Emit, capsys: pytest.Capture
 def test_what_cannot_be_the_measured_recipe_is_refused(
     emit: Emit, tmp_path: Path, capsys: pytest.CaptureFixture[str], change: dict[str, Any], reason: str
 ) -> None:
-    emit("openvino")
+    emit("openvino_fp32")
     file = tmp_path / "runs" / "0001_run.json"
     run = json.loads(file.read_text())
     run["machine_info"]["fingerprint"] |= change.pop("fingerprint", {})
@@ -306,7 +339,9 @@ def test_a_run_without_a_whole_fingerprint_is_another_machines(altered: Callable
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("step", ["huge_pages", "compile_freezing", "aot_inductor", "pt2e_int8", "onnxruntime_int8", "openvino_throughput"])
+@pytest.mark.parametrize(
+    "step", ["mimalloc_huge_pages", "compile_freezing", "aot_inductor", "pt2e_int8", "onnxruntime_int8", "openvino_throughput"]
+)
 def test_every_runtime_is_emitted(emit: Emit, step: str) -> None:
     folder = emit(step)
 
@@ -324,7 +359,7 @@ def test_every_runtime_is_emitted(emit: Emit, step: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("step", ["openvino_int8", "aot_inductor", "compile_freezing"])
+@pytest.mark.parametrize("step", ["openvino_fp32", "aot_inductor", "compile_freezing"])
 def test_it_runs_in_an_environment_of_its_named_requirements(emit: Emit, tmp_path: Path, step: str) -> None:
     folder = emit(step)
     home = tmp_path / "venv"

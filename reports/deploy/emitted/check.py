@@ -14,16 +14,20 @@ import statistics
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from allocators import ALLOCATORS, LARGE_BYTES, counted_bytes
 from cpus import Cpus, cpu_quota
+from memory import TOUCHED_BYTES, Memory, observe
 from model import FOLDER, WORKER_VARIABLE, Model, load, sample
+from thread_work import ThreadWork, product_side, thread_cpus, watch
 
-MIB = 2**20
+QUEUED_TIMES = 4
+THP_MODE = "; echo madvise | sudo tee /sys/kernel/mm/transparent_hugepage/enabled"
 ROUNDS = 5
 ROUND_S = 1.5
 WARM_UP_S = 2.0
@@ -85,20 +89,31 @@ def _environment(deployment: dict[str, Any], seen: list[dict[str, Any]]) -> list
 
 
 def _allocator(deployment: dict[str, Any], seen: list[dict[str, Any]]) -> list[Finding]:
-    preload = deployment["environment"].get("LD_PRELOAD")
-    if preload is None:
+    name = deployment["allocator"]
+    if name is None:
         return []
-    mapped = all(worker["preloaded"] for worker in seen)
-    return [Finding("allocator", mapped, f"{Path(preload).name} {'is' if mapped else 'is not'} in the maps of every worker")]
+    return [_worst(f"{ALLOCATORS[name].title} allocates tensors", [_memory(worker).served_by(name) for worker in seen])]
 
 
 def _huge_pages(deployment: dict[str, Any], seen: list[dict[str, Any]]) -> list[Finding]:
-    if not deployment["huge_pages"]:
+    kind = deployment["huge_pages"]
+    if kind is None:
         return []
-    mode, least = seen[0]["thp_mode"], min(worker["huge_page_bytes"] for worker in seen)
-    grown = least >= 2 * MIB or deployment["huge_pages"] == "requested"
-    hint = "" if mode == "madvise" else "; echo madvise | sudo tee /sys/kernel/mm/transparent_hugepage/enabled"
-    return [Finding("huge pages", mode == "madvise" and grown, f"mode {mode}, {least / MIB:.0f} MiB in huge pages{hint}")]
+    if kind == "reserved":
+        return [_worst("huge pages", [_memory(worker).in_reserved_huge_pages() for worker in seen])]
+    finding = _worst("huge pages", [_memory(worker).in_huge_pages() for worker in seen])
+    mode = seen[0]["thp_mode"]
+    return [Finding(finding.name, finding.holds, f"mode {mode}; {finding.seen}{'' if mode == 'madvise' else THP_MODE}")]
+
+
+def _memory(worker: dict[str, Any]) -> Memory:
+    return Memory(**worker["memory"])
+
+
+def _worst(name: str, said: list[tuple[bool, str]]) -> Finding:
+    """Return what holds where it holds for every worker; shown is a worker for which it does not."""
+    refused = [shown for holds, shown in said if not holds]
+    return Finding(name, not refused, (refused or [shown for _, shown in said])[0])
 
 
 def _cpus(deployment: dict[str, Any], seen: list[dict[str, Any]]) -> list[Finding]:
@@ -116,9 +131,15 @@ def _cpus(deployment: dict[str, Any], seen: list[dict[str, Any]]) -> list[Findin
 
 
 def _threads(deployment: dict[str, Any], seen: list[dict[str, Any]]) -> list[Finding]:
-    threads = [worker["threads"] for worker in seen]
-    holds = "asynchronous" in deployment["transforms"] or all(each == deployment["threads"] for each in threads)
-    return [Finding("threads", holds, f"{threads}, measured with {deployment['threads']}")]
+    """Threads count by their work over the model, or over a large product where the model's calls are too small to be shared."""
+    said = []
+    for worker in seen:
+        holds, shown = ThreadWork(**worker["model_work"]).judge(deployment["threads"])
+        if not holds:
+            holds, of_product = ThreadWork(**worker["product_work"]).judge(deployment["threads"])
+            shown = f"over the model {shown}; over a large product {of_product}"
+        said.append((holds, shown))
+    return [_worst("threads", said)]
 
 
 def _settings(deployment: dict[str, Any], seen: list[dict[str, Any]]) -> list[Finding]:
@@ -210,20 +231,19 @@ class _Worker:
 
 def _be_a_worker() -> int:
     """Load the model, say what is in force, then run a burst for every line on stdin."""
-    before = _huge_page_bytes()
+    counted = counted_bytes()
     model = load()
     inputs, expected = sample()
     outputs = model.infer(*inputs).astype(np.float64)
     placed = model.session.place(inputs)
     facts = model.session.facts(placed)
-    preload = os.environ.get("LD_PRELOAD", "")
     facts |= {
         "versions": _installed(model.deployment["versions"]),
         "environment": {name: os.environ.get(name) for name in model.deployment["environment"]},
-        "preloaded": bool(preload) and Path(preload).name.partition(".so")[0] in Path("/proc/self/maps").read_text(),
+        "memory": asdict(_look_at_memory(model, counted)),
+        **_look_at_threads(model, placed),
         "thp_mode": _thp_mode(),
-        "huge_page_bytes": _huge_page_bytes() - before,
-        "cpus": sorted(os.sched_getaffinity(0)),
+        "cpus": sorted(set().union(*map(set, thread_cpus().values()))),
         "sqnr_db": _sqnr_db(outputs, expected),
     }
     print(json.dumps(facts), flush=True)
@@ -232,6 +252,28 @@ def _be_a_worker() -> int:
         call_s = call_s or _warm_up(model, placed)
         print(json.dumps(_burst(model, placed, max(2, round(ROUND_S / call_s)))), flush=True)
     return 0
+
+
+def _look_at_memory(model: Model, counted: dict[str, int]) -> Memory:
+    """Return where the weights, the largest activation and a new tensor lie; `counted` was taken before the model was loaded."""
+    session, before = model.session, counted_bytes()
+    tensor = session.allocate(LARGE_BYTES, TOUCHED_BYTES)
+    return observe(session.weights(), session.largest_activation(), tensor, counted_before=counted, tensor_before=before)
+
+
+def _look_at_threads(model: Model, placed: Any) -> dict[str, Any]:
+    session, threads = model.session, model.deployment["threads"]
+
+    def run() -> None:
+        if session.asynchronous:
+            session.run_many(placed, QUEUED_TIMES * session.requests)
+        else:
+            session.run(placed)
+
+    of_model = watch(run, threads)
+    shared = of_model.judge(threads)[0]
+    of_product = of_model if shared else watch(session.large_product(product_side(threads)), threads)
+    return {"model_work": asdict(of_model), "product_work": asdict(of_product)}
 
 
 def _sqnr_db(outputs: np.ndarray, expected: np.ndarray) -> float:
@@ -286,14 +328,6 @@ def _thp_mode() -> str:
         return "unknown"
     chosen = re.search(r"\[(\w+)\]", text)
     return chosen[1] if chosen else "unknown"
-
-
-def _huge_page_bytes() -> int:
-    try:
-        rollup = Path("/proc/self/smaps_rollup").read_text()
-    except OSError:
-        return 0
-    return sum(int(line.split()[1]) * 1024 for line in rollup.splitlines() if line.startswith("AnonHugePages:"))
 
 
 if __name__ == "__main__":

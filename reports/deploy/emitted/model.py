@@ -53,4 +53,6 @@ def _pin(worker: int, workers: int, threads: int) -> None:
     """Bind this process to the cores of worker number `worker`, of those that it may use."""
     cpus = Cpus.read()
     if len(cpus.allowed) >= workers * threads:  # else it is bound already, by taskset or a container: check.py looks at what holds
-        os.sched_setaffinity(0, cpus.share(workers, threads)[worker])
+        own = cpus.share(workers, threads)[worker]
+        for task in Path("/proc/self/task").iterdir():  # numpy may have started threads of its own
+            os.sched_setaffinity(int(task.name), own)

@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from memory import Block
 from onednn import precision_share
+from tensors import allocate, large_product
 
 
 class Session:
@@ -14,6 +16,7 @@ class Session:
 
     asynchronous = False
     requests = 1
+    allocate, large_product = staticmethod(allocate), staticmethod(large_product)
 
     def __init__(self, artifact: Path, deployment: dict[str, Any]) -> None:
         self._channels_last = "channels_last" in deployment["transforms"]
@@ -35,4 +38,10 @@ class Session:
 
     def facts(self, placed: tuple[torch.Tensor, ...]) -> dict[str, Any]:
         """Return what is in force, the kernels by oneDNN's own report of one inference."""
-        return {"threads": torch.get_num_threads(), "settings": {}, "precision_share": precision_share(lambda: self.run(placed))}
+        return {"settings": {}, "precision_share": precision_share(lambda: self.run(placed))}
+
+    def weights(self) -> list[Block]:
+        return []  # in the package's own library
+
+    def largest_activation(self) -> Block | None:
+        return None

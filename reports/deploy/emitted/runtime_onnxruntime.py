@@ -3,11 +3,13 @@
 
 import json
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnxruntime
+from memory import Block
 
 ERRORS_ONLY = 3
 INT8_SETTINGS = {"optimization.disable_specified_optimizers": "MatMulAddFusion"}
@@ -21,14 +23,14 @@ class Session:
     requests = 1
 
     def __init__(self, artifact: Path, deployment: dict[str, Any]) -> None:
-        self._file = str(artifact / "model.onnx")
+        self._artifact = artifact
         self._threads: int = deployment["threads"]
         self._settings: dict[str, str] = (INT8_SETTINGS if "int8" in deployment["transforms"] else {}) | deployment["settings"]
         onnxruntime.set_default_logger_severity(ERRORS_ONLY)
-        self._session = self._open(None)
+        self._session = self._open("model.onnx", None)
         self._inputs = [node.name for node in self._session.get_inputs()]
 
-    def _open(self, profile: str | None) -> Any:
+    def _open(self, file: str, profile: str | None) -> Any:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self._threads
         options.inter_op_num_threads = 1
@@ -40,7 +42,7 @@ class Session:
         if profile is not None:
             options.enable_profiling = True
             options.profile_file_prefix = profile
-        return onnxruntime.InferenceSession(self._file, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(str(self._artifact / file), options, providers=["CPUExecutionProvider"])
 
     def place(self, inputs: tuple[np.ndarray, ...]) -> dict[str, np.ndarray]:
         return dict(zip(self._inputs, map(np.ascontiguousarray, inputs), strict=True))
@@ -52,7 +54,7 @@ class Session:
     def facts(self, placed: dict[str, np.ndarray]) -> dict[str, Any]:
         """Return what is in force, the kernels by the profile of a second session."""
         with tempfile.TemporaryDirectory() as folder:
-            profiled = self._open(str(Path(folder, "profile")))
+            profiled = self._open("model.onnx", str(Path(folder, "profile")))
             profiled.run(None, placed)
             events = json.loads(Path(profiled.end_profiling()).read_text())
         time_of: dict[str, float] = {}
@@ -64,10 +66,25 @@ class Session:
         total = sum(time_of.values()) or 1.0
         options = self._session.get_session_options()
         return {
-            "threads": options.intra_op_num_threads,
             "settings": {key: options.get_session_config_entry(key) for key in self._settings},
             "precision_share": {name: value / total for name, value in time_of.items()},
         }
+
+    def weights(self) -> list[Block]:
+        return []  # not told
+
+    def largest_activation(self) -> Block | None:
+        return None
+
+    def allocate(self, _size: int, _touched: int) -> Block | None:
+        return None  # there is no way to ask for a tensor
+
+    def large_product(self, _side: int) -> Callable[[], object]:
+        """Return a product in a second session with the options of the first, its threads its own."""
+        session = self._open("product.onnx", None)
+        [matrix] = session.get_inputs()
+        feed = {matrix.name: np.ones(matrix.shape, np.float32)}
+        return lambda: session.run(None, feed)
 
 
 def _precision(name: str, types: list[dict[str, Any]]) -> str:

@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """OpenVINO, as it was measured: one request, or as many in flight as the throughput hint asks for."""
 
+from collections.abc import Callable
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
 import openvino
+from memory import Block
+from openvino import opset13
 
 HEAVY = {"Convolution", "Deconvolution", "FullyConnected", "MatMul", "ScaledDotProductAttention", "ScaledAttn", "MHA"}
 PRECISIONS = {"i8": "int8", "u8": "int8"}
+PRODUCTS_IN_FLIGHT = 4
 READ_BACK = ("INFERENCE_PRECISION_HINT", "PERFORMANCE_HINT", "NUM_STREAMS", "INFERENCE_NUM_THREADS")
 
 
@@ -21,6 +25,7 @@ class Session:
         config = {"INFERENCE_NUM_THREADS": str(deployment["threads"])} | deployment["settings"]
         if self.asynchronous:
             config = {"PERFORMANCE_HINT": "THROUGHPUT"} | config
+        self._config = config
         self._compiled = openvino.Core().compile_model(artifact / "model.xml", "CPU", config)
         self._settings = tuple(dict.fromkeys((*READ_BACK, *config)))
         self.requests = int(self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")) if self.asynchronous else 1
@@ -61,7 +66,30 @@ class Session:
                 precisions.append(PRECISIONS.get(name, name))
         settings = {name: _text(self._compiled.get_property(name)) for name in self._settings}
         share = {name: precisions.count(name) / len(precisions) for name in set(precisions)}
-        return {"threads": int(settings["INFERENCE_NUM_THREADS"]), "settings": settings, "precision_share": share}
+        return {"settings": settings, "precision_share": share}
+
+    def weights(self) -> list[Block]:
+        return []  # not told
+
+    def largest_activation(self) -> Block | None:
+        return None
+
+    def allocate(self, _size: int, _touched: int) -> Block | None:
+        return None  # there is no way to ask for a tensor
+
+    def large_product(self, side: int) -> Callable[[], object]:
+        """Return products in a second model that is compiled with the properties of the first, all its requests in flight."""
+        parameter = opset13.parameter([side, side], np.float32)
+        product = openvino.Model([opset13.matmul(parameter, parameter, False, False)], [parameter], "product")
+        queue = openvino.AsyncInferQueue(openvino.Core().compile_model(product, "CPU", self._config))
+        feed = np.ones((side, side), np.float32)
+
+        def run() -> None:
+            for _ in range(PRODUCTS_IN_FLIGHT * len(queue)):
+                queue.start_async({0: feed})
+            queue.wait_all()
+
+        return run
 
 
 def _text(value: Any) -> str:

@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from memory import Block
 from onednn import precision_share
+from tensors import allocate, block_of, blocks_of, keeping_the_largest, large_product
 
 
 class Session:
@@ -16,11 +18,14 @@ class Session:
 
     asynchronous = False
     requests = 1
+    allocate, large_product = staticmethod(allocate), staticmethod(large_product)
 
     def __init__(self, artifact: Path, deployment: dict[str, Any]) -> None:
         self._transforms = set(deployment["transforms"])
         torch.set_num_threads(deployment["threads"])
         module = _quantized(artifact) if "pt2e_int8" in self._transforms else self._with_weights(artifact)
+        self._module = module
+        self._largest: list[torch.Tensor] = []
         self._function: Any = module
         if deployment["runtime"] == "inductor":
             from torch._inductor import config
@@ -59,8 +64,16 @@ class Session:
         return output
 
     def facts(self, placed: tuple[torch.Tensor, ...]) -> dict[str, Any]:
-        """Return what is in force, the kernels by oneDNN's own report of one inference."""
-        return {"threads": torch.get_num_threads(), "settings": {}, "precision_share": precision_share(lambda: self.run(placed))}
+        """Return what is in force, the kernels by oneDNN's own report of one inference; layers are seen where nothing was compiled."""
+        with keeping_the_largest(self._module if self._function is self._module else None, self._largest):
+            return {"settings": {}, "precision_share": precision_share(lambda: self.run(placed))}
+
+    def weights(self) -> list[Block]:
+        blocks: list[Block] = blocks_of(self._module)
+        return blocks
+
+    def largest_activation(self) -> Block | None:
+        return block_of(self._largest.pop()) if self._largest else None
 
 
 def _quantized(artifact: Path) -> torch.nn.Module:
