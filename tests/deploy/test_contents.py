@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from fixtures import cpus
 from fixtures.launch import ROOT
 from reports.deploy import contents
-from reports.deploy.emit import EMITTED
+from reports.deploy.emit import CARRIED, EMITTED
 
 LICENCE = "# SPDX-License-Identifier: Apache-2.0"
 DEPLOYMENT: dict[str, Any] = {
@@ -82,7 +81,11 @@ def test_the_run_script_runs_a_program_that_is_named(tmp_path: Path) -> None:
 def test_emitted_files_name_their_licence() -> None:
     """What is copied into somebody's product says under which terms."""
     texts = [contents.run_script(1), contents.unit(DEPLOYMENT, "m"), contents.dockerfile(DEPLOYMENT, "m", (), "3.12")]
-    texts += [file.read_text() for file in [*EMITTED.glob("*.py"), Path(cpus.__file__)] if file.name != "__init__.py"]
+    texts += [
+        file.read_text()
+        for file in [*EMITTED.glob("*.py"), *(Path(str(module.__file__)) for module in CARRIED)]
+        if file.name != "__init__.py"
+    ]
 
     assert [] == [text for text in texts if LICENCE not in text.splitlines()[:2]]
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where PyTorch's tensors lie, and a product that all of its threads share."""
 
 from collections.abc import Callable, Iterator
