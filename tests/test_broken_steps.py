@@ -291,7 +291,8 @@ def test_freezing_switched_off(make_rig: MakeRig) -> None:
 @pytest.mark.slow
 def test_quantizer_that_annotates_nothing(make_rig: MakeRig, tmp_path: Path) -> None:
     """PT2E then runs through without a word, and compiles the model as it was."""
-    skip_unless_met("pt2e_int8")
+    skip_unless_met("compile_freezing")
+    pytest.importorskip("torchao", reason="torchao is not installed -> pip install torchao")
     configured = "quantizer.set_global(x86_inductor_quantizer.get_default_x86_inductor_quantization_config())"
     rig = make_rig(root=changed(tmp_path, "quantization.py", configured, "quantizer"), cache=tmp_path / "artifacts")
     message = refused(rig, recipe(rig, "pt2e_int8", requires=()))
