@@ -263,3 +263,12 @@ def test_agreement_says_what_decides_first() -> None:
     )
 
     assert str(agreement) == "SQNR 9.9 dB (cosine 0.99991, top-1 agreement 0.500)"
+
+
+def test_losses_that_hardly_differ_between_samples() -> None:
+    """A user's network begins with much the same loss for each sample: its losses are compared as they are, and never degenerate."""
+    losses = np.array([[6.90], [6.91], [6.92], [6.90]])
+    agreement = compare_all([losses * 1.01], {"losses": losses}, centred=False)
+
+    assert agreement.sqnr_db == pytest.approx(40.0)
+    assert agreement.findings == ()

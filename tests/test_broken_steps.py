@@ -253,6 +253,36 @@ def test_throughput_hint_with_one_stream(make_rig: MakeRig) -> None:
     assert "nothing changed: 1 streams, 1 requests" in message
 
 
+ONE_SCALE = {
+    "onnxruntime_int8": (
+        "runtimes/onnxruntime.py",
+        "        per_channel=True,\n        reduce_range=_saturates(),\n        activation",
+        "        reduce_range=_saturates(),\n        activation",
+    ),
+    "openvino_int8": (
+        "runtimes/openvino.py",
+        "AdvancedQuantizationParameters(",
+        "AdvancedQuantizationParameters(\n"
+        "weights_quantization_params=nncf.quantization.advanced_parameters.QuantizationParameters(per_channel=False),",
+    ),
+    "pt2e_int8": (
+        "quantization.py",
+        "x86_inductor_quantizer.get_default_x86_inductor_quantization_config()",
+        "arm_inductor_quantizer.get_default_arm_inductor_quantization_config()",
+    ),
+}
+
+
+@pytest.mark.parametrize("step", [pytest.param(step, marks=[] if "onnx" in step else pytest.mark.slow) for step in ONE_SCALE])
+def test_weights_with_one_scale_for_all_channels(make_rig: MakeRig, tmp_path: Path, step: str) -> None:
+    """Each tool takes that without a word; for PT2E it is the default of torchao's quantizer for Arm."""
+    skip_unless_met("onnxruntime" if "onnx" in step else "openvino_fp32" if "openvino" in step else "compile")
+    rig = make_rig(root=changed(tmp_path, *ONE_SCALE[step]), cache=tmp_path / "artifacts")
+    message = refused(rig, recipe(rig, step, requires=()), msgspec.structs.replace(RESNET, image_size=32))
+
+    assert "weights are quantized per channel: 0% of the layers with weights have a scale for each output channel" in message
+
+
 @pytest.mark.slow
 def test_dynamo_without_inductor(make_rig: MakeRig, tmp_path: Path) -> None:
     """One graph without a break, run operator by operator as before."""

@@ -222,6 +222,13 @@ CASES: list[tuple[str, Claim, Proof, Proof]] = [
         proof(seen(kernels=[kernel("int8", 1), kernel("f32", 18, operation="matmul", implementation="mkl:sgemm")])),
         proof(seen(kernels=[kernel("int8", 1), kernel("f32", 99, operation="matmul", implementation="mkl:sgemm")])),
     ),
+    (
+        "8-bit weights per channel",
+        prove.weights_per_channel(),
+        proof(seen(per_channel=0.5, quantizable=8)),
+        proof(seen(per_channel=0.4, quantizable=8)),
+    ),
+    ("scales that nobody saw", prove.weights_per_channel(), proof(seen(per_channel=1.0)), proof(seen(quantizable=8))),
     ("int8 of nothing", prove.int8_kernels(), proof(seen(kernels=[kernel("int8")])), proof(seen(kernels=[]))),
     (
         "layout",
@@ -454,6 +461,7 @@ NOTHING_CHANGED: list[tuple[str, Claim, Observations]] = [
     ("nothing to pack", prove.weights_packed("conv_pack"), seen(counters={}, layers=0)),
     ("nothing to lower", prove.kernels_in("bf16"), seen(kernels=[])),
     ("nothing to quantize", prove.int8_kernels(), seen(kernels=[])),
+    ("nothing to quantize per channel", prove.weights_per_channel(), seen(quantizable=0)),
     (
         "nothing but a patch embedding to lay out",
         prove.channels_last_in_force(),

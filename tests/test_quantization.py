@@ -2,7 +2,7 @@
 
 import torch
 
-from fixtures.quantization import count_quantized
+from fixtures.quantization import Quantized, count_quantized
 
 
 def test_what_is_no_operator_of_pytorch_is_passed_over() -> None:
@@ -13,4 +13,4 @@ def test_what_is_no_operator_of_pytorch_is_passed_over() -> None:
     graph.call_function(torch.ops.aten.linear.default, (samples, weight))
     graph.call_function(torch.ops.aten.relu.default, (samples,))
 
-    assert (1, 0) == count_quantized(graph)
+    assert Quantized(layers=1, quantized=0, per_channel=0) == count_quantized(graph)
