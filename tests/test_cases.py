@@ -349,3 +349,21 @@ def test_several_processes_of_pytest_are_refused_before_anything_runs(tmp_path: 
 
     assert done.returncode == pytest.ExitCode.USAGE_ERROR
     assert "measurements would disturb each other" in done.stderr
+
+
+def test_model_that_cannot_be_built_is_named(tmp_path: Path) -> None:
+    """Among several models the reason alone does not tell which of them it is about."""
+    file = tmp_path / "broken.py"
+    file.write_text("def create():\n    raise OSError('an operator does not load')\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", f"{ROOT}/benchmarks", "-p", "no:cacheprovider", "--model", f"{file}:create", "--step=baseline"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT), MARK: tmp_path.name},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert f"nothing was measured: {file}:create: an operator does not load" in done.stdout
