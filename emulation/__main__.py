@@ -20,6 +20,8 @@ from fixtures.proofs import Proofs, merged
 UNSIGNED = "pauth=off"  # return addresses are not signed, of which no library takes notice: Python is 1.6 times as fast
 CPUS = {"graviton2": "neoverse-n1", "graviton3": f"neoverse-v1,{UNSIGNED}", "graviton4": f"neoverse-n2,{UNSIGNED}"}
 MODELS = ("emulation.models:resnet", "emulation.models:vit")
+# A third of the work. Kernels are those of batch_4 and batch_8, but for the head of the ResNet, which oneDNN computes from 16 images on.
+LEFT_OUT = ("batch_2", "batch_16", "batch_32", "batch_64")
 RESULTS = Path(".cache/graviton")
 SOME_FAILED = 1  # pytest's exit status
 LONGEST_ANSWER_S = 1800
@@ -69,7 +71,7 @@ def _run(options: argparse.Namespace) -> int:
 def _prove(model: str, options: argparse.Namespace, folder: Path) -> int:
     proofs = _proofs_of(model, folder)
     (guest.CHECKOUT / proofs).unlink(missing_ok=True)
-    steps = [word for step in options.step for word in ("--step", step)]
+    steps = [word for step in options.step for word in ("--step", step)] or ["-k", " and ".join(f"not {name}" for name in LEFT_OUT)]
     artifacts = RESULTS / options.graviton / "artifacts" / _file_name(model)
     limits = ["--worker-timeout", str(LONGEST_ANSWER_S)]
     places = ["--proofs", str(proofs), "--artifact-cache", str(artifacts)]

@@ -152,6 +152,12 @@ CASES: list[tuple[str, Claim, Proof, Proof]] = [
         proof(seen(kernels=[layer("bf16")]), seen(kernels=[layer("f32")])),
     ),
     (
+        "bf16 in Inductor's own template, not in its naive one",
+        prove.kernels_in("bf16"),
+        proof(seen(kernels=[layer("bf16", 25, 9.0), layer("bf16", 24, 9.0, implementation="inductor:CppMicroGemmAMX")])),
+        proof(seen(kernels=[layer("bf16", 25, 9.0), layer("bf16", 24, 9.0, implementation="inductor:CppMicroGemmRef")])),
+    ),
+    (
         "fp32 of a model without products",
         prove.kernels_in("f32"),
         replace(proof(seen(kernels=[], layers=0)), no_products=True),
@@ -575,7 +581,7 @@ def test_evidence_that_holds_requires_nothing() -> None:
     require("baseline", "timm:vit", [Evidence(claim="eval mode", observed="yes", holds=True)])
 
 
-@pytest.mark.parametrize("implementation", ["ref:any", "ref", "gemm:ref", "gemm_s8u8s32:ref", "simple:ref"])
+@pytest.mark.parametrize("implementation", ["ref:any", "ref", "gemm:ref", "gemm_s8u8s32:ref", "simple:ref", "inductor:CppMicroGemmRef"])
 def test_reference_kernels_are_a_finding(implementation: str) -> None:
     """Heavy work in an unoptimized kernel is worth a warning with its share of time."""
     observations = seen(kernels=[kernel("f32", 1, implementation=implementation), kernel("f32", 3)], findings=["one more"])

@@ -224,6 +224,27 @@ def test_a_convolution_by_mkl_is_a_layer() -> None:
     assert not other.has_weights
 
 
+@pytest.mark.parametrize(
+    ("sizes", "flops", "rows", "has_weights"),
+    [
+        ([(8, 256), (256, 1000)], 2.0 * 8 * 256 * 1000, 8, True),
+        ([(8, 256), (8, 1000), (256, 1000), (1000,)], 2.0 * 8 * 256 * 1000, 8, True),
+        ([(8, 1000), (8, 256), (256, 1000)], 2.0 * 8 * 256 * 1000, 8, True),
+        ([(24, 17, 64), (24, 64, 17)], 2.0 * 24 * 17 * 64 * 17, 24 * 17, False),
+    ],
+    ids=["linear", "linear and a sum", "biases first", "attention"],
+)
+def test_a_template_has_the_arithmetic_of_its_inputs(sizes: list[tuple[int, ...]], flops: float, rows: int, has_weights: bool) -> None:
+    """Inductor's own kernels report nothing: the sizes that they were tuned with tell."""
+    import torch
+
+    from fixtures.runtimes.inductor import template_kernel
+
+    made = template_kernel("inductor:CppMicroGemmRef", torch.bfloat16, sizes, 1e-3)
+
+    assert (flops, rows, has_weights, "bf16") == (made.flops, made.rows, made.has_weights, made.precision)
+
+
 def test_reorders_of_weights_are_counted() -> None:
     """A weight that is brought into another layout in each inference is not packed ahead of time."""
     text = "\n".join([REORDER, REORDER, REORDER.replace("64x3x7x7", "2x3x64x64"), REORDER.replace("exec", "create:cache_hit"), BANNER])
