@@ -20,12 +20,12 @@ Written by `tox -e graviton2`, `graviton3` and `graviton4`; do not edit. What th
 QEMU's user mode runs the aarch64 wheels of PyTorch, ONNX Runtime and OpenVINO and gives them the features of a Neoverse core. So the
 libraries choose the kernels that they choose on that core. **Nothing was timed**: under emulation times mean nothing. Shares are those of
 the emulated kernel time, by which only a reference kernel or a wrong precision can be told. What the outcomes mean stands in
-[graviton.md](graviton.md). The models are a ResNet of two bottleneck blocks and ViT-Ti with two of its twelve
-blocks (`emulation/models.py`).
+[graviton.md](graviton.md). The models are a ResNet of two bottleneck blocks, with images of 32 pixels, and ViT-Ti with
+one of its twelve blocks, with images of 16 (`emulation/models.py`).
 """
 
 EARLIER = """\
-**From an earlier version of the suite**, with smaller models, whose claims let reference kernels pass and read
+**From an earlier version of the suite**, with a ViT of larger patches, whose claims let reference kernels pass and read
 settings where today's read effects: `tox -e {generation}` proves all anew.
 """
 
@@ -63,8 +63,8 @@ def _section(generation: str, proofs: Proofs) -> str:
         f"## {generation.capitalize()}: {fingerprint['cpu_model']}",
         "",
         *([EARLIER.format(generation=generation)] if is_earlier(proofs) else []),
-        f"CPU part {fingerprint['cpu_part']}; {', '.join(fingerprint['features'])}. Images of {proofs.image_size} pixels, "
-        f"batch {proofs.batch_size} after the sweep. Python {fingerprint['python']}, {versions}.",
+        f"CPU part {fingerprint['cpu_part']}; {', '.join(fingerprint['features'])}. Batch {proofs.batch_size} after the sweep. "
+        f"Python {fingerprint['python']}, {versions}.",
         "",
     ]
     for model in dict.fromkeys(step.model for step in proofs.steps):
