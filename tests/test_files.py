@@ -1,0 +1,72 @@
+"""Files are written whole or not at all, and stay links, devices and pipes where they are such."""
+
+import os
+import stat
+import threading
+from pathlib import Path
+
+import pytest
+
+from reports.files import write_atomically
+
+
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    """What it points at is replaced, whole; relative links and links to nothing yet too."""
+    (tmp_path / "real").write_text("old")
+    (tmp_path / "link").symlink_to("real")
+    (tmp_path / "new").symlink_to(tmp_path / "not yet")
+
+    write_atomically(tmp_path / "link", b"new")
+    write_atomically(tmp_path / "new", b"made")
+
+    assert [True, True] == [(tmp_path / name).is_symlink() for name in ("link", "new")]
+    assert (b"new", b"made") == ((tmp_path / "real").read_bytes(), (tmp_path / "not yet").read_bytes())
+    assert ["link", "new", "not yet", "real"] == sorted(os.listdir(tmp_path))
+
+
+def test_a_device_stays_a_device(tmp_path: Path) -> None:
+    """A link to /dev/null, as in `--json /dev/null`."""
+    (tmp_path / "null").symlink_to(os.devnull)
+
+    write_atomically(tmp_path / "null", b"x")
+
+    assert stat.S_ISCHR(os.stat(os.devnull).st_mode)
+    assert (tmp_path / "null").is_symlink()
+
+
+def test_a_pipe_is_written_to(tmp_path: Path) -> None:
+    """As shells make for `>(...)`, more than a pipe holds."""
+    os.mkfifo(tmp_path / "pipe")
+    read: list[bytes] = []
+    reader = threading.Thread(target=lambda: read.append((tmp_path / "pipe").read_bytes()))
+    reader.start()
+    write_atomically(tmp_path / "pipe", b"x" * 200_000)
+    reader.join(timeout=60)
+
+    assert [200_000] == [len(each) for each in read]
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+
+
+def test_modes_are_the_umasks_or_the_old_files(tmp_path: Path) -> None:
+    """And the umask is not touched: other threads make files meanwhile."""
+    (tmp_path / "private").write_text("old")
+    (tmp_path / "private").chmod(0o600)
+    before = os.umask(0o027)
+    try:
+        write_atomically(tmp_path / "new", b"x")
+        write_atomically(tmp_path / "private", b"x")
+    finally:
+        found = os.umask(before)
+
+    assert (0o027, 0o640, 0o600) == (found, *(stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("new", "private")))
+
+
+def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:
+    """No half file, and no temporary one."""
+    with pytest.raises(OSError, match="nowhere"):
+        write_atomically(tmp_path / "nowhere" / "file", b"x")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OSError, match="folder"):
+        write_atomically(tmp_path / "folder", b"x")
+
+    assert ["folder"] == os.listdir(tmp_path)
