@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+import pty
 import re
 import signal
 import subprocess
@@ -272,6 +273,87 @@ def test_killed_run_is_resumed(suite: Suite) -> None:
     assert status == 0, output
     [run] = suite.runs()
     assert ["resumed" in benchmark["extra_info"] for benchmark in records(run).values()] == [True, False]
+
+
+@pytest.mark.parametrize(("number", "closes"), [(signal.SIGTERM, False), (signal.SIGHUP, True)], ids=["SIGTERM", "lost terminal"])
+def test_ending_signals_save_what_is_finished(suite: Suite, number: signal.Signals, closes: bool) -> None:
+    """`timeout`, `docker stop` and an ssh that closes lose no finished record; the ladder is printed while there is somewhere to print."""
+    ours, theirs = pty.openpty()
+    command = suite.command("--benchmark-autosave", steps=("baseline", "batch_2"))
+    # A session of its own whose terminal this is: closing the other end is what a lost ssh does.
+    process = subprocess.Popen(
+        [sys.executable, "-c", OWN_TERMINAL, *command], cwd=ROOT, env=suite.environment, stdin=theirs, stdout=theirs, stderr=theirs
+    )
+    os.close(theirs)
+    said = ""
+    while not re.search(BASELINE_FINISHED, said):
+        said += (read := os.read(ours, 65536)).decode(errors="replace")
+        assert read, said
+    if closes:
+        os.close(ours)
+    else:
+        process.send_signal(number)
+        said = all_of(ours)
+        os.close(ours)
+    assert 128 + number == process.wait(timeout=LIMIT_S), said
+
+    [run] = suite.runs()
+    assert outcomes(run) == {"baseline": "measured"}
+    assert len(suite.journals()) == 1
+    assert [] == [pid for pid in with_variable(MARK, suite.environment[MARK]) if not ended(pid)]
+    if not closes:
+        assert "Traceback" not in said
+        assert "ended by SIGTERM" in said
+        assert "Interrupted: finished records are in" in said
+    other = suite.environment | {"ONEDNN_MAX_CPU_ISA": "AVX2"}
+    status, output = suite.run("--benchmark-autosave", "--resume", steps=("baseline", "batch_2"), environment=other)
+    assert status == pytest.ExitCode.USAGE_ERROR
+    assert "other conditions (environment.ONEDNN_MAX_CPU_ISA: None then, 'AVX2' now)" in output.replace("\n", " ")
+
+
+OWN_TERMINAL = """
+import fcntl, os, signal, sys, termios
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+os.setsid()
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+def all_of(terminal: int) -> str:
+    """What is written to a terminal until the last process has closed it."""
+    said = b""
+    try:
+        while read := os.read(terminal, 65536):
+            said += read
+    except OSError:  # EIO: closed
+        pass
+    return said.decode(errors="replace")
+
+
+def test_run_that_ignores_interrupts_says_so(suite: Suite) -> None:
+    """As in the background of a shell: with the way to end it, and an end by that way saves."""
+    process = subprocess.Popen(
+        suite.command("--benchmark-autosave", "--pairs=9", steps=["baseline"]),
+        cwd=ROOT,
+        env=suite.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        preexec_fn=_ignore_interrupts,  # noqa: PLW1509 - no other thread starts processes here
+    )
+    with process:
+        read_until(process, f"note: Ctrl-C is ignored here.*end this run by `kill {process.pid}`")
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)
+        output = rest(process)
+
+    assert 128 + signal.SIGTERM == process.returncode, output
+    assert "Traceback" not in output
+
+
+def _ignore_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def test_incomplete_record_is_not_saved(suite: Suite) -> None:
