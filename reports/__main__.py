@@ -22,7 +22,7 @@ from reports.measuring import CannotMeasure
 from reports.model_commands import add_model_commands
 from reports.page.command import NoFolder, add_page
 from reports.peak_commands import add_peak_commands
-from reports.plain_text import plain
+from reports.plain_text import let_any_text_through, plain
 from reports.prices import PriceError
 from reports.profile import NoProfile, breakdown, trace_file, without_small
 from reports.recommend import NothingToRecommend
@@ -70,6 +70,8 @@ class _Terminal(Console):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code: 0, the gate's own, or 2 with one paragraph on stderr."""
+    for stream in (sys.stdout, sys.stderr):
+        let_any_text_through(stream)
     options = _parser().parse_args(arguments)
     storage = Storage(options.storage)
     code: int = 0

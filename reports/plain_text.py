@@ -1,7 +1,9 @@
 """Names from saved files made safe to show: they are data of unknown origin, never markup and never control codes."""
 
+import io
 import unicodedata
 from collections.abc import Collection, Sequence
+from typing import TextIO
 
 LONGEST_NAME = 200
 
@@ -10,6 +12,12 @@ def plain(text: object, longest: int = LONGEST_NAME) -> str:
     """Return `text` on one line without control, format or surrogate characters, cut to `longest` characters."""
     shown = "".join(" " if character.isspace() else character for character in str(text) if _is_shown(character))
     return shown if len(shown) <= longest else shown[: longest - 1] + "…"
+
+
+def let_any_text_through(stream: TextIO) -> None:
+    """Let a stream that is not UTF-8 show `?` for what it cannot encode, in place of a UnicodeEncodeError in the middle of a table."""
+    if isinstance(stream, io.TextIOWrapper) and not (stream.encoding or "").lower().replace("-", "").startswith("utf"):
+        stream.reconfigure(errors="replace")
 
 
 def columns(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> list[str]:

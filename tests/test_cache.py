@@ -353,3 +353,19 @@ def test_another_compiler_is_another_artifact(tmp_path: Path, monkeypatch: pytes
         content = runtime.artifact(job)
         assert content is not None
         assert content["toolchain"] == toolchain()
+
+
+@pytest.mark.parametrize("name", ["a space", "a'quote", 'a"quote', "a\\backslash"])
+def test_path_that_torch_would_take_apart_is_refused(tmp_path: Path, name: str) -> None:
+    """Before anything runs, with the remedy."""
+    with pytest.raises(UnsafeCache, match=r"has a space, quote or backslash in its path.*name another folder with --artifact-cache"):
+        ArtifactCache(tmp_path / name / "artifacts").open()
+
+    assert not (tmp_path / name).exists()
+
+
+def test_path_with_other_letters_is_taken(tmp_path: Path) -> None:
+    """Letters beyond ASCII, colons and commas split no command."""
+    ArtifactCache(tmp_path / "käse:é,ß").open()
+
+    assert (tmp_path / "käse:é,ß").is_dir()

@@ -47,6 +47,9 @@ Environment=WORKER=%i
 ExecStart=/opt/{name}/.venv/bin/python serve.py --port {port}
 Restart=on-failure
 DynamicUser=yes
+NoNewPrivileges=yes
+ProtectSystem=strict
+PrivateTmp=yes
 
 [Install]
 WantedBy=multi-user.target
@@ -61,8 +64,15 @@ DOCKERFILE = """\
 COPY requirements.txt .
 {index}RUN pip install --no-cache-dir -r requirements.txt
 COPY . .
+USER 10001
 EXPOSE {port}
+HEALTHCHECK CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:{port}/health', timeout=5)"]
 CMD ["./run.sh", "--host", "0.0.0.0"]
+"""
+
+DOCKERIGNORE = """\
+.venv
+__pycache__
 """
 
 HUGE_PAGES = "# Huge pages are the host's to allow: echo madvise | sudo tee /sys/kernel/mm/transparent_hugepage/enabled\n"

@@ -259,6 +259,7 @@ def _write_texts(emission: Emission, job: Job, folder: Path, name: str) -> None:
         "run.sh": contents.run_script(job.workers),
         f"{slug}@.service": contents.unit(deployment, slug),
         "Dockerfile": contents.dockerfile(deployment, slug, packages, python),
+        ".dockerignore": contents.DOCKERIGNORE,
         "README.md": contents.readme(deployment, emission.recipe.step.changes, figures, packages),
     }
     for file, text in texts.items():

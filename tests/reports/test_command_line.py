@@ -1,6 +1,7 @@
 """The commands as typed: output, exit codes, and messages that say what to do next."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -177,3 +178,18 @@ def test_a_closed_pipe_is_no_error(storage: Path) -> None:
     done = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, check=False)
 
     assert ("0", "") == (done.stdout.splitlines()[-1], done.stderr)
+
+
+@pytest.mark.parametrize("variables", [{"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, {"PYTHONIOENCODING": "ascii"}])
+def test_a_terminal_that_is_not_utf_8_shows_tables(variables: dict[str, str]) -> None:
+    """What cannot be encoded is a question mark, and no traceback."""
+    program = (
+        "import sys; from rich.console import Console; from reports.plain_text import let_any_text_through\n"
+        "let_any_text_through(sys.stdout); print(sys.stdout.encoding); Console(width=60).print('[bold]2\\u00d7 \\u2026[/bold]')"
+    )
+    environment = {name: value for name, value in os.environ.items() if name not in {"PYTHONIOENCODING", "PYTHONUTF8"}} | variables
+    done = subprocess.run([sys.executable, "-c", program], env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert (0, "") == (done.returncode, done.stderr)
+    assert "utf" not in done.stdout.splitlines()[0].lower()
+    assert "2? ?" in done.stdout
