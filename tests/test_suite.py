@@ -275,6 +275,7 @@ def test_killed_run_is_resumed(suite: Suite) -> None:
     assert ["resumed" in benchmark["extra_info"] for benchmark in records(run).values()] == [True, False]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "closes"), [(signal.SIGTERM, False), (signal.SIGHUP, True)], ids=["SIGTERM", "lost terminal"])
 def test_ending_signals_save_what_is_finished(suite: Suite, number: signal.Signals, closes: bool) -> None:
     """`timeout`, `docker stop` and an ssh that closes lose no finished record; the ladder is printed while there is somewhere to print."""
