@@ -75,7 +75,7 @@ def _prove(model: str, options: argparse.Namespace, folder: Path) -> int:
     steps = [word for step in options.step for word in ("--step", step)] or ["-k", " and ".join(f"not {name}" for name in LEFT_OUT)]
     artifacts = RESULTS / options.graviton / "artifacts" / _file_name(model)
     sizes = ["--image-size", str(MODELS.get(model, IMAGE_SIZE)), "--batch-size", BATCH_SIZE]
-    limits = ["--worker-timeout", str(LONGEST_ANSWER_S)]
+    limits = ["--worker-timeout", str(LONGEST_ANSWER_S), "-o", f"faulthandler_timeout={LONGEST_ANSWER_S}"]
     places = ["--proofs", str(proofs), "--artifact-cache", str(artifacts)]
     return _pytest(["benchmarks/", "--model", model, *sizes, *steps, *places, *limits], options.graviton)
 
