@@ -103,7 +103,8 @@ def test_encoder_layer_of_pytorch_is_no_black_box(tmp_path: Path, make_rig: Make
     [serving] = rig.serve(rig.recipe("compile_freezing", model, {"huge_pages"}), model=model)
     serving.workers.close()
 
-    assert precision_share(serving.proved[0].observations.kernels)["bf16"] > 0.9
+    precision = "bf16" if "bf16" in rig.machine.features else "f32"
+    assert precision_share(serving.proved[0].observations.kernels)[precision] > 0.9
 
 
 @pytest.mark.slow
