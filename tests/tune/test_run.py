@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from fixtures.rig import Rig
 from reports.__main__ import main
 from reports.gate.durations import seconds_of
 from reports.load import read_run
@@ -70,6 +71,7 @@ def stubbed(monkeypatch: pytest.MonkeyPatch) -> list[Candidate]:
         rival = Rival(name=f"ladder's best: {ladder_best.step.name}", samples_per_second=(180.0, 185.0), latency_p99_s=None, gain=gain)
         return Finals(record=record(winner.step.name, 222.0), rivals=(rival,), notes=("a note",))
 
+    monkeypatch.setattr(Rig, "content", lambda _rig, model: {"name": model.name})
     monkeypatch.setattr(tuning, "_measure", measure)
     monkeypatch.setattr(tuning, "hold_finals", hold)
     monkeypatch.setattr(tuning, "_ratio", lambda _bench, one, other: 1.01 if one.step == "onnxruntime_int8" else 0.99)
@@ -178,6 +180,7 @@ def test_no_time_to_hold_the_finals_of_what_is_ahead_is_said(
 
 
 def test_recommend_takes_what_tune_saved(made: Bench, stubbed: list[Candidate], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    skip_unless_met("onnxruntime_int8")
     search(made, tmp_path / "tuned.json")
 
     assert 0 == main(["recommend", str(tmp_path / "tuned.json")])
