@@ -141,7 +141,7 @@ def test_pinned_workers_are_proved_apart(emit: Emit) -> None:
         ({"kernels": {"precision": "int8", "least_share": 0.5}}, "kernels"),
         ({"least_sqnr_db": 250.0}, "outputs"),
         ({"versions": {"openvino": "2020.1"}}, "versions"),
-        ({"threads": 1, "settings": {"INFERENCE_NUM_THREADS": "2"}}, "threads"),
+        ({"threads": 2, "settings": {"INFERENCE_NUM_THREADS": "1"}}, "threads"),
         ({"allocator": "tcmalloc"}, "TCMalloc allocates tensors"),
         ({"huge_pages": "requested"}, "huge pages"),
         ({"huge_pages": "reserved"}, "huge pages"),
