@@ -1,4 +1,4 @@
-"""The loop that a user would deploy, for each runtime: one process, one model, calls back to back. Of the suite it takes only the model.
+"""The loop that a user would deploy, for each runtime: one process, one model, calls back to back. The suite gives it the model only.
 
 Its argument is JSON, a `Loop`. It reads on stdin for how many seconds to run, and answers on stdout with samples per second, one line each.
 """

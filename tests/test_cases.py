@@ -210,7 +210,7 @@ def test_runtime_that_writes_into_its_inputs_is_caught_while_it_serves(cases: Pa
 
 @pytest.mark.parametrize("layout", ["contiguous", "channels-last", "feed", "whole numbers"])
 def test_changed_input_is_seen_in_any_form(layout: str) -> None:
-    """Of one element, in the memory of every runtime."""
+    """One changed element is seen, in the memory of every runtime."""
     import torch
 
     images = torch.rand(2, 3, 8, 8)
