@@ -32,9 +32,9 @@ def seen(**fields: Any) -> Observations:
     return Observations(**fields)
 
 
-def proof(*ranks: Observations, workers: int | None = None, differing: int | None = None) -> Proof:
+def proof(*ranks: Observations, workers: int | None = None, without_db: float | None = None) -> Proof:
     job = msgspec.structs.replace(JOB, workers=workers or len(ranks))
-    without = None if differing is None else Without(differing=differing, elements=8000, largest=1e-3)
+    without = None if without_db is None else Without(agreement=replace(EXACT, sqnr_db=without_db))
     return Proof(job=job, ranks=ranks, agreement=EXACT, allowed_cpus=(0, 1), without=without)
 
 
@@ -337,8 +337,9 @@ CASES: list[tuple[str, Claim, Proof, Proof]] = [
         proof(seen(kernels=[layer("bf16", 27, 3.0, formats="src:f32 attr-fpmath:bf16"), layer("f32", 27, 3.0)], layers=54)),
         proof(seen(kernels=[layer("bf16", 1, 3.0, formats="src:f32 attr-fpmath:bf16"), layer("f32", 53, 3.0)], layers=54)),
     ),
-    ("outputs", prove.outputs_differ(), proof(seen(), differing=1), proof(seen(), differing=0)),
-    ("outputs of a run without the setting", prove.outputs_differ(), proof(seen(), differing=8000), proof(seen())),
+    ("outputs", prove.outputs_differ(), proof(seen(), without_db=50.0), proof(seen(), without_db=200.0)),
+    ("outputs that fp32 rounds otherwise", prove.outputs_differ(), proof(seen(), without_db=60.0), proof(seen(), without_db=119.0)),
+    ("outputs of a run without the setting", prove.outputs_differ(), proof(seen(), without_db=50.0), proof(seen())),
     (
         "generated code",
         prove.generated_code(),
