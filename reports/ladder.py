@@ -127,12 +127,14 @@ def _once_each(turns: Sequence[tuple[str, float]]) -> tuple[float, ...]:
 
 
 def _predecessor_sps(measurement: Throughput, gain: float) -> list[tuple[str, float]]:
-    """Return name and throughput of the predecessor's processes, whose samples per round follow from the saved gain."""
+    """Return name and throughput of the predecessor's processes; earlier runs tell its samples per round by the saved gain only."""
     turns = [(pair.own_median_s, pair.over_median_s, pair.over_process) for pair in measurement.pairs if pair.over_median_s is not None]
     if not turns:
         return []
-    mean = math.fsum(math.log(over_s / own_s) for own_s, over_s, _ in turns) / len(turns)
-    samples = measurement.samples_per_round * math.exp(mean) / gain
+    samples: float | None = measurement.over_samples_per_round
+    if samples is None:
+        mean = math.fsum(math.log(over_s / own_s) for own_s, over_s, _ in turns) / len(turns)
+        samples = measurement.samples_per_round * math.exp(mean) / gain
     return [(process, samples / over_s) for _, over_s, process in turns]
 
 

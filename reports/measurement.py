@@ -22,7 +22,7 @@ MOST_OPERATORS = 1000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SavedGain:
-    """Own SPS / predecessor's SPS from turns with the step `over`; one pair has no interval."""
+    """Own SPS / predecessor's SPS from turns with the step `over`; older runs have no interval of one pair."""
 
     over: str
     ratio: PositiveFigure
@@ -136,6 +136,7 @@ class Throughput:
     step: str
     samples_per_second: PositiveFigure
     samples_per_round: Count
+    over_samples_per_round: Count | None = None
     median_samples_per_second: PositiveFigure | None = None
     complete: bool = False
     gain: SavedGain | None = None
