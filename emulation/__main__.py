@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from emulation import IMAGE_SIZE, VIT_IMAGE_SIZE, guest, page
+from emulation import IMAGE_SIZE, LONGEST_ANSWER_S, VIT_IMAGE_SIZE, guest, page
 from emulation import root as roots
 from emulation.debian import SetupError
 from fixtures.proofs import Proofs, merged
@@ -25,7 +25,6 @@ BATCH_SIZE = "2"  # an emulated reference kernel takes a minute for eight images
 LEFT_OUT = ("batch_4", "batch_16", "batch_32", "batch_64")
 RESULTS = Path(".cache/graviton")
 SOME_FAILED = 1  # pytest's exit status
-LONGEST_ANSWER_S = 1800
 
 
 def main() -> int:
@@ -75,7 +74,7 @@ def _prove(model: str, options: argparse.Namespace, folder: Path) -> int:
     steps = [word for step in options.step for word in ("--step", step)] or ["-k", " and ".join(f"not {name}" for name in LEFT_OUT)]
     artifacts = RESULTS / options.graviton / "artifacts" / _file_name(model)
     sizes = ["--image-size", str(MODELS.get(model, IMAGE_SIZE)), "--batch-size", BATCH_SIZE]
-    limits = ["--worker-timeout", str(LONGEST_ANSWER_S), "-o", f"faulthandler_timeout={LONGEST_ANSWER_S}"]
+    limits = ["--worker-timeout", str(LONGEST_ANSWER_S)]
     places = ["--proofs", str(proofs), "--artifact-cache", str(artifacts)]
     return _pytest(["benchmarks/", "--model", model, *sizes, *steps, *places, *limits], options.graviton)
 
@@ -91,7 +90,7 @@ def _file_name(model: str) -> str:
 def _pytest(words: list[str], graviton: str) -> int:
     """Run pytest on the Arm CPU and return its status."""
     python = sys.executable if platform.machine() == "aarch64" else "python3"
-    return _arm([python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *words], graviton)
+    return _arm([python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", f"faulthandler_timeout={LONGEST_ANSWER_S}", *words], graviton)
 
 
 def _arm(command: list[str], graviton: str) -> int:

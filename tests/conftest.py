@@ -11,7 +11,7 @@ import pytest
 
 from fixtures.cache import ArtifactCache
 from fixtures.environment import clean_environment
-from fixtures.launch import Launcher
+from fixtures.launch import ROOT, Launcher
 from fixtures.machine import this_machine
 from fixtures.optimizations import catalogue, environment_variables
 from fixtures.recipe import unmet
@@ -66,11 +66,9 @@ MakeRig = Callable[..., Rig]
 def make_rig(artifact_folder: Path, mark: str) -> MakeRig:
     """A function that returns a rig as the suite makes it, for this machine."""
 
-    def make(*, environment: Mapping[str, str] | None = None, root: Path | None = None, cache: Path | None = None) -> Rig:
+    def make(*, environment: Mapping[str, str] | None = None, root: Path = ROOT, cache: Path | None = None, timeout_s: float = 300.0) -> Rig:
         inherited = clean_environment(os.environ, environment_variables(catalogue())) | {MARK: mark} | dict(environment or {})
-        launcher = Launcher(environment=inherited, timeout_s=300.0)
-        if root is not None:
-            launcher = Launcher(environment=inherited, timeout_s=300.0, root=root)
+        launcher = Launcher(environment=inherited, timeout_s=timeout_s, root=root)
         return Rig(
             machine=this_machine(),
             launcher=launcher,

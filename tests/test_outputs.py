@@ -20,6 +20,7 @@ RESNET = ModelSpec(name="torchvision:resnet18", image_size=64)
 WRITTEN = "np.savez(message.outputs, *outputs)"
 CALIBRATED = "return [tuple(_rows(array, number * job.batch_size, job.batch_size) for array in arrays) for number in range(rounds)]"
 LEAST_ACCURACY = 0.85  # fp32: 0.99 and 0.93
+MOST_LOST = 0.05
 
 Checkout = Callable[[str, str, str], Path]
 
@@ -111,32 +112,38 @@ def test_ranges_eight_times_too_wide(make_rig: MakeRig, checkout: Checkout, tmp_
     assert "at least 10 dB is required" in refusal(rig, int8(rig, step), RESNET)
 
 
-def accuracy(rig: Rig, recipe: Recipe, model: ModelSpec, digits: Path) -> tuple[float, float]:
-    """Serve the recipe; return its accuracy on labelled digits that no model saw in training, and the SQNR in dB."""
+def accuracies(rig: Rig, recipe: Recipe, model: ModelSpec, digits: Path) -> tuple[float, float]:
+    """Serve the recipe; return fp32 eager's accuracy on labelled digits that no model saw in training, and the recipe's on the same."""
     [serving] = rig.serve(recipe, model=model)
     with serving.workers, np.load(serving.workers.folder / "outputs-0.npz") as outputs:
         chosen = outputs["arr_0"].argmax(-1)
+    [expected] = rig.reference(model, len(chosen)).outputs.values()
     with np.load(digits.parent / "unseen.npz") as unseen:
-        return float((chosen == unseen["labels"][: len(chosen)]).mean()), serving.agreement.sqnr_db
+        labels = unseen["labels"][: len(chosen)]
+    return float((expected[: len(chosen)].argmax(-1) == labels).mean()), float((chosen == labels).mean())
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("network", ["resnet", "vit"])
-@pytest.mark.parametrize("step", ["batch_8", "onnxruntime_int8", "openvino_int8", "pt2e_int8"])
+@pytest.mark.parametrize(
+    ("network", "step"),
+    [
+        ("resnet", "onnxruntime_int8"),
+        *(pytest.param("resnet", step, marks=pytest.mark.slow) for step in ("batch_8", "openvino_int8", "pt2e_int8")),
+        *(pytest.param("vit", step, marks=pytest.mark.slow) for step in ("batch_8", "onnxruntime_int8", "openvino_int8", "pt2e_int8")),
+    ],
+)
 def test_step_that_is_proved_keeps_the_accuracy_of_a_trained_model(make_rig: MakeRig, digits: Path, network: str, step: str) -> None:
     """The tolerance of int8 is worth something: above it no more than a few of a hundred answers change."""
     rig = make_rig()
     model = ModelSpec(name=f"{digits}:{network}")
     recipe = int8(rig, step) if "int8" in step else resolve(step, rig.catalogue, rig.machine)
     recipe = replace(recipe, steps=tuple(replace(each, claims=()) for each in recipe.steps))  # they are too small for claims by time
-    found, sqnr_db = accuracy(rig, recipe, model, digits)
+    before, after = accuracies(rig, recipe, model, digits)
 
-    assert found >= LEAST_ACCURACY
-    assert sqnr_db >= recipe.least_sqnr_db
+    assert before >= LEAST_ACCURACY
+    assert after >= before - MOST_LOST
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("network", ["resnet", "vit"])
+@pytest.mark.parametrize("network", ["resnet", pytest.param("vit", marks=pytest.mark.slow)])
 def test_int8_that_ruins_a_trained_model(make_rig: MakeRig, checkout: Checkout, tmp_path: Path, digits: Path, network: str) -> None:
     """Its ranges are 30 times too wide."""
     wide = CALIBRATED.replace("_rows(array, number", "30 * _rows(array, number")

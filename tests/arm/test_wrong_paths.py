@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from emulation import IMAGE_SIZE
+from emulation import IMAGE_SIZE, LONGEST_ANSWER_S
 from fixtures import requirements as need
 from fixtures.allocators import torch_allocator
 from fixtures.evidence import ProofError
@@ -61,7 +61,7 @@ def test_int8_that_is_none_is_refused(make_rig: MakeRig, tmp_path: Path, file: s
     code = changed.read_text()
     assert right in code
     changed.write_text(code.replace(right, wrong))
-    rig = make_rig(root=tmp_path / "checkout", cache=tmp_path / "artifacts")
+    rig = make_rig(root=tmp_path / "checkout", cache=tmp_path / "artifacts", timeout_s=LONGEST_ANSWER_S)
 
     with pytest.raises(ServingError) as raised:
         rig.serve(resolve("pt2e_int8", rig.catalogue, rig.machine, {"huge_pages"}), model=CONVOLUTIONS)
