@@ -188,6 +188,7 @@ def test_a_profile_survives_the_socket() -> None:
     assert profile == msgspec.json.decode(msgspec.json.encode(profile), type=Profile)
 
 
+@pytest.mark.slow
 def test_a_run_with_profiles_is_shown_and_one_that_failed_says_so(
     tmp_path: Path, artifact_folder: Path, mark: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

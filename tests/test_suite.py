@@ -674,6 +674,7 @@ def test_steps_can_be_chosen_by_keyword(suite: Suite) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_benchmark_disable_runs_each_step_once(suite: Suite) -> None:
     """Nothing is recorded, and no process stays."""
     status, output = suite.run("--benchmark-disable", steps=["batch_2"])

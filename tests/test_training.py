@@ -180,6 +180,7 @@ def test_samples_of_an_iteration_count_every_step_of_it() -> None:
     assert 10 == msgspec.structs.replace(job, settings={"batches_per_execution": "10"}).steps_per_iteration
 
 
+@pytest.mark.slow
 def test_training_is_measured_in_turns(make_rig: MakeRig) -> None:
     """The loader's process takes turns with the training process that loads for itself, and both follow the reference."""
     rig = make_rig()
@@ -200,6 +201,7 @@ def test_training_is_measured_in_turns(make_rig: MakeRig) -> None:
         measurement.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("step", "changes", "said"),
     [
