@@ -90,7 +90,9 @@ def _file_name(model: str) -> str:
 def _pytest(words: list[str], graviton: str) -> int:
     """Run pytest on the Arm CPU and return its status."""
     python = sys.executable if platform.machine() == "aarch64" else "python3"
-    return _arm([python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", f"faulthandler_timeout={LONGEST_ANSWER_S}", *words], graviton)
+    return _arm(
+        [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", f"faulthandler_timeout={LONGEST_ANSWER_S}", *words], graviton
+    )
 
 
 def _arm(command: list[str], graviton: str) -> int:

@@ -66,7 +66,9 @@ MakeRig = Callable[..., Rig]
 def make_rig(artifact_folder: Path, mark: str) -> MakeRig:
     """A function that returns a rig as the suite makes it, for this machine."""
 
-    def make(*, environment: Mapping[str, str] | None = None, root: Path = ROOT, cache: Path | None = None, timeout_s: float = 300.0) -> Rig:
+    def make(
+        *, environment: Mapping[str, str] | None = None, root: Path = ROOT, cache: Path | None = None, timeout_s: float = 300.0
+    ) -> Rig:
         inherited = clean_environment(os.environ, environment_variables(catalogue())) | {MARK: mark} | dict(environment or {})
         launcher = Launcher(environment=inherited, timeout_s=timeout_s, root=root)
         return Rig(
