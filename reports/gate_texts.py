@@ -1,14 +1,18 @@
 """A gate's result in sentences, for every output alike. The names in them are not escaped: the renderers do that."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from math import isfinite
 
-from reports.figures import NONE
+from reports.figures import EQUAL_DB, NONE, decibels, gibibytes, mebibytes, seconds
 from reports.gate.decision import Judged, Verdict
 from reports.gate.durations import duration
+from reports.gate.limits import Limits
+from reports.gate.quantities import MEASURES, Quantity
 from reports.gate.result import Result, Row, SideRecord
 from reports.machines import machine_name
 
 COLUMNS = ("model", "step", "verdict", "head's time [99 %]", "pairs", "why")
+BESIDE_COLUMNS = ("model", "step", "memory", "cold start", "build time", "artifact size", "SQNR")
 MOST_FILES = 3
 MUCH_STOLEN = 0.02
 MUCH_OF_OTHERS = 0.05
@@ -67,7 +71,17 @@ def rules_text(result: Result) -> str:
     return (
         f"Pairs of fresh processes took turns; PASS: at most {100 * rules.tolerated:g} % slower at {100 * (1 - rules.alpha):g} % "
         f"confidence; REGRESSION: significant (at most {100 * rules.alpha:g} % of gates without a change show any) and at least "
-        f"{100 * rules.least_effect:g} % slower over {rules.confirm_pairs} fresh pairs."
+        f"{100 * rules.least_effect:g} % slower over {rules.confirm_pairs} fresh pairs. "
+        f"A regression beside time: {limits_text(result.limits)}."
+    )
+
+
+def limits_text(limits: Limits) -> str:
+    """Say from which change on a measure is a regression: `memory from +5 %, … , build time not judged`."""
+    told = [(measure.name, measure.limit(limits), measure.unit) for measure in MEASURES]
+    return ", ".join(
+        f"{name} {'not judged' if limit is None else f'from -{limit:g} dB on' if unit == 'dB' else f'from +{limit:g} % on'}"
+        for name, limit, unit in told
     )
 
 
@@ -78,6 +92,38 @@ def slowdown_text(judged: Judged) -> str:
     if judged.low is None or judged.high is None:
         return f"{100 * judged.slowdown:+.1f} %"
     return f"{100 * judged.slowdown:+.1f} % [{100 * judged.low:+.1f}, {100 * judged.high:+.1f}]"
+
+
+def beside(result: Result) -> list[tuple[str, ...]]:
+    """Return a row for each benchmark of which anything beside its time is known, as `BESIDE_COLUMNS`."""
+    rows = []
+    for row in result.rows:
+        told = {each.name: quantity_text(each) for each in row.quantities}
+        if told:
+            rows.append((row.model, row.step, *(told.get(name, NONE) for name in BESIDE_COLUMNS[2:])))
+    return rows
+
+
+def quantity_text(quantity: Quantity) -> str:
+    """Return a measure of both sides: `612 MiB → 1.60 GiB (+168 %) !`, which is a regression; `?` marks what is not resolved."""
+    shown = {"bytes": _bytes, "seconds": seconds, "dB": _decibels}[quantity.unit]
+    mark = {Verdict.REGRESSION: " !", Verdict.INCONCLUSIVE: " ?"}.get(quantity.verdict) if quantity.verdict else None
+    base, head = shown(quantity.base), shown(quantity.head)
+    if quantity.unit == "dB":
+        change = "" if base == head else f" ({quantity.change:+.1f})"
+    else:
+        change = f" ({100 * quantity.change:+.1f} %)" if isfinite(quantity.change) and quantity.base != quantity.head else ""
+    return (base if base == head else f"{base} → {head}") + change + (mark or "")
+
+
+def _bytes(value: float) -> str:
+    if value >= 2**30:
+        return f"{gibibytes(value)} GiB"
+    return f"{mebibytes(value)} MiB"
+
+
+def _decibels(value: float) -> str:
+    return decibels(value) if value >= EQUAL_DB else f"{decibels(value)} dB"
 
 
 def pairs_text(row: Row) -> str:

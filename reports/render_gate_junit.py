@@ -21,6 +21,11 @@ def gate_junit(result: Result) -> str:
     suite = ET.Element("testsuite", name="performance gate")
     for row in result.rows:
         case = ET.SubElement(suite, "testcase", classname=plain(row.model), name=plain(row.step), time=f"{row.took_s:.3f}")
+        if row.quantities:
+            kept = ET.SubElement(case, "properties")
+            for each in row.quantities:
+                for side, value in (("base", each.base), ("head", each.head)):
+                    ET.SubElement(kept, "property", name=f"{each.name.replace(' ', '_')}_{each.unit}.{side}", value=f"{value:.15g}")
         _add_outcome(case, row.judged.verdict, why(row))
         if row.pairs:
             ET.SubElement(case, "system-out").text = plain(f"head's time {slowdown_text(row.judged)}; {why(row)}", 2000)

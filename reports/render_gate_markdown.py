@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from reports.gate.decision import Verdict
 from reports.gate.result import Result, Row
-from reports.gate_texts import COLUMNS, about, headline, pairs_text, rules_text, slowdown_text, why
+from reports.gate_texts import BESIDE_COLUMNS, COLUMNS, about, beside, headline, pairs_text, rules_text, slowdown_text, why
 from reports.markdown import escape
 
 MARKS = {
@@ -31,6 +31,10 @@ def _lines(result: Result) -> Iterator[str]:
         yield f"|{'|'.join('---:' if name == 'pairs' else '---' for name in COLUMNS)}|"
         for row in result.rows:
             yield f"| {' | '.join(_cells(row))} |"
+        yield ""
+    if rows := beside(result):
+        yield from ("Base → head beside time:", "", f"| {' | '.join(BESIDE_COLUMNS)} |", f"|{'---|' * len(BESIDE_COLUMNS)}")
+        yield from (f"| {' | '.join(map(escape, cells))} |" for cells in rows)
         yield ""
     for line in about(result):
         yield f"- {escape(line, 800)}"

@@ -1,6 +1,6 @@
 """A gate's result as a terminal table. Computes nothing."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from rich.console import Console, RenderableType
 from rich.table import Table
@@ -8,7 +8,7 @@ from rich.text import Text
 
 from reports.gate.decision import Verdict
 from reports.gate.result import Result, Row
-from reports.gate_texts import COLUMNS, about, headline, pairs_text, rules_text, slowdown_text, why
+from reports.gate_texts import BESIDE_COLUMNS, COLUMNS, about, beside, headline, pairs_text, rules_text, slowdown_text, why
 from reports.plain_text import plain
 from reports.render_terminal import LONGEST_STEP
 
@@ -33,6 +33,8 @@ def _parts(result: Result) -> Iterator[RenderableType]:
         yield Text(plain(line, 800), style="yellow" if line.startswith("changed") else "")
     if result.rows:
         yield _table(result)
+        if rows := beside(result):
+            yield _beside(rows)
         yield Text(rules_text(result), style="dim")
     if result.error is not None:
         yield Text(plain(result.error, 4000), style=STYLES[Verdict.ERROR])
@@ -46,6 +48,15 @@ def _table(result: Result) -> Table:
     table.add_column(COLUMNS[-1], overflow="fold")
     for row in result.rows:
         table.add_row(*_cells(row))
+    return table
+
+
+def _beside(rows: Sequence[Sequence[str]]) -> Table:
+    table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim")
+    for name in BESIDE_COLUMNS:
+        table.add_column(name, overflow="fold")
+    for model, step, *cells in rows:
+        table.add_row(Text(plain(model, 20)), Text(plain(step, LONGEST_STEP)), *map(Text, cells))
     return table
 
 

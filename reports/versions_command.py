@@ -10,6 +10,7 @@ from rich.console import Console
 from reports.gate.benchmarks import GateError
 from reports.gate.command import add_settings, positive, refuse_emulation, seconds
 from reports.gate.decision import Rules
+from reports.gate.limits import UNJUDGED, Thresholds
 from reports.gate.result import Result
 from reports.load import UnreadableRun, read_run
 from reports.measurement import Measurement, Run
@@ -88,5 +89,6 @@ def _take_turns(options: argparse.Namespace) -> Result:
             rules=Rules(screen_pairs=options.pairs, tolerated=math.inf),
             budget_s=options.budget,
             out=out,
+            thresholds=Thresholds(common=UNJUDGED),
         )
     )

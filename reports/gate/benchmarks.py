@@ -41,9 +41,10 @@ class Benchmark(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Offered:
-    """What one side says of a benchmark: the steps it stacks, and why it is skipped there, if it is."""
+    """What one side says of a benchmark: the steps it stacks, its family, and why it is skipped there, if it is."""
 
     recipe: tuple[str, ...]
+    family: str = ""
     skipped: str | None = None
 
 

@@ -8,6 +8,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -18,6 +19,7 @@ from reports.files import write_atomically
 from reports.gate.benchmarks import GateError
 from reports.gate.decision import EXIT_CODES, Rules, Verdict
 from reports.gate.durations import seconds_of
+from reports.gate.limits import LIMIT_NAMES, NEEDED, OFF, USUAL, Thresholds, limit_of
 from reports.gate.result import Result
 from reports.plain_text import plain
 from reports.render_gate_github import gate_annotations
@@ -29,6 +31,14 @@ from reports.render_gate_terminal import print_gate
 ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 DEFAULT_BUDGET = "20m"
 FILES: Mapping[str, Callable[[Result], str]] = {"markdown": gate_markdown, "json": gate_json, "junit": gate_junit}
+LIMITED: Mapping[str, str] = {
+    "time_percent": "head may take less than N %% more time",
+    "memory_percent": "from N %% more peak memory on: a regression",
+    "cold_start_percent": "from a cold start N %% longer on",
+    "build_time_percent": "from a build N %% longer on",
+    "artifact_size_percent": "from an artifact N %% larger on",
+    "sqnr_db": "from outputs that lose N dB on",
+}
 DESCRIPTION = """\
 Is HEAD slower than BASE? Both sides run in fresh processes that take turns, pair by pair, so that the machine's noise hits both.
 Exit codes: 0 PASS, 1 REGRESSION, 2 ERROR, 3 INCONCLUSIVE. A side that is not named is the working folder as it stands."""
@@ -45,10 +55,30 @@ def add_gate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", co
         "--source", action="append", default=[], metavar="FOLDER", help="where its packages lie (src, or as pyproject.toml says)"
     )
     add_settings(command)
+    add_limits(command)
     command.add_argument("--budget", type=seconds, default=DEFAULT_BUDGET, metavar="TIME", help="90s, 20m, 1h: most time for pairs (20m)")
     for name in FILES:
         command.add_argument(f"--{name}", type=Path, metavar="FILE", help=f"also write the result as {name}")
     command.set_defaults(command=run_gate)
+
+
+def add_limits(command: argparse.ArgumentParser) -> None:
+    """Add from which change on head is a regression, for `thresholds_of`."""
+    for name, kept in asdict(USUAL).items():
+        what = LIMITED[name]
+        shown = OFF if kept is None else f"{kept:g}"
+        command.add_argument(
+            f"--{name.replace('_', '-')}",
+            type=partial(_limit, name),
+            metavar="N",
+            help=f"{what} ({shown}{'' if name == NEEDED else '; or off'})",
+        )
+
+
+def thresholds_of(options: argparse.Namespace) -> Thresholds:
+    """Return the limits that the options name, and for all others the usual ones."""
+    named = {name: value.limit for name in LIMIT_NAMES if (value := getattr(options, name)) is not None}
+    return Thresholds(common=replace(USUAL, **named))
 
 
 def add_settings(command: argparse.ArgumentParser) -> None:
@@ -115,6 +145,7 @@ def _hold(options: argparse.Namespace) -> Result:
         budget_s=options.budget,
         out=options.out,
         sources=tuple(options.source),
+        thresholds=thresholds_of(options),
     )
     with _ended_in_order():
         return hold(request)
@@ -200,6 +231,20 @@ def positive(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, found {plain(text)!r}")
     return int(text)
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A limit that was named, None for `off`."""
+
+    limit: float | None
+
+
+def _limit(name: str, text: str) -> Named:
+    try:
+        return Named(limit_of(name, OFF if text == OFF else float(text)))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(plain(error)) from error
 
 
 def seconds(text: str) -> float:

@@ -89,14 +89,20 @@ def is_settled(sample: Sample, rules: Rules) -> bool:
     return is_screened(sample, rules) and (not is_suspect(sample, rules) or len(sample.confirm) >= rules.confirm_pairs)
 
 
-def judge(samples: Sequence[Sample], rules: Rules) -> list[Judged]:
-    """Return each benchmark's verdict. Holm's procedure counts every suspect, confirmed in full or not."""
-    suspects = [place for place, sample in enumerate(samples) if is_suspect(sample, rules)]
-    p_values = [t_test(samples[place].confirm) if is_settled(samples[place], rules) else 1.0 for place in suspects]
+def judge(samples: Sequence[Sample], rules: Rules, own: Sequence[Rules] | None = None) -> list[Judged]:
+    """Return each benchmark's verdict. Holm's procedure counts every suspect, confirmed in full or not.
+
+    `own` are the rules of each benchmark where they differ, but for alpha, which is the gate's.
+    """
+    each = [rules] * len(samples) if own is None else own
+    suspects = [place for place, sample in enumerate(samples) if is_suspect(sample, each[place])]
+    p_values = [t_test(samples[place].confirm) if is_settled(samples[place], each[place]) else 1.0 for place in suspects]
     adjusted = dict(zip(suspects, zip(p_values, holm(p_values), strict=True), strict=True))
-    judged = [_judge(sample, adjusted.get(place), rules) for place, sample in enumerate(samples)]
-    judged = [_order_in_time(each, sample, rules) for each, sample in zip(judged, samples, strict=True)]
-    return [replace(each, is_faster=_is_faster(each, sample, len(samples), rules)) for each, sample in zip(judged, samples, strict=True)]
+    judged = []
+    for place, (sample, its) in enumerate(zip(samples, each, strict=True)):
+        found = _order_in_time(_judge(sample, adjusted.get(place), its), sample, its)
+        judged.append(replace(found, is_faster=_is_faster(found, sample, len(samples), its)))
+    return judged
 
 
 def overall(verdicts: Iterable[Verdict]) -> Verdict:

@@ -5,13 +5,16 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import MISSING, asdict, fields
+from dataclasses import MISSING, asdict, astuple, fields
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from fixtures.journal import append_line, differences, read_lines
 from reports.gate.benchmarks import GateError
 from reports.gate.pair import Pair
+from reports.measurement import LARGEST_FIGURE
 
 FILE = "pairs.jsonl"
 
@@ -62,8 +65,11 @@ def _pair(record: object) -> Pair | None:
     if not isinstance(record, dict) or not needed <= record.keys() <= every:
         return None
     try:
-        rounds = {name: tuple(record[name]) for name in ("base_rounds_s", "head_rounds_s")}
-        pair = Pair(**(record | rounds))
-        return pair if math.isfinite(pair.slowdown) and pair.phase in {"screen", "confirm"} else None
-    except (TypeError, ValueError, ZeroDivisionError):
+        pair = msgspec.convert(record, Pair)
+        return pair if math.isfinite(pair.slowdown) and all(map(_is_figure, (*astuple(pair.base), *astuple(pair.head)))) else None
+    except (msgspec.ValidationError, TypeError, ValueError, ZeroDivisionError):
         return None
+
+
+def _is_figure(value: float | None) -> bool:
+    return value is None or -LARGEST_FIGURE <= value <= LARGEST_FIGURE

@@ -11,13 +11,28 @@ Phase = Literal["screen", "confirm"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Figures:
+    """What one side of a pair cost beside its time; None where it was not told, as by a side of an older suite.
+
+    `peak_rss_bytes` is the most that its workers held together, shared pages once; `cold_start_s` from the start of the process to the
+    first output, beside the other side's; `build_s` the one build that serves all pairs, or this process's own.
+    """
+
+    peak_rss_bytes: float | None = None
+    cold_start_s: float | None = None
+    build_s: float | None = None
+    artifact_bytes: float | None = None
+    sqnr_db: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Pair:
     """What one pair found: each side's turns, what it computed in one, and what else the host did meanwhile.
 
     Durations in seconds; turns of the same place in `base_rounds_s` and `head_rounds_s` are neighbours in time. `restless` counts the
     turns after which workers did not stand still in time. `stolen` is the share of CPU time that the hypervisor took, `others` the
     share of the CPUs that processes other than the gate's used while turns were taken. Which side started first is drawn; older gates do
-    not tell.
+    not tell. `base` and `head` are their figures beside time.
     """
 
     model: str
@@ -32,6 +47,8 @@ class Pair:
     stolen: float
     others: float
     head_started_first: bool | None = None
+    base: Figures = Figures()
+    head: Figures = Figures()
 
     @property
     def benchmark(self) -> Benchmark:

@@ -45,12 +45,12 @@ class Progress:
             return
         if not case.all_pairs:
             return
-        sample = case.sample
+        sample, rules = case.sample, case.limits.rules(self._rules)
         found = interval(sample.confirm or sample.screen, 1 - self._rules.alpha)
         mean, low, high = (100 * as_ratio(value) for value in (found.mean, found.low, found.high))
-        if is_settled(sample, self._rules):
+        if is_settled(sample, rules):
             self._done.add(name)
-        state = "confirmed" if sample.confirm else "suspect" if is_suspect(sample, self._rules) else "passed the screen"
+        state = "confirmed" if sample.confirm else "suspect" if is_suspect(sample, rules) else "passed the screen"
         self._write(f"{name}: head's time {mean:+.1f} % [{low:+.1f}, {high:+.1f}], {state}", stays=True)
 
     def close(self) -> None:

@@ -8,7 +8,9 @@ from reports.gate.benchmarks import Benchmark, Selection
 from reports.gate.decision import EXIT_CODES, Judged, Rules, Verdict, is_settled, judge, overall
 from reports.gate.durations import duration
 from reports.gate.failures import SideError
+from reports.gate.limits import USUAL, Limits
 from reports.gate.pair import Pair
+from reports.gate.quantities import Quantity, quantities, sampled_tests, with_quantities
 from reports.gate.schedule import Case
 from reports.machines import Difference
 
@@ -34,6 +36,7 @@ class SideRecord:
 class Row:
     """One benchmark: its verdict with the figures, its pairs, and what the proofs of both sides saw differently in the last one.
 
+    `judged` has the verdict by everything and the figures of time; `quantities` are what stands beside time, `limits` what it may cost.
     `failed_on` is the side that could not serve it, None where none was seen to fail; `was_tried` is False where it does not even offer it.
     """
 
@@ -42,6 +45,8 @@ class Row:
     judged: Judged
     pairs: tuple[Pair, ...] = ()
     changes: tuple[Difference, ...] = ()
+    quantities: tuple[Quantity, ...] = ()
+    limits: Limits = USUAL
     failed_on: Literal["base", "head", "both"] | None = None
     was_tried: bool = True
 
@@ -56,7 +61,10 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Result:
-    """A whole gate. `error` says why there are no rows, where the gate could not be held; `machine` is its fingerprint."""
+    """A whole gate. `error` says why there are no rows, where the gate could not be held; `machine` is its fingerprint.
+
+    `rules` and `limits` are those of benchmarks that have none of their own.
+    """
 
     verdict: Verdict
     rows: tuple[Row, ...] = ()
@@ -67,6 +75,7 @@ class Result:
     machine: Mapping[str, Any] | None = None
     notes: tuple[str, ...] = ()
     rules: Rules
+    limits: Limits = USUAL
     budget_s: float
     took_s: float
 
@@ -87,8 +96,12 @@ def rows(
     selection: Selection, cases: Sequence[Case], rules: Rules, budget_s: float, changes: Mapping[Benchmark, tuple[Difference, ...]]
 ) -> tuple[Row, ...]:
     """Return a row for every benchmark that was to be compared or could not be."""
-    judged = judge([case.sample for case in cases], rules)
-    found = [_judged(case, each, rules, budget_s) for case, each in zip(cases, judged, strict=True)]
+    own = [case.limits.rules(rules) for case in cases]
+    judged = judge([case.sample for case in cases], rules, own)
+    by_time = [_judged(case, each, its, budget_s) for case, each, its in zip(cases, judged, own, strict=True)]
+    tests = sampled_tests([case.limits for case in cases])
+    beside = [quantities(case.all_pairs, case.limits, tests=tests, alpha=rules.alpha) for case in cases]
+    found = [with_quantities(*each) for each in zip(by_time, beside, strict=True)]
     return (
         *(
             Row(
@@ -97,9 +110,11 @@ def rows(
                 judged=each,
                 pairs=tuple(case.all_pairs),
                 changes=changes.get(case.benchmark, ()),
+                quantities=its,
+                limits=case.limits,
                 failed_on=case.failure.side if isinstance(case.failure, SideError) else None,
             )
-            for case, each in zip(cases, found, strict=True)
+            for case, each, its in zip(cases, found, beside, strict=True)
         ),
         *_told(selection.missing, Verdict.ERROR, "missing on head: ", "head"),
         *_told(selection.new, Verdict.NEW, "on head only; on base ", "base"),

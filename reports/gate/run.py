@@ -19,6 +19,7 @@ from reports.gate.checkouts import Checkout, checked_out
 from reports.gate.decision import Rules
 from reports.gate.failures import SideError, both_failed
 from reports.gate.journal import PairJournal, only_gate_in
+from reports.gate.limits import USUAL_THRESHOLDS, Thresholds
 from reports.gate.origins import Origins, judged_origins
 from reports.gate.pair import Pair, Phase
 from reports.gate.progress import Progress
@@ -43,6 +44,7 @@ class Request:
     budget_s: float
     out: Path | None
     sources: tuple[str, ...] = ()
+    thresholds: Thresholds = USUAL_THRESHOLDS
 
 
 def hold(request: Request) -> Result:
@@ -72,6 +74,7 @@ def hold(request: Request) -> Result:
             measure=pairs.measure,
             failures=SideError,
             observer=progress,
+            limits={each: request.thresholds.of(each, base.offers[each].family) for each in selection.compared},
         )
         if journal.pairs:
             progress.note(f"going on with {len(journal.pairs)} pairs in {folder}")
@@ -88,7 +91,8 @@ def hold(request: Request) -> Result:
         software=software_differences({"versions": base.versions}, {"versions": head.versions}),
         machine=this_machine().fingerprint(),
         notes=selection.notes,
-        rules=request.rules,
+        rules=request.thresholds.common.rules(request.rules),
+        limits=request.thresholds.common,
         budget_s=request.budget_s,
         took_s=time.monotonic() - begin_s,
     )

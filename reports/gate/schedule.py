@@ -1,21 +1,23 @@
 """Which pair is measured next, until every benchmark is decided or the time is used up. Knows no process and no file."""
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from reports.gate.benchmarks import Benchmark
 from reports.gate.decision import Rules, Sample, is_suspect
+from reports.gate.limits import USUAL, Limits
 from reports.gate.pair import Pair, Phase
 from reports.gate.statistics import interval
 
 
 @dataclass
 class Case:
-    """One benchmark at the gate: its pairs so far, and the failure that ended it, if one did."""
+    """One benchmark at the gate: its limits, its pairs so far, and the failure that ended it, if one did."""
 
     benchmark: Benchmark
+    limits: Limits = USUAL
     pairs: dict[Phase, list[Pair]] = field(default_factory=lambda: {"screen": [], "confirm": []})
     failure: Exception | None = None
 
@@ -73,8 +75,9 @@ class Schedule:
         measure: Callable[[Benchmark, Phase], Pair],
         failures: type[Exception],
         observer: Observer,
+        limits: Mapping[Benchmark, Limits] | None = None,
     ) -> None:
-        self.cases = [Case(benchmark) for benchmark in benchmarks]
+        self.cases = [Case(benchmark, (limits or {}).get(benchmark, USUAL)) for benchmark in benchmarks]
         self._rules = rules
         self._budget = budget
         self._measure = measure
@@ -112,7 +115,7 @@ class Schedule:
 
     def _suspects(self) -> list[Case]:
         """Return those that failed the screen, the clearest first: the time may not suffice for all."""
-        suspects = [case for case in self.cases if case.failure is None and is_suspect(case.sample, self._rules)]
+        suspects = [case for case in self.cases if case.failure is None and is_suspect(case.sample, case.limits.rules(self._rules))]
         return sorted(suspects, key=lambda case: -interval(case.sample.screen, 1 - self._rules.alpha).low)
 
     def _must_confirm_now(self, case: Case) -> bool:

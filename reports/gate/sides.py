@@ -114,7 +114,7 @@ class Side:
             raise GateError(f"{self.checkout.side} runs the code in {seen.root}, expected {expected}: is PYTHONPATH set?")
         offers = {
             Benchmark(each.model, each.step): Offered(
-                recipe=tuple(each.recipe), skipped=f"skipped there: {each.skipped}" if each.skipped else None
+                recipe=tuple(each.recipe), family=each.family, skipped=f"skipped there: {each.skipped}" if each.skipped else None
             )
             for each in seen.offers
         }

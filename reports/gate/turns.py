@@ -11,7 +11,7 @@ from fixtures.side_protocol import Opened
 from reports.changes import differs
 from reports.gate.benchmarks import Benchmark
 from reports.gate.failures import SideError
-from reports.gate.pair import Pair, Phase
+from reports.gate.pair import Figures, Pair, Phase
 from reports.gate.sides import Side, both, shut_all
 from reports.machines import Difference
 
@@ -56,8 +56,20 @@ def measure_pair(base: Side, head: Side, benchmark: Benchmark, phase: Phase, ord
         stolen=since(host)["steal_share"],
         others=turns.others,
         head_started_first=first is head,
+        base=_figures(opened[0], turns.peak_rss_bytes[0]),
+        head=_figures(opened[1], turns.peak_rss_bytes[1]),
     )
     return pair, _changes(*opened)
+
+
+def _figures(opened: Opened, peak_rss_bytes: int | None) -> Figures:
+    return Figures(
+        peak_rss_bytes=peak_rss_bytes,
+        cold_start_s=opened.cold_start_s,
+        build_s=opened.build_s,
+        artifact_bytes=opened.artifact_bytes,
+        sqnr_db=opened.sqnr_db,
+    )
 
 
 def _changes(base: Opened, head: Opened) -> tuple[Difference, ...]:
@@ -72,17 +84,19 @@ def _changes(base: Opened, head: Opened) -> tuple[Difference, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class _Turns:
-    """The turns of both sides in seconds, how many ended restless, and the share of the CPUs that other processes used."""
+    """The turns of both sides in seconds, how many ended restless, the share of the CPUs that other processes used, and both peaks."""
 
     base_s: tuple[float, ...]
     head_s: tuple[float, ...]
     restless: int
     others: float
+    peak_rss_bytes: tuple[int | None, int | None]
 
 
 def _take_turns(sides: tuple[Side, Side], opened: Sequence[Opened], iterations: int, untimed: int, order: random.Random) -> _Turns:
     durations_s: tuple[list[float], list[float]] = ([], [])
     restless, cpu_s = 0, [each.cpu_s for each in opened]
+    peak_rss_bytes: list[int | None] = [None, None]
     settling = SETTLING_ROUNDS if untimed else 0  # both sides started at the same time: neither has run alone yet
     others_s, begin_s = _others_s(cpu_s), time.perf_counter()
     for number in range(-settling, MOST_ROUNDS):
@@ -92,6 +106,8 @@ def _take_turns(sides: tuple[Side, Side], opened: Sequence[Opened], iterations: 
             taken = sides[place].turn(iterations, untimed)
             cpu_s[place] = taken.cpu_s
             restless += not taken.still
+            if taken.peak_rss_bytes is not None:
+                peak_rss_bytes[place] = max(taken.peak_rss_bytes, peak_rss_bytes[place] or 0)
             if number >= 0:
                 durations_s[place].append(taken.duration_s)
     if not all(min(each) > 0 for each in durations_s):
@@ -102,6 +118,7 @@ def _take_turns(sides: tuple[Side, Side], opened: Sequence[Opened], iterations: 
         head_s=tuple(durations_s[1]),
         restless=restless,
         others=max(0.0, (_others_s(cpu_s) - others_s) / available_s),
+        peak_rss_bytes=(peak_rss_bytes[0], peak_rss_bytes[1]),
     )
 
 

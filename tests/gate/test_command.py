@@ -15,6 +15,7 @@ from fixtures import machine
 from reports.__main__ import main
 from reports.gate import run
 from reports.gate.decision import Verdict
+from reports.gate.limits import Limits
 from reports.gate.result import Result
 from tests.gate.conftest import Repository
 from tests.gate.pairs import result
@@ -101,6 +102,9 @@ def test_regression_stays_one_when_nobody_reads(monkeypatch: pytest.MonkeyPatch)
         ((*SIDES, "--weights", "w.pt"), "--weights belongs to one model"),
         ((*SIDES, "--weights", "w.pt", "--model", "resnet50"), "--weights w.pt: no such file"),
         ((*SIDES, "--budget", "20"), "expected a duration such as 90s, 20m or 1h30m, found '20'"),
+        ((*SIDES, "--memory-percent", "much"), "could not convert string to float: 'much'"),
+        ((*SIDES, "--memory-percent", "-1"), "expected a number of at least 0, or off, found '-1.0'"),
+        ((*SIDES, "--time-percent", "off"), "expected a number above 0, found 'off'"),
         ((*SIDES, "--image-size", "0"), "expected a whole number of at least 1"),
         ((*SIDES, "--json", "/no/such/folder/gate.json"), "--json /no/such/folder/gate.json: no folder /no/such/folder"),
         ((*SIDES, "--out", "/dev/null/x"), "Not a directory"),
@@ -215,3 +219,16 @@ def test_gate_under_nohup_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
         assert 0 == main(["gate", *SIDES])
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+def test_limits_are_options(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def hold(request: run.Request) -> Result:
+        asked.append(request.thresholds.common)
+        return result()
+
+    monkeypatch.setattr(run, "hold", hold)
+    main(["gate", *SIDES, "--memory-percent", "12.5", "--build-time-percent", "50", "--sqnr-db", "off"])
+
+    assert [Limits(memory_percent=12.5, build_time_percent=50.0, sqnr_db=None)] == asked

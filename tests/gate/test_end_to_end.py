@@ -196,6 +196,27 @@ def test_gate_that_was_stopped_goes_on_where_it_stopped(repository: Repository, 
     assert len(told.result["benchmarks"][0]["pairs"]) >= len(journal) - 1
 
 
+def test_head_that_loads_a_gigabyte_more_is_a_regression_of_memory(tmp_path: Path) -> None:
+    """It serves as fast, and needs a larger machine."""
+    other = Repository(tmp_path / "other")
+    other.folder.mkdir()
+    other.git("init", "--quiet", "--initial-branch", "main")
+    for more in ("", "LOADED = b'1' * 10**9\n"):
+        (other.folder / "served.py").write_text(more + INSTALLED.format(width=4))
+        other.git("add", "--all")
+        other.git("commit", "--quiet", "--message", f"More: {bool(more)}")
+    own = ("--model", "served:create", "-k", "baseline", "--budget", "60s", "--artifact-cache", str(tmp_path / "artifacts"))
+    told = gate(other, tmp_path, "--base", "HEAD^1", "--head", "HEAD", *own, PYTHONPATH=str(ROOT))
+
+    assert 1 == told.code
+    [row] = told.result["benchmarks"]
+    memory = row["quantities"][0]
+    assert ("memory", "REGRESSION") == (memory["name"], memory["verdict"])
+    assert 0.9e9 < memory["head"] - memory["base"] < 1.2e9
+    assert row["why"].startswith("memory +")
+    assert {"memory", "cold start", "build time", "SQNR"} == {each["name"] for each in row["quantities"]}
+
+
 INSTALLED = """\
 import torch
 

@@ -1,12 +1,15 @@
 """Pairs survive a killed gate, and never mix with those of other conditions."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
+from fixtures.journal import append_line
 from reports.gate.benchmarks import GateError
 from reports.gate.journal import FILE, PairJournal, only_gate_in
+from reports.gate.pair import Figures
 from tests.gate.pairs import pair
 
 CONDITIONS = {"base": {"commit": "1" * 40}, "threads": 2}
@@ -18,6 +21,16 @@ def test_pairs_are_taken_up_in_order(tmp_path: Path) -> None:
     journal.add(pair(0.02, "confirm"))
 
     assert (pair(0.01), pair(0.02, "confirm")) == PairJournal(tmp_path, CONDITIONS).pairs
+
+
+def test_figures_beside_time_are_taken_up_and_older_pairs_have_none(tmp_path: Path) -> None:
+    journal = PairJournal(tmp_path, CONDITIONS)
+    told = pair(0.01, base=Figures(peak_rss_bytes=1e9), head=Figures(sqnr_db=40.0))
+    journal.add(told)
+    older = {name: value for name, value in asdict(pair(0.02)).items() if name not in {"base", "head"}}
+    append_line(tmp_path / FILE, older, CONDITIONS)
+
+    assert (told, pair(0.02)) == PairJournal(tmp_path, CONDITIONS).pairs
 
 
 def test_line_that_was_cut_off_costs_that_pair_only(tmp_path: Path) -> None:
@@ -38,11 +51,14 @@ def test_line_that_was_cut_off_costs_that_pair_only(tmp_path: Path) -> None:
         "1e308",
         '{"model": "resnet50"}',
         json.dumps(dict.fromkeys(pair().__slots__, "x")),
-        json.dumps({name: getattr(pair(), name) for name in pair().__slots__} | {"head_rounds_s": [0.0]}),
-        json.dumps({name: getattr(pair(), name) for name in pair().__slots__} | {"head_rounds_s": [float("nan")]}),
-        json.dumps({name: getattr(pair(), name) for name in pair().__slots__} | {"head_rounds_s": []}),
-        json.dumps({name: getattr(pair(), name) for name in pair().__slots__} | {"head_rounds_s": 7}),
-        json.dumps({name: getattr(pair(), name) for name in pair().__slots__} | {"phase": "third"}),
+        json.dumps(asdict(pair()) | {"head_rounds_s": [0.0]}),
+        json.dumps(asdict(pair()) | {"head_rounds_s": [float("nan")]}),
+        json.dumps(asdict(pair()) | {"head_rounds_s": []}),
+        json.dumps(asdict(pair()) | {"head_rounds_s": 7}),
+        json.dumps(asdict(pair()) | {"phase": "third"}),
+        json.dumps(asdict(pair()) | {"base": {"peak_rss_bytes": "much"}}),
+        json.dumps(asdict(pair()) | {"base": {"peak_rss_bytes": float("inf")}}),
+        json.dumps(asdict(pair()) | {"head": {"cold_start_s": float("nan")}}),
     ],
 )
 def test_line_that_is_no_pair_is_left_out(tmp_path: Path, line: str) -> None:

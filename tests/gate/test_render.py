@@ -3,14 +3,20 @@
 import io
 import json
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
 from reports.gate.benchmarks import Benchmark
 from reports.gate.decision import Judged, Verdict
+from reports.gate.limits import USUAL
+from reports.gate.pair import Figures
+from reports.gate.quantities import quantities
 from reports.gate.result import Result, Row
+from reports.gate_comment import trusted
 from reports.gate_texts import headline
+from reports.markdown import unescape
 from reports.render_gate_github import gate_annotations
 from reports.render_gate_json import gate_json
 from reports.render_gate_junit import gate_junit
@@ -185,3 +191,40 @@ def test_json_has_no_numbers_that_json_lacks() -> None:
 
     assert found["benchmarks"][0]["low"] is None
     assert found["benchmarks"][0]["high"] is None
+
+
+def test_what_stands_beside_time_is_in_every_report() -> None:
+    """Both sides of each measure, and a mark where one is a regression."""
+    base = Figures(peak_rss_bytes=600 * 2**20, cold_start_s=2.0, build_s=30.0, artifact_bytes=100 * 2**20, sqnr_db=42.0)
+    head = replace(base, peak_rss_bytes=1624 * 2**20)
+    beside = quantities([pair(base=base, head=head) for _ in range(6)], USUAL, tests=1, alpha=0.01)
+    told = result(replace(row(A, percent(-0.5, 0.5, -0.3, 0.3, -0.1, 0.1)), quantities=beside))
+
+    for text in (" ".join(shown(told, width=200).split()), unescape(gate_markdown(told))):
+        for part in (
+            "600 MiB → 1.59 GiB (+170.7 %) !",
+            "2.00 s",
+            "30.0 s",
+            "100 MiB",
+            "42.0 dB",
+            "memory from +5 % on",
+            "build time not judged",
+        ):
+            assert part in text, part
+    memory = json.loads(gate_json(told))["benchmarks"][0]["quantities"][0]
+    assert ("memory", "bytes", 600 * 2**20, "REGRESSION") == (memory["name"], memory["unit"], memory["base"], memory["verdict"])
+    for name in memory:
+        assert name in str(gate_json.__doc__), name
+    kept = {each.get("name"): each.get("value") for each in ET.fromstring(gate_junit(told)).iter("property")}
+    assert ("1702887424", "42") == (kept["memory_bytes.head"], kept["SQNR_dB.base"])
+    assert gate_markdown(told).splitlines() == trusted(gate_markdown(told)).splitlines(), "the comment shows it as it is"
+
+
+def test_artifact_on_head_only_is_json() -> None:
+    """A change from nothing has no figure."""
+    base, head = Figures(artifact_bytes=0), Figures(artifact_bytes=100)
+    beside = quantities([pair(base=base, head=head)], USUAL, tests=1, alpha=0.01)
+    told = result(replace(row(A, percent(0.1, -0.1, 0, 0.1, -0.1, 0)), quantities=beside))
+
+    assert json.loads(gate_json(told))["benchmarks"][0]["quantities"][0]["change"] is None
+    assert "0.00 MiB → 9.54e-05 MiB" in shown(told, width=200)

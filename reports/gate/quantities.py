@@ -1,0 +1,118 @@
+"""What stands beside time: memory, cold start, build time, artifact size and outputs of both sides, and their verdicts. Pure."""
+
+import math
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from reports.gate.decision import Judged, Verdict, overall
+from reports.gate.limits import Limits
+from reports.gate.pair import Figures, Pair
+from reports.gate.statistics import as_ratio, interval
+
+ROUNDING_DB = 60.0  # what is asked of fp32: a loss above it is one of rounding
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Measure:
+    """One quantity: its name, the field of `Figures` and of `Limits`; `is_sampled` where every pair has a value of its own."""
+
+    name: str
+    figure: Callable[[Figures], float | None]
+    limit: Callable[[Limits], float | None]
+    unit: str
+    is_sampled: bool = True
+
+
+MEASURES = (
+    Measure(name="memory", figure=lambda f: f.peak_rss_bytes, limit=lambda x: x.memory_percent, unit="bytes"),
+    Measure(name="cold start", figure=lambda f: f.cold_start_s, limit=lambda x: x.cold_start_percent, unit="seconds"),
+    Measure(name="build time", figure=lambda f: f.build_s, limit=lambda x: x.build_time_percent, unit="seconds"),
+    Measure(
+        name="artifact size", figure=lambda f: f.artifact_bytes, limit=lambda x: x.artifact_size_percent, unit="bytes", is_sampled=False
+    ),
+    Measure(name="SQNR", figure=lambda f: f.sqnr_db, limit=lambda x: x.sqnr_db, unit="dB", is_sampled=False),
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Quantity:
+    """One measure on both sides: medians over the pairs, in `unit`.
+
+    `change` is head's by base's minus 1, the median over pairs, and what head's SQNR is above base's in dB; `low` and `high` bound it, for
+    what every pair has anew. `limit` is as in `Limits`; `verdict` is None where nothing was to be judged.
+    """
+
+    name: str
+    unit: str
+    base: float
+    head: float
+    change: float
+    limit: float | None
+    low: float | None = None
+    high: float | None = None
+    verdict: Verdict | None = None
+
+
+def quantities(pairs: Sequence[Pair], limits: Limits, *, tests: int, alpha: float) -> tuple[Quantity, ...]:
+    """Return what the pairs tell of each measure. `tests` is how many such tests the whole gate makes, which share `alpha`."""
+    found = []
+    for measure in MEASURES:
+        values = [(measure.figure(pair.base), measure.figure(pair.head)) for pair in pairs]
+        told = [(base, head) for base, head in values if base is not None and head is not None]
+        if any(base or head for base, head in told):
+            found.append(_quantity(measure, told, measure.limit(limits), alpha / max(tests, 1)))
+    return tuple(found)
+
+
+def sampled_tests(limits: Sequence[Limits]) -> int:
+    """Return how many tests benchmarks with these limits make: one of each measure with a limit that every pair has anew."""
+    return sum(measure.is_sampled and measure.limit(each) is not None for each in limits for measure in MEASURES)
+
+
+def with_quantities(judged: Judged, found: Sequence[Quantity]) -> Judged:
+    """Return a benchmark's verdict by time and by all else: the worst counts, and is told first."""
+    bad = [each for each in found if each.verdict in {Verdict.REGRESSION, Verdict.INCONCLUSIVE}]
+    if not bad or judged.verdict not in {Verdict.PASS, Verdict.REGRESSION, Verdict.INCONCLUSIVE}:
+        return judged
+    verdict = overall([judged.verdict, *(each.verdict for each in bad if each.verdict is not None)])
+    why = "; ".join([*(f"{each.name} {reason(each)}" for each in bad), f"time: {judged.why}"])
+    return replace(judged, verdict=verdict, why=why, is_faster=judged.is_faster and verdict is Verdict.PASS)
+
+
+def reason(quantity: Quantity) -> str:
+    """Say by how much a quantity changed, against how much it may."""
+    if quantity.unit == "dB":
+        return f"lost {-quantity.change:.1f} dB, {quantity.base:.1f} to {quantity.head:.1f} dB (limit {quantity.limit:g} dB)"
+    bounds = f" [{_percent(quantity.low)}, {_percent(quantity.high)}]" if quantity.low is not None and quantity.high is not None else ""
+    limit = f"limit +{quantity.limit:g} %"
+    told = limit if quantity.verdict is not Verdict.INCONCLUSIVE else f"{limit}, and the pairs differ too much, or are too few, to tell"
+    return f"{_percent(quantity.change)} %{bounds} ({told})"
+
+
+def _quantity(measure: Measure, values: Sequence[tuple[float, float]], limit: float | None, alpha: float) -> Quantity:
+    base, head = (statistics.median(side) for side in zip(*values, strict=True))
+    if measure.unit == "dB":
+        loss = statistics.median(base - head for base, head in values)
+        verdict = None if limit is None else Verdict.REGRESSION if loss >= limit and head < ROUNDING_DB else Verdict.PASS
+        return Quantity(name=measure.name, unit=measure.unit, base=base, head=head, change=-loss, limit=limit, verdict=verdict)
+    logs = [math.log(head / base) for base, head in values if base > 0 and head > 0]
+    if len(logs) < len(values):  # base has none at all, or head: another recipe, of which the report tells
+        change = math.inf if head > base else -1.0 if head < base else 0.0
+        return Quantity(name=measure.name, unit=measure.unit, base=base, head=head, change=change, limit=limit)
+    change = as_ratio(statistics.median(logs))
+    found = Quantity(name=measure.name, unit=measure.unit, base=base, head=head, change=change, limit=limit)
+    is_too_much = limit is not None and change >= limit / 100
+    verdict = None if limit is None else Verdict.REGRESSION if is_too_much else Verdict.PASS
+    if not measure.is_sampled:
+        return replace(found, verdict=verdict)
+    bounds = interval(logs, 1 - alpha)
+    if is_too_much and bounds.low <= 0:
+        verdict = Verdict.INCONCLUSIVE
+    if len(logs) == 1:
+        return replace(found, verdict=verdict)
+    return replace(found, verdict=verdict, low=as_ratio(bounds.low), high=as_ratio(bounds.high))
+
+
+def _percent(ratio: float | None) -> str:
+    return "" if ratio is None else f"{100 * ratio:+.1f}"

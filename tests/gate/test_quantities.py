@@ -1,0 +1,166 @@
+"""What stands beside time: a regression of its own, and never one of noise."""
+
+import random
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from reports.gate.benchmarks import Benchmark, Selection
+from reports.gate.decision import Rules, Verdict
+from reports.gate.limits import UNJUDGED, USUAL, Limits, Thresholds, limit_of
+from reports.gate.pair import Figures, Pair
+from reports.gate.quantities import Quantity, quantities, sampled_tests
+from reports.gate.result import Row, rows
+from reports.gate.schedule import Case
+from tests.gate.pairs import pair
+
+A = Benchmark("resnet50", "baseline")
+GIGABYTE = 1e9
+SOME = Figures(peak_rss_bytes=6e8, cold_start_s=2.0, build_s=30.0, artifact_bytes=1e8, sqnr_db=42.0)
+
+
+def pairs_of(head: Figures, base: Figures = SOME, count: int = 6, spread: float = 0.01) -> list[Pair]:
+    """Return pairs whose processes differ a little in what every pair has anew."""
+    drawn = random.Random(7)
+
+    def varied(figures: Figures) -> Figures:
+        memory, cold = figures.peak_rss_bytes, figures.cold_start_s
+        assert memory is not None
+        assert cold is not None
+        return replace(figures, peak_rss_bytes=memory * drawn.gauss(1, spread), cold_start_s=cold * drawn.gauss(1, spread))
+
+    return [pair(0.001 * (number % 3 - 1), base=varied(base), head=varied(head)) for number in range(count)]
+
+
+def judged(pairs: list[Pair], limits: Limits = USUAL, tests: int = 24) -> dict[str, Quantity]:
+    return {each.name: each for each in quantities(pairs, limits, tests=tests, alpha=0.01)}
+
+
+def row_of(pairs: list[Pair], limits: Limits = USUAL) -> Row:
+    case = Case(A, limits)
+    case.pairs["screen"] += pairs
+    [found] = rows(Selection(compared=(A,), missing={}, new={}, skipped={}, notes=()), [case], Rules(), 1200.0, {})
+    return found
+
+
+def test_head_that_holds_a_gigabyte_more_is_a_regression_of_memory() -> None:
+    """Its time passes, and the reason says so."""
+    found = row_of(pairs_of(replace(SOME, peak_rss_bytes=6e8 + GIGABYTE)))
+
+    assert Verdict.REGRESSION is found.judged.verdict
+    assert found.judged.why.startswith("memory +16")
+    assert "(limit +5 %); time: at most" in found.judged.why
+
+
+@pytest.mark.parametrize(
+    ("worse", "name"),
+    [
+        ({"peak_rss_bytes": 6.6e8}, "memory"),
+        ({"cold_start_s": 2.6}, "cold start"),
+        ({"artifact_bytes": 1.06e8}, "artifact size"),
+        ({"sqnr_db": 38.5}, "SQNR"),
+    ],
+)
+def test_each_measure_is_a_regression_of_its_own(worse: dict[str, Any], name: str) -> None:
+    found = judged(pairs_of(replace(SOME, **worse)))
+
+    assert {name} == {each.name for each in found.values() if each.verdict is Verdict.REGRESSION}
+
+
+def test_build_time_is_judged_where_asked_for_only() -> None:
+    pairs = pairs_of(replace(SOME, build_s=60.0))
+
+    assert judged(pairs)["build time"].verdict is None
+    assert Verdict.REGRESSION is judged(pairs, Limits(build_time_percent=50.0))["build time"].verdict
+
+
+def test_nothing_is_judged_without_limits() -> None:
+    found = judged(pairs_of(replace(SOME, peak_rss_bytes=1e12, sqnr_db=1.0)), UNJUDGED)
+
+    assert {None} == {each.verdict for each in found.values()}
+    assert 0 == sampled_tests([UNJUDGED])
+
+
+def test_change_below_its_limit_passes_however_sure_it_is() -> None:
+    found = judged(pairs_of(replace(SOME, peak_rss_bytes=6.2e8, cold_start_s=2.3, artifact_bytes=1.04e8, sqnr_db=40.0), spread=1e-4))
+
+    assert {
+        "memory": Verdict.PASS,
+        "cold start": Verdict.PASS,
+        "build time": None,
+        "artifact size": Verdict.PASS,
+        "SQNR": Verdict.PASS,
+    } == {name: each.verdict for name, each in found.items()}
+
+
+def test_too_few_pairs_to_tell_are_inconclusive() -> None:
+    """One pair says by how much, and not whether the next one would say it too."""
+    found = row_of(pairs_of(replace(SOME, cold_start_s=2.6), count=1))
+
+    assert Verdict.INCONCLUSIVE is found.judged.verdict
+    assert "cold start +" in found.judged.why
+    assert "or are too few, to tell" in found.judged.why
+
+
+def test_noise_is_no_regression() -> None:
+    """2,000 unchanged benchmarks on a host where cold starts spread by 10 %, memory by 2 %."""
+    drawn = random.Random(1)
+
+    def noisy() -> Figures:
+        return Figures(peak_rss_bytes=6e8 * drawn.gauss(1, 0.02), cold_start_s=2 * drawn.gauss(1, 0.1))
+
+    found = [judged([pair(base=noisy(), head=noisy()) for _ in range(6)]) for _ in range(2000)]
+    assert not any(each.verdict is Verdict.REGRESSION for benchmark in found for each in benchmark.values())
+
+
+def test_rounding_of_fp32_is_no_loss() -> None:
+    """From 130 dB to 90 dB: other sums of the same numbers."""
+    assert Verdict.PASS is judged(pairs_of(replace(SOME, sqnr_db=90.0), replace(SOME, sqnr_db=130.0)))["SQNR"].verdict
+
+
+def test_what_base_does_not_have_is_shown_and_not_judged() -> None:
+    """A recipe that has an artifact on head only: the change of recipe is told, and nothing is divided by zero."""
+    found = judged(pairs_of(SOME, replace(SOME, artifact_bytes=0)))
+    assert (0, 1e8, None) == (found["artifact size"].base, found["artifact size"].head, found["artifact size"].verdict)
+
+
+def test_side_of_an_older_suite_tells_nothing_beside_time() -> None:
+    assert {} == judged([pair() for _ in range(6)])
+    assert Verdict.PASS is row_of([pair(0.0001 * number) for number in range(6)]).judged.verdict
+
+
+def test_closest_threshold_decides() -> None:
+    thresholds = Thresholds(
+        common=Limits(memory_percent=10.0),
+        families={"quantization": {"sqnr_db": 1.0, "memory_percent": 8.0}},
+        models={"resnet50": {"memory_percent": 7.0, "time_percent": 5.0}},
+        benchmarks={"resnet50-baseline": {"time_percent": 6.0, "cold_start_percent": None}},
+    )
+
+    assert Limits(time_percent=6.0, memory_percent=7.0, cold_start_percent=None, sqnr_db=1.0) == thresholds.of(A, "quantization")
+    assert Limits(memory_percent=10.0) == thresholds.of(Benchmark("vit", "baseline"), "eager")
+
+
+def test_time_has_a_limit_of_its_own() -> None:
+    """What is tolerated, and two thirds of it from which on a significant slowdown is a regression: of 3 %, 2 %."""
+    rules = Limits(time_percent=6.0).rules(Rules())
+
+    assert (0.06, pytest.approx(0.04)) == (rules.tolerated, rules.least_effect)
+    assert Rules() == USUAL.rules(Rules())
+    slower = [pair(0.045 + 0.001 * (number % 3)) for number in range(6)]
+    assert Verdict.PASS is row_of(slower, Limits(time_percent=6.0)).judged.verdict
+    assert Verdict.INCONCLUSIVE is row_of(slower).judged.verdict, "a suspect that was not confirmed"
+
+
+@pytest.mark.parametrize("value", ["x", -1, float("nan"), float("inf"), True, None, [5], 1e9])
+def test_limit_is_a_number_or_off(value: object) -> None:
+    with pytest.raises(ValueError, match="expected a number of at least 0, or off"):
+        limit_of("memory_percent", value)
+
+
+def test_time_cannot_be_switched_off() -> None:
+    assert limit_of("memory_percent", "off") is None
+    for value in ("off", 0):
+        with pytest.raises(ValueError, match="expected a number above 0"):
+            limit_of("time_percent", value)
