@@ -11,6 +11,7 @@ from rich.console import Console
 
 from reports.compare import DifferentMachines, compare
 from reports.deploy.command import add_recommend
+from reports.exports import FORMATS, export_json
 from reports.files import write_atomically
 from reports.gate.benchmarks import GateError
 from reports.gate.command import add_gate
@@ -134,6 +135,10 @@ def _compare(options: argparse.Namespace, storage: Storage, console: Console) ->
         sys.stdout.write({"markdown": comparison_markdown, "json": comparison_json}[options.format](comparison))
 
 
+def _export(options: argparse.Namespace, storage: Storage, _console: Console) -> None:
+    sys.stdout.write(export_json(storage.find(options.run), options.format))
+
+
 def _history(options: argparse.Namespace, storage: Storage, console: Console) -> None:
     if options.plot:
         check_plot(options.plot)
@@ -229,6 +234,11 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--machine-of", default="latest", metavar="RUN", help="follow the runs of this one's machine (latest)")
     command.add_argument("--plot", type=Path, metavar="FILE", help="also draw it, as .png or .svg")
     command.set_defaults(command=_history)
+
+    command = commands.add_parser("export", parents=[common], help="a run, or a gate's JSON, for other services' trackers")
+    command.add_argument("run", metavar="RUN", nargs="?", default="latest", help=f"{RUN_HELP}, or what `gate --json` wrote (latest)")
+    command.add_argument("--format", choices=tuple(FORMATS), required=True, help="Bencher Metric Format, or customSmallerIsBetter")
+    command.set_defaults(command=_export)
 
     add_page(commands, common, RUN_HELP)
     add_versions(commands, common)
