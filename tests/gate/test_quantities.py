@@ -146,7 +146,8 @@ def test_time_has_a_limit_of_its_own() -> None:
     """What is tolerated, and two thirds of it from which on a significant slowdown is a regression: of 3 %, 2 %."""
     rules = Limits(time_percent=6.0).rules(Rules())
 
-    assert (0.06, pytest.approx(0.04)) == (rules.tolerated, rules.least_effect)
+    assert rules.tolerated == pytest.approx(0.06)
+    assert rules.least_effect == pytest.approx(0.04)
     assert Rules() == USUAL.rules(Rules())
     slower = [pair(0.045 + 0.001 * (number % 3)) for number in range(6)]
     assert Verdict.PASS is row_of(slower, Limits(time_percent=6.0)).judged.verdict
