@@ -11,6 +11,7 @@ from rich.console import Console
 
 from reports.compare import DifferentMachines, compare
 from reports.deploy.command import add_recommend
+from reports.doctor_command import add_doctor
 from reports.exports import FORMATS, export_json
 from reports.files import write_atomically
 from reports.gate.benchmarks import GateError
@@ -69,11 +70,11 @@ class _Terminal(Console):
         raise BrokenPipeError
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, program: str = "python -m reports") -> int:
     """Run one command and return the exit code: 0, the gate's own, or 2 with one paragraph on stderr."""
     for stream in (sys.stdout, sys.stderr):
         let_any_text_through(stream)
-    options = _parser().parse_args(arguments)
+    options = _parser(program).parse_args(arguments)
     storage = Storage(options.storage)
     code: int = 0
     try:
@@ -186,9 +187,10 @@ def _fail(message: str) -> int:
     return ERROR
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(program: str) -> argparse.ArgumentParser:
+    measures = "" if program.startswith("python") else "`ladder run` and `ladder quick` measure: `ladder run --help`. "
     parser = argparse.ArgumentParser(
-        prog="python -m reports", description="Saved benchmark runs: listed, shown, compared and followed over time."
+        prog=program, description=f"{measures}Saved benchmark runs: listed, shown, compared and followed over time."
     )
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument(
@@ -247,6 +249,7 @@ def _parser() -> argparse.ArgumentParser:
     add_recommend(commands, common, RUN_HELP)
     add_load(commands, common)
     add_tune(commands, common, RUN_HELP)
+    add_doctor(commands, common)
     return parser
 
 
