@@ -46,6 +46,7 @@ from reports.versions_command import add_versions
 
 RUN_HELP = "a number, latest, latest~1, a file, a commit or a git revision"
 ERROR = 2
+MODULE = "python -m reports"
 PIPE_WIDTH = 150
 REFUSALS = (
     CannotMeasure,
@@ -70,7 +71,7 @@ class _Terminal(Console):
         raise BrokenPipeError
 
 
-def main(arguments: Sequence[str] | None = None, program: str = "python -m reports") -> int:
+def main(arguments: Sequence[str] | None = None, program: str = MODULE) -> int:
     """Run one command and return the exit code: 0, the gate's own, or 2 with one paragraph on stderr."""
     for stream in (sys.stdout, sys.stderr):
         let_any_text_through(stream)
@@ -81,14 +82,14 @@ def main(arguments: Sequence[str] | None = None, program: str = "python -m repor
         code = options.command(options, storage, _console()) or 0
         sys.stdout.flush()
     except REFUSALS as error:
-        return _fail(str(error))
+        return _fail(str(error), program)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
-        return _fail(f"{error.strerror or error}: {error.filename}")
+        return _fail(f"{error.strerror}: {error.filename}" if error.strerror and error.filename else str(error), program)
     except Exception as error:  # noqa: BLE001 - a defect must exit 2 as well: 1 means a regression
         if _is_unsupported(error):
-            return _fail(str(error))
+            return _fail(str(error), program)
         traceback.print_exc()
         return ERROR
     finally:
@@ -182,13 +183,17 @@ def _console() -> Console:
     return _Terminal(highlight=False, width=wide)
 
 
-def _fail(message: str) -> int:
+def _fail(message: str, program: str) -> int:
+    """Print a refusal whose next action is worded as this user can type it."""
+    if program != MODULE:
+        message = message.replace("pytest benchmarks/ ", f"{program} run ").replace("pytest benchmarks/", f"{program} run ")
+        message = message.replace(MODULE, program)
     print(f"error: {plain(message, 2000)}", file=sys.stderr)
     return ERROR
 
 
 def _parser(program: str) -> argparse.ArgumentParser:
-    measures = "" if program.startswith("python") else "`ladder run` and `ladder quick` measure: `ladder run --help`. "
+    measures = "" if program == MODULE else "`ladder run` and `ladder quick` measure: `ladder run --help`. "
     parser = argparse.ArgumentParser(
         prog=program, description=f"{measures}Saved benchmark runs: listed, shown, compared and followed over time."
     )

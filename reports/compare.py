@@ -116,7 +116,7 @@ def _refuse_emulation(base: Run[Measurement], head: Run[Measurement]) -> None:
         if run.fingerprint.get("emulated"):
             raise DifferentMachines(
                 f"{side} ({run.path}) is of an emulated CPU ({run.fingerprint.get('cpu_model', 'unknown')}), whose times mean nothing: "
-                "they are compared neither with hardware's nor with each other"
+                "they are compared neither with hardware's nor with each other; name runs that were measured on hardware"
             )
 
 
@@ -125,13 +125,13 @@ def _refuse_different_machines(base: Run[Measurement], head: Run[Measurement], m
         if not run.fingerprint:
             raise DifferentMachines(
                 f"{side} ({run.path}) says nothing about its machine (no machine_info.fingerprint), so the runs may be of different ones; "
-                "--across-machines compares the ratios to each run's own baseline"
+                "add --across-machines, which compares the ratios to each run's own baseline"
             )
     if machine:
         fields = "; ".join(f"{d.field}: base {d.base}, head {d.head}" for d in machine)
         raise DifferentMachines(
             f"the runs are of different machines, so their times cannot be compared. {fields}. "
-            "--across-machines compares the ratios to each run's own baseline"
+            "Add --across-machines, which compares the ratios to each run's own baseline"
         )
 
 

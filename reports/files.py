@@ -34,6 +34,21 @@ def write_atomically(path: Path, content: bytes) -> None:
     _sync(path.parent)
 
 
+def no_file_text(option: str, path: Path) -> str:
+    """Return the refusal of a file that is not there."""
+    return f"{option} {str(path)!r}: there is no file {str(path.absolute())!r}; name one that exists"
+
+
+def no_folder_text(option: str, path: Path) -> str:
+    """Return the refusal of a file or folder to write whose own folder is not there."""
+    return f"{option} {str(path)!r}: there is no folder {str(path.absolute().parent)!r}; make it first"
+
+
+def no_pictures_text(path: Path) -> str:
+    """Return the refusal of a folder of pictures that is not there."""
+    return f"--calibration {str(path)!r}: there is no folder {str(path.absolute())!r}; name one with pictures"
+
+
 def _mode(path: Path) -> int:
     """Return the mode of the file that is replaced, or that of a new one."""
     try:

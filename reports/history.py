@@ -93,7 +93,7 @@ def history(
 def _require(wanted: Collection[str], known: Collection[str], kind: str) -> None:
     missing = [name for name in wanted if name not in known]
     if missing:
-        raise NothingToFollow(f"no saved run of this machine has {kind} {missing[0]!r}; saved are {', '.join(sorted(known))}")
+        raise NothingToFollow(f"no saved run of this machine has {kind} {missing[0]!r}; name one that is saved: {', '.join(sorted(known))}")
 
 
 def _point(run: Run[Throughput], measurement: Throughput) -> HistoryPoint:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from reports.files import no_file_text, no_pictures_text
 from reports.gate.durations import seconds_of
 from reports.plain_text import plain
 
@@ -87,9 +88,9 @@ def bench(
     except ThreadsError as error:
         raise CannotMeasure(str(error)) from error
     if options.weights is not None and not options.weights.is_file():
-        raise CannotMeasure(f"--weights {options.weights}: no such file")
+        raise CannotMeasure(no_file_text("--weights", options.weights))
     if options.calibration is not None and not options.calibration.is_dir():
-        raise CannotMeasure(f"--calibration {options.calibration}: no such folder")
+        raise CannotMeasure(no_pictures_text(options.calibration))
     try:
         name = models.full_name(options.model)
     except models.UnknownModelError as error:

@@ -77,7 +77,10 @@ _DECODER = msgspec.json.Decoder(_File)
 def _read(path: Path) -> tuple[Price, ...]:
     try:
         if path.stat().st_size > LARGEST_FILE_BYTES:
-            raise PriceError(f"--prices {str(path)!r}: {path.stat().st_size} bytes; a table of prices has at most {LARGEST_FILE_BYTES}")
+            raise PriceError(
+                f"--prices {str(path)!r}: {path.stat().st_size} bytes; a table of prices has at most {LARGEST_FILE_BYTES}: "
+                "name another file"
+            )
         return _decode(path.read_bytes(), f"--prices {str(path)!r}")
     except OSError as error:
         raise PriceError(
@@ -89,7 +92,7 @@ def _decode(data: bytes, name: str) -> tuple[Price, ...]:
     try:
         prices = _DECODER.decode(data).prices
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise PriceError(f"{name}: not a table of prices: {error}; docs/peak-and-cost.md#prices shows its form") from error
+        raise PriceError(f"{name}: not a table of prices: {error}; write it as docs/peak-and-cost.md#prices shows") from error
     _refuse_twins(prices, name)
     return tuple(prices)
 

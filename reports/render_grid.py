@@ -56,7 +56,7 @@ def grids_picture(grids: Iterable[Grid], suffix: str) -> bytes:
 
     drawn = [grid for grid in grids if _measured(grid)]
     if not drawn:
-        raise CannotPlot("no point of the grid was measured, so there is nothing to draw")
+        raise CannotPlot("no point of the grid was measured, so there is nothing to draw: name another RUN")
     columns = max(len(grid.steps) for grid in drawn)
     height = 1.4 + 0.35 * max(len(grid.lengths) for grid in drawn)
     figure = Figure(figsize=(3.2 * columns, height * len(drawn)), layout="constrained")

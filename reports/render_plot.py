@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reports.figures import per_second, signed_percent, times
+from reports.files import no_folder_text
 from reports.history import History, HistoryPoint, Series
 from reports.ladder import Ladder, Stair, stairs
 from reports.plain_text import plain
@@ -35,11 +36,11 @@ def check_plot(path: Path) -> None:
             f"--plot {str(path)!r}: pictures are {' or '.join('.' + name for name in FORMATS)}; name a file with one of these endings"
         )
     if not path.parent.is_dir():
-        raise CannotPlot(f"--plot {str(path)!r}: there is no folder {str(path.parent)!r}; make it first")
+        raise CannotPlot(no_folder_text("--plot", path))
     try:
         import matplotlib.figure  # noqa: F401 - only to see whether it is there
     except ImportError as error:
-        raise CannotPlot(f"--plot needs matplotlib ({error}): pip install matplotlib") from error
+        raise CannotPlot(f"--plot needs matplotlib ({error}): install it (pip install matplotlib)") from error
 
 
 def ladders_picture(ladders: Sequence[Ladder], suffix: str) -> bytes:

@@ -38,7 +38,7 @@ class Storage:
         """Raises NoSuchRun unless the URI names a folder."""
         scheme, found, rest = self._uri.partition("://")
         if found and scheme != "file":
-            raise NoSuchRun(f"storage {self._uri!r}: only folders can be read (file://PATH or PATH), not {scheme}")
+            raise NoSuchRun(f"storage {self._uri!r}: only folders can be read, not {scheme}: name one as PATH or file://PATH")
         folder = Path(rest if found else self._uri)
         if not folder.is_dir():
             raise NoSuchRun(

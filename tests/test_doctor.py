@@ -112,7 +112,7 @@ def test_little_memory_is_named() -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("LD_PRELOAD", "/usr/lib/libmine.so"), ("OMP_NUM_THREADS", "1"), ("ONEDNN_MAX_CPU_ISA", "AVX2"), ("MALLOC_ARENA_MAX", "1")],
+    [("LD_PRELOAD", "/usr/lib/libmine.so"), ("OMP_PROC_BIND", "close"), ("ONEDNN_MAX_CPU_ISA", "AVX2"), ("MALLOC_ARENA_MAX", "1")],
 )
 def test_variables_of_the_shell_are_named(name: str, value: str) -> None:
     [check] = ill(check_environment({name: value, "HOME": "/root"}, WELL)).values()

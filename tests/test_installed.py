@@ -118,6 +118,13 @@ def test_reports_are_read_where_others_have_its_names(installed: Path, theirs: P
     assert (0, True) == (code, shown.startswith("no readable run in")), shown
 
 
+def test_refusals_name_the_command_that_is_installed(installed: Path, theirs: Path) -> None:
+    code, shown = run(installed, theirs, "-c", LADDER, "list")
+
+    assert code == 2
+    assert "save a run with `ladder run --benchmark-autosave`" in shown
+
+
 @pytest.mark.slow
 def test_ladder_measures_where_others_have_its_names(installed: Path, theirs: Path) -> None:
     """Workers run the suite's code, and the model of the folder."""

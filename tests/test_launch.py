@@ -232,7 +232,7 @@ def test_worker_that_exceeds_its_memory_is_stopped(checkout: Checkout) -> None:
     limited = Launcher(environment=launcher.environment, root=launcher.root, timeout_s=60.0, memory_limit_bytes=2**28)
     message = ask(limited)
 
-    assert "GiB resident exceed the limit of 0.2 GiB; raise --memory-limit or use a smaller batch or image" in message
+    assert "GiB resident exceed the limit of 0.2 GiB; use a smaller batch or image, or fewer workers" in message
 
 
 def test_failure_that_a_worker_reports_is_passed_on(checkout: Checkout) -> None:

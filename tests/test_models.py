@@ -169,7 +169,7 @@ def test_truncated_safetensors_are_refused(tmp_path: Path) -> None:
 
 def test_missing_file_is_named() -> None:
     """The model is not built with random weights instead."""
-    with pytest.raises(WeightsError, match=r"'/no/such\.pth' does not exist"):
+    with pytest.raises(WeightsError, match=r"--weights '/no/such\.pth': there is no file"):
         loaded(Path("/no/such.pth"))
 
 

@@ -145,7 +145,7 @@ def test_texts_longer_than_the_positions_get_more_positions(folder: Path) -> Non
     ("name", "reason"),
     [
         ("bert-base-uncased", r"no model type 'bert-base-uncased' \(nothing is downloaded.*close to it: bert-base.*transformers:\./folder"),
-        ("bert:ForNothing", "no class AutoModelForNothing; heads: .*ForMaskedLM"),
+        ("bert:ForNothing", "no class AutoModelForNothing; name one of its heads: .*ForMaskedLM"),
         ("whisper", "takes input_features: only tokens and images are made here; write a factory"),
         ("/no/such/folder", r"there is no /no/such/folder/config\.json; save one with model\.save_pretrained"),
     ],

@@ -24,6 +24,7 @@ from fixtures.rig import Reference, ServingError
 from fixtures.versions import PACKAGES as PACKAGES_RECORDED
 from reports.deploy import contents
 from reports.figures import milliseconds, per_second, sqnr
+from reports.files import no_folder_text
 from reports.machines import machine_differences, machine_name, missing_identity
 from reports.measurement import Measurement, Run
 from reports.measuring import Bench, CannotMeasure
@@ -98,14 +99,17 @@ def emit(emission: Emission, folder: Path) -> None:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise CannotMeasure(f"--emit {folder}: is there already; name a folder that does not exist yet")
     if not folder.parent.is_dir():
-        raise CannotMeasure(f"--emit {folder}: there is no folder {folder.parent}; make it first")
+        raise CannotMeasure(no_folder_text("--emit", folder))
     _check_same(emission)
     try:
         job, artifact, reference = emission.bench.rig.prepare(emission.recipe, emission.bench.model)
     except ServingError as error:
         raise CannotMeasure(f"{error.step} could not be built: {str(error).splitlines()[0]}") from error
     if job.inputs is not None:
-        raise CannotMeasure(f"{job.model.name} takes other inputs than images, and deployments are written for models of images only")
+        raise CannotMeasure(
+            f"{job.model.name} takes other inputs than images, and deployments are written for models of images only; "
+            "serve its file in the artifact cache by a server of your own (docs/deploying.md)"
+        )
     _check_outputs(emission, reference)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
         written = Path(temporary, "deployment")

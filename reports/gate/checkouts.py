@@ -84,7 +84,9 @@ def checked_out(
         return
     if top is None:
         git(here, "rev-parse", "--show-toplevel")  # raises with git's own reason
-        raise GateError(f"{here} is in no working folder of git")
+        raise GateError(
+            f"{here} is in no working folder of git: start the gate in one, or name two environments with --base-python and --head-python"
+        )
     prefix = git(here, "rev-parse", "--show-prefix")
     try:
         commit = git(here, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")

@@ -15,7 +15,7 @@ from types import FrameType
 
 from rich.console import Console
 
-from reports.files import write_atomically
+from reports.files import no_folder_text, write_atomically
 from reports.gate.benchmarks import GateError
 from reports.gate.decision import EXIT_CODES, Rules, Verdict
 from reports.gate.durations import seconds_of
@@ -112,7 +112,11 @@ def run_gate(options: argparse.Namespace, _storage: object, console: Console) ->
     except (GateError, OSError) as error:
         result = _error(options, _text(error), begin_s)
     except KeyboardInterrupt:
-        again = f"; the same command goes on with the pairs in {options.out}" if options.out else ""
+        again = (
+            f"; the same command goes on with the pairs in {options.out}"
+            if options.out
+            else ", and its pairs are gone: name --out DIR to be able to go on with them"
+        )
         result = _error(options, f"interrupted{again}", begin_s)
     except Exception as error:  # noqa: BLE001 - a defect of the gate must not look like a regression, nor lose the outputs
         traceback.print_exc()
@@ -133,7 +137,7 @@ def _hold(options: argparse.Namespace) -> Result:
     for name in FILES:
         file: Path | None = getattr(options, name)
         if file is not None and not file.absolute().parent.is_dir():
-            raise GateError(f"--{name} {file}: no folder {file.parent}")
+            raise GateError(no_folder_text(f"--{name}", file))
     request = Request(
         base=options.base,
         head=options.head,

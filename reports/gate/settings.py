@@ -7,6 +7,7 @@ from fixtures import models
 from fixtures.machine import this_machine
 from fixtures.models import UnknownModelError
 from fixtures.threads import ThreadsError, threads_to_use
+from reports.files import no_file_text
 from reports.gate.benchmarks import SUBSET, GateError
 from reports.gate.sides import Settings
 
@@ -29,7 +30,7 @@ def settings_of(options: argparse.Namespace) -> Settings:
     if options.weights is not None and (len(names) != 1 or not options.model):
         raise GateError("--weights belongs to one model: name it with --model")
     if options.weights is not None and not options.weights.is_file():
-        raise GateError(f"--weights {options.weights}: no such file")
+        raise GateError(no_file_text("--weights", options.weights))
     return Settings(
         models=names,
         image_size=options.image_size,

@@ -72,6 +72,7 @@ class Side:
             python=checkout.python,
             root=checkout.code_root,
             timeout_s=MOST_ANSWERS_OF_WORKERS * settings.worker_timeout_s,
+            waits_for_answers=MOST_ANSWERS_OF_WORKERS,
         )
         try:
             self._process = launcher.launch(checkout.side, program=SIDE)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from reports.files import write_atomically
+from reports.files import no_folder_text, write_atomically
 from reports.load import read_calibration, read_run
 from reports.measurement import Measurement, Run, Throughput
 from reports.plain_text import plain
@@ -38,7 +38,7 @@ def _page(options: argparse.Namespace, storage: Storage, console: Console) -> No
 
     out: Path = options.out
     if not out.absolute().parent.is_dir():
-        raise NoFolder(f"--out {str(out)!r}: there is no folder {str(out.parent)!r}; make it first")
+        raise NoFolder(no_folder_text("--out", out))
     named = tuple(read_run(path) for path in dict.fromkeys(storage.find(name) for name in options.runs))
     calibration = read_calibration(options.calibration) if options.calibration else None
     if calibration is not None:

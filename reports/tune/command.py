@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from reports.files import write_atomically
+from reports.files import no_folder_text, write_atomically
 from reports.load import read_run
 from reports.machines import machine_differences, missing_identity
 from reports.measurement import Measurement
@@ -61,7 +61,7 @@ def run_tune(options: argparse.Namespace, storage: Storage, console: Console) ->
     )
     out: Path = options.out or Path(options.storage.removeprefix("file://")) / "tune" / made.model_id / "tuned.json"
     if options.out is not None and not out.absolute().parent.is_dir():
-        raise CannotMeasure(f"--out {out}: there is no folder {out.parent}; make it first")
+        raise CannotMeasure(no_folder_text("--out", out))
     ladder = _ladder(options, storage, made.model_id, made.rig.machine.fingerprint())
     found = tune(made, limits=limits, budget_s=options.budget, ladder=ladder, out=out.absolute(), say=_say)
     if options.plot and found.records:

@@ -112,7 +112,7 @@ def tune(
         asynchronous=frozenset(name for name in steps if _is_asynchronous(bench, name)),
     )
     if not space.steps:
-        raise CannotMeasure("no step of the ladder applies on this machine: `pytest benchmarks/` tells for each why")
+        raise CannotMeasure("no step of the ladder applies on this machine: run `ladder doctor`, which tells for each why")
     journal = _Journal(out.with_suffix(".jsonl"), _conditions(bench, limits, machine))
     search = Search(space, limits, {step: start_batch(step, ladder, limits) for step in space.steps})
     for tried, record in journal.found:

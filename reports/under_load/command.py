@@ -47,7 +47,9 @@ def run_load_command(options: argparse.Namespace, _storage: object, console: Con
     if options.scenario != "server" and options.rate is not None:
         raise CannotMeasure(f"--rate: in the {options.scenario} scenario requests do not arrive at a rate; use --scenario server")
     if options.scenario == "server" and options.rate is None and options.max_p99_ms is None:
-        raise CannotMeasure("the server scenario needs --rate, or --max-p99-ms to search the highest rate that keeps it")
+        raise CannotMeasure(
+            "the server scenario needs a rate of requests: add --rate, or --max-p99-ms to search the highest rate that keeps it"
+        )
     batch_size = options.batch_size or (OFFLINE_BATCH if options.scenario == "offline" else 1)
     made = bench(
         options,

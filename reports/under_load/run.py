@@ -58,7 +58,9 @@ def run_load(bench: Bench, wish: Wish, workers: int | None, note: Callable[[Load
         )
     if workers is not None:
         if workers > rig.threads:
-            raise CannotMeasure(f"--workers {workers}: {rig.threads} CPUs may be used, and every worker needs one of its own")
+            raise CannotMeasure(
+                f"--workers {workers}: {rig.threads} CPUs may be used, and every worker needs one of its own: ask for at most as many"
+            )
         recipe = place(recipe, Placement(workers=workers, threads=rig.threads // workers))
     try:
         [serving] = rig.serve(recipe, model=bench.model)

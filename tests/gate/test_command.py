@@ -100,13 +100,16 @@ def test_regression_stays_one_when_nobody_reads(monkeypatch: pytest.MonkeyPatch)
         ((*SIDES, "--model", "resnet"), "unknown model 'resnet'"),
         ((*SIDES, "--threads", "4096"), "--threads 4096: this process may use"),
         ((*SIDES, "--weights", "w.pt"), "--weights belongs to one model"),
-        ((*SIDES, "--weights", "w.pt", "--model", "resnet50"), "--weights w.pt: no such file"),
+        ((*SIDES, "--weights", "w.pt", "--model", "resnet50"), "--weights 'w.pt': there is no file '"),
         ((*SIDES, "--budget", "20"), "expected a duration such as 90s, 20m or 1h30m, found '20'"),
         ((*SIDES, "--memory-percent", "much"), "could not convert string to float: 'much'"),
         ((*SIDES, "--memory-percent", "-1"), "expected a number of at least 0, or off, found '-1.0'"),
         ((*SIDES, "--time-percent", "off"), "expected a number above 0, found 'off'"),
         ((*SIDES, "--image-size", "0"), "expected a whole number of at least 1"),
-        ((*SIDES, "--json", "/no/such/folder/gate.json"), "--json /no/such/folder/gate.json: no folder /no/such/folder"),
+        (
+            (*SIDES, "--json", "/no/such/folder/gate.json"),
+            "--json '/no/such/folder/gate.json': there is no folder '/no/such/folder'; make it first",
+        ),
         ((*SIDES, "--out", "/dev/null/x"), "Not a directory"),
     ],
 )

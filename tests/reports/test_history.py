@@ -48,7 +48,7 @@ def test_runs_are_followed_in_time_and_on_one_machine_only(tmp_path: Path) -> No
 def test_an_unknown_step_is_refused_with_those_that_are_saved(tmp_path: Path) -> None:
     save(tmp_path, 1, saved_run(ladder("baseline", "compile")))
 
-    with pytest.raises(NothingToFollow, match="has step 'nope'; saved are baseline, compile"):
+    with pytest.raises(NothingToFollow, match="has step 'nope'; name one that is saved: baseline, compile"):
         follow(tmp_path, steps=("nope",))
 
 

@@ -289,7 +289,7 @@ def test_the_newest_run_of_the_model_guides_the_search(tmp_path: Path) -> None:
     ("arguments", "reason"),
     [
         (["--plot", "x.pdf"], ".png or .svg"),
-        (["--out", "/nowhere/x.json"], "there is no folder /nowhere"),
+        (["--out", "/nowhere/x.json"], "there is no folder '/nowhere'"),
         (["--ladder", "7"], "no run '7'"),
         (["--model", "bert"], "unknown model 'bert'"),
     ],

@@ -96,11 +96,11 @@ def test_the_command_loads_a_step(artifact_folder: object, capsys: pytest.Captur
     ("arguments", "reason"),
     [
         (["--step", "nope", "--rate", "1"], "unknown step 'nope': expected one of"),
-        (["--step", "onnxruntime"], "needs --rate, or --max-p99-ms to search"),
+        (["--step", "onnxruntime"], "add --rate, or --max-p99-ms to search"),
         (["--step", "onnxruntime", "--scenario", "offline", "--rate", "3"], "do not arrive at a rate"),
         (["--step", "openvino_throughput", "--rate", "3"], "' with --workers"),
         (["--step", "onnxruntime", "--rate", "3", "--workers", "4096"], "every worker needs one of its own"),
-        (["--step", "onnxruntime", "--rate", "3", "--weights", "/nowhere"], "--weights /nowhere: no such file"),
+        (["--step", "onnxruntime", "--rate", "3", "--weights", "/nowhere"], "--weights '/nowhere': there is no file '/nowhere'"),
         (["--step", "onnxruntime", "--rate", "3", "--threads", "4096"], "more threads would only wait"),
     ],
 )
