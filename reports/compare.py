@@ -1,14 +1,14 @@
 """Two saved runs, benchmark by benchmark: how much faster or slower, how sure that is, and what else changed. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import geometric_mean, median
 
 from reports.changes import changes
 from reports.ladder import BASELINE, processes_sps
 from reports.machines import Difference, machine_differences, software_differences
 from reports.measurement import Measurement, Outcome, Run
-from reports.statistics import FASTER, SLOWER, Gain, unpaired_ratio
+from reports.statistics import DISTURBED, FASTER, SLOWER, Gain, unpaired_ratio
 
 FEWEST_FOR_SHIFT = 3
 
@@ -144,6 +144,8 @@ def _compared(before: Measurement, after: Measurement, base: Processes, head: Pr
     elif key != baseline and baseline in base and baseline in head:
         ratio = unpaired_ratio((head[key], base[baseline]), (base[key], head[baseline]))
         counts = (min(counts[0], len(base[baseline])), min(counts[1], len(head[baseline])))
+    if ratio is not None and (before.disturbed or after.disturbed):
+        ratio = replace(ratio, verdict=DISTURBED)
     return Compared(
         model=before.model,
         step=before.step,

@@ -1,12 +1,22 @@
 """Numbers as text, the same in every output. None, where a figure does not apply, is a dash."""
 
 from collections.abc import Mapping
+from typing import Protocol
 
 from reports.measurement import SavedGain
-from reports.statistics import FASTER, SLOWER, Gain
+from reports.statistics import DISTURBED, FASTER, SLOWER, Gain
 
 NONE = "-"
 EQUAL_DB = 200.0
+
+
+class Row(Protocol):
+    """A step's line: whether it was disturbed, and its gain."""
+
+    @property
+    def disturbed(self) -> bool: ...
+    @property
+    def gain(self) -> SavedGain | None: ...
 
 
 def per_second(value: float | None) -> str:
@@ -79,6 +89,11 @@ def verdict_over(gain: SavedGain | None) -> str:
         return NONE
     verdict = gain.verdict if gain.low is None else gain.verdict.partition(" (±")[0]
     return f"{verdict} {'than' if verdict in {FASTER, SLOWER} else 'against'} {gain.over}"
+
+
+def verdict_of(row: Row) -> str:
+    """Return a step's verdict over its predecessor; without one, whether it was disturbed all the same."""
+    return DISTURBED if row.gain is None and row.disturbed else verdict_over(row.gain)
 
 
 def share_short(share: Mapping[str, float]) -> str:

@@ -27,6 +27,7 @@ class LadderRow:
     samples_per_second: float | None = None
     samples_per_second_interval: tuple[float, float] | None = None
     speedup: float | None = None
+    disturbed: bool = False
     gain: SavedGain | None = None
     batch_size: int | None = None
     workers: int | None = None
@@ -55,7 +56,7 @@ class Stair:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ladder:
-    """All steps of one model. `best` is the measured row of highest throughput, None where nothing was measured."""
+    """All steps of one model. `best` is the measured row of highest throughput that nobody disturbed, None where there is none."""
 
     model: str
     rows: tuple[LadderRow, ...]
@@ -80,6 +81,20 @@ def ladders(measurements: Sequence[Measurement], outcomes: Iterable[Outcome] = (
     keys = list(told) + [key for key in measured if key not in told]
     models = list(dict.fromkeys(model for model, _ in keys))
     return tuple(_ladder(model, [key for key in keys if key[0] == model], measured, told) for model in models)
+
+
+def disturbances(measurements: Sequence[Throughput]) -> str:
+    """Say what share of a run's turns was disturbed and taken again, and which steps stayed disturbed; empty where none was."""
+    pairs = [pair for each in measurements for pair in each.pairs]
+    again = sum(pair.turns_again for pair in pairs)
+    kept = sum(len(pair.own_rounds_s) + len(pair.over_rounds_s) for pair in pairs)
+    disturbed = [f"{each.step} on {each.model}" for each in measurements if each.disturbed]
+    told = []
+    if again:
+        told.append(f"{again} of {kept + again} turns ({again / (kept + again):.0%}) were disturbed by others and taken again.")
+    if disturbed:
+        told.append(f"Disturbed all the same, so without verdict: {', '.join(disturbed)}; measure them again on an idle machine.")
+    return " ".join(told)
 
 
 def stairs(ladder: Ladder) -> tuple[Stair, ...]:
@@ -151,7 +166,7 @@ def _ladder(
             rows.append(_measured_row(measured[key], measured.get((model, lowest[0]))))
         else:
             rows.append(_other_row(told[key]))
-    candidates = [row for row in rows if row.samples_per_second is not None]
+    candidates = [row for row in rows if row.samples_per_second is not None and not row.disturbed]
     return Ladder(model=model, rows=tuple(rows), best=max(candidates, key=_throughput, default=None))
 
 
@@ -167,6 +182,7 @@ def _measured_row(measurement: Measurement, baseline: Measurement | None) -> Lad
         samples_per_second=measurement.samples_per_second,
         samples_per_second_interval=sps_interval(measurement),
         speedup=measurement.samples_per_second / baseline.samples_per_second if baseline else None,
+        disturbed=measurement.disturbed,
         gain=measurement.gain,
         batch_size=measurement.batch_size,
         workers=measurement.workers,

@@ -47,7 +47,8 @@ class Pair:
     """The median and mean rounds of two fresh processes that took turns; a step that builds on nothing has no other side.
 
     Rounds are in seconds per iteration, in the order measured; `own_first` says of each round whose turn came first. A process has one name
-    wherever it served. Runs saved before these were have none of them.
+    wherever it served. `…_others_share` and `…_steal_share` are of the CPUs' time in each turn that was kept,
+    `turns_again` counts those that were disturbed and taken again. Runs saved before these were have none of them.
     """
 
     own_median_s: PositiveFigure
@@ -57,6 +58,11 @@ class Pair:
     own_rounds_s: tuple[PositiveFigure, ...] = ()
     over_rounds_s: tuple[PositiveFigure, ...] = ()
     own_first: tuple[bool, ...] = ()
+    own_others_share: tuple[float, ...] = ()
+    over_others_share: tuple[float, ...] = ()
+    own_steal_share: tuple[float, ...] = ()
+    over_steal_share: tuple[float, ...] = ()
+    turns_again: int = 0
     own_started_first: bool | None = None
     own_process: str = ""
     over_process: str = ""
@@ -130,6 +136,7 @@ class Throughput:
     """What listing and tracking need of one saved benchmark: one step on one model, how fast, and from which processes.
 
     `samples_per_second` is that of the mean round; runs saved before `median_samples_per_second` was have that of the median in its place.
+    A step that is `disturbed` has turns in which others used the CPUs, kept for want of better ones: its figures stand for nothing.
     """
 
     model: str
@@ -141,6 +148,7 @@ class Throughput:
     complete: bool = False
     gain: SavedGain | None = None
     pairs: tuple[Pair, ...] = ()
+    disturbed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from scipy.special import betainc, polygamma, psi, stdtrit
 
 from reports.measurement import LARGEST_FIGURE, Pair, SavedGain, Throughput
-from reports.statistics import CONFIDENCE, Gain, verdict
+from reports.statistics import CONFIDENCE, DISTURBED, Gain, verdict
 
 Values = npt.NDArray[np.float64]
 
@@ -132,16 +132,19 @@ def gain(pairs: Sequence[Effect], run: Spread, *, confidence: float = CONFIDENCE
 def gains_of_run(measurements: Sequence[Throughput]) -> dict[tuple[str, str], SavedGain]:
     """Return, by model and step, the gains of a run from the rounds of all its pairs together.
 
-    Those of records that have no rounds, or not how many samples the other side's had, are as they were saved.
+    Disturbed steps tell nothing of the others. Those of records that have no rounds, or not how many samples the other side's had, are
+    as they were saved.
     """
     effects = {(m.model, m.step): effects_of(m) for m in measurements}
-    run = spread([found for found in effects.values() if found])
+    disturbed = {(m.model, m.step) for m in measurements if m.disturbed}
+    run = spread([found for key, found in effects.items() if found and key not in disturbed])
     gains = {}
     for measurement in measurements:
         saved, own = measurement.gain, effects[measurement.model, measurement.step]
         if saved is not None and own:
             found = gain(own, run)
-            saved = replace(saved, ratio=found.ratio, low=found.low, high=found.high, verdict=found.verdict)
+            told = DISTURBED if measurement.disturbed else found.verdict
+            saved = replace(saved, ratio=found.ratio, low=found.low, high=found.high, verdict=told)
         if saved is not None:
             gains[measurement.model, measurement.step] = saved
     return gains

@@ -9,6 +9,7 @@ from reports.measurement import Measurement
 from reports.statistics import ONE_PROCESS, mean_interval, process_interval, unpaired_ratio
 
 USUAL_SPREAD = 1.2  # processes of the same code differ by 7 % (docs/measuring.md): without an interval no more than this counts
+DISTURBED_TEXT = "disturbed by other processes while it was measured, so it has no figure"
 NOT_SERVED = frozenset({"hosts", "xla_training", "cpu_training"})  # families of training, and of more hosts than one
 
 
@@ -93,6 +94,8 @@ def recommend(measurements: Sequence[Measurement], model: str, limits: Limits) -
         raise NothingToRecommend(f"the run has no measurement of model {model!r}: it has {known}; name one of them with --model")
     candidates = sorted((_candidate(m, processes[m.model, m.step], limits) for m in ours), key=lambda each: -each.samples_per_second)
     within = [each for each in candidates if not each.broken]
+    if all(each.measurement.disturbed for each in candidates):
+        raise NothingToRecommend(f"all recipes of {model} were disturbed while they were measured: measure them again on an idle machine")
     if not within:
         raise NothingToRecommend(
             f"no recipe of {model} is within the limits: the fastest, {candidates[0].step!r}, has {candidates[0].broken}; "
@@ -113,7 +116,8 @@ def _candidate(measurement: Measurement, processes: tuple[float, ...], limits: L
     if len(processes) > 1:
         low, _, high = mean_interval(processes)
         interval = (low, high)
-    return Candidate(measurement=measurement, processes=processes, interval=interval, broken=limits.broken_by(measurement))
+    broken = DISTURBED_TEXT if measurement.disturbed else limits.broken_by(measurement)
+    return Candidate(measurement=measurement, processes=processes, interval=interval, broken=broken)
 
 
 def _against(winner: Candidate, other: Candidate) -> Candidate:

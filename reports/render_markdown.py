@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from reports.compare import Compared, Comparison
 from reports.compare_texts import NO_RATIO, advice, chance, change_text, headline, one_sided_text, run_text
-from reports.figures import decibels, gain_short, gibibytes, milliseconds, per_second, seconds, share_short, times, top1, verdict_over
+from reports.figures import decibels, gain_short, gibibytes, milliseconds, per_second, seconds, share_short, times, top1, verdict_of
 from reports.ladder import Ladder, LadderRow
 from reports.markdown import escape
 
@@ -57,7 +57,7 @@ def _ladder_cells(row: LadderRow) -> tuple[str, ...]:
         per_second(row.samples_per_second),
         times(row.speedup),
         gain_short(row.gain),
-        escape(verdict_over(row.gain)),
+        escape(verdict_of(row)),
         milliseconds(row.latency_p50_s),
         milliseconds(row.latency_p99_s),
         seconds(row.cold_start_s),

@@ -29,15 +29,16 @@ from reports.figures import (
     significant,
     times,
     top1,
-    verdict_over,
+    verdict_of,
 )
 from reports.ladder import Ladder, LadderRow
 from reports.plain_text import plain
+from reports.statistics import DISTURBED
 
 WITH_AGREEMENT = 101
 WITH_COSTS = 123
 LONGEST_STEP = 32
-STYLES = {"faster": "green", "slower": "red", "skipped": "yellow", "failed": "bold red"}
+STYLES = {"faster": "green", "slower": "red", "skipped": "yellow", "failed": "bold red", DISTURBED: "yellow"}
 
 
 def print_ladders(console: Console, ladders: Iterable[Ladder]) -> None:
@@ -62,6 +63,8 @@ def ladder_table(ladder: Ladder, *, width: int) -> Iterator[RenderableType]:
             yield Text(plain(row.step), overflow="fold").append(" note", style="yellow").append(f": {plain(finding, 600)}", style="dim")
     if ladder.best is not None:
         yield _best(ladder.best)
+    elif ladder.measured:
+        yield Text("no best: others disturbed whatever was measured; measure again on an idle machine", style=STYLES[DISTURBED])
     if ladder.measured and width < WITH_COSTS:
         yield Text(f"columns left out: {_left_out(width)}; they need a terminal of {WITH_COSTS} columns", style="dim")
 
@@ -86,10 +89,10 @@ def _table(ladder: Ladder, width: int) -> Table:
 
 def _cells(row: LadderRow, width: int) -> Iterator[Text]:
     yield Text(plain(row.step, LONGEST_STEP))
-    yield Text(per_second(row.samples_per_second))
+    yield Text(per_second(row.samples_per_second), style=STYLES[DISTURBED] if row.disturbed else "")
     yield Text(times(row.speedup))
     yield Text(gain_short(row.gain))
-    yield Text(plain(verdict_over(row.gain)), style=STYLES.get(row.gain.verdict, "dim") if row.gain else "")
+    yield Text(plain(verdict_of(row)), style=STYLES.get(DISTURBED if row.disturbed else row.gain.verdict if row.gain else "", "dim"))
     if width >= WITH_AGREEMENT:
         yield Text(milliseconds(row.latency_p50_s))
         yield Text(milliseconds(row.latency_p99_s))

@@ -15,6 +15,7 @@ CONFIDENCE = 0.95
 FASTER = "faster"
 SLOWER = "slower"
 NO_EFFECT = "no measurable effect"
+DISTURBED = "disturbed"
 ONE_PAIR = "not resolved (one pair)"
 ONE_PROCESS = "not resolved (one process)"
 

@@ -8,7 +8,7 @@ from fixtures.recipe import Recipe
 from fixtures.rig import ServingError
 from fixtures.turns import Plan
 from reports.measuring import Bench
-from reports.statistics import Gain, paired_gain
+from reports.statistics import DISTURBED, Gain, paired_gain
 from reports.tune.benchmark_app import AppRun, BenchmarkAppError, command, run
 from reports.tune.measure import measure
 
@@ -80,21 +80,28 @@ def hold_finals(
     rivals = []
     if over is not None:
         over_sps = [record["over_samples_per_round"] / pair["over_median_s"] for pair in record["pairs"]]
-        rivals.append(_rival(f"ladder's best: {over.step.name}", own_sps, over_sps, None))
+        rivals.append(_rival(f"ladder's best: {over.step.name}", own_sps, over_sps, None, disturbed=record["disturbed"]))
     if app_runs and app_model is not None:
         app_sps = [each.samples_per_second for each in app_runs]
         percentiles = [each.latency_p99_s for each in app_runs if each.latency_p99_s is not None]
         name = f"benchmark_app -hint throughput ({'int8' if int8 else 'fp32'} model, batch {batch_size})"
         rivals.append(
             _rival(
-                name, own_sps[: len(app_sps)], app_sps, max(percentiles, default=None), note=" ".join(command(app_model, app_seconds)[3:])
+                name,
+                own_sps[: len(app_sps)],
+                app_sps,
+                max(percentiles, default=None),
+                disturbed=record["disturbed"],
+                note=" ".join(command(app_model, app_seconds)[3:]),
             )
         )
     return Finals(record=record | {"gain": record["gain"] and dict(record["gain"])}, rivals=tuple(rivals), notes=tuple(notes))
 
 
-def _rival(name: str, own_sps: list[float], sps: list[float], p99_s: float | None, note: str = "") -> Rival:
+def _rival(name: str, own_sps: list[float], sps: list[float], p99_s: float | None, *, disturbed: bool, note: str = "") -> Rival:
     gain = paired_gain([1 / each for each in own_sps], [1 / each for each in sps], own_samples=1, over_samples=1)
+    if disturbed:
+        gain = replace(gain, verdict=DISTURBED)
     return Rival(name=name, samples_per_second=tuple(sps), latency_p99_s=p99_s, gain=gain, note=note)
 
 

@@ -243,9 +243,11 @@ def _best_in_turns(bench: Bench, search: Search, limits: Limits, *, clock: Clock
 
 
 def _ratio(bench: Bench, one: Candidate, other: Candidate) -> float:
-    """Return the throughput of one candidate over the other's, from two pairs that take turns."""
+    """Return the throughput of one candidate over the other's, from two pairs that take turns; 1 where others disturbed them."""
     own = replace(recipe_of(one, bench), over=other.name)
     record = measure(bench, own, recipe_of(other, bench), Plan(pairs=2, budget_s=1.5, warmup_limit_s=PROBE.warmup_limit_s))
+    if record["disturbed"]:
+        return 1.0
     return float(record["gain"]["ratio"])
 
 

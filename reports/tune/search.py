@@ -26,6 +26,11 @@ class Tried:
     reason: str = ""
     took_s: float = 0.0
 
+    @property
+    def stands(self) -> bool:
+        """Whether its figures tell anything: it was measured, and nobody disturbed that."""
+        return self.measurement is not None and not self.measurement.disturbed
+
 
 @dataclass
 class Search:
@@ -56,7 +61,7 @@ class Search:
 
     @property
     def measured(self) -> list[Tried]:
-        return [each for each in self.tried.values() if each.measurement is not None]
+        return [each for each in self.tried.values() if each.stands]
 
     @property
     def best(self) -> Tried | None:
@@ -100,7 +105,7 @@ class Search:
         # A larger batch in the same placement takes longer.
         latency = Limits(p99_s=self.limits.p99_s)
         return not any(
-            each.measurement is not None and latency.broken_by(each.measurement)
+            each.measurement is not None and each.stands and latency.broken_by(each.measurement)
             for each in same_step
             if each.candidate.workers == candidate.workers and each.candidate.batch_size < candidate.batch_size
         )

@@ -68,10 +68,10 @@ def ordered_steps(families: Mapping[str, str], ladder: Sequence[Measurement], li
     """Return the steps worth trying, most promising first. `families` maps the steps that apply here to their families.
 
     A saved ladder of this model rules out steps whose outputs drift beyond the limit, and those of less than half the best one's
-    throughput, the best three left aside. Without one all of `USUAL_ORDER` are tried.
+    throughput, the best three left aside; its disturbed steps tell nothing. Without one all of `USUAL_ORDER` are tried.
     """
     tuned = [step for step, family in families.items() if family not in NOT_TUNED]
-    proved = {m.step: m for m in ladder if m.step in tuned}
+    proved = {m.step: m for m in ladder if m.step in tuned and not m.disturbed}
     exact = {step: m for step, m in proved.items() if not limits.of_outputs.broken_by(m)}
     if not exact:
         return tuple(step for step in USUAL_ORDER if step in tuned and step not in proved)
@@ -82,7 +82,7 @@ def ordered_steps(families: Mapping[str, str], ladder: Sequence[Measurement], li
 
 def start_batch(step: str, ladder: Sequence[Measurement], limits: Limits) -> int:
     """Return the batch to try first: the ladder's, or the largest whose p99 the ladder lets expect within the limit."""
-    known = next((m for m in ladder if m.step == step), None)
+    known = next((m for m in ladder if m.step == step and not m.disturbed), None)
     batch = START_BATCH if known is None or known.batch_size not in BATCHES else known.batch_size
     if known is not None and known.latency_p99_s is not None and limits.p99_s is not None:
         while batch > 1 and known.latency_p99_s * batch / known.batch_size > limits.p99_s:

@@ -1,0 +1,160 @@
+"""Turns that others disturb: taken again, within a bound; what stays disturbed has no verdict, and is nobody's best."""
+
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fixtures.host import HostSample, tick_s
+from fixtures.protocol import ModelSpec
+from fixtures.recipe import resolve
+from fixtures.record import extra_info
+from fixtures.rig import Rig, Work
+from fixtures.turns import PairedMeasurement, Plan, is_disturbed
+from reports.ladder import disturbances, ladders
+from reports.load import measurements_from_records
+from reports.recommend import Limits, NothingToRecommend, recommend
+from reports.statistics import DISTURBED
+from reports.tune.search import Search, Tried
+from reports.tune.space import Candidate, Space, ordered_steps
+from tests.conftest import MakeRig
+from tests.reports.saved_runs import benchmark
+
+RESNET = ModelSpec(name="torchvision:resnet18", image_size=64)
+PLAN = Plan(pairs=1, budget_s=0.05, warmup_limit_s=0.0)
+
+
+@pytest.fixture
+def rig(make_rig: MakeRig) -> Iterator[Rig]:
+    rig = make_rig()
+    yield rig
+    rig.standby.close()
+
+
+def measured(rig: Rig) -> dict[str, Any]:
+    """Return the record of channels_last over the step below, in one pair."""
+    own = resolve("channels_last", rig.catalogue, rig.machine)
+    over = resolve(own.over or "baseline", rig.catalogue, rig.machine)
+    host, measurement = HostSample.now(), PairedMeasurement(rig, own, over, RESNET, PLAN)
+    try:
+        measurement.open()
+        for _ in range(measurement.rounds):
+            measurement.before()
+            measurement.run()
+            measurement.after()
+        measurement.finish()
+    finally:
+        measurement.close()
+    return extra_info("resnet18", measurement, host, Work(reason="not counted"))
+
+
+def test_a_neighbour_disturbs_turns_until_the_bound(rig: Rig) -> None:
+    """A process for each CPU that never rests: turns are taken again, in vain, and the record says disturbed and holds what was seen."""
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in rig.machine.allowed_cpus]
+    try:
+        record = measured(replace(rig, threads=1))
+    finally:
+        for each in busy:
+            each.kill()
+            each.wait()
+
+    [pair] = record["pairs"]
+    assert (True, DISTURBED) == (record["disturbed"], record["gain"]["verdict"])
+    assert 1 <= pair["turns_again"] <= len(pair["own_rounds_s"])
+    assert len(pair["own_rounds_s"]) == len(pair["own_others_share"]) == len(pair["over_steal_share"])
+    assert any("disturbed: others took" in finding for finding in record["findings"])
+
+
+def test_a_disturbance_that_passes_leaves_a_figure(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first turn is disturbed and taken again; then nobody else uses the CPUs, as these counters have it."""
+    counters = iter([(0.0, 0.0, 0.0), (0.0, 0.0, 0.0), (50.0, 0.0, 1.0)])  # at the start of the pair, and before and after its first turn
+    ahead = 10.0
+
+    def others(_self: PairedMeasurement) -> tuple[float, float, float]:
+        nonlocal ahead
+        ahead += 1.0
+        return next(counters, (50.0, 0.0, ahead))
+
+    monkeypatch.setattr(PairedMeasurement, "_others_until_now", others)
+
+    record = measured(rig)
+
+    [pair] = record["pairs"]
+    assert (False, 1) == (record["disturbed"], pair["turns_again"])
+    assert [0.0] * len(pair["own_rounds_s"]) == pair["own_others_share"]
+    assert DISTURBED != record["gain"]["verdict"]
+
+
+def test_ticks_tell_nothing_of_a_short_turn() -> None:
+    """5 % of the CPUs' time, and no less than three ticks of the system's counters."""
+    tick = tick_s()
+
+    assert not is_disturbed(3 * tick, 0.001)
+    assert is_disturbed(4 * tick, 0.001)
+    assert not is_disturbed(0.05, 1.0)
+    assert is_disturbed(0.051, 1.0)
+
+
+def records(*, disturbed: Sequence[str]) -> list[dict[str, Any]]:
+    """Return a baseline, a step of twice its throughput and one of seven times, some of them disturbed."""
+    made = (("baseline", None, 0.1), ("channels_last", "baseline", 0.05), ("batch_64", "baseline", 0.1 / 7))
+    return [
+        benchmark(step, medians_s=(own_s,), over=over, over_medians_s=(0.1,) if over else (), disturbed=step in disturbed, family="memory")[
+            "extra_info"
+        ]
+        for step, over, own_s in made
+    ]
+
+
+def test_what_stays_disturbed_is_never_the_best() -> None:
+    found = measurements_from_records(records(disturbed=["batch_64"]))
+
+    [ladder] = ladders(found)
+    assert ladder.best is not None
+    assert "channels_last" == ladder.best.step
+    recommended = recommend(found, "resnet50", Limits())
+    assert ("channels_last", ["batch_64"]) == (recommended.winner.step, [each.step for each in recommended.ruled_out])
+
+
+def test_a_run_that_was_disturbed_throughout_has_no_best() -> None:
+    found = measurements_from_records(records(disturbed=["baseline", "channels_last", "batch_64"]))
+
+    [ladder] = ladders(found)
+    assert ladder.best is None
+    with pytest.raises(NothingToRecommend, match="on an idle machine"):
+        recommend(found, "resnet50", Limits())
+
+
+def test_a_tuner_builds_on_nothing_disturbed() -> None:
+    """A probe that was disturbed is neither the best nor tells where to go on; a ladder's disturbed step rules none out."""
+    lucky, honest = (Candidate(step, 8, 1, 2) for step in ("batch_64", "channels_last"))
+    found = {each.step: each for each in measurements_from_records(records(disturbed=["batch_64"]))}
+    search = Search(Space(("batch_64", "channels_last"), 2), Limits(), {"batch_64": 8, "channels_last": 8})
+    search.tried = {lucky: Tried(lucky, found["batch_64"]), honest: Tried(honest, found["channels_last"])}
+
+    assert search.best is not None
+    assert honest == search.best.candidate
+    assert ("channels_last",) == ordered_steps({"batch_64": "x", "channels_last": "x"}, list(found.values()), Limits())
+
+
+def test_the_suite_says_what_was_taken_again() -> None:
+    """Two turns of ten, and a step that stayed disturbed; nothing where there was nothing."""
+    pair = {"own_median_s": 0.1, "over_median_s": 0.2, "own_rounds_s": [0.1] * 4, "over_rounds_s": [0.2] * 4, "turns_again": 2}
+    record = benchmark("tcmalloc", over="baseline", over_medians_s=(0.2,), medians_s=(0.1,), pairs=[pair], disturbed=True)
+
+    told = disturbances(measurements_from_records([record["extra_info"]]))
+
+    assert told.startswith("2 of 10 turns (20 %) were disturbed".replace(" %", "%"))
+    assert "tcmalloc on resnet50" in told
+    assert "" == disturbances(measurements_from_records(records(disturbed=[])))
+
+
+def test_runs_saved_before_are_read(tmp_path: Path) -> None:
+    """A record without any of these fields counts as undisturbed."""
+    [found] = measurements_from_records([benchmark("baseline")["extra_info"]])
+
+    assert (False, ()) == (found.disturbed, found.pairs and found.pairs[0].own_others_share)
