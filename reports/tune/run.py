@@ -29,7 +29,7 @@ from reports.tune.measure import fingerprint, measure, save
 from reports.tune.search import Search, Tried
 from reports.tune.space import BATCHES, START_BATCH, Candidate, Space, ordered_steps, start_batch
 
-PROBE = Plan(pairs=1, budget_s=0.7, warmup_limit_s=1.5)
+PROBE = Plan(pairs=1, budget_s=0.7, least_rounds=3, warmup_limit_s=1.5)
 FINALS_SHARE = 0.3
 MOST_FINALS_S = 240.0
 MOST_FINALS = 3
