@@ -96,6 +96,11 @@ def verdict_of(row: Row) -> str:
     return DISTURBED if row.gain is None and row.disturbed else verdict_over(row.gain)
 
 
+def in_pairs(both: tuple[float, float] | None) -> str:
+    """Return the two throughputs that a gain compares: `15.9 over 13.6`."""
+    return NONE if both is None else f"{per_second(both[0])} over {per_second(both[1])}"
+
+
 def share_short(share: Mapping[str, float]) -> str:
     """Return shares as `bf16 97 %, f32 3 %`, largest first; below half a percent left out."""
     return ", ".join(f"{name} {100 * value:.0f} %" for name, value in _ranked(share)) or NONE

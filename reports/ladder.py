@@ -1,22 +1,25 @@
 """The ladder of a run: for every model its steps in order, with throughput, gains, costs and agreement. Pure."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import geometric_mean
 from typing import Literal
 
 from reports.measurement import Measurement, Outcome, SavedGain, Throughput
-from reports.statistics import mean_interval
+from reports.plain_text import plain
+from reports.statistics import CONFIDENCE, DISTURBED, FASTER, SLOWER, Gain, mean_interval, verdict
 
 BASELINE = "baseline"
+USUAL_SPREAD = 1.2  # processes of the same code differ by 7 % (docs/measuring.md): without pairs no more than this counts
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LadderRow:
     """One step on one model. Without a measurement all figures are None, and `reason` says why.
 
-    `samples_per_second_interval` is that of the own processes' means, None below two; `speedup` is unpaired.
+    `samples_per_second_interval` is that of the own processes' means, None below two; `speedup` is unpaired. `in_pairs` are the throughputs
+    that the gain compares: the step's own and its predecessor's, at the median rounds of the same pairs.
     """
 
     model: str
@@ -29,6 +32,7 @@ class LadderRow:
     speedup: float | None = None
     disturbed: bool = False
     gain: SavedGain | None = None
+    in_pairs: tuple[float, float] | None = None
     batch_size: int | None = None
     workers: int | None = None
     latency_p50_s: float | None = None
@@ -55,12 +59,25 @@ class Stair:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Rival:
+    """A step that is not told apart from the best: the best's throughput over its own by paired gains, None where none lead to it."""
+
+    step: str
+    ratio: Gain | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Ladder:
-    """All steps of one model. `best` is the measured row of highest throughput that nobody disturbed, None where there is none."""
+    """All steps of one model. `best` is the measured row of highest throughput that nobody disturbed, None where there is none.
+
+    `rivals` are not told apart from it. `pays` says whether its recipe is shown to be faster than the step at its bottom.
+    """
 
     model: str
     rows: tuple[LadderRow, ...]
     best: LadderRow | None
+    rivals: tuple[Rival, ...] = ()
+    pays: bool = False
 
     @property
     def measured(self) -> tuple[LadderRow, ...]:
@@ -167,7 +184,82 @@ def _ladder(
         else:
             rows.append(_other_row(told[key]))
     candidates = [row for row in rows if row.samples_per_second is not None and not row.disturbed]
-    return Ladder(model=model, rows=tuple(rows), best=max(candidates, key=_throughput, default=None))
+    best = max(candidates, key=_throughput, default=None)
+    if best is None:
+        return Ladder(model=model, rows=tuple(rows), best=None)
+    by_step = {row.step: row for row in rows}
+    others = [(row, _paired(by_step, best.step, row.step)) for row in candidates if row is not best]
+    rivals = [Rival(step=row.step, ratio=ratio) for row, ratio in others if not _is_ahead(best, row, ratio)]
+    return Ladder(model=model, rows=tuple(rows), best=best, rivals=tuple(rivals), pays=_pays(by_step, best.step))
+
+
+def _is_ahead(best: LadderRow, other: LadderRow, ratio: Gain | None) -> bool:
+    """Whether the best is shown to be faster, by pairs, or, where no pairs lead from one to the other, by more than processes differ."""
+    if ratio is not None:
+        return ratio.low is not None and ratio.low > 1
+    return _throughput(best) > USUAL_SPREAD * _throughput(other)
+
+
+def _pays(rows: Mapping[str, LadderRow], step: str) -> bool:
+    """Whether a step's recipe is shown to be faster than the one at its bottom, in all or by any of its own steps."""
+    chain = _chain(rows, step)
+    whole = _product([(1, rows[name].gain) for name in chain])
+    gains = [rows[name].gain for name in chain]
+    return any(gain is not None and gain.verdict == FASTER for gain in gains) or (whole is not None and (whole.low or 0) > 1)
+
+
+def _paired(rows: Mapping[str, LadderRow], one: str, other: str) -> Gain | None:
+    """Return one step's throughput over another's, along the paired gains that lead from one to the other; None where none do."""
+    up, down = _chain(rows, one), _chain(rows, other)
+    while up and down and up[-1] == down[-1]:
+        up.pop()
+        down.pop()
+    ends = [rows[chain[-1]].gain for chain in (up, down) if chain]
+    grounds = {gain.over if gain is not None else None for gain in ends} | ({one} if not up else set()) | ({other} if not down else set())
+    if len(grounds) > 1:  # they stand on different ground
+        return None
+    return _product([(1, rows[name].gain) for name in up] + [(-1, rows[name].gain) for name in down])
+
+
+def _chain(rows: Mapping[str, LadderRow], step: str) -> list[str]:
+    """Return a step and those that it builds on, itself first, as far as they have gains."""
+    chain: list[str] = []
+    while step in rows and rows[step].gain is not None and step not in chain:
+        chain.append(step)
+        gain = rows[step].gain
+        step = gain.over if gain is not None else ""
+    return chain
+
+
+def _product(gains: Sequence[tuple[int, SavedGain | None]]) -> Gain | None:
+    """Return the product of gains, or of their reciprocals (-1); None where one has no interval, or was disturbed."""
+    log, square = 0.0, 0.0
+    for sign, gain in gains:
+        if gain is None or not gain.low or not gain.high or gain.verdict == DISTURBED:
+            return None
+        log += sign * math.log(gain.ratio)
+        square += (math.log(gain.high / gain.low) / 2) ** 2
+    half = math.sqrt(square)
+    low, high = math.exp(log - half), math.exp(log + half)
+    return Gain(ratio=math.exp(log), low=low, high=high, verdict=verdict(low, high))
+
+
+def rival_text(rival: Rival) -> str:
+    """Return a rival with the best's throughput over its own: `compile (1.02x [0.97, 1.07])`."""
+    found = rival.ratio
+    if found is None or found.low is None or found.high is None:
+        return f"{plain(rival.step)} (unpaired)"
+    return f"{plain(rival.step)} ({found.ratio:.2f}x [{found.low:.2f}, {found.high:.2f}])"
+
+
+def by_chance(ladders: Iterable[Ladder]) -> str:
+    """Say how many verdicts are to be expected by chance; empty without any."""
+    gains = [row.gain for ladder in ladders for row in ladder.measured if row.gain is not None and row.gain.low is not None]
+    if not gains:
+        return ""
+    called = sum(gain.verdict in {FASTER, SLOWER} for gain in gains)
+    expected = (1 - CONFIDENCE) * len(gains)
+    return f"{called} of {len(gains)} gains are called faster or slower; where no step has an effect, chance calls about {expected:.1f}."
 
 
 def _throughput(row: LadderRow) -> float:
@@ -184,6 +276,7 @@ def _measured_row(measurement: Measurement, baseline: Measurement | None) -> Lad
         speedup=measurement.samples_per_second / baseline.samples_per_second if baseline else None,
         disturbed=measurement.disturbed,
         gain=measurement.gain,
+        in_pairs=_in_pairs(measurement),
         batch_size=measurement.batch_size,
         workers=measurement.workers,
         latency_p50_s=measurement.latency_p50_s,
@@ -198,6 +291,16 @@ def _measured_row(measurement: Measurement, baseline: Measurement | None) -> Lad
         left_out=measurement.left_out,
         findings=measurement.findings,
     )
+
+
+def _in_pairs(measurement: Measurement) -> tuple[float, float] | None:
+    """Return the throughputs of both sides at the median rounds of their pairs; None where the other side's samples were not saved."""
+    over_s = [pair.over_median_s for pair in measurement.pairs if pair.over_median_s is not None]
+    samples = measurement.over_samples_per_round
+    if measurement.gain is None or samples is None or not over_s:
+        return None
+    own_s = [pair.own_median_s for pair in measurement.pairs]
+    return measurement.samples_per_round / geometric_mean(own_s), samples / geometric_mean(over_s)
 
 
 def _other_row(outcome: Outcome) -> LadderRow:

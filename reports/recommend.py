@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from reports.figures import agreement, milliseconds, sqnr
-from reports.ladder import processes_sps
+from reports.ladder import USUAL_SPREAD, processes_sps
 from reports.measurement import Measurement
 from reports.statistics import ONE_PROCESS, mean_interval, process_interval, unpaired_ratio
 
-USUAL_SPREAD = 1.2  # processes of the same code differ by 7 % (docs/measuring.md): without an interval no more than this counts
 DISTURBED_TEXT = "disturbed by other processes while it was measured, so it has no figure"
 NOT_SERVED = frozenset({"hosts", "xla_training", "cpu_training"})  # families of training, and of more hosts than one
 

@@ -4,8 +4,20 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from reports.compare import Compared, Comparison
 from reports.compare_texts import NO_RATIO, advice, chance, change_text, headline, one_sided_text, run_text
-from reports.figures import decibels, gain_short, gibibytes, milliseconds, per_second, seconds, share_short, times, top1, verdict_of
-from reports.ladder import Ladder, LadderRow
+from reports.figures import (
+    decibels,
+    gain_short,
+    gibibytes,
+    in_pairs,
+    milliseconds,
+    per_second,
+    seconds,
+    share_short,
+    times,
+    top1,
+    verdict_of,
+)
+from reports.ladder import Ladder, LadderRow, by_chance, rival_text
 from reports.markdown import escape
 
 _LADDER_COLUMNS = (
@@ -13,6 +25,7 @@ _LADDER_COLUMNS = (
     "SPS",
     "speedup*",
     "gain [95 %]",
+    "SPS in its pairs",
     "verdict",
     "p50 ms",
     "p99 ms",
@@ -27,7 +40,9 @@ _COMPARISON_COLUMNS = ("model", "step", "base SPS", "head SPS", "head / base [95
 
 def ladders_markdown(ladders: Iterable[Ladder]) -> str:
     """Return one section with a table per model."""
-    return "\n".join(line for ladder in ladders for line in _ladder(ladder))
+    shown = list(ladders)
+    chance = by_chance(shown)
+    return "\n".join([line for ladder in shown for line in _ladder(ladder)] + ([f"{chance}\n"] if chance else []))
 
 
 def comparison_markdown(comparison: Comparison) -> str:
@@ -42,7 +57,9 @@ def _ladder(ladder: Ladder) -> Iterator[str]:
         yield ""
     if ladder.best is not None:
         over = f", {times(ladder.best.speedup)} the baseline" if ladder.best.speedup is not None else ""
-        yield f"Best: **{escape(ladder.best.step)}**, {per_second(ladder.best.samples_per_second)} samples per second{over}."
+        called = "Best: " if ladder.pays or ladder.best.gain is None else "Fastest measured, by no more than chance: "
+        rivals = f"; not told apart from {escape(', '.join(map(rival_text, ladder.rivals)), 1000)}" if ladder.rivals else ""
+        yield f"{called}**{escape(ladder.best.step)}**, {per_second(ladder.best.samples_per_second)} samples per second{over}{rivals}."
         yield "(* unpaired: measured at different times; gains are paired.)\n"
     for row in ladder.not_measured:
         remedy = f" → {escape(row.remedy)}" if row.remedy else ""
@@ -57,6 +74,7 @@ def _ladder_cells(row: LadderRow) -> tuple[str, ...]:
         per_second(row.samples_per_second),
         times(row.speedup),
         gain_short(row.gain),
+        in_pairs(row.in_pairs),
         escape(verdict_of(row)),
         milliseconds(row.latency_p50_s),
         milliseconds(row.latency_p99_s),

@@ -23,6 +23,7 @@ from reports.figures import (
     decibels,
     gain_short,
     gibibytes,
+    in_pairs,
     milliseconds,
     per_second,
     share_percent,
@@ -31,22 +32,26 @@ from reports.figures import (
     top1,
     verdict_of,
 )
-from reports.ladder import Ladder, LadderRow
+from reports.ladder import Ladder, LadderRow, by_chance, rival_text
 from reports.plain_text import plain
 from reports.statistics import DISTURBED
 
 WITH_AGREEMENT = 101
 WITH_COSTS = 123
+WITH_PAIRS = 138
 LONGEST_STEP = 32
 STYLES = {"faster": "green", "slower": "red", "skipped": "yellow", "failed": "bold red", DISTURBED: "yellow"}
 
 
 def print_ladders(console: Console, ladders: Iterable[Ladder]) -> None:
-    """Print one table per model, fitted to the console's width."""
-    for ladder in ladders:
+    """Print one table per model, fitted to the console's width, and how many verdicts chance makes."""
+    shown = list(ladders)
+    for ladder in shown:
         for renderable in ladder_table(ladder, width=console.width):
             console.print(renderable)
         console.print()
+    if told := by_chance(shown):
+        console.print(Text(told, style="dim"), soft_wrap=False)
 
 
 def ladder_table(ladder: Ladder, *, width: int) -> Iterator[RenderableType]:
@@ -62,11 +67,11 @@ def ladder_table(ladder: Ladder, *, width: int) -> Iterator[RenderableType]:
         for finding in row.findings:
             yield Text(plain(row.step), overflow="fold").append(" note", style="yellow").append(f": {plain(finding, 600)}", style="dim")
     if ladder.best is not None:
-        yield _best(ladder.best)
+        yield best_text(ladder, ladder.best)
     elif ladder.measured:
         yield Text("no best: others disturbed whatever was measured; measure again on an idle machine", style=STYLES[DISTURBED])
-    if ladder.measured and width < WITH_COSTS:
-        yield Text(f"columns left out: {_left_out(width)}; they need a terminal of {WITH_COSTS} columns", style="dim")
+    if ladder.measured and width < WITH_PAIRS:
+        yield Text(f"columns left out: {_left_out(width)}; they need a terminal of {WITH_PAIRS} columns", style="dim")
 
 
 def _table(ladder: Ladder, width: int) -> Table:
@@ -74,6 +79,8 @@ def _table(ladder: Ladder, width: int) -> Table:
     table.add_column("step", no_wrap=True)
     for name in ("SPS", "speed-\nup*", "gain\n[95 % interval]"):
         table.add_column(name, justify="left" if "gain" in name else "right", no_wrap=True)
+    if width >= WITH_PAIRS:
+        table.add_column("SPS in\nits pairs", no_wrap=True)
     table.add_column("verdict over\npredecessor", overflow="fold")
     if width >= WITH_AGREEMENT:
         for name in ("p50\nms", "p99\nms", "SQNR\ndB", "top-1\n%"):
@@ -92,6 +99,8 @@ def _cells(row: LadderRow, width: int) -> Iterator[Text]:
     yield Text(per_second(row.samples_per_second), style=STYLES[DISTURBED] if row.disturbed else "")
     yield Text(times(row.speedup))
     yield Text(gain_short(row.gain))
+    if width >= WITH_PAIRS:
+        yield Text(in_pairs(row.in_pairs))
     yield Text(plain(verdict_of(row)), style=STYLES.get(DISTURBED if row.disturbed else row.gain.verdict if row.gain else "", "dim"))
     if width >= WITH_AGREEMENT:
         yield Text(milliseconds(row.latency_p50_s))
@@ -105,8 +114,10 @@ def _cells(row: LadderRow, width: int) -> Iterator[Text]:
 
 
 def _left_out(width: int) -> str:
-    costs = "cold start, peak RSS, reported kernel time by precision"
-    return costs if width >= WITH_AGREEMENT else f"p50, p99, SQNR, top-1, {costs}"
+    left_out = "" if width >= WITH_AGREEMENT else "p50, p99, SQNR, top-1, "
+    if width < WITH_COSTS:
+        left_out += "cold start, peak RSS, reported kernel time by precision, "
+    return f"{left_out}SPS in its pairs"
 
 
 def _not_measured(row: LadderRow) -> Text:
@@ -117,9 +128,13 @@ def _not_measured(row: LadderRow) -> Text:
     return text
 
 
-def _best(best: LadderRow) -> Text:
-    text = Text("best: ").append(plain(best.step), style="bold").append(f", {per_second(best.samples_per_second)} samples per second")
+def best_text(ladder: Ladder, best: LadderRow) -> Text:
+    """Return the best recipe, and what it is not told apart from; where it is not shown to pay it is not called the best."""
+    called = "best: " if ladder.pays or best.gain is None else "fastest measured, by no more than chance: "
+    text = Text(called).append(plain(best.step), style="bold").append(f", {per_second(best.samples_per_second)} samples per second")
     if best.speedup is not None:
         text.append(f", {times(best.speedup)} the baseline")
         text.append(" (* unpaired: measured at different times; gains are paired)", style="dim")
+    if ladder.rivals:
+        text.append(f"; not told apart from {', '.join(map(rival_text, ladder.rivals))}")
     return text

@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from reports import compare_texts, figures
 from reports.changepoints import FEWEST_RUNS
+from reports.ladder import rival_text
 from reports.measurement import SavedGain
 from reports.page import front
 from reports.page.content import HEIGHT, KERNELS_SHOWN, WIDTH
@@ -46,6 +47,7 @@ def _filters() -> dict[str, Callable[..., Any]]:
         figures.agreement,
         figures.decibels,
         figures.gibibytes,
+        figures.in_pairs,
         figures.mebibytes,
         figures.milliseconds,
         figures.per_second,
@@ -64,6 +66,7 @@ def _filters() -> dict[str, Callable[..., Any]]:
         money,
         plain,
         price_text,
+        rival_text,
     )
     return {function.__name__: function for function in shown} | {
         "sign": _sign,

@@ -2,11 +2,13 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from reports.ladder import Ladder, ladders, processes_sps, stairs
-from reports.load import read_run
+from reports.ladder import Ladder, by_chance, ladders, processes_sps, rival_text, stairs
+from reports.load import measurements_from_records, read_run
+from reports.statistics import verdict
 from tests.reports.saved_runs import benchmark, ladder, outcome, save, saved_run
 
 
@@ -111,3 +113,81 @@ def test_processes_of_a_step_are_its_own_and_those_it_served_as_predecessor(tmp_
         key: tuple(round(sps, 9) for sps in found) for key, found in processes_sps(run.measurements).items()
     }
     assert all(math.isfinite(sps) for found in processes_sps(run.measurements).values() for sps in found)
+
+
+def resolved(step: str, over: str, ratio: float, half: float, sps: float, **fields: Any) -> dict[str, Any]:
+    """Return a step of `sps` samples a second whose gain's interval is `half` wide on each side, as a factor."""
+    gain = {"over": over, "ratio": ratio, "low": ratio / half, "high": ratio * half, "verdict": verdict(ratio / half, ratio * half)}
+    return benchmark(step, medians_s=(8 / sps,), over=over, over_medians_s=(8 / sps * ratio,), gain=gain, **fields)
+
+
+def shown(*benchmarks: dict[str, Any]) -> Ladder:
+    [found] = ladders(measurements_from_records([each["extra_info"] for each in benchmarks]))
+    return found
+
+
+def test_the_best_names_what_is_not_told_apart_from_it() -> None:
+    """compile is 2x and onnxruntime 1.96x of the baseline, each within 3 %: their ratio is 1.02 within 1.03^sqrt(2); batch_8 is behind."""
+    found = shown(
+        benchmark("baseline", medians_s=(0.2,)),
+        resolved("batch_8", "baseline", 1.5, 1.03, 60.0),
+        resolved("compile", "baseline", 2.0, 1.03, 80.0),
+        resolved("onnxruntime", "baseline", 1.96, 1.03, 78.4),
+    )
+
+    [rival] = found.rivals
+    assert rival.ratio is not None
+    assert rival.ratio.low is not None
+    assert ("compile", "onnxruntime", True) == (found.best and found.best.step, rival.step, found.pays)
+    assert 2 / 1.96 == pytest.approx(rival.ratio.ratio)
+    assert 2 / 1.96 / 1.03 ** math.sqrt(2) == pytest.approx(rival.ratio.low)
+    assert "onnxruntime (1.02x [0.98, 1.06])" == rival_text(rival)
+
+
+def test_a_step_above_another_is_compared_with_it_by_its_own_gain() -> None:
+    found = shown(
+        benchmark("baseline", medians_s=(0.2,)),
+        resolved("batch_8", "baseline", 1.5, 1.03, 60.0),
+        resolved("channels_last", "batch_8", 1.01, 1.03, 60.6),
+    )
+
+    [rival] = found.rivals
+    assert rival.ratio is not None
+    assert "batch_8" == rival.step
+    assert 1.01 == pytest.approx(rival.ratio.ratio)
+
+
+def test_without_pairs_the_usual_spread_of_processes_decides() -> None:
+    """A gain without interval leads nowhere: 1.1 times is no lead, 1.5 times is one."""
+    found = shown(benchmark("baseline", medians_s=(0.15,)), benchmark("a", medians_s=(0.11,)), benchmark("compile", medians_s=(0.1,)))
+
+    assert [("a", None)] == [(each.step, each.ratio) for each in found.rivals]
+
+
+def test_a_recipe_that_chance_explains_is_not_called_the_best() -> None:
+    """Neither as a whole nor by a step; where only the whole is shown to be faster it pays."""
+    close = shown(benchmark("baseline", medians_s=(0.2,)), resolved("batch_8", "baseline", 1.02, 1.05, 40.8))
+    whole = shown(
+        benchmark("baseline", medians_s=(0.2,)),
+        resolved("a", "baseline", 1.04, 1.05, 41.6),
+        resolved("b", "a", 1.04, 1.05, 43.3),
+    )
+
+    assert (False, True) == (close.pays, whole.pays)
+
+
+def test_chance_is_told() -> None:
+    found = shown(benchmark("baseline", medians_s=(0.2,)), resolved("batch_8", "baseline", 1.5, 1.03, 60.0))
+
+    assert "1 of 1 gains are called faster or slower; where no step has an effect, chance calls about 0.1." == by_chance([found])
+    assert "" == by_chance([shown(benchmark("baseline"))])
+
+
+def test_both_throughputs_of_the_pairs_stand_beside_the_gain() -> None:
+    """Eight samples in 0.1 s over one in 0.02 s, whatever the rows of the two steps say."""
+    found = shown(
+        benchmark("baseline", medians_s=(0.3,)),
+        benchmark("batch_8", medians_s=(0.1, 0.1), over="baseline", over_medians_s=(0.02, 0.02), over_samples_per_round=1),
+    )
+
+    assert (80.0, 50.0) == pytest.approx(found.rows[1].in_pairs)

@@ -110,7 +110,7 @@ def test_hostile_names_stay_text_in_markdown(hostile: tuple[Ladder, ...]) -> Non
 
     table = [line for line in text.splitlines() if line.startswith("|")]
     assert 4 == len(table)
-    assert {12} == {line.replace("\\|", "").count("|") - 1 for line in table}
+    assert {13} == {line.replace("\\|", "").count("|") - 1 for line in table}
     assert "<script" not in text
     assert "@everyone" not in text
     assert "https://" not in text
