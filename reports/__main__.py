@@ -15,6 +15,7 @@ from reports.doctor_command import add_doctor
 from reports.exports import FORMATS, export_json
 from reports.files import write_atomically
 from reports.gate.benchmarks import GateError
+from reports.gate.bisect_command import add_bisect
 from reports.gate.command import add_gate
 from reports.history import NothingToFollow, history
 from reports.ladder import ladders
@@ -251,6 +252,7 @@ def _parser(program: str) -> argparse.ArgumentParser:
     add_versions(commands, common)
     add_peak_commands(commands, common, RUN_HELP)
     add_gate(commands, common)
+    add_bisect(commands, common)
     add_recommend(commands, common, RUN_HELP)
     add_load(commands, common)
     add_tune(commands, common, RUN_HELP)

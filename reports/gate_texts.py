@@ -16,7 +16,7 @@ BESIDE_COLUMNS = ("model", "step", "memory", "cold start", "build time", "artifa
 MOST_FILES = 3
 MUCH_STOLEN = 0.02
 MUCH_OF_OTHERS = 0.05
-COUNTED = (Verdict.ERROR, Verdict.REGRESSION, Verdict.INCONCLUSIVE, Verdict.PASS, Verdict.NEW, Verdict.SKIPPED)
+COUNTED = (Verdict.ERROR, Verdict.REGRESSION, Verdict.INCONCLUSIVE, Verdict.ACKNOWLEDGED, Verdict.PASS, Verdict.NEW, Verdict.SKIPPED)
 
 
 def headline(result: Result) -> str:
@@ -137,7 +137,7 @@ def why(row: Row) -> str:
     judged, parts = row.judged, [row.judged.why]
     if judged.is_faster:
         parts.append("an improvement")
-    if judged.is_faster or judged.verdict is Verdict.REGRESSION:
+    if judged.is_faster or judged.verdict in {Verdict.REGRESSION, Verdict.ACKNOWLEDGED}:
         parts.extend(f"{change.field} went from {change.base} to {change.head}" for change in row.changes)
     if judged.p_value is not None and judged.verdict is not Verdict.PASS:
         parts.append(f"p = {judged.p_value:.2g}, by Holm {judged.p_holm:.2g}, by sign flips {judged.p_sign_flip:.2g}")

@@ -10,7 +10,13 @@ from reports.gate.result import Result
 from reports.gate_texts import headline, slowdown_text, why
 from reports.plain_text import plain
 
-LEVELS = {Verdict.REGRESSION: "error", Verdict.ERROR: "error", Verdict.INCONCLUSIVE: "warning", Verdict.NEW: "notice"}
+LEVELS = {
+    Verdict.REGRESSION: "error",
+    Verdict.ERROR: "error",
+    Verdict.INCONCLUSIVE: "warning",
+    Verdict.ACKNOWLEDGED: "warning",
+    Verdict.NEW: "notice",
+}
 
 
 def gate_annotations(result: Result) -> str:

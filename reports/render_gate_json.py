@@ -22,15 +22,15 @@ def gate_json(result: Result) -> str:
       `software`: `[{field, base, head}]` that differ. `machine`: the fingerprint. `notes`: texts.
     - `rules`: `{alpha, screen_pairs, confirm_pairs, tolerated, least_effect, alike}`. `limits`. `budget_s`, `took_s`.
     - `benchmarks`: `[{model, step, id, verdict, why, slowdown, low, high, median_slowdown, spread, is_faster, p_value, p_holm,
-      p_sign_flip, lag_1, p_lag_1, changes, quantities, limits, pairs}]`. `verdict` is by time and all else, and may also be `new` or
-      `skipped`. `low` and `high` are one-sided bounds of 1 - alpha each; `spread` is the standard deviation of the pairs' log ratios,
-      `lag_1` the correlation of neighbouring pairs. Figures are of the confirming pairs where there are all of them, else of the
-      screen's; null where they do not apply. `changes`: `[{field, base, head}]` that the proofs saw differently. `limits`:
-      `{time_percent, memory_percent, cold_start_percent, build_time_percent, artifact_size_percent, sqnr_db}` of this benchmark, null
-      for what is not judged; at the top the gate's.
-    - `quantities`: `[{name, unit, base, head, change, low, high, limit, verdict}]`, of memory, cold start, build time, artifact size
+      p_sign_flip, lag_1, p_lag_1, changes, quantities, limits, pairs}]`. `verdict` is by time and all else, and may also be
+      `acknowledged`, `new` or `skipped`. `low` and `high` are one-sided bounds of 1 - alpha each; `spread` is the standard deviation of
+      the pairs' log ratios, `lag_1` the correlation of neighbouring pairs. Figures are of the confirming pairs where there are all of
+      them, else of the screen's; null where they do not apply. `changes`: `[{field, base, head}]` that the proofs saw differently.
+      `limits`: `{time_percent, memory_percent, cold_start_percent, build_time_percent, artifact_size_percent, sqnr_db}` of this
+      benchmark, null for what is not judged; at the top the gate's.
+    - `quantities`: `[{name, unit, base, head, change, low, high, limit, verdict, known}]`, of memory, cold start, build time, artifact size
       and SQNR what is known: the medians of both sides in `unit`, and the median change of the pairs: head / base - 1, or the dB gained;
-      null where base has none. `verdict` is null where there is no limit.
+      null where base has none. `verdict` is null where there is no limit; `known` says how it is acknowledged.
     - `pairs`: `[{phase, base_rounds_s, head_rounds_s, base_samples, head_samples, slowdown, restless, took_s, stolen, others,
       head_started_first, base, head}]` in the order measured, raw times included; `slowdown` is the median log ratio of neighbouring
       turns, by sample, by which is judged. `base` and `head`: `{peak_rss_bytes, cold_start_s, build_s, artifact_bytes, sqnr_db}`.

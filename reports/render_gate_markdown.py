@@ -12,6 +12,7 @@ MARKS = {
     Verdict.REGRESSION: "❌",
     Verdict.ERROR: "💥",
     Verdict.INCONCLUSIVE: "❔",
+    Verdict.ACKNOWLEDGED: "☑️",
     Verdict.NEW: "🆕",
     Verdict.SKIPPED: "⏭️",
 }

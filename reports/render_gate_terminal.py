@@ -17,6 +17,7 @@ STYLES = {
     Verdict.REGRESSION: "bold red",
     Verdict.ERROR: "bold red",
     Verdict.INCONCLUSIVE: "yellow",
+    Verdict.ACKNOWLEDGED: "yellow",
     Verdict.NEW: "cyan",
     Verdict.SKIPPED: "dim",
 }

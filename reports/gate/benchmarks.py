@@ -1,6 +1,6 @@
 """Which benchmarks a gate is about: the named subset, `-k`, and what each side offers. Pure."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -62,12 +62,22 @@ class Selection:
 Offers = Mapping[Benchmark, Offered]
 
 
-def select(base: Offers, head: Offers, expression: str | None) -> Selection:
-    """Match what both sides offer. Without `expression` the subset is compared, and all else only checked to be there.
+def select(base: Offers, head: Offers, expression: str | None, steps: Sequence[str] = (), only: Set[Benchmark] | None = None) -> Selection:
+    """Match what both sides offer. Without `expression` the subset is compared, or `steps`, and all else only checked to be there.
 
-    Raises GateError for an expression that pytest would refuse, and where nothing matches.
+    With `only` nothing else is looked at. Raises GateError for an expression that pytest would refuse, for a step that neither side has,
+    and where nothing matches.
     """
     matches = _matcher(expression)
+    if unknown := [step for step in steps if step not in {benchmark.step for benchmark in (*base, *head)}]:
+        raise GateError(f"steps: neither side has a step {unknown[0]!r}; `pytest benchmarks/ --collect-only -q` lists them")
+    if matches is None and steps:
+        named = frozenset(steps)
+        base, head = ({each: offer for each, offer in offers.items() if each.step in named} for offers in (base, head))
+        matches = _everything
+    if only is not None:
+        base, head = ({each: offer for each, offer in offers.items() if each in only} for offers in (base, head))
+        matches = _everything
     every = [benchmark for benchmark in dict.fromkeys([*head, *base]) if matches is None or matches(benchmark.id)]
     if not every:
         raise GateError(f"-k {expression!r} matches no benchmark of either side; nothing was measured" if expression else "no benchmarks")
@@ -82,6 +92,10 @@ def select(base: Offers, head: Offers, expression: str | None) -> Selection:
         },
         notes=tuple(_recipe_changes(base, head, compared)),
     )
+
+
+def _everything(_identity: str) -> bool:
+    return True
 
 
 def _reason(offers: Offers, benchmark: Benchmark) -> str | None:

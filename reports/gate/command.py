@@ -9,16 +9,20 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from rich.console import Console
 
 from reports.files import no_folder_text, write_atomically
 from reports.gate.benchmarks import GateError
+from reports.gate.configuration import KINDS, NO_CONFIGURATION, Configuration, changes_by_head, configuration_of
 from reports.gate.decision import EXIT_CODES, Rules, Verdict
 from reports.gate.durations import seconds_of
+from reports.gate.known import Known
 from reports.gate.limits import LIMIT_NAMES, NEEDED, OFF, USUAL, Thresholds, limit_of
 from reports.gate.result import Result
 from reports.plain_text import plain
@@ -29,7 +33,10 @@ from reports.render_gate_markdown import gate_markdown
 from reports.render_gate_terminal import print_gate
 
 ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-DEFAULT_BUDGET = "20m"
+USUAL_OPTIONS: Mapping[str, Any] = {
+    **{"image_size": 224, "sequence_length": 128, "batch_size": 8, "worker_timeout": 900, "budget": 1200.0},
+    **{"source": [], "steps": []},
+}
 FILES: Mapping[str, Callable[[Result], str]] = {"markdown": gate_markdown, "json": gate_json, "junit": gate_junit}
 LIMITED: Mapping[str, str] = {
     "time_percent": "head may take less than N %% more time",
@@ -51,12 +58,10 @@ def add_gate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", co
     command.add_argument("--head", metavar="REVISION", help="git revision to judge")
     command.add_argument("--base-python", metavar="PYTHON", help="base's interpreter or virtual environment (this one)")
     command.add_argument("--head-python", metavar="PYTHON", help="head's, likewise")
-    command.add_argument(
-        "--source", action="append", default=[], metavar="FOLDER", help="where its packages lie (src, or as pyproject.toml says)"
-    )
+    command.add_argument("--source", action="append", metavar="FOLDER", help="where its packages lie (src, or as pyproject.toml says)")
     add_settings(command)
     add_limits(command)
-    command.add_argument("--budget", type=seconds, default=DEFAULT_BUDGET, metavar="TIME", help="90s, 20m, 1h: most time for pairs (20m)")
+    command.add_argument("--budget", type=seconds, metavar="TIME", help="90s, 20m, 1h: most time for pairs (20m)")
     for name in FILES:
         command.add_argument(f"--{name}", type=Path, metavar="FILE", help=f"also write the result as {name}")
     command.set_defaults(command=run_gate)
@@ -75,10 +80,29 @@ def add_limits(command: argparse.ArgumentParser) -> None:
         )
 
 
-def thresholds_of(options: argparse.Namespace) -> Thresholds:
-    """Return the limits that the options name, and for all others the usual ones."""
+def thresholds_of(options: argparse.Namespace, configured: Configuration) -> Thresholds:
+    """Return the limits that the options name, for all benchmarks alike; else those of the configuration, then the usual ones."""
     named = {name: value.limit for name in LIMIT_NAMES if (value := getattr(options, name)) is not None}
-    return Thresholds(common=replace(USUAL, **named))
+    families, models, benchmarks = (
+        {each: {limit: value for limit, value in limits.items() if limit not in named} for each, limits in tables.items()}
+        for tables in (configured.others.get(kind, {}) for kind in KINDS)
+    )
+    common = replace(USUAL, **{**configured.common, **named})
+    return Thresholds(common=common, families=families, models=models, benchmarks=benchmarks)
+
+
+def complete(options: argparse.Namespace, configured: Configuration = NO_CONFIGURATION) -> None:
+    """Give every option that was not named what the configuration says, else its usual value. An expression outranks steps."""
+    has_expression = options.expression is not None
+    for name, value in configured.options.items():
+        option = "model" if name == "models" else name
+        if getattr(options, option, None) is None:
+            setattr(options, option, value)
+    for name, usual in USUAL_OPTIONS.items():
+        if getattr(options, name, None) is None:
+            setattr(options, name, usual)
+    if has_expression:
+        options.steps = []
 
 
 def add_settings(command: argparse.ArgumentParser) -> None:
@@ -90,18 +114,16 @@ def add_settings(command: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="resnet50, vit, torchvision:NAME, timm:NAME, transformers:ARCH, my_package:create or path/to/file.py:create; repeatable",
     )
-    command.add_argument("--image-size", type=positive, default=224, metavar="PIXELS", help="height and width of the images (224)")
-    command.add_argument(
-        "--sequence-length", type=positive, default=128, metavar="TOKENS", help="tokens of texts, for models of texts (128)"
-    )
-    command.add_argument("--batch-size", type=positive, default=8, metavar="N", help="images a call after the batch sweep (8)")
+    command.add_argument("--image-size", type=positive, metavar="PIXELS", help="height and width of the images (224)")
+    command.add_argument("--sequence-length", type=positive, metavar="TOKENS", help="tokens of texts, for models of texts (128)")
+    command.add_argument("--batch-size", type=positive, metavar="N", help="images a call after the batch sweep (8)")
     command.add_argument("--threads", type=positive, metavar="N", help="threads to compute with (the cores this process may use)")
     command.add_argument("--weights", type=Path, metavar="FILE", help="weights for a single --model (random)")
     command.add_argument("--out", type=Path, metavar="DIR", help="keep the pairs here; started again, the gate goes on where it stopped")
     command.add_argument(
         "--artifact-cache", type=Path, default=Path(".cache/artifacts"), metavar="DIR", help="compiled and quantized models"
     )
-    command.add_argument("--worker-timeout", type=positive, default=900, metavar="SECONDS", help="longest wait for a worker's answer (900)")
+    command.add_argument("--worker-timeout", type=positive, metavar="SECONDS", help="longest wait for a worker's answer (900)")
 
 
 def run_gate(options: argparse.Namespace, _storage: object, console: Console) -> int:
@@ -138,6 +160,8 @@ def _hold(options: argparse.Namespace) -> Result:
         file: Path | None = getattr(options, name)
         if file is not None and not file.absolute().parent.is_dir():
             raise GateError(no_folder_text(f"--{name}", file))
+    configured, here = configuration_of("base", options.base, Path.cwd()), Path.cwd()
+    complete(options, configured)
     request = Request(
         base=options.base,
         head=options.head,
@@ -149,14 +173,17 @@ def _hold(options: argparse.Namespace) -> Result:
         budget_s=options.budget,
         out=options.out,
         sources=tuple(options.source),
-        thresholds=thresholds_of(options),
+        thresholds=thresholds_of(options, configured),
+        steps=tuple(options.steps),
+        known=Known(entries=configured.acknowledged, today=datetime.now(UTC).date()),
+        notes=changes_by_head(configured, options.head, here),
     )
-    with _ended_in_order():
+    with ended_in_order():
         return hold(request)
 
 
 @contextmanager
-def _ended_in_order() -> Iterator[None]:
+def ended_in_order() -> Iterator[None]:
     """Let a cancelled job and a terminal that goes be what Ctrl-C is: workers are ended, worktrees removed; further signals wait for that.
 
     What was ignored from the start, as in the background of a shell or under nohup, stays so.
@@ -222,7 +249,13 @@ def _append(file: Path, text: str) -> None:
 
 
 def _error(options: argparse.Namespace, reason: str, begin_s: float) -> Result:
-    return Result(verdict=Verdict.ERROR, error=reason, rules=Rules(), budget_s=options.budget, took_s=time.monotonic() - begin_s)
+    return Result(
+        verdict=Verdict.ERROR,
+        error=reason,
+        rules=Rules(),
+        budget_s=options.budget or USUAL_OPTIONS["budget"],
+        took_s=time.monotonic() - begin_s,
+    )
 
 
 def _text(error: Exception) -> str:

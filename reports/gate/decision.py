@@ -9,12 +9,16 @@ from reports.gate.statistics import LEAST_FOR_LAG, as_ratio, holm, interval, lag
 
 
 class Verdict(StrEnum):
-    """How one benchmark, or the whole gate, came out. `new` and `skipped` say that there was nothing to compare."""
+    """How one benchmark, or the whole gate, came out. `new` and `skipped` say that there was nothing to compare.
+
+    `acknowledged` is a regression that is known and does not fail.
+    """
 
     PASS = "PASS"  # noqa: S105 - a verdict, not a password
     REGRESSION = "REGRESSION"
     ERROR = "ERROR"
     INCONCLUSIVE = "INCONCLUSIVE"
+    ACKNOWLEDGED = "acknowledged"
     NEW = "new"
     SKIPPED = "skipped"
 
@@ -106,8 +110,8 @@ def judge(samples: Sequence[Sample], rules: Rules, own: Sequence[Rules] | None =
 
 
 def overall(verdicts: Iterable[Verdict]) -> Verdict:
-    """Return the gate's verdict: the worst of its benchmarks'; nothing compared is an error, never a pass."""
-    seen = set(verdicts)
+    """Return the gate's verdict: the worst of its benchmarks'; what is acknowledged passes; nothing compared is an error, never a pass."""
+    seen = {Verdict.PASS if verdict is Verdict.ACKNOWLEDGED else verdict for verdict in verdicts}
     return next((verdict for verdict in _WORST_FIRST if verdict in seen), Verdict.ERROR)
 
 

@@ -2,13 +2,13 @@
 
 import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from reports.gate.benchmarks import GateError
 
 LONGEST_S = 600.0
-SILENT = {"GIT_TERMINAL_PROMPT": "0", "GIT_ASKPASS": "true", "SSH_ASKPASS": "true", "GIT_SSH_COMMAND": "ssh -oBatchMode=yes"}
+SILENT = {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_ASKPASS": "true", "SSH_ASKPASS": "true", "GIT_SSH_COMMAND": "ssh -oBatchMode=yes"}
 # LFS files come from the clone's own store (local_objects.py): the filter would ask a server.
 SETTINGS = ("core.hooksPath=/dev/null", "filter.lfs.smudge=", "filter.lfs.process=", "filter.lfs.required=false")
 # What a hook around this gate would point git at, as `git rev-parse --local-env-vars` names it.
@@ -31,8 +31,8 @@ class GitError(GateError):
     """Git refused; the message holds what it said."""
 
 
-def git(folder: Path, *arguments: str, longest_s: float = LONGEST_S) -> str:
-    """Return what git prints. Raises GitError where it refuses, takes too long or cannot be run."""
+def git(folder: Path, *arguments: str, longest_s: float = LONGEST_S, fine: Collection[int] = (0,)) -> str:
+    """Return what git prints, in English. Raises GitError for a status that is not `fine`, and where it takes too long or cannot be run."""
     environment = {name: value for name, value in os.environ.items() if name not in LOCATIONS} | SILENT
     settings = [word for setting in SETTINGS for word in ("-c", setting)]
     try:
@@ -50,7 +50,7 @@ def git(folder: Path, *arguments: str, longest_s: float = LONGEST_S) -> str:
         raise GitError(f"git cannot be run: {error.strerror}") from error
     except subprocess.TimeoutExpired as error:
         raise GitError(f"git {arguments[0]} in {folder} had not ended after {longest_s:.0f} s") from error
-    if ran.returncode:
+    if ran.returncode not in fine:
         raise GitError(f"git {arguments[0]} failed in {folder}: {ran.stderr.strip() or f'status {ran.returncode}'}")
     return ran.stdout.strip("\n")
 

@@ -40,7 +40,7 @@ class Quantity:
     """One measure on both sides: medians over the pairs, in `unit`.
 
     `change` is head's by base's minus 1, the median over pairs, and what head's SQNR is above base's in dB; `low` and `high` bound it, for
-    what every pair has anew. `limit` is as in `Limits`; `verdict` is None where nothing was to be judged.
+    what every pair has anew. `limit` is as in `Limits`; `verdict` is None where nothing was to be judged. `known` says who acknowledged it.
     """
 
     name: str
@@ -52,6 +52,7 @@ class Quantity:
     low: float | None = None
     high: float | None = None
     verdict: Verdict | None = None
+    known: str = ""
 
 
 def quantities(pairs: Sequence[Pair], limits: Limits, *, tests: int, alpha: float) -> tuple[Quantity, ...]:
@@ -72,10 +73,13 @@ def sampled_tests(limits: Sequence[Limits]) -> int:
 
 def with_quantities(judged: Judged, found: Sequence[Quantity]) -> Judged:
     """Return a benchmark's verdict by time and by all else: the worst counts, and is told first."""
-    bad = [each for each in found if each.verdict in {Verdict.REGRESSION, Verdict.INCONCLUSIVE}]
-    if not bad or judged.verdict not in {Verdict.PASS, Verdict.REGRESSION, Verdict.INCONCLUSIVE}:
+    bad = [each for each in found if each.verdict not in {None, Verdict.PASS}]
+    if not bad or judged.verdict not in {Verdict.PASS, Verdict.REGRESSION, Verdict.INCONCLUSIVE, Verdict.ACKNOWLEDGED}:
         return judged
-    verdict = overall([judged.verdict, *(each.verdict for each in bad if each.verdict is not None)])
+    verdicts = [judged.verdict, *(each.verdict for each in bad if each.verdict is not None)]
+    verdict = overall(verdicts)
+    if verdict is Verdict.PASS:
+        verdict = Verdict.ACKNOWLEDGED
     why = "; ".join([*(f"{each.name} {reason(each)}" for each in bad), f"time: {judged.why}"])
     return replace(judged, verdict=verdict, why=why, is_faster=judged.is_faster and verdict is Verdict.PASS)
 
@@ -83,9 +87,11 @@ def with_quantities(judged: Judged, found: Sequence[Quantity]) -> Judged:
 def reason(quantity: Quantity) -> str:
     """Say by how much a quantity changed, against how much it may."""
     if quantity.unit == "dB":
-        return f"lost {-quantity.change:.1f} dB, {quantity.base:.1f} to {quantity.head:.1f} dB (limit {quantity.limit:g} dB)"
+        return (
+            f"lost {-quantity.change:.1f} dB, {quantity.base:.1f} to {quantity.head:.1f} dB (limit {quantity.limit:g} dB{quantity.known})"
+        )
     bounds = f" [{_percent(quantity.low)}, {_percent(quantity.high)}]" if quantity.low is not None and quantity.high is not None else ""
-    limit = f"limit +{quantity.limit:g} %"
+    limit = f"limit +{quantity.limit:g} %{quantity.known}"
     told = limit if quantity.verdict is not Verdict.INCONCLUSIVE else f"{limit}, and the pairs differ too much, or are too few, to tell"
     return f"{_percent(quantity.change)} %{bounds} ({told})"
 

@@ -8,6 +8,7 @@ from reports.gate.benchmarks import Benchmark, Selection
 from reports.gate.decision import EXIT_CODES, Judged, Rules, Verdict, is_settled, judge, overall
 from reports.gate.durations import duration
 from reports.gate.failures import SideError
+from reports.gate.known import Known
 from reports.gate.limits import USUAL, Limits
 from reports.gate.pair import Pair
 from reports.gate.quantities import Quantity, quantities, sampled_tests, with_quantities
@@ -93,14 +94,23 @@ class Result:
 
 
 def rows(
-    selection: Selection, cases: Sequence[Case], rules: Rules, budget_s: float, changes: Mapping[Benchmark, tuple[Difference, ...]]
+    selection: Selection,
+    cases: Sequence[Case],
+    rules: Rules,
+    budget_s: float,
+    changes: Mapping[Benchmark, tuple[Difference, ...]],
+    *,
+    known: Known | None = None,
 ) -> tuple[Row, ...]:
-    """Return a row for every benchmark that was to be compared or could not be."""
+    """Return a row for every benchmark that was to be compared or could not be; regressions in `known` do not fail."""
     own = [case.limits.rules(rules) for case in cases]
     judged = judge([case.sample for case in cases], rules, own)
     by_time = [_judged(case, each, its, budget_s) for case, each, its in zip(cases, judged, own, strict=True)]
     tests = sampled_tests([case.limits for case in cases])
     beside = [quantities(case.all_pairs, case.limits, tests=tests, alpha=rules.alpha) for case in cases]
+    if known is not None:
+        by_time = [known.time(case.benchmark, each) for case, each in zip(cases, by_time, strict=True)]
+        beside = [tuple(known.quantity(case.benchmark, each) for each in its) for case, its in zip(cases, beside, strict=True)]
     found = [with_quantities(*each) for each in zip(by_time, beside, strict=True)]
     return (
         *(

@@ -19,10 +19,12 @@ from reports.gate.checkouts import Checkout, checked_out
 from reports.gate.decision import Rules
 from reports.gate.failures import SideError, both_failed
 from reports.gate.journal import PairJournal, only_gate_in
+from reports.gate.known import Known
 from reports.gate.limits import USUAL_THRESHOLDS, Thresholds
 from reports.gate.origins import Origins, judged_origins
 from reports.gate.pair import Pair, Phase
 from reports.gate.progress import Progress
+from reports.gate.requirements import requirement_changes
 from reports.gate.result import Result, SideRecord, rows, verdict_of
 from reports.gate.schedule import Budget, Schedule
 from reports.gate.sides import Settings, Side, Surveyed
@@ -45,6 +47,10 @@ class Request:
     out: Path | None
     sources: tuple[str, ...] = ()
     thresholds: Thresholds = USUAL_THRESHOLDS
+    steps: tuple[str, ...] = ()
+    only: frozenset[Benchmark] | None = None
+    known: Known | None = None
+    notes: tuple[str, ...] = ()
 
 
 def hold(request: Request) -> Result:
@@ -60,9 +66,10 @@ def hold(request: Request) -> Result:
         for side in sides:
             side.begin_survey()
         base, head = surveyed = [side.end_survey() for side in sides]
+        required = requirement_changes(checkouts[0].folder, checkouts[1].folder)
         origins = [_origins(*each) for each in zip(checkouts, reversed(checkouts), surveyed, strict=True)]
         versions = (base.versions, head.versions)
-        selection = select(base.offers, head.offers, request.expression)
+        selection = select(base.offers, head.offers, request.expression, request.steps, request.only)
         journal = PairJournal(folder, _conditions(request, checkouts, versions))
         progress = Progress(request.rules, len(selection.compared))
         pairs = Pairs(sides[0], sides[1], journal, progress)
@@ -80,7 +87,7 @@ def hold(request: Request) -> Result:
             progress.note(f"going on with {len(journal.pairs)} pairs in {folder}")
         schedule.run()
         progress.close()
-    found = rows(selection, schedule.cases, request.rules, request.budget_s, pairs.changes)
+    found = rows(selection, schedule.cases, request.rules, request.budget_s, pairs.changes, known=request.known)
     verdict, error = verdict_of(found)
     return Result(
         verdict=verdict,
@@ -90,7 +97,12 @@ def hold(request: Request) -> Result:
         head=_record(checkouts[1], head.versions, origins[1]),
         software=software_differences({"versions": base.versions}, {"versions": head.versions}),
         machine=this_machine().fingerprint(),
-        notes=selection.notes,
+        notes=(
+            *request.notes,
+            *(request.known.expired() if request.known else ()),
+            *(required if checkouts[0].python == checkouts[1].python else ()),
+            *selection.notes,
+        ),
         rules=request.thresholds.common.rules(request.rules),
         limits=request.thresholds.common,
         budget_s=request.budget_s,

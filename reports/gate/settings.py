@@ -9,6 +9,7 @@ from fixtures.models import UnknownModelError
 from fixtures.threads import ThreadsError, threads_to_use
 from reports.files import no_file_text
 from reports.gate.benchmarks import SUBSET, GateError
+from reports.gate.command import complete
 from reports.gate.sides import Settings
 
 MEMORY_SHARE = 0.375  # of what there is, for each side's workers: both live at the same time
@@ -16,6 +17,7 @@ MEMORY_SHARE = 0.375  # of what there is, for each side's workers: both live at 
 
 def settings_of(options: argparse.Namespace) -> Settings:
     """Return the settings. Raises GateError with one clear sentence for a bad one."""
+    complete(options)
     names = tuple(dict.fromkeys(options.model or SUBSET))
     for name in names:
         try:

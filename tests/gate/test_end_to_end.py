@@ -205,7 +205,7 @@ def test_head_that_loads_a_gigabyte_more_is_a_regression_of_memory(tmp_path: Pat
         (other.folder / "served.py").write_text(more + INSTALLED.format(width=4))
         other.git("add", "--all")
         other.git("commit", "--quiet", "--message", f"More: {bool(more)}")
-    own = ("--model", "served:create", "-k", "baseline", "--budget", "60s", "--artifact-cache", str(tmp_path / "artifacts"))
+    own = ("--model", "served:create", "-k", "served and baseline", "--budget", "5m", "--artifact-cache", str(tmp_path / "artifacts"))
     told = gate(other, tmp_path, "--base", "HEAD^1", "--head", "HEAD", *own, PYTHONPATH=str(ROOT))
 
     assert 1 == told.code

@@ -1,0 +1,86 @@
+"""`python -m reports bisect`: options in, the first bad commit out. Exit codes: 0 found, 2 error, 3 not to be told."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.text import Text
+
+from reports.gate.benchmarks import GateError
+from reports.gate.command import add_limits, add_settings, complete, ended_in_order, refuse_emulation, seconds, thresholds_of
+from reports.gate.configuration import configuration_of
+from reports.plain_text import plain
+
+if TYPE_CHECKING:
+    from reports.gate.bisect import Found, Judgement
+
+FOUND, UNKNOWN = 0, 3
+DESCRIPTION = """\
+Which commit between GOOD and BAD made it slower, or larger? git's bisect, each commit judged by a gate of its own against GOOD; what is
+INCONCLUSIVE or an ERROR is skipped. Exit codes: 0 found, 2 an error, 3 it cannot be told, or BAD is no regression."""
+
+
+def add_bisect(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", common: argparse.ArgumentParser) -> None:
+    """Add the command to the command line."""
+    command = commands.add_parser("bisect", parents=[common], help="which commit made it slower?", description=DESCRIPTION)
+    command.add_argument("--good", metavar="REVISION", required=True, help="git revision that is fast")
+    command.add_argument("--bad", metavar="REVISION", required=True, help="git revision that is slower")
+    command.add_argument("--source", action="append", metavar="FOLDER", help="where its packages lie (src, or as pyproject.toml says)")
+    add_settings(command)
+    add_limits(command)
+    command.add_argument("--budget", type=seconds, metavar="TIME", help="90s, 20m, 1h: most time for the pairs of one commit (20m)")
+    command.set_defaults(command=run_bisect)
+
+
+def run_bisect(options: argparse.Namespace, _storage: object, console: Console) -> int:
+    """Search, and tell each commit as it is judged. Raises GateError."""
+    from reports.gate.bisect import bisect
+    from reports.gate.decision import Rules
+    from reports.gate.run import Request
+    from reports.gate.settings import settings_of
+
+    refuse_emulation()
+    here = Path.cwd()
+    configured = configuration_of("good", options.good, here)
+    complete(options, configured)
+    request = Request(
+        base=options.good,
+        head=options.bad,
+        base_python=None,
+        head_python=None,
+        expression=options.expression,
+        settings=settings_of(options),
+        rules=Rules(),
+        budget_s=options.budget,
+        out=None,
+        sources=tuple(options.source),
+        thresholds=thresholds_of(options, configured),
+        steps=tuple(options.steps),
+    )
+
+    def tell(judgement: "Judgement") -> None:
+        print(plain(f"{judgement.commit[:12]} {judgement.verdict}: {judgement.subject}", 300), file=sys.stderr)
+
+    try:
+        with ended_in_order():
+            found = bisect(request, here, tell)
+    except KeyboardInterrupt:
+        raise GateError("interrupted; the worktrees of the search are gone") from None
+    _print(console, found)
+    return FOUND if len(found.first_bad) == 1 else UNKNOWN
+
+
+def _print(console: Console, found: "Found") -> None:
+    by_commit = {each.commit: each for each in found.judged}
+    for each in found.judged:
+        console.print(Text(plain(f"{each.commit[:12]} {each.verdict}: {each.subject}", 300), style="dim"))
+    if found.reason:
+        console.print(Text(plain(found.reason, 500)))
+    elif len(found.first_bad) > 1:
+        names = ", ".join(commit[:12] for commit in found.first_bad)
+        console.print(Text(f"one of {names}: those between could not be told; raise --budget, or narrow -k"))
+    for commit in found.first_bad[:1] if len(found.first_bad) == 1 else ():
+        told = by_commit.get(commit)
+        console.print(Text(f"the first bad commit is {commit}" + (plain(f": {told.subject}; {told.why}", 1500) if told else "")))
