@@ -254,7 +254,8 @@ def rival_text(rival: Rival) -> str:
 
 def by_chance(ladders: Iterable[Ladder]) -> str:
     """Say how many verdicts are to be expected by chance; empty without any."""
-    gains = [row.gain for ladder in ladders for row in ladder.measured if row.gain is not None and row.gain.low is not None]
+    rows = [row for ladder in ladders for row in ladder.measured if not row.disturbed]
+    gains = [row.gain for row in rows if row.gain is not None and row.gain.low is not None]
     if not gains:
         return ""
     called = sum(gain.verdict in {FASTER, SLOWER} for gain in gains)
@@ -266,6 +267,13 @@ def _throughput(row: LadderRow) -> float:
     return row.samples_per_second or 0.0
 
 
+def _speedup(measurement: Measurement, baseline: Measurement | None) -> float | None:
+    """Return throughput / the baseline's; None without a baseline, and where either was disturbed."""
+    if baseline is None or measurement.disturbed or baseline.disturbed:
+        return None
+    return measurement.samples_per_second / baseline.samples_per_second
+
+
 def _measured_row(measurement: Measurement, baseline: Measurement | None) -> LadderRow:
     return LadderRow(
         model=measurement.model,
@@ -273,7 +281,7 @@ def _measured_row(measurement: Measurement, baseline: Measurement | None) -> Lad
         outcome="measured",
         samples_per_second=measurement.samples_per_second,
         samples_per_second_interval=sps_interval(measurement),
-        speedup=measurement.samples_per_second / baseline.samples_per_second if baseline else None,
+        speedup=_speedup(measurement, baseline),
         disturbed=measurement.disturbed,
         gain=measurement.gain,
         in_pairs=_in_pairs(measurement),

@@ -183,6 +183,16 @@ def test_chance_is_told() -> None:
     assert "" == by_chance([shown(benchmark("baseline"))])
 
 
+def test_what_was_disturbed_is_no_gain_to_count_and_no_ground_for_a_speedup() -> None:
+    pairs = benchmark("batch_8", medians_s=(0.1, 0.1), over="baseline", over_medians_s=(0.2, 0.21), disturbed=True)
+    found = shown(benchmark("baseline", medians_s=(0.2,)), pairs)
+    above = shown(benchmark("baseline", medians_s=(0.2,), disturbed=True), benchmark("batch_8", medians_s=(0.1,)))
+
+    assert "" == by_chance([found])
+    assert [1.0, None] == [row.speedup for row in found.rows]
+    assert [None, None] == [row.speedup for row in above.rows]
+
+
 def test_both_throughputs_of_the_pairs_stand_beside_the_gain() -> None:
     """Eight samples in 0.1 s over one in 0.02 s, whatever the rows of the two steps say."""
     found = shown(
