@@ -115,11 +115,14 @@ def disturbances(measurements: Sequence[Throughput]) -> str:
 
 
 def stairs(ladder: Ladder) -> tuple[Stair, ...]:
-    """Return the steps that the best recipe builds on, lowest first, each with its paired gain; empty where there is none."""
+    """Return the steps that the best recipe builds on, lowest first, each with its paired gain; empty where there is none.
+
+    They begin above a step that was disturbed, whose gain is no figure.
+    """
     rows = {row.step: row for row in ladder.measured}
     chain: list[tuple[str, SavedGain]] = []
     row = ladder.best
-    while row is not None and row.gain is not None and row.step not in {step for step, _ in chain}:
+    while row is not None and row.gain is not None and not row.disturbed and row.step not in {step for step, _ in chain}:
         chain.append((row.step, row.gain))
         row = rows.get(row.gain.over)
     found, height = [], 1.0

@@ -193,6 +193,16 @@ def test_what_was_disturbed_is_no_gain_to_count_and_no_ground_for_a_speedup() ->
     assert [None, None] == [row.speedup for row in above.rows]
 
 
+def test_the_way_to_the_best_begins_above_what_was_disturbed() -> None:
+    found = shown(
+        benchmark("baseline", medians_s=(0.2,)),
+        resolved("batch_8", "baseline", 3.0, 1.03, 60.0, disturbed=True),
+        resolved("compile", "batch_8", 1.5, 1.03, 80.0),
+    )
+
+    assert [("compile", 1.0, 1.5)] == [(stair.step, stair.start, pytest.approx(stair.end)) for stair in stairs(found)]
+
+
 def test_both_throughputs_of_the_pairs_stand_beside_the_gain() -> None:
     """Eight samples in 0.1 s over one in 0.02 s, whatever the rows of the two steps say."""
     found = shown(
