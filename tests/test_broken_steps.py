@@ -117,7 +117,7 @@ def test_allocator_that_is_mapped_and_serves_no_tensor(make_rig: MakeRig, tmp_pa
     assert "with weights of 44.6 MiB, by 0.0 MiB with a tensor of 64.0 MiB" in message
 
 
-@pytest.mark.parametrize("size", [64, 224])
+@pytest.mark.parametrize("size", [pytest.param(64, marks=pytest.mark.slow), 224])
 def test_huge_pages_that_only_the_input_asks_for(make_rig: MakeRig, size: int) -> None:
     """numpy asks for them by itself where a batch has 4 MiB: at the default size it does, and no tensor of the model lies in any."""
     skip_unless_met("huge_pages")

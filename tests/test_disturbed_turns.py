@@ -69,6 +69,7 @@ def test_a_neighbour_disturbs_turns_until_the_bound(rig: Rig) -> None:
     assert any("disturbed: others took" in finding for finding in record["findings"])
 
 
+@pytest.mark.slow
 def test_a_disturbance_that_passes_leaves_a_figure(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first turn is disturbed and taken again; then nobody else uses the CPUs, as these counters have it."""
     counters = iter([(0.0, 0.0, 0.0), (0.0, 0.0, 0.0), (50.0, 0.0, 1.0)])  # at the start of the pair, and before and after its first turn

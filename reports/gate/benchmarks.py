@@ -70,7 +70,7 @@ def select(base: Offers, head: Offers, expression: str | None, steps: Sequence[s
     """
     matches = _matcher(expression)
     if unknown := [step for step in steps if step not in {benchmark.step for benchmark in (*base, *head)}]:
-        raise GateError(f"steps: neither side has a step {unknown[0]!r}; `pytest benchmarks/ --collect-only -q` lists them")
+        raise GateError(f"steps: neither side has a step {unknown[0]!r}; name one that `pytest benchmarks/ --collect-only -q` lists")
     if matches is None and steps:
         named = frozenset(steps)
         base, head = ({each: offer for each, offer in offers.items() if each.step in named} for offers in (base, head))

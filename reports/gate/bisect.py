@@ -76,7 +76,7 @@ def searching(here: Path, good: str, bad: str) -> Iterator[GitBisect]:
     """Begin git's search from a worktree that goes at the end. Raises GateError."""
     top = top_of(here)
     if top is None:
-        raise GateError(f"{here} is in no working folder of git")
+        raise GateError(f"{here} is in no working folder of git; start the search in a checkout of the judged repository")
     with TemporaryDirectory(prefix="bisect-") as temporary, only_gate_in(Path(temporary)), worktree(top, Path(temporary) / "state", good):
         search = GitBisect(Path(temporary) / "state")
         search.start(good, bad)
@@ -137,7 +137,7 @@ def _why(result: Result) -> str:
 
 def _commit(here: Path, revision: str | None) -> str:
     if revision is None:
-        raise GateError("a search needs two revisions: --good and --bad")
+        raise GateError("a search needs two revisions: name them by --good and --bad")
     try:
         return git(here, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
     except GateError as error:

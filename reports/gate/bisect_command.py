@@ -67,7 +67,7 @@ def run_bisect(options: argparse.Namespace, _storage: object, console: Console) 
         with ended_in_order():
             found = bisect(request, here, tell)
     except KeyboardInterrupt:
-        raise GateError("interrupted; the worktrees of the search are gone") from None
+        raise GateError("interrupted; the worktrees of the search are gone: start it again") from None
     _print(console, found)
     return FOUND if len(found.first_bad) == 1 else UNKNOWN
 

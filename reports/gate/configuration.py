@@ -227,7 +227,7 @@ def _text_of(revision: str | None, here: Path, where: str) -> str | None:
             if not file.is_file():
                 return None
             if file.stat().st_size > LARGEST_BYTES:
-                raise GateError(f"{where} has more than {LARGEST_BYTES} bytes")
+                raise GateError(f"{where} has more than {LARGEST_BYTES} bytes; shorten it")
             return file.read_text(errors="replace")
         except OSError as error:
             raise GateError(f"{where} cannot be read: {error.strerror or error}") from error
@@ -238,7 +238,7 @@ def _text_of(revision: str | None, here: Path, where: str) -> str | None:
     except GitError:
         return None  # no such file there; a revision that is none is told where it is checked out
     if int(size) > LARGEST_BYTES:
-        raise GateError(f"{where} has more than {LARGEST_BYTES} bytes")
+        raise GateError(f"{where} has more than {LARGEST_BYTES} bytes; shorten it")
     return git(here, "cat-file", "blob", f"{commit}:{prefix}{FILE}")
 
 

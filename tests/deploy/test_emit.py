@@ -94,7 +94,9 @@ def lines(done: "subprocess.CompletedProcess[str]") -> dict[str, str]:
     return found
 
 
-@pytest.mark.parametrize("step", ["openvino_fp32", "onnxruntime", "channels_last"])
+@pytest.mark.parametrize(
+    "step", ["onnxruntime", pytest.param("openvino_fp32", marks=pytest.mark.slow), pytest.param("channels_last", marks=pytest.mark.slow)]
+)
 def test_it_runs_without_the_suite_and_proves_its_steps(emit: Emit, step: str) -> None:
     folder = emit(step)
 
@@ -170,7 +172,9 @@ area[:] = bytes(len(area))
 """
 
 
-@pytest.mark.parametrize("step", ["tcmalloc", "jemalloc", "huge_pages"])
+@pytest.mark.parametrize(
+    "step", ["tcmalloc", pytest.param("jemalloc", marks=pytest.mark.slow), pytest.param("huge_pages", marks=pytest.mark.slow)]
+)
 def test_allocators_and_huge_pages_are_proved_by_where_tensors_lie(emit: Emit, step: str) -> None:
     """In place they hold; a library that is mapped later and huge pages of others hold nothing."""
     folder = emit(step)
@@ -202,6 +206,7 @@ def test_the_check_fails_without_the_environment(emit: Emit) -> None:
     assert "start by ./run.sh" in done.stdout
 
 
+@pytest.mark.slow
 def test_the_check_holds_the_throughput_against_the_record(emit: Emit) -> None:
     """Against intervals that no machine is too slow or fast enough for."""
     folder = emit("openvino_fp32")

@@ -200,7 +200,10 @@ def test_the_way_to_the_best_begins_above_what_was_disturbed() -> None:
         resolved("compile", "batch_8", 1.5, 1.03, 80.0),
     )
 
-    assert [("compile", 1.0, 1.5)] == [(stair.step, stair.start, pytest.approx(stair.end)) for stair in stairs(found)]
+    [stair] = stairs(found)
+
+    assert "compile" == stair.step
+    assert (1.0, 1.5) == pytest.approx((stair.start, stair.end))
 
 
 def test_both_throughputs_of_the_pairs_stand_beside_the_gain() -> None:
