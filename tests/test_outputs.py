@@ -143,7 +143,8 @@ def test_step_that_is_proved_keeps_the_accuracy_of_a_trained_model(make_rig: Mak
     assert after >= before - MOST_LOST
 
 
-@pytest.mark.parametrize("network", ["resnet", pytest.param("vit", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("network", ["resnet", "vit"])
 def test_int8_that_ruins_a_trained_model(make_rig: MakeRig, checkout: Checkout, tmp_path: Path, digits: Path, network: str) -> None:
     """Its ranges are 30 times too wide."""
     wide = CALIBRATED.replace("_rows(array, number", "30 * _rows(array, number")
