@@ -8,7 +8,7 @@ import pytest
 
 from fixtures import evidence as prove
 from fixtures.accuracy import Agreement
-from fixtures.evidence import Claim, Evidence, NothingChanged, NothingChangedError, Proof, ProofError, Without, examine, findings, require
+from fixtures.evidence import Claim, Evidence, NothingChanged, NothingChangedError, Proof, ProofError, examine, findings, require
 from fixtures.kernels import Kernel
 from fixtures.memory import Memory
 from fixtures.protocol import Job, ModelSpec, Observations
@@ -34,7 +34,7 @@ def seen(**fields: Any) -> Observations:
 
 def proof(*ranks: Observations, workers: int | None = None, without_db: float | None = None) -> Proof:
     job = msgspec.structs.replace(JOB, workers=workers or len(ranks))
-    without = None if without_db is None else Without(agreement=replace(EXACT, sqnr_db=without_db))
+    without = None if without_db is None else replace(EXACT, sqnr_db=without_db)
     return Proof(job=job, ranks=ranks, agreement=EXACT, allowed_cpus=(0, 1), without=without)
 
 
