@@ -285,9 +285,9 @@ ONE_SCALE = {
 @pytest.mark.parametrize("step", [pytest.param(step, marks=[] if "onnx" in step else pytest.mark.slow) for step in ONE_SCALE])
 def test_weights_with_one_scale_for_all_channels(make_rig: MakeRig, tmp_path: Path, step: str) -> None:
     """Each tool takes that without a word; for PT2E it is the default of torchao's quantizer for Arm."""
-    skip_unless_met("onnxruntime" if "onnx" in step else "openvino_fp32" if "openvino" in step else "compile")
+    skip_unless_met(step)
     rig = make_rig(root=changed(tmp_path, *ONE_SCALE[step]), cache=tmp_path / "artifacts")
-    message = refused(rig, recipe(rig, step, requires=()), msgspec.structs.replace(RESNET, image_size=32))
+    message = refused(rig, recipe(rig, step), msgspec.structs.replace(RESNET, image_size=32))
 
     assert "weights are quantized per channel: 0% of the layers with weights have a scale for each output channel" in message
 
@@ -330,11 +330,10 @@ def test_freezing_switched_off(make_rig: MakeRig) -> None:
 @pytest.mark.slow
 def test_quantizer_that_annotates_nothing(make_rig: MakeRig, tmp_path: Path) -> None:
     """PT2E then runs through without a word, and compiles the model as it was."""
-    skip_unless_met("compile_freezing")
-    pytest.importorskip("torchao", reason="torchao is not installed -> pip install torchao")
+    skip_unless_met("pt2e_int8")
     configured = "quantizer.set_global(x86_inductor_quantizer.get_default_x86_inductor_quantization_config())"
     rig = make_rig(root=changed(tmp_path, "quantization.py", configured, "quantizer"), cache=tmp_path / "artifacts")
-    message = refused(rig, recipe(rig, "pt2e_int8", requires=()))
+    message = refused(rig, recipe(rig, "pt2e_int8"))
 
     assert "convolutions and matrix products run int8 kernels" in message
     assert "0 int8 kernels for 21 layers with weights" in message
