@@ -25,6 +25,7 @@ _RECIPE = (
     "samples_per_round",
     "weights",
     "weights_state",
+    "weights_found",
     "left_out",
     "findings",
 )

@@ -196,6 +196,7 @@ class Measurement(Throughput):
     calibration: str = ""
     weights: str = ""
     weights_state: str | None = None
+    weights_found: str = ""
     kernels: tuple[KernelTime, ...] = ()
     profile: SavedProfile | None = None
     profile_failure: str | None = None

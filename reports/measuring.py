@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reports.files import no_file_text, no_pictures_text
+from reports.files import no_pictures_text
 from reports.gate.durations import seconds_of
 from reports.plain_text import plain
 
@@ -39,7 +39,7 @@ def add_model_options(command: argparse.ArgumentParser, *, model_required: bool 
         metavar="NAME",
         help="resnet50, vit, torchvision:NAME, timm:NAME, transformers:ARCH, my_package:create or path/to/file.py:create",
     )
-    command.add_argument("--weights", type=Path, metavar="FILE", help="its weights: safetensors or a weights-only checkpoint (random)")
+    command.add_argument("--weights", metavar="FILE[::KEY]", help="its weights: safetensors or a weights-only checkpoint (random)")
     command.add_argument("--calibration", type=Path, metavar="DIR", help="folder of images to calibrate INT8 with (random images)")
     command.add_argument(
         "--artifact-cache", type=Path, default=Path(".cache/artifacts"), metavar="DIR", help="compiled and quantized models (%(default)s)"
@@ -75,7 +75,8 @@ def bench(
     from fixtures.launch import Launcher
     from fixtures.machine import this_machine
     from fixtures.optimizations import catalogue, environment_variables
-    from fixtures.options import file_digest, folder_digest
+    from fixtures.models import weights
+    from fixtures.options import folder_digest
     from fixtures.protocol import ModelSpec
     from fixtures.rig import Rig
     from fixtures.threads import ThreadsError, threads_to_use
@@ -87,8 +88,6 @@ def bench(
         threads = threads_to_use(threads, machine.cpus, os.environ)
     except ThreadsError as error:
         raise CannotMeasure(str(error)) from error
-    if options.weights is not None and not options.weights.is_file():
-        raise CannotMeasure(no_file_text("--weights", options.weights))
     if options.calibration is not None and not options.calibration.is_dir():
         raise CannotMeasure(no_pictures_text(options.calibration))
     try:
@@ -117,10 +116,12 @@ def bench(
         warmup_limit_s=warmup_limit_s,
         progress=progress,
     )
-    weights = str(options.weights.absolute()) if options.weights else None
-    spec = ModelSpec(
-        name=name, image_size=image_size, sequence_length=sequence_length, weights=weights, weights_digest=file_digest(weights)
-    )
+    try:
+        named = weights.absolute(options.weights) if options.weights else None
+        digest = weights.digest(named)
+    except models.WeightsError as error:
+        raise CannotMeasure(str(error)) from error
+    spec = ModelSpec(name=name, image_size=image_size, sequence_length=sequence_length, weights=named, weights_digest=digest)
     return Bench(rig=rig, model=spec, model_id=models.model_id(name))
 
 

@@ -183,7 +183,7 @@ def test_checkpoint_without_a_state_dict_is_refused(tmp_path: Path, value: objec
 
 
 def test_wrong_shape_names_the_layer_and_both_shapes(tmp_path: Path) -> None:
-    """A model fine-tuned for ten classes does not fit."""
+    """A head of which one part has ten classes fits no model."""
     weights = state()
     weights["fc.weight"] = torch.zeros(10, 512)
     save_file(weights, tmp_path / "weights.safetensors")
@@ -218,21 +218,3 @@ def test_importing_torchvision_twice_is_harmless() -> None:
     import_torchvision()
 
     assert "torchvision" in sys.modules
-
-
-def test_one_of_tied_weights_is_enough(tmp_path: Path) -> None:
-    """A safetensors file cannot hold a tensor twice, and a language model's head is its table of tokens."""
-    from fixtures.models.weights import load_weights
-
-    class Tied(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.table, self.head = torch.nn.Embedding(5, 3), torch.nn.Linear(3, 5, bias=False)
-            self.head.weight = self.table.weight
-
-    file = tmp_path / "weights.safetensors"
-    save_file({"table.weight": torch.ones(5, 3)}, file)
-    model = Tied()
-    load_weights(model, str(file))
-
-    assert torch.equal(torch.ones(5, 3), model.head.weight)

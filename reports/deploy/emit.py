@@ -290,7 +290,11 @@ def describe(emission: Emission, job: Job) -> dict[str, Any]:
         "run": emission.run.name,
         "machine": machine_name(emission.run.fingerprint),
         "architecture_of_cpu": str(emission.run.fingerprint.get("architecture", "unknown")),
-        "architecture": {"name": _architecture(job.model.name), "image_size": job.model.image_size},
+        "architecture": {
+            "name": _architecture(job.model.name),
+            "image_size": job.model.image_size,
+            "classes": emission.bench.rig.build(job.model).classes,
+        },
         "runtime": job.runtime,
         "precision": job.precision,
         "transforms": list(job.transforms),

@@ -118,7 +118,7 @@ def add_settings(command: argparse.ArgumentParser) -> None:
     command.add_argument("--sequence-length", type=positive, metavar="TOKENS", help="tokens of texts, for models of texts (128)")
     command.add_argument("--batch-size", type=positive, metavar="N", help="images a call after the batch sweep (8)")
     command.add_argument("--threads", type=positive, metavar="N", help="threads to compute with (the cores this process may use)")
-    command.add_argument("--weights", type=Path, metavar="FILE", help="weights for a single --model (random)")
+    command.add_argument("--weights", metavar="FILE[::KEY]", help="weights for a single --model (random)")
     command.add_argument("--out", type=Path, metavar="DIR", help="keep the pairs here; started again, the gate goes on where it stopped")
     command.add_argument(
         "--artifact-cache", type=Path, default=Path(".cache/artifacts"), metavar="DIR", help="compiled and quantized models"

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
+from fixtures.models.weights import joined, split
 from fixtures.origins import is_installed
 from reports.gate.benchmarks import GateError
 from reports.gate.checkouts import Checkout
@@ -42,9 +43,10 @@ def own_model(name: str, checkout: Checkout, here: Path) -> str:
 
 
 def own_weights(weights: str, checkout: Checkout) -> str:
-    """Return the side's own version of a weights file; one that is in no commit serves both sides."""
-    own = checkout.own(Path(weights))
-    return str(own) if own.is_file() else weights
+    """Return the side's own version of `--weights`; a file that is in no commit serves both sides."""
+    file, key = split(weights)
+    own = checkout.own(file)
+    return joined(own, key) if own.exists() else weights
 
 
 def judged_origins(checkout: Checkout, other: Checkout, modules: Mapping[str, str], opened: Sequence[str]) -> Origins:

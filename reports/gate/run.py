@@ -1,6 +1,5 @@
 """A gate from end to end: two checkouts, two sides, pairs by schedule, a result."""
 
-import hashlib
 import os
 import random
 import time
@@ -12,6 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from fixtures.machine import this_machine
+from fixtures.models import weights
 from fixtures.record import recorded_variables
 from fixtures.side_protocol import SIDE_PROTOCOL_VERSION
 from reports.gate.benchmarks import Benchmark, select
@@ -171,13 +171,9 @@ def _conditions(request: Request, checkouts: tuple[Checkout, Checkout], versions
         "sequence_length": settings.sequence_length,
         "batch_size": settings.batch_size,
         "threads": settings.threads,
-        "weights": _digest(settings.weights),
+        "weights": weights.digest(settings.weights),
         "environment": recorded_variables(os.environ),
     }
-
-
-def _digest(file: str | None) -> str:
-    return hashlib.sha256(Path(file).read_bytes()).hexdigest()[:16] if file else ""
 
 
 def _origins(checkout: Checkout, other: Checkout, surveyed: Surveyed) -> Origins:

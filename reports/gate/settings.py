@@ -5,9 +5,8 @@ import os
 
 from fixtures import models
 from fixtures.machine import this_machine
-from fixtures.models import UnknownModelError
+from fixtures.models import UnknownModelError, WeightsError, weights
 from fixtures.threads import ThreadsError, threads_to_use
-from reports.files import no_file_text
 from reports.gate.benchmarks import SUBSET, GateError
 from reports.gate.command import complete
 from reports.gate.sides import Settings
@@ -31,15 +30,17 @@ def settings_of(options: argparse.Namespace) -> Settings:
         raise GateError(str(error)) from error
     if options.weights is not None and (len(names) != 1 or not options.model):
         raise GateError("--weights belongs to one model: name it with --model")
-    if options.weights is not None and not options.weights.is_file():
-        raise GateError(no_file_text("--weights", options.weights))
+    try:
+        named = weights.absolute(options.weights) if options.weights else None
+    except WeightsError as error:
+        raise GateError(str(error)) from error
     return Settings(
         models=names,
         image_size=options.image_size,
         sequence_length=options.sequence_length,
         batch_size=options.batch_size,
         threads=threads,
-        weights=str(options.weights.absolute()) if options.weights else None,
+        weights=named,
         artifact_cache=options.artifact_cache.expanduser().absolute(),
         worker_timeout_s=float(options.worker_timeout),
         memory_limit_bytes=int(MEMORY_SHARE * min(machine.memory_bytes, machine.memory_limit_bytes or machine.memory_bytes)),

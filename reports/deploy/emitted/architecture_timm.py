@@ -15,11 +15,12 @@ def create() -> torch.nn.Module:
     from timm.models.vision_transformer import VisionTransformer
 
     facts = json.loads((Path(__file__).parent / "deployment.json").read_text())["architecture"]
+    heads = {"num_classes": facts["classes"]} if facts["classes"] else {}
     if facts["name"] == "VisionTransformer":
-        return VisionTransformer(img_size=facts["image_size"])
+        return VisionTransformer(img_size=facts["image_size"], **heads)
     module: torch.nn.Module
     try:
-        module = timm.create_model(facts["name"], pretrained=False, img_size=facts["image_size"])
+        module = timm.create_model(facts["name"], pretrained=False, img_size=facts["image_size"], **heads)
     except TypeError:  # convolutional models take any size and have no such argument
-        module = timm.create_model(facts["name"], pretrained=False)
+        module = timm.create_model(facts["name"], pretrained=False, **heads)
     return module

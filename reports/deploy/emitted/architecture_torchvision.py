@@ -15,5 +15,6 @@ def create() -> torch.nn.Module:
 
     facts = json.loads((Path(__file__).parent / "deployment.json").read_text())["architecture"]
     size = {"image_size": facts["image_size"]} if facts["name"].startswith("vit_") else {}
-    module: torch.nn.Module = get_model_builder(facts["name"])(weights=None, **size)
+    heads = {"num_classes": facts["classes"]} if facts["classes"] else {}
+    module: torch.nn.Module = get_model_builder(facts["name"])(weights=None, **size, **heads)
     return module
