@@ -53,7 +53,7 @@ def _run(options: argparse.Namespace) -> int:
         roots.cached_root()
     # Side by side, a session for each model and one for what must be refused: nothing is timed, and most of the work is on one thread.
     sessions: list[Callable[[], int]] = [partial(_prove, model, options, folder) for model in models]
-    sessions += [partial(_pytest, ["tests/arm", "-m", "slow"], options.graviton)] if whole else []
+    sessions += [partial(_pytest, ["tests/arm", "-m", "nightly"], options.graviton)] if whole else []
     with ThreadPoolExecutor(len(sessions)) as pool:
         statuses: list[int] = list(pool.map(lambda session: session(), sessions))
     if max(statuses) > SOME_FAILED:
@@ -62,7 +62,7 @@ def _run(options: argparse.Namespace) -> int:
     merged([Proofs.read(guest.CHECKOUT / _proofs_of(model, folder)) for model in models]).write(guest.CHECKOUT / proofs)
     # Which steps must fail on this CPU is for the tests to say.
     wrong = statuses[len(models) :]
-    status = max([*wrong, _pytest(["tests/arm", "--arm-proofs", str(proofs), "-rs", "-m", "not slow"], options.graviton)])
+    status = max([*wrong, _pytest(["tests/arm", "--arm-proofs", str(proofs), "-rs", "-m", "not nightly"], options.graviton)])
     if whole and platform.machine() != "aarch64":
         page.update(options.graviton, guest.CHECKOUT / proofs)
     return status

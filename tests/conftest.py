@@ -21,6 +21,13 @@ from tests.processes import ended, with_variable
 MARK = "LADDER_TEST"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Every nightly test is a slow one, too, so that `-m "not slow"` leaves both out."""
+    for item in items:
+        if item.get_closest_marker("nightly") is not None:
+            item.add_marker("slow")
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 64 KiB."""

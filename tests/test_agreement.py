@@ -29,6 +29,7 @@ def test_figure_that_nobody_gets_does_not_agree(suite: tuple[float, ...], expect
     assert expected == agrees(agreement(suite, (100.0,) * len(suite)))
 
 
+@pytest.mark.slow
 def test_plain_loop_answers_with_its_throughput() -> None:
     """One line for each time that it is asked for."""
     loop = Loop(

@@ -15,7 +15,7 @@ RESNET = ModelSpec(name="torchvision:resnet18", image_size=128)
 REQUESTS = 31
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_requests_that_fill_and_drain_the_queue_are_not_counted(make_rig: MakeRig) -> None:
     """A whole number of waves, all within the burst, at the rate that Little's law asks for; the burst is shorter than the whole call."""
     skip_unless_met("openvino_throughput")

@@ -50,6 +50,7 @@ def test_outputs_of_different_images_differ(name: str) -> None:
     assert not compare(reference + noise, reference).keeps(60.0)
 
 
+@pytest.mark.slow
 def test_weights_are_the_same_whatever_a_process_is_told() -> None:
     """Neither threads nor oneDNN's precision and instruction set change a bit."""
     told: list[tuple[int, dict[str, str]]] = [

@@ -81,6 +81,7 @@ def test_bf16_on_a_cpu_that_hides_it(make_rig: MakeRig, small: ModelSpec, claim:
     assert claim in refused(rig, recipe(rig, "bf16_autocast"), msgspec.structs.replace(small, image_size=32))  # at 64 they take 10 s
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("step", "changes", "claim"),
     [
@@ -98,6 +99,7 @@ def test_step_without_what_it_changes(make_rig: MakeRig, step: str, changes: dic
     assert claim in refused(rig, recipe(rig, step, **changes))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", ["tcmalloc", "jemalloc"])
 def test_allocator_that_is_not_preloaded(make_rig: MakeRig, step: str) -> None:
     """Installed is not in the process."""
@@ -107,6 +109,7 @@ def test_allocator_that_is_not_preloaded(make_rig: MakeRig, step: str) -> None:
     assert "allocates the weights and tensors: not in the process" in refused(rig, recipe(rig, step, preload=None))
 
 
+@pytest.mark.slow
 def test_allocator_that_is_mapped_and_serves_no_tensor(make_rig: MakeRig, tmp_path: Path) -> None:
     """Loaded once the process runs, TCMalloc serves C++ objects of later libraries; tensors still come from glibc."""
     skip_unless_met("tcmalloc")
@@ -117,7 +120,8 @@ def test_allocator_that_is_mapped_and_serves_no_tensor(make_rig: MakeRig, tmp_pa
     assert "with weights of 44.6 MiB, by 0.0 MiB with a tensor of 64.0 MiB" in message
 
 
-@pytest.mark.parametrize("size", [pytest.param(64, marks=pytest.mark.slow), 224])
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [pytest.param(64, marks=pytest.mark.nightly), 224])
 def test_huge_pages_that_only_the_input_asks_for(make_rig: MakeRig, size: int) -> None:
     """numpy asks for them by itself where a batch has 4 MiB: at the default size it does, and no tensor of the model lies in any."""
     skip_unless_met("huge_pages")
@@ -136,6 +140,7 @@ class UnpinnedRig(Rig):
         return msgspec.structs.replace(super().job(recipe, model), pinned=False)
 
 
+@pytest.mark.slow
 def test_workers_that_are_not_pinned(make_rig: MakeRig) -> None:
     """Workers that may all run on all cores get in each other's way."""
     skip_unless_met("workers_pinned")
@@ -159,6 +164,7 @@ ONE_SAMPLE = """return self._function(*(each[:1] for each in placed)).expand(len
 NO_DIFFERENCE = "outputs differ from those of the same artifact without the setting: SQNR 200.0 dB over "
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [{}, {ORT_FAST_MATH: "0"}], ids=["never set", "switched off"])
 def test_onnxruntime_options_that_never_reach_the_session(make_rig: MakeRig, settings: dict[str, str]) -> None:
     """The published mistake: the session is made before its options. The outputs are those of a session without."""
@@ -168,6 +174,7 @@ def test_onnxruntime_options_that_never_reach_the_session(make_rig: MakeRig, set
     assert NO_DIFFERENCE in refused(rig, recipe(rig, "onnxruntime_fast_math", requires=(), settings=settings), VIT)
 
 
+@pytest.mark.slow
 def test_onnxruntime_option_that_does_nothing_here(make_rig: MakeRig) -> None:
     """Where the CPU has no such kernels the session has the option, and the outputs give it away, however deep the model."""
     skip_unless_met("onnxruntime")
@@ -178,6 +185,7 @@ def test_onnxruntime_option_that_does_nothing_here(make_rig: MakeRig) -> None:
     assert NO_DIFFERENCE in refused(rig, recipe(rig, "onnxruntime_fast_math", requires=()), VIT)
 
 
+@pytest.mark.slow
 def test_fast_math_that_does_nothing_here(make_rig: MakeRig) -> None:
     """The variable is set, oneDNN accepts it and runs its f32 kernels: neither kernels nor outputs tell a difference."""
     rig = make_rig()
@@ -189,6 +197,7 @@ def test_fast_math_that_does_nothing_here(make_rig: MakeRig) -> None:
     assert NO_DIFFERENCE in message
 
 
+@pytest.mark.slow
 def test_another_number_of_samples_is_no_effect(make_rig: MakeRig, tmp_path: Path) -> None:
     """Each side serves as many samples as fit into its time; those that both served are equal."""
     skip_unless_met("onnxruntime")
@@ -198,6 +207,7 @@ def test_another_number_of_samples_is_no_effect(make_rig: MakeRig, tmp_path: Pat
     assert f"{NO_DIFFERENCE}11 samples" in refused(rig, recipe(rig, "onnxruntime_fast_math", requires=()), VIT)
 
 
+@pytest.mark.slow
 def test_a_run_without_the_setting_is_done_once_a_step(make_rig: MakeRig) -> None:
     """Fresh pairs of the step compare with what was found first."""
     skip_unless_met("onnxruntime")
@@ -211,6 +221,7 @@ def test_a_run_without_the_setting_is_done_once_a_step(make_rig: MakeRig) -> Non
     assert len(rig.without) == 1
 
 
+@pytest.mark.slow
 def test_onnxruntime_without_graph_optimizations(make_rig: MakeRig, tmp_path: Path) -> None:
     """The level is asked for, and nothing is fused: the operators of the file run one by one."""
     skip_unless_met("onnxruntime")
@@ -220,6 +231,7 @@ def test_onnxruntime_without_graph_optimizations(make_rig: MakeRig, tmp_path: Pa
     assert "operators are fused: all " in refused(rig, recipe(rig, "onnxruntime"))
 
 
+@pytest.mark.slow
 def test_a_batch_of_which_one_sample_is_computed(make_rig: MakeRig, tmp_path: Path) -> None:
     """The model receives all eight, and its kernels work on one."""
     root = changed(tmp_path, "runtimes/torch_session.py", "return self._function(*placed)", ONE_SAMPLE)
@@ -252,6 +264,7 @@ def test_openvino_fp32_that_was_not_told(make_rig: MakeRig) -> None:
     assert "run in f32 (at least 95% of their time): " in refused(rig, recipe(rig, "openvino_fp32", settings={}))
 
 
+@pytest.mark.slow
 def test_throughput_hint_with_one_stream(make_rig: MakeRig) -> None:
     """The hint is in force, and serves one request at a time: that is no other step than the one below."""
     skip_unless_met("openvino_throughput")
@@ -282,7 +295,8 @@ ONE_SCALE = {
 }
 
 
-@pytest.mark.parametrize("step", [pytest.param(step, marks=[] if "onnx" in step else pytest.mark.slow) for step in ONE_SCALE])
+@pytest.mark.slow
+@pytest.mark.parametrize("step", [pytest.param(step, marks=[] if "onnx" in step else pytest.mark.nightly) for step in ONE_SCALE])
 def test_weights_with_one_scale_for_all_channels(make_rig: MakeRig, tmp_path: Path, step: str) -> None:
     """Each tool takes that without a word; for PT2E it is the default of torchao's quantizer for Arm."""
     skip_unless_met(step)
@@ -292,7 +306,7 @@ def test_weights_with_one_scale_for_all_channels(make_rig: MakeRig, tmp_path: Pa
     assert "weights are quantized per channel: 0% of the layers with weights have a scale for each output channel" in message
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_dynamo_without_inductor(make_rig: MakeRig, tmp_path: Path) -> None:
     """One graph without a break, run operator by operator as before."""
     skip_unless_met("compile")
@@ -304,7 +318,7 @@ def test_dynamo_without_inductor(make_rig: MakeRig, tmp_path: Path) -> None:
     assert "Inductor's own code serves: 0 graphs compiled by Inductor" in refused(rig, recipe(rig, "compile"))
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_autotuning_that_keeps_onednn(make_rig: MakeRig) -> None:
     """With its own templates switched off Inductor times products and keeps what the step below has."""
     skip_unless_met("compile_max_autotune")
@@ -317,7 +331,7 @@ def test_autotuning_that_keeps_onednn(make_rig: MakeRig) -> None:
     assert "matrix products autotuned, 0 of them run in Inductor's own templates" in str(raised.value)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_freezing_switched_off(make_rig: MakeRig) -> None:
     """Without freezing Inductor packs no weights, and says nothing about it."""
     skip_unless_met("compile_freezing")
@@ -327,7 +341,7 @@ def test_freezing_switched_off(make_rig: MakeRig) -> None:
     assert "weights are packed ahead of time: mkldnn_conv_weight_pack_matcher_count: 0, " in message
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_quantizer_that_annotates_nothing(make_rig: MakeRig, tmp_path: Path) -> None:
     """PT2E then runs through without a word, and compiles the model as it was."""
     skip_unless_met("pt2e_int8")

@@ -54,6 +54,7 @@ def first_rate(found: Calibration) -> float:
     return found.peaks[0].flops_per_second
 
 
+@pytest.mark.slow
 def test_this_machine_reaches_a_peak_in_each_precision_that_it_has(tmp_path: Path, mark: str) -> None:
     """Whatever the machine, a peak names its kernel, and lower precisions with instructions of their own are no slower than f32."""
     found = calibrator(tmp_path, mark).calibration(short=True)
@@ -68,6 +69,7 @@ def test_this_machine_reaches_a_peak_in_each_precision_that_it_has(tmp_path: Pat
     assert 1e8 < found.bandwidth_bytes_per_second < 1e13
 
 
+@pytest.mark.slow
 @on_x86
 def test_without_avx512_bf16_is_refused_and_int8_without_vnni_is_said(tmp_path: Path, mark: str) -> None:
     """oneDNN held to AVX2 has no bf16 product worth the name; its int8 runs without VNNI."""

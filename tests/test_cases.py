@@ -151,6 +151,7 @@ def test_refused_model_is_refused_in_every_step_alike(cases: Path, make_rig: Mak
     assert again.value is raised.value
 
 
+@pytest.mark.slow
 def test_model_that_does_none_of_it_is_served(cases: Path, make_rig: MakeRig) -> None:
     """The trials refuse nothing that is in order."""
     rig = make_rig()
@@ -161,6 +162,7 @@ def test_model_that_does_none_of_it_is_served(cases: Path, make_rig: MakeRig) ->
     assert serving.job.model.state == rig.build(case(cases, "plain")).state
 
 
+@pytest.mark.slow
 def test_model_without_products_is_measured_and_says_that_nothing_was_to_be_proved(cases: Path, make_rig: MakeRig) -> None:
     """By the count of its reference; what claims another precision has nothing to change."""
     rig, model = make_rig(), case(cases, "no_products")
@@ -176,6 +178,7 @@ def test_model_without_products_is_measured_and_says_that_nothing_was_to_be_prov
     assert isinstance(raised.value.cause, NothingChangedError)
 
 
+@pytest.mark.slow
 def test_model_whose_products_are_hidden_is_refused(cases: Path, make_rig: MakeRig) -> None:
     """No kernel is seen of a product that numpy does, and none is counted: neither is taken for proof."""
     rig, model = make_rig(), case(cases, "hidden")
@@ -183,7 +186,7 @@ def test_model_whose_products_are_hidden_is_refused(cases: Path, make_rig: MakeR
         rig.serve(rig.recipe("baseline", model), model=model)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_recurrent_model_is_no_failure_of_the_compiler(cases: Path, make_rig: MakeRig) -> None:
     """Dynamo breaks its graph by design: the step is skipped, with the setting that lets it try."""
     rig, model = make_rig(), case(cases, "recurrent")
@@ -198,7 +201,7 @@ def test_recurrent_model_is_no_failure_of_the_compiler(cases: Path, make_rig: Ma
     assert "f32 100.0%" in next(item.observed for item in serving.evidence if "convolutions and matrix products" in item.claim)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_runtime_that_writes_into_its_inputs_is_caught_while_it_serves(cases: Path, make_rig: MakeRig) -> None:
     """The reference is in order, the outputs agree, and the compiled model changes its input all the same."""
     rig, model = make_rig(), case(cases, "writes_compiled")
@@ -234,6 +237,7 @@ def test_session_that_draws_its_own_inputs_has_none_to_keep() -> None:
     kept.require_kept("model", kept.checksum(None), None)
 
 
+@pytest.mark.slow
 def test_weights_beside_the_code_are_told_apart(cases: Path, make_rig: MakeRig) -> None:
     """A factory that loads a file: with other weights in it the reference is another one."""
     import torch
@@ -247,6 +251,7 @@ def test_weights_beside_the_code_are_told_apart(cases: Path, make_rig: MakeRig) 
     assert not np.allclose(outputs[0], outputs[1])
 
 
+@pytest.mark.slow
 def test_config_and_inputs_beside_the_code_are_told_apart(cases: Path, make_rig: MakeRig) -> None:
     """What changes how a module computes is no weight, and counts all the same; so do example inputs."""
     for name, file, one, other in (
@@ -295,6 +300,7 @@ def test_weights_drawn_without_the_seed_are_refused(cases: Path, make_rig: MakeR
         make_rig().reference(case(cases, "unseeded"), 8)
 
 
+@pytest.mark.slow
 def test_served_weights_are_those_of_the_reference(cases: Path, make_rig: MakeRig) -> None:
     """A file of weights that changes between reference and step fails the step: what would be served is another model."""
     import torch
@@ -310,6 +316,7 @@ def test_served_weights_are_those_of_the_reference(cases: Path, make_rig: MakeRi
     assert raised.value.step == "baseline"
 
 
+@pytest.mark.slow
 def test_suite_tells_one_failure_once(cases: Path, tmp_path: Path, artifact_folder: Path) -> None:
     """The first step fails with the sentence; all others are skipped with the same one, and the run is saved."""
     command = [sys.executable, "-m", "pytest", f"{ROOT}/benchmarks", "-p", "no:cacheprovider", f"--artifact-cache={artifact_folder}"]

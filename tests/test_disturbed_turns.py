@@ -52,6 +52,7 @@ def measured(rig: Rig) -> dict[str, Any]:
     return extra_info("resnet18", measurement, host, Work(reason="not counted"))
 
 
+@pytest.mark.slow
 def test_a_neighbour_disturbs_turns_until_the_bound(rig: Rig) -> None:
     """A process for each CPU that never rests: turns are taken again, in vain, and the record says disturbed and holds what was seen."""
     busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in rig.machine.allowed_cpus]
@@ -69,7 +70,7 @@ def test_a_neighbour_disturbs_turns_until_the_bound(rig: Rig) -> None:
     assert any("disturbed: others took" in finding for finding in record["findings"])
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_disturbance_that_passes_leaves_a_figure(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first turn is disturbed and taken again; then nobody else uses the CPUs, as these counters have it."""
     counters = iter([(0.0, 0.0, 0.0), (0.0, 0.0, 0.0), (50.0, 0.0, 1.0)])  # at the start of the pair, and before and after its first turn

@@ -94,7 +94,7 @@ def workers_of(host: NetworkHost, mark: str) -> list[int]:
     return found
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_two_hosts_add_up(together: Together) -> None:
     """The first rank alone saves a record, of the workers of both, with each host's part and the barrier's cost."""
     first, second = together.hosts
@@ -119,7 +119,7 @@ def test_two_hosts_add_up(together: Together) -> None:
     assert "failed" not in other_output
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_worker_killed_in_the_middle_ends_the_step_on_both_hosts(together: Together, mark: str) -> None:
     """Rank 0 says which host and which of its workers it was, with that worker's last words, although they were said elsewhere."""
     _, second = together.hosts
@@ -136,7 +136,7 @@ def test_worker_killed_in_the_middle_ends_the_step_on_both_hosts(together: Toget
     assert [] == together.saved(together.hosts[0])
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_host_killed_in_the_middle_is_named(together: Together, mark: str) -> None:
     """A host that is gone altogether cannot say anything: the others name it, end at once, and leave no process behind."""
     processes = together.start("--step", "hosts_pinned", "--step", "compile_hosts_pinned", "--pairs", "50")
@@ -153,7 +153,7 @@ def test_host_killed_in_the_middle_is_named(together: Together, mark: str) -> No
     assert "Interrupted: a host was lost" in output
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_hosts_that_do_not_do_the_same_are_refused(together: Together) -> None:
     """A recipe that leaves something out on one host only is no one measurement."""
     skip_unless_met("compile")

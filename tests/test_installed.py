@@ -125,7 +125,7 @@ def test_refusals_name_the_command_that_is_installed(installed: Path, theirs: Pa
     assert "save a run with `ladder run --benchmark-autosave`" in shown
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_ladder_measures_where_others_have_its_names(installed: Path, theirs: Path) -> None:
     """Workers run the suite's code, and the model of the folder."""
     small = ("--image-size=64", "--pairs=1", "--no-calibration", "--step=baseline")

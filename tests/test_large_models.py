@@ -49,7 +49,7 @@ def test_memory_that_building_freed_is_given_back() -> None:
     assert int(done.stdout) > 128
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_sides_of_a_fresh_pair_start_one_after_the_other(make_rig: MakeRig) -> None:
     """Two builds at a time would hold each other up, and take the memory of both; which side starts is drawn for each pair."""
     told: list[str] = []

@@ -200,6 +200,7 @@ def test_wrong_architecture_counts_what_does_not_fit(tmp_path: Path) -> None:
         loaded(tmp_path / "weights.safetensors")
 
 
+@pytest.mark.slow
 def test_cpu_torch_beside_cuda_torchvision_serves_classification_models() -> None:
     """Where torchvision's compiled operators do not load, importing torchvision fails, and the suite's import does not."""
     plain = subprocess.run([sys.executable, "-c", "import torchvision"], capture_output=True, text=True, check=False)

@@ -62,6 +62,7 @@ def refusal(rig: Rig, recipe: Recipe, model: ModelSpec) -> str:
     return str(raised.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "answer",
     [
@@ -84,6 +85,7 @@ def test_answer_that_does_not_depend_on_its_image(make_rig: MakeRig, checkout: C
     assert "at least 10 dB is required; nothing is recorded" in message
 
 
+@pytest.mark.slow
 def test_first_serving_compares_many_samples_and_later_ones_a_batch(make_rig: MakeRig) -> None:
     """The record keeps what the many agreed to; all are distinct."""
     rig = make_rig()
@@ -99,7 +101,7 @@ def test_first_serving_compares_many_samples_and_later_ones_a_batch(make_rig: Ma
     assert counts == [serving.agreement.samples, 8]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("step", ["onnxruntime_int8", "openvino_int8"])
 def test_ranges_eight_times_too_wide(make_rig: MakeRig, checkout: Checkout, tmp_path: Path, step: str) -> None:
     """Three of eight bits are lost: all kernels run int8, and the outputs are noise."""
@@ -120,12 +122,13 @@ def accuracies(rig: Rig, recipe: Recipe, model: ModelSpec, digits: Path) -> tupl
     return float((expected[: len(chosen)].argmax(-1) == labels).mean()), float((chosen == labels).mean())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("network", "step"),
     [
         ("resnet", "onnxruntime_int8"),
-        *(pytest.param("resnet", step, marks=pytest.mark.slow) for step in ("batch_8", "openvino_int8", "pt2e_int8")),
-        *(pytest.param("vit", step, marks=pytest.mark.slow) for step in ("batch_8", "onnxruntime_int8", "openvino_int8", "pt2e_int8")),
+        *(pytest.param("resnet", step, marks=pytest.mark.nightly) for step in ("batch_8", "openvino_int8", "pt2e_int8")),
+        *(pytest.param("vit", step, marks=pytest.mark.nightly) for step in ("batch_8", "onnxruntime_int8", "openvino_int8", "pt2e_int8")),
     ],
 )
 def test_step_that_is_proved_keeps_the_accuracy_of_a_trained_model(make_rig: MakeRig, digits: Path, network: str, step: str) -> None:
@@ -140,7 +143,7 @@ def test_step_that_is_proved_keeps_the_accuracy_of_a_trained_model(make_rig: Mak
     assert after >= before - MOST_LOST
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("network", ["resnet", "vit"])
 def test_int8_that_ruins_a_trained_model(make_rig: MakeRig, checkout: Checkout, tmp_path: Path, digits: Path, network: str) -> None:
     """Its ranges are 30 times too wide."""

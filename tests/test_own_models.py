@@ -77,6 +77,7 @@ def run(folder: Path, artifacts: Path, *arguments: str) -> tuple[int, str, dict[
     return done.returncode, done.stdout, json.loads(file.read_text())
 
 
+@pytest.mark.slow
 def test_own_benchmark_file_has_the_fixtures(tmp_path: Path, artifact_folder: Path) -> None:
     """Five lines in a folder of one's own: the steps are proved, measured in turns, and saved."""
     for name, text in {"served.py": SERVED, "conftest.py": CONFTEST, "test_mine.py": TEST}.items():
@@ -93,6 +94,7 @@ def test_own_benchmark_file_has_the_fixtures(tmp_path: Path, artifact_folder: Pa
     assert all(record["cosine"] > 0.999 and record["complete"] for record in records)
 
 
+@pytest.mark.slow
 def test_encoder_layer_of_pytorch_is_no_black_box(tmp_path: Path, make_rig: MakeRig) -> None:
     """In eager mode it may run as one operator, through which neither autocast nor a compiler sees."""
     skip_unless_met("compile_freezing")
@@ -107,7 +109,7 @@ def test_encoder_layer_of_pytorch_is_no_black_box(tmp_path: Path, make_rig: Make
     assert precision_share(serving.proved[0].observations.kernels)[precision] > 0.9
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("kind", ["timm", "transformers", "factory"])
 def test_unseen_model_passes_through_all_steps(tmp_path: Path, artifact_folder: Path, kind: str) -> None:
     """Measured, or skipped for what the machine or the model lacks; nothing fails."""

@@ -53,6 +53,7 @@ def calls_of(profile: dict[str, Any], part: str) -> float:
     return sum(float(operator["calls"]) for operator in profile["operators"] if part in operator["name"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", CONVOLUTION)
 def test_each_runtime_fills_the_same_form(make_rig: MakeRig, tmp_path: Path, step: str) -> None:
     """Shares of a mean inference that sum to 1, and every convolution counted once, under the runtime's own name."""
@@ -70,6 +71,7 @@ def test_each_runtime_fills_the_same_form(make_rig: MakeRig, tmp_path: Path, ste
     assert operators[-1]["share"] < 0.9
 
 
+@pytest.mark.slow
 def test_eager_shows_operators_and_compiled_code_fused_ones(make_rig: MakeRig, tmp_path: Path) -> None:
     """The published comparison: `aten::` operators on one side, oneDNN's fused ones and one compiled graph on the other."""
     skip_unless_met("baseline", "compile_freezing")
@@ -83,6 +85,7 @@ def test_eager_shows_operators_and_compiled_code_fused_ones(make_rig: MakeRig, t
     assert "conv" in max(heaviest, key=heaviest.__getitem__)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", TRACED)
 def test_the_trace_is_chromes_format(make_rig: MakeRig, tmp_path: Path, step: str) -> None:
     """A file in the storage, named by the record, that trace viewers open; pytest-benchmark does not take it for a run."""
@@ -95,6 +98,7 @@ def test_the_trace_is_chromes_format(make_rig: MakeRig, tmp_path: Path, step: st
     assert not [*tmp_path.glob("*.json"), *tmp_path.glob("*/*.json")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", UNTRACED)
 def test_counters_make_no_trace_and_say_so(make_rig: MakeRig, tmp_path: Path, step: str) -> None:
     """Durations without a beginning are not laid out on a made-up time line."""
@@ -105,6 +109,7 @@ def test_counters_make_no_trace_and_say_so(make_rig: MakeRig, tmp_path: Path, st
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("step", "said"), [("workers_pinned", "one worker of "), ("openvino_throughput", "one request alone; ")])
 def test_what_runs_side_by_side_is_profiled_once_and_says_so(make_rig: MakeRig, tmp_path: Path, step: str, said: str) -> None:
     """Several workers do the same work while one of them is profiled; of an asynchronous queue one request is."""
@@ -114,6 +119,7 @@ def test_what_runs_side_by_side_is_profiled_once_and_says_so(make_rig: MakeRig, 
     assert pytest.approx(1.0) == sum(operator["share"] for operator in profile["operators"])
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_of_it_costs_the_profile_only(make_rig: MakeRig, tmp_path: Path) -> None:
     serving = serve(make_rig, "baseline")
     [pid] = serving.workers._pids
@@ -126,6 +132,7 @@ def test_a_worker_that_dies_of_it_costs_the_profile_only(make_rig: MakeRig, tmp_
     assert "being profiled" in fields["profile_failure"]
 
 
+@pytest.mark.slow
 def test_a_trace_that_cannot_be_kept_costs_the_trace_only(make_rig: MakeRig, tmp_path: Path) -> None:
     (tmp_path / "traces").write_text("a file where the folder should be")
 
@@ -136,6 +143,7 @@ def test_a_trace_that_cannot_be_kept_costs_the_trace_only(make_rig: MakeRig, tmp
     assert any("the trace was not kept: " in note for note in fields["profile"]["notes"])
 
 
+@pytest.mark.slow
 def test_file_names_of_traces_stay_in_their_folder(make_rig: MakeRig, tmp_path: Path) -> None:
     """A model's id may hold a path."""
     fields = profile_fields(serve(make_rig, "baseline"), tmp_path, "traces/session", "../../my model/net.py:create-baseline")
@@ -188,7 +196,7 @@ def test_a_profile_survives_the_socket() -> None:
     assert profile == msgspec.json.decode(msgspec.json.encode(profile), type=Profile)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_run_with_profiles_is_shown_and_one_that_failed_says_so(
     tmp_path: Path, artifact_folder: Path, mark: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -53,6 +53,7 @@ def running(pid: int) -> bool:
     return True
 
 
+@pytest.mark.slow
 def test_predecessor_that_waits_is_taken_over(rig: Rig) -> None:
     """The baseline of a quick run starts once; the other side of each pair is fresh and ends with it."""
     baseline = measured(rig, "baseline")["baseline"]
@@ -65,6 +66,7 @@ def test_predecessor_that_waits_is_taken_over(rig: Rig) -> None:
     assert not running(baseline)
 
 
+@pytest.mark.slow
 def test_worker_that_died_while_it_waited_is_replaced(rig: Rig) -> None:
     """What happened to a waiting worker is no fault of the step that would have used it."""
     baseline = measured(rig, "baseline")["baseline"]
@@ -74,6 +76,7 @@ def test_worker_that_died_while_it_waited_is_replaced(rig: Rig) -> None:
     assert baseline != measured(rig, "batch_2")["baseline"]
 
 
+@pytest.mark.slow
 def test_workers_of_another_model_do_not_wait_any_longer(rig: Rig) -> None:
     """At most one model's workers are in memory."""
     baseline = measured(rig, "baseline")["baseline"]
@@ -83,6 +86,7 @@ def test_workers_of_another_model_do_not_wait_any_longer(rig: Rig) -> None:
     assert running(other)
 
 
+@pytest.mark.slow
 def test_failure_ends_all_workers(rig: Rig) -> None:
     """A measurement that does not finish leaves nothing behind to wait."""
     recipe = resolve("baseline", rig.catalogue, rig.machine)

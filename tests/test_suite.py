@@ -231,7 +231,7 @@ def test_outcomes_are_saved_beside_the_records(saved: dict[str, Any]) -> None:
     assert outcomes(saved) == dict.fromkeys(MEASURED, "measured")
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_interrupted_run_is_kept_and_resumed(suite: Suite, saved: dict[str, Any]) -> None:
     """Ctrl-C in the middle leaves no process and loses nothing; `--resume` measures the rest; both runs can be compared."""
     steps = ("baseline", "batch_2")
@@ -262,7 +262,7 @@ def test_interrupted_run_is_kept_and_resumed(suite: Suite, saved: dict[str, Any]
     assert sorted(name[:4] for name in names) == ["0001", "0002"], compared.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_killed_run_is_resumed(suite: Suite) -> None:
     """SIGKILL gives the suite no chance to save: workers exit by themselves, and the journal has what was finished."""
     steps = ("baseline", "batch_2")
@@ -279,7 +279,7 @@ def test_killed_run_is_resumed(suite: Suite) -> None:
     assert ["resumed" in benchmark["extra_info"] for benchmark in records(run).values()] == [True, False]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize(("number", "closes"), [(signal.SIGTERM, False), (signal.SIGHUP, True)], ids=["SIGTERM", "lost terminal"])
 def test_ending_signals_save_what_is_finished(suite: Suite, number: signal.Signals, closes: bool) -> None:
     """`timeout`, `docker stop` and an ssh that closes lose no finished record; the ladder is printed while there is somewhere to print."""
@@ -361,6 +361,7 @@ def _ignore_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
+@pytest.mark.slow
 def test_incomplete_record_is_not_saved(suite: Suite) -> None:
     """Ctrl-C within the timed region: pytest-benchmark has rounds of the first pair, which are no measurement."""
     with suite.start("--benchmark-autosave", "--pairs=9", steps=["baseline"]) as process:
@@ -374,7 +375,7 @@ def test_incomplete_record_is_not_saved(suite: Suite) -> None:
     assert suite.journals() == []
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_step_that_is_not_in_force_leaves_no_record_and_the_rest_goes_on(suite: Suite) -> None:
     """On a CPU that hides its bf16, autocast fails its proof; later steps build on the nearest step that holds."""
     skip_unless_met("bf16_autocast", "tcmalloc")
@@ -391,6 +392,7 @@ def test_step_that_is_not_in_force_leaves_no_record_and_the_rest_goes_on(suite: 
     assert info["gain"]["over"] == "channels_last"
 
 
+@pytest.mark.slow
 def test_step_below_that_was_not_measured_and_fails_is_left_out(suite: Suite) -> None:
     """A model whose tensors are all too small for huge pages loses that step, and no other that applies to this machine."""
     skip_unless_met("huge_pages", "workers_pinned")
@@ -403,6 +405,7 @@ def test_step_below_that_was_not_measured_and_fails_is_left_out(suite: Suite) ->
     assert "tcmalloc" == info["gain"]["over"]
 
 
+@pytest.mark.slow
 def test_without_a_compiler_compiled_steps_are_skipped(suite: Suite, tmp_path: Path) -> None:
     """The reason and the remedy are shown and saved; everything else is measured."""
     environment = {name: value for name, value in suite.environment.items() if name != "CXX"} | {"PATH": str(tmp_path)}
@@ -416,6 +419,7 @@ def test_without_a_compiler_compiled_steps_are_skipped(suite: Suite, tmp_path: P
     assert {outcome["remedy"] for outcome in run["outcomes"]} == {None, "apt-get install g++"}
 
 
+@pytest.mark.slow
 def test_steps_are_proved_without_timing(suite: Suite, tmp_path: Path) -> None:
     """Each is served once; how it ended is in one file, and no run is saved."""
     file = tmp_path / "proofs.json"
@@ -430,6 +434,7 @@ def test_steps_are_proved_without_timing(suite: Suite, tmp_path: Path) -> None:
     assert [] == suite.journals()
 
 
+@pytest.mark.slow
 def test_an_emulated_cpu_is_proved_and_never_timed(suite: Suite, tmp_path: Path) -> None:
     """What is written of it says that it is emulated."""
     file, emulated = tmp_path / "proofs.json", suite.environment | {"QEMU_CPU": "neoverse-v1"}
@@ -442,7 +447,7 @@ def test_an_emulated_cpu_is_proved_and_never_timed(suite: Suite, tmp_path: Path)
     assert [] == suite.runs()
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_disk_that_fills_up_while_measuring(tmp_path: Path, artifact_folder: Path, mark: str) -> None:
     """The run says where its records are; earlier runs stay whole; with room again `--resume` saves all."""
     with mounted(tmp_path / "disk", "80m") as disk:
@@ -514,7 +519,7 @@ def test_benchmark_compare_fail_ends_with_its_verdict(suite: Suite, saved: dict[
     assert "another machine" not in output
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_burst_that_became_slower_fails_pytest_benchmarks_own_comparison(suite: Suite) -> None:
     """Four times the pixels: `mean` grows as the throughput falls, for workers and an asynchronous queue too, and compare-fail says so."""
     steps = ["workers_pinned", "openvino_throughput"]
@@ -609,6 +614,7 @@ def test_weights_that_do_not_fit_are_refused(suite: Suite, tmp_path: Path, weigh
     assert expected in stopped(suite, "--weights", str(file))
 
 
+@pytest.mark.slow
 def test_storage_that_cannot_be_written_is_refused(tmp_path: Path, artifact_folder: Path, mark: str) -> None:
     """Before an hour of measuring, not after."""
     (tmp_path / "file").write_text("not a folder")
@@ -618,12 +624,14 @@ def test_storage_that_cannot_be_written_is_refused(tmp_path: Path, artifact_fold
     assert "name a writable folder with --benchmark-storage" in message
 
 
+@pytest.mark.slow
 def test_full_disk_is_refused(tmp_path: Path, artifact_folder: Path, mark: str) -> None:
     """A disk with no room for a run is found out first."""
     with mounted(tmp_path / "disk", "1m") as disk:
         assert "MiB free; make room or name another --benchmark-storage" in stopped(Suite(disk, artifact_folder, mark))
 
 
+@pytest.mark.slow
 def test_nothing_to_resume_is_said(suite: Suite) -> None:
     """`--resume` does not quietly start anew."""
     assert "nothing to resume: no journal in" in stopped(suite, "--resume")
@@ -677,7 +685,7 @@ def test_steps_can_be_chosen_by_keyword(suite: Suite) -> None:
     ]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_benchmark_disable_runs_each_step_once(suite: Suite) -> None:
     """Nothing is recorded, and no process stays."""
     status, output = suite.run("--benchmark-disable", steps=["batch_2"])

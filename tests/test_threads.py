@@ -127,12 +127,13 @@ def refused(rig: Rig, broken: Recipe, model: ModelSpec = RESNET) -> str:
     return str(raised.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("environment", "seen"),
     [
         ({"OMP_THREAD_LIMIT": "1"}, "1 of 2 threads worked"),
         ({"GOMP_CPU_AFFINITY": str(this_machine().allowed_cpus[0])}, "on 1 CPUs"),
-        pytest.param({"OMP_PLACES": f"{{{this_machine().allowed_cpus[0]}}}"}, "on 1 CPUs", marks=pytest.mark.slow),
+        pytest.param({"OMP_PLACES": f"{{{this_machine().allowed_cpus[0]}}}"}, "on 1 CPUs", marks=pytest.mark.nightly),
     ],
     ids=["limited to one", "bound to one CPU", "one place"],
 )
@@ -145,6 +146,7 @@ def test_two_threads_that_torch_has_and_does_not_use(make_rig: MakeRig, environm
     assert seen in message
 
 
+@pytest.mark.slow
 def test_threads_bound_to_cpus_of_their_own_are_measured(make_rig: MakeRig) -> None:
     """A user who deploys with bound threads may measure it: where the threads are is right, whatever put them there."""
     rig = two_threads(make_rig(environment={"OMP_PROC_BIND": "close", "OMP_PLACES": "cores"}))
@@ -154,6 +156,7 @@ def test_threads_bound_to_cpus_of_their_own_are_measured(make_rig: MakeRig) -> N
     assert 2 == serving.proved[0].observations.thread_work.apart  # type: ignore[union-attr]
 
 
+@pytest.mark.slow
 def test_a_model_too_small_to_share_keeps_its_threads(make_rig: MakeRig) -> None:
     """Its own work need not show them: a large product does."""
     rig = two_threads(make_rig(environment={"OMP_WAIT_POLICY": "passive"}))
@@ -163,6 +166,7 @@ def test_a_model_too_small_to_share_keeps_its_threads(make_rig: MakeRig) -> None
     assert all(each.holds for each in serving.evidence)
 
 
+@pytest.mark.slow
 def test_bound_workers_stay_on_cores_of_their_own(make_rig: MakeRig) -> None:
     """torchrun's own process is bound by OMP_PLACES before its ranks start, and each rank all the same gets its core."""
     skip_unless_met("workers_pinned")
@@ -181,6 +185,7 @@ class TogetherRig(Rig):
         return msgspec.structs.replace(job, cpus=[job.cpus[0]] * job.workers)
 
 
+@pytest.mark.slow
 def test_ranks_on_one_core(make_rig: MakeRig) -> None:
     skip_unless_met("workers_pinned")
     rig = two_threads(make_rig())
@@ -190,6 +195,7 @@ def test_ranks_on_one_core(make_rig: MakeRig) -> None:
     assert "workers have cores of their own and do not oversubscribe: CPUs [[0], [0]]" in message
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("step", "settings"), [("openvino_fp32", {"INFERENCE_NUM_THREADS": "1"})])
 def test_openvino_with_fewer_threads(make_rig: MakeRig, step: str, settings: dict[str, str]) -> None:
     skip_unless_met(step)
@@ -201,6 +207,7 @@ def test_openvino_with_fewer_threads(make_rig: MakeRig, step: str, settings: dic
     assert "the asked-for number of threads computes at the same time: 1 of 2 threads worked" in message
 
 
+@pytest.mark.slow
 def test_onnxruntime_with_fewer_threads(make_rig: MakeRig, tmp_path: Path) -> None:
     """A session that never got its options computes with threads of its own choice."""
     skip_unless_met("onnxruntime")

@@ -180,7 +180,7 @@ def test_samples_of_an_iteration_count_every_step_of_it() -> None:
     assert 10 == msgspec.structs.replace(job, settings={"batches_per_execution": "10"}).steps_per_iteration
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_training_is_measured_in_turns(make_rig: MakeRig) -> None:
     """The loader's process takes turns with the training process that loads for itself, and both follow the reference."""
     rig = make_rig()
@@ -201,7 +201,7 @@ def test_training_is_measured_in_turns(make_rig: MakeRig) -> None:
         measurement.close()
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("step", "changes", "said"),
     [
@@ -225,6 +225,7 @@ def test_bf16_that_does_not_reach_the_kernels_is_refused(make_rig: MakeRig) -> N
     assert "training computes in bf16: f32" in refused(rig, recipe(rig, "train_autocast_bf16", transforms=()))
 
 
+@pytest.mark.slow
 def test_training_that_learns_something_else_is_refused(make_rig: MakeRig, tmp_path: Path) -> None:
     """A trainer whose optimizer never steps: same model, same data, and the loss stays where it was."""
     shutil.copytree(ROOT / "fixtures", tmp_path / "fixtures")

@@ -19,7 +19,7 @@ from tests.conftest import MakeRig
 CONVOLUTIONS = ModelSpec(name="emulation.models:convolutions", image_size=IMAGE_SIZE)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_tcmalloc_that_reaches_no_tensor_is_refused(make_rig: MakeRig) -> None:
     """The published setting: preloaded it serves Python and the libraries, and tensors come from torch's own mimalloc."""
     if torch_allocator() == "malloc":
@@ -36,7 +36,7 @@ def test_tcmalloc_that_reaches_no_tensor_is_refused(make_rig: MakeRig) -> None:
     assert "by 0.0 MiB with a tensor of 64.0 MiB" in str(raised.value)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("file", "right", "wrong"),
     [

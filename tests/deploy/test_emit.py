@@ -94,8 +94,9 @@ def lines(done: "subprocess.CompletedProcess[str]") -> dict[str, str]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    "step", ["onnxruntime", pytest.param("openvino_fp32", marks=pytest.mark.slow), pytest.param("channels_last", marks=pytest.mark.slow)]
+    "step", ["onnxruntime", pytest.param("openvino_fp32", marks=pytest.mark.nightly), pytest.param("channels_last", marks=pytest.mark.nightly)]
 )
 def test_it_runs_without_the_suite_and_proves_its_steps(emit: Emit, step: str) -> None:
     folder = emit(step)
@@ -128,6 +129,7 @@ except ValueError as error:
     assert (0, "this deployment takes 1 to 2 samples in a call, found 4\n") == (done.returncode, done.stdout), done.stderr
 
 
+@pytest.mark.slow
 def test_pinned_workers_are_proved_apart(emit: Emit) -> None:
     folder = emit("openvino_fp32", workers=2)
 
@@ -172,8 +174,9 @@ area[:] = bytes(len(area))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    "step", ["tcmalloc", pytest.param("jemalloc", marks=pytest.mark.slow), pytest.param("huge_pages", marks=pytest.mark.slow)]
+    "step", ["tcmalloc", pytest.param("jemalloc", marks=pytest.mark.nightly), pytest.param("huge_pages", marks=pytest.mark.nightly)]
 )
 def test_allocators_and_huge_pages_are_proved_by_where_tensors_lie(emit: Emit, step: str) -> None:
     """In place they hold; a library that is mapped later and huge pages of others hold nothing."""
@@ -206,7 +209,7 @@ def test_the_check_fails_without_the_environment(emit: Emit) -> None:
     assert "start by ./run.sh" in done.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_check_holds_the_throughput_against_the_record(emit: Emit) -> None:
     """Against intervals that no machine is too slow or fast enough for."""
     folder = emit("openvino_fp32")
@@ -331,6 +334,7 @@ def test_code_that_is_named_must_have_the_recorded_outputs(altered: Callable[...
     assert "could not be built" in said or "has other fp32 outputs than run 0001" in said
 
 
+@pytest.mark.slow
 def test_outputs_other_than_the_records_are_not_emitted(altered: Callable[..., tuple[int, str]]) -> None:
     code, said = altered(reference={"output": [1.0] * 8})
 
@@ -344,7 +348,7 @@ def test_a_run_without_a_whole_fingerprint_is_another_machines(altered: Callable
     assert (code, f"does not say which machine it is of (no {lost})" in said) == (2, True), said
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     "step", ["mimalloc_huge_pages", "compile_freezing", "aot_inductor", "pt2e_int8", "onnxruntime_int8", "openvino_throughput"]
 )
@@ -364,7 +368,7 @@ def test_every_runtime_is_emitted(emit: Emit, step: str) -> None:
         assert [] == pickled
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("step", ["openvino_fp32", "aot_inductor", "compile_freezing"])
 def test_it_runs_in_an_environment_of_its_named_requirements(emit: Emit, tmp_path: Path, step: str) -> None:
     folder = emit(step)

@@ -22,7 +22,7 @@ from tests.processes import ended, with_variable
 MARK = "GATE_OF_A_TEST"
 SMALL = ("--model", "torchvision:resnet18", "--image-size", "64")
 TOO_SHORT = ("--budget", "1s")  # one pair: the first is always measured
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.nightly
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,7 @@ def at_most(events: int, trials: int) -> float:
     return float(beta.ppf(0.001, events, trials - events + 1)) if events else 0.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("draw", [normal(USUAL_SD), normal(0.06), heavy_tailed(0.03), neighbour(USUAL_SD)])
 def test_false_alarms_of_a_whole_gate(draw: Draw) -> None:
     """At most 1 % of gates over a dozen benchmarks without a change call a regression, on a quiet and on a noisy host."""
@@ -67,6 +68,7 @@ def test_unchanged_benchmarks_pass_on_a_usual_host() -> None:
     assert verdicts.count(Verdict.PASS) / len(verdicts) >= 0.99
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("slower", "power"), [(0.03, 0.95), (0.05, 0.99), (0.1, 0.99)])
 def test_power(slower: float, power: float) -> None:
     """One slower benchmark among a dozen is called a regression: 95 % of the times at 3 %, 99 % at 5 % and above."""
@@ -88,6 +90,7 @@ def test_noise_makes_gates_inconclusive_not_wrong() -> None:
     assert Verdict.INCONCLUSIVE in verdicts
 
 
+@pytest.mark.slow
 def test_no_wrong_pass_of_five_percent_on_a_usual_host() -> None:
     generator = np.random.default_rng(7)
     assert Verdict.PASS not in {overall(gate(generator, normal(USUAL_SD), np.log1p([0.05]))) for _ in range(600)}

@@ -43,6 +43,7 @@ def test_repository_is_made_anew_over_an_old_one(made: Path) -> None:
     assert "" == git(made, "status", "--porcelain")
 
 
+@pytest.mark.slow
 def test_model_is_one_that_the_suite_builds(made: Path) -> None:
     """By the suite's own code, from the checkout: 34 blocks are a 33rd more multiplications than 33, but for what is no block."""
     code = """

@@ -37,6 +37,7 @@ def test_kinds_have_titles() -> None:
     assert expected == [title(kind) for kind in KINDS]
 
 
+@pytest.mark.slow
 def test_whole_study_is_told() -> None:
     generator = random.Random(8)
     gates = [drawn_gate(generator, kind.name, EFFECTS[kind.name], 0.008) for kind in KINDS for _ in range(kind.gates)]

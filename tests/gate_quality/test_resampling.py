@@ -28,6 +28,7 @@ def test_gate_is_as_bad_as_its_worst_benchmark() -> None:
     assert slower[Verdict.PASS] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("deviation", [0.012, 0.05])
 def test_no_change_raises_few_alarms(deviation: float) -> None:
     """At most 1 % of gates of a dozen benchmarks, however noisy; checked by the exact lower bound of what was drawn."""
@@ -35,6 +36,7 @@ def test_no_change_raises_few_alarms(deviation: float) -> None:
     assert Rate(whole[Verdict.REGRESSION], 100).low <= 0.01
 
 
+@pytest.mark.slow
 def test_power_agrees_with_pairs_from_a_normal_distribution() -> None:
     """3 % at a spread of 1.3 %: 96.9 % of 20,000 gates of one benchmark, simulated with numpy and scipy apart from this code."""
     _, whole = draw_gates([pool(0.02956, 0.013, pairs=50_000)], gates=1000)

@@ -142,7 +142,7 @@ def test_command_that_says_nothing_is_an_error(tmp_path: Path) -> None:
         gates.hold(KINDS[0], tmp_path)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_study_holds_a_real_gate_and_writes_its_page(tmp_path: Path) -> None:
     """What it measures depends on the machine, that it is recorded does not."""
     command = [sys.executable, "-m", "benchmarks.gate_quality", "--out", str(tmp_path / "study"), "--gates", "1"]
@@ -157,7 +157,7 @@ def test_study_holds_a_real_gate_and_writes_its_page(tmp_path: Path) -> None:
     assert "**A part of the study: 1 of 280 gates have been held**" in (tmp_path / "page.md").read_text()
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_study_that_is_stopped_keeps_what_it_has(tmp_path: Path) -> None:
     """SIGTERM in the middle of a gate: that gate is lost, no process is left, no worktree either."""
     command = [sys.executable, "-m", "benchmarks.gate_quality", "--out", str(tmp_path), "--only", "same_noisy"]

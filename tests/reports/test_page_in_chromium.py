@@ -204,6 +204,7 @@ def test_print_is_light_and_has_no_controls(driver: "Chrome", page: Path) -> Non
     assert find(driver, "table.ladder").is_displayed()
 
 
+@pytest.mark.slow
 def test_no_name_runs_as_a_script(driver: "Chrome", hostile: Path) -> None:
     show(driver, hostile)
     run(driver, "document.querySelectorAll('details').forEach(d => d.open = true)")

@@ -19,7 +19,7 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("command", [["list"], ["compare", "1", "latest"], ["history"]], ids=lambda command: command[0])
 def test_commands_stay_below_300_mb(storage: Path, command: list[str]) -> None:
     before = sorted(storage.rglob("*"))

@@ -250,7 +250,7 @@ def test_cuda_build_on_arm_is_warned_of(architecture: str, build: str, warned: b
     assert warning is None or "--index-url https://download.pytorch.org/whl/cpu" in warning
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_two_environments_take_turns(tmp_path: Path, artifact_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Real processes of both, from the command line; what one environment cannot import shows as broken there."""
     python = tmp_path / "env" / "bin" / "python"

@@ -310,7 +310,7 @@ def test_what_benchmark_app_prints_is_read() -> None:
         parse("nothing")
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_real_search_ends_with_a_winner_side_by_side(
     artifact_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
