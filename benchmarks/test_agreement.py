@@ -81,15 +81,7 @@ def _pair(rig: Rig, model: ModelSpec, step: str, plan: Plan) -> tuple[float, flo
     recipe = rig.recipe(step, model)
     over = rig.recipe(recipe.over, model) if recipe.over else None
     measurement = PairedMeasurement(rig, recipe, over, model, Plan(pairs=1, budget_s=plan.budget_s, warmup_limit_s=plan.warmup_limit_s))
-    try:
-        measurement.open()
-        for _ in range(measurement.rounds):
-            measurement.before()
-            measurement.run()
-            measurement.after()
-        measurement.finish()
-    finally:
-        measurement.close()
+    measurement.measure()
     return measurement.own.samples_per_second, sustained(rig, measurement.first)
 
 

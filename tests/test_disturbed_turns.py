@@ -40,15 +40,7 @@ def measured(rig: Rig) -> dict[str, Any]:
     own = resolve("channels_last", rig.catalogue, rig.machine)
     over = resolve(own.over or "baseline", rig.catalogue, rig.machine)
     host, measurement = HostSample.now(), PairedMeasurement(rig, own, over, RESNET, PLAN)
-    try:
-        measurement.open()
-        for _ in range(measurement.rounds):
-            measurement.before()
-            measurement.run()
-            measurement.after()
-        measurement.finish()
-    finally:
-        measurement.close()
+    measurement.measure()
     return extra_info("resnet18", measurement, host, Work(reason="not counted"))
 
 

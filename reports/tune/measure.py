@@ -25,17 +25,7 @@ def measure(bench: Bench, recipe: Recipe, over: Recipe | None, plan: Plan, after
     """
     host = HostSample.now()
     measurement = PairedMeasurement(bench.rig, recipe, over, bench.model, plan)
-    try:
-        measurement.open()
-        for place in range(measurement.rounds):
-            measurement.before()
-            measurement.run()
-            measurement.after()
-            if (place + 1) % measurement.rounds_per_pair == 0:
-                after_pair()
-        measurement.finish()
-    finally:
-        measurement.close()
+    measurement.measure(after_pair)
     return extra_info(bench.model_id, measurement, host, bench.rig.work(measurement.first.job)) | {"complete": True}
 
 

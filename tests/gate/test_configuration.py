@@ -73,16 +73,22 @@ def test_every_key_is_read(judged: Repository) -> None:
     assert (KNOWN,) == found.acknowledged
 
 
-def test_base_is_in_force_and_heads_changes_are_named(judged: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Head would let a hundred times more memory pass; options of the command line outrank both."""
-    monkeypatch.chdir(judged.folder)
-    asked: list[run.Request] = []
+@pytest.fixture
+def asked(judged: Repository, monkeypatch: pytest.MonkeyPatch) -> list[run.Request]:
+    """The gates that were asked for in the judged repository, none of which is held."""
+    requests: list[run.Request] = []
 
     def hold(request: run.Request) -> Result:
-        asked.append(request)
+        requests.append(request)
         return result()
 
+    monkeypatch.chdir(judged.folder)
     monkeypatch.setattr(run, "hold", hold)
+    return requests
+
+
+def test_base_is_in_force_and_heads_changes_are_named(asked: list[run.Request]) -> None:
+    """Head would let a hundred times more memory pass; options of the command line outrank both."""
     assert 0 == main(["gate", "--base", "HEAD~1", "--head", "HEAD", "--model", "vit", "--sqnr-db", "2"])
     [request] = asked
     assert request.thresholds.of(OPENVINO, "quantization") == Limits(
@@ -97,15 +103,7 @@ def test_base_is_in_force_and_heads_changes_are_named(judged: Repository, monkey
     assert "base's is in force until the change is merged" in note
 
 
-def test_expression_of_the_command_line_outranks_steps(judged: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(judged.folder)
-    asked: list[run.Request] = []
-
-    def hold(request: run.Request) -> Result:
-        asked.append(request)
-        return result()
-
-    monkeypatch.setattr(run, "hold", hold)
+def test_expression_of_the_command_line_outranks_steps(asked: list[run.Request]) -> None:
     main(["gate", "--base", "HEAD", "--head", "HEAD", "-k", "vit"])
 
     assert [((), "vit", ())] == [(request.steps, request.expression, request.notes) for request in asked]
