@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Protocol
 
-from reports.measurement import SavedGain
+from reports.measurement import SavedAccuracy, SavedGain
 from reports.statistics import DISTURBED, FASTER, SLOWER, Gain
 
 NONE = "-"
@@ -56,6 +56,14 @@ def decibels(value: float | None) -> str:
 def top1(share: float | None) -> str:
     """Return a top-1 agreement in percent, cut rather than rounded: 100 is all of them."""
     return NONE if share is None else f"{int(1000 * share + 1e-6) / 10:g}"
+
+
+def accuracy(value: SavedAccuracy | None) -> str:
+    """Return the labelled accuracy beside fp32's: `91.4 % top-1, -0.8 points [-2.1, +0.5]`, or nothing."""
+    if value is None:
+        return ""
+    points = f"{100 * value.difference:+.1f} points [{100 * value.low:+.1f}, {100 * value.high:+.1f}]"
+    return f"{100 * value.top1:.1f} % top-1, {points}"
 
 
 def sqnr(value: float | None) -> str:

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from statistics import geometric_mean
 from typing import Literal
 
-from reports.measurement import Measurement, Outcome, SavedGain, Throughput
+from reports.figures import accuracy
+from reports.measurement import Measurement, Outcome, SavedAccuracy, SavedGain, Throughput
 from reports.plain_text import plain
 from reports.statistics import CONFIDENCE, DISTURBED, FASTER, SLOWER, Gain, mean_interval, verdict
 
@@ -43,6 +44,7 @@ class LadderRow:
     sqnr_db: float | None = None
     top1_agreement: float | None = None
     cosine: float | None = None
+    accuracy: SavedAccuracy | None = None
     precision_share: dict[str, float] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()
     findings: tuple[str, ...] = ()
@@ -255,6 +257,16 @@ def rival_text(rival: Rival) -> str:
     return f"{plain(rival.step)} ({found.ratio:.2f}x [{found.low:.2f}, {found.high:.2f}])"
 
 
+def accuracy_text(ladder: Ladder) -> str:
+    """Say how many labelled pictures each step gets right, fp32 eager first; empty where none were given."""
+    rows = [row for row in ladder.measured if row.accuracy is not None]
+    if not rows or rows[0].accuracy is None:
+        return ""
+    first = rows[0].accuracy
+    steps = "; ".join(f"{row.step} {accuracy(row.accuracy)}" for row in rows)
+    return f"right of {first.pictures} labelled pictures, fp32 eager {100 * first.reference_top1:.1f} % top-1: {steps}"
+
+
 def by_chance(ladders: Iterable[Ladder]) -> str:
     """Say how many verdicts are to be expected by chance; empty without any."""
     rows = [row for ladder in ladders for row in ladder.measured if not row.disturbed]
@@ -298,6 +310,7 @@ def _measured_row(measurement: Measurement, baseline: Measurement | None) -> Lad
         sqnr_db=measurement.sqnr_db,
         top1_agreement=measurement.top1_agreement,
         cosine=measurement.cosine,
+        accuracy=measurement.accuracy,
         precision_share=measurement.precision_share,
         left_out=measurement.left_out,
         findings=measurement.findings,

@@ -112,6 +112,20 @@ class SavedProfile:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class SavedAccuracy:
+    """Shares of labelled pictures that the step and fp32 eager get right; `difference` of the top-1 shares, with its 95 % interval."""
+
+    pictures: Count
+    top1: Share
+    reference_top1: Share
+    difference: float
+    low: float
+    high: float
+    top5: Share | None = None
+    reference_top5: Share | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class SavedHost:
     """One host of several; `samples_per_second` is its own, `waited_share` of its time it waited for the others."""
 
@@ -184,6 +198,7 @@ class Measurement(Throughput):
     kl_divergence: NotNegative | None = None
     equal_share: Share | None = None
     compared_samples: Count | None = None
+    accuracy: SavedAccuracy | None = None
     reference: dict[str, tuple[float, ...]] = field(default_factory=dict)
     precision_share: dict[str, Figure] = field(default_factory=dict)
     kernel_coverage: Figure | None = None

@@ -17,7 +17,7 @@ from reports.figures import (
     top1,
     verdict_of,
 )
-from reports.ladder import Ladder, LadderRow, by_chance, rival_text
+from reports.ladder import Ladder, LadderRow, accuracy_text, by_chance, rival_text
 from reports.markdown import escape
 
 _LADDER_COLUMNS = (
@@ -61,6 +61,8 @@ def _ladder(ladder: Ladder) -> Iterator[str]:
         rivals = f"; not told apart from {escape(', '.join(map(rival_text, ladder.rivals)), 1000)}" if ladder.rivals else ""
         yield f"{called}**{escape(ladder.best.step)}**, {per_second(ladder.best.samples_per_second)} samples per second{over}{rivals}."
         yield "(* unpaired: measured at different times; gains are paired.)\n"
+    if told := accuracy_text(ladder):
+        yield f"{escape(told, 10_000)}\n"
     for row in ladder.not_measured:
         remedy = f" → {escape(row.remedy)}" if row.remedy else ""
         yield f"- {escape(row.step)} {row.outcome}: {escape(row.reason, 600)}{remedy}"

@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from reports.figures import (
+    accuracy,
     agreement,
     gain_short,
     gibibytes,
@@ -112,6 +113,8 @@ def _outputs(m: Measurement) -> str:
         parts.append(f"top-1 agreement {top1(m.top1_agreement)} %{bounds}")
     if m.kl_divergence is not None:
         parts.append(f"KL divergence {m.kl_divergence:.2g}")
+    if m.accuracy is not None:
+        parts.append(f"right of {m.accuracy.pictures} labelled pictures: {accuracy(m.accuracy)} to fp32 eager")
     return ", ".join((*parts, f"cosine {agreement(m.cosine)}"))
 
 

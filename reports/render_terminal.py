@@ -32,7 +32,7 @@ from reports.figures import (
     top1,
     verdict_of,
 )
-from reports.ladder import Ladder, LadderRow, by_chance, rival_text
+from reports.ladder import Ladder, LadderRow, accuracy_text, by_chance, rival_text
 from reports.plain_text import plain
 from reports.statistics import DISTURBED
 
@@ -40,6 +40,7 @@ WITH_AGREEMENT = 101
 WITH_COSTS = 123
 WITH_PAIRS = 138
 LONGEST_STEP = 32
+LONGEST_ACCURACY = 4000
 STYLES = {"faster": "green", "slower": "red", "skipped": "yellow", "failed": "bold red", DISTURBED: "yellow"}
 
 
@@ -70,6 +71,8 @@ def ladder_table(ladder: Ladder, *, width: int) -> Iterator[RenderableType]:
         yield best_text(ladder, ladder.best)
     elif ladder.measured:
         yield Text("no best: others disturbed whatever was measured; measure again on an idle machine", style=STYLES[DISTURBED])
+    if told := accuracy_text(ladder):
+        yield Text(plain(told, LONGEST_ACCURACY), overflow="fold")
     if ladder.measured and width < WITH_PAIRS:
         yield Text(f"columns left out: {_left_out(width)}; they need a terminal of {WITH_PAIRS} columns", style="dim")
 

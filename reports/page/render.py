@@ -55,6 +55,7 @@ def _filters() -> dict[str, Callable[..., Any]]:
         figures.share_percent,
         figures.share_short,
         figures.signed_percent,
+        figures.accuracy,
         figures.sqnr,
         figures.times,
         figures.top1,
