@@ -1,0 +1,63 @@
+"""What the progress line says of the time that is left."""
+
+import io
+
+from fixtures.progress import Progress
+
+
+class Clock:
+    """A clock that a test sets."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def line(ahead: int, clock: Clock) -> tuple[Progress, io.StringIO]:
+    stream = io.StringIO()
+    progress = Progress(stream, is_terminal=False, width=80, clock=clock)
+    progress.plan(12, ahead=ahead)
+    return progress, stream
+
+
+def told(progress: Progress, stream: io.StringIO, stage: str) -> str:
+    progress.stage(stage)
+    return stream.getvalue().splitlines()[-1]
+
+
+def test_steps_that_end_at_once_take_no_time() -> None:
+    """Of twelve steps six are skipped here: after the first of 30 s there are five more."""
+    clock = Clock()
+    progress, stream = line(6, clock)
+    progress.begin("resnet50-baseline")
+    clock.now_s = 30.0
+    progress.end("5.6 samples per second", counts=True)
+    progress.begin("resnet50-bf16_autocast")
+    progress.end("skipped", counts=False)
+    progress.begin("resnet50-compile")
+
+    assert "[3/12] resnet50-compile: proving compile, about 2 min left" == told(progress, stream, "proving compile")
+
+
+def test_what_is_prepared_once_tells_nothing_of_the_steps() -> None:
+    """Ten minutes of building and two steps of 30 s leave half a minute."""
+    clock = Clock()
+    progress, stream = line(3, clock)
+    progress.begin("resnet50-baseline")
+    clock.now_s = 600.0
+    progress.prepared()
+    clock.now_s = 630.0
+    progress.end("5.6 samples per second", counts=True)
+    progress.begin("resnet50-compile")
+    clock.now_s = 640.0
+
+    assert told(progress, stream, "proving compile").endswith(", about 50 s left")
+
+
+def test_nothing_is_promised_before_a_step_has_ended() -> None:
+    progress, stream = line(3, Clock())
+    progress.begin("resnet50-baseline")
+
+    assert "[1/12] resnet50-baseline: pair 1 of 1, starting" == told(progress, stream, "pair 1 of 1")
