@@ -155,6 +155,22 @@ def test_own_conftest_names_the_installed_plugin(installed: Path, tmp_path: Path
     assert "test_mine.py::test_mine[served.create-baseline]" in shown
 
 
+PROFILING = 'def pytest_addoption(parser):\n    parser.addoption("--profile", action="store_true")\n'
+
+
+def test_options_have_a_prefix_where_other_plugins_have_some(installed: Path, tmp_path: Path) -> None:
+    """pytest-profiling has a --profile, too."""
+    (tmp_path / "conftest.py").write_text(f'{PROFILING}pytest_plugins = ["inference_ladder.fixtures.suite"]\n')
+    (tmp_path / "test_mine.py").write_text(TEST)
+    mine = ("-m", "pytest", "test_mine.py", "--collect-only", "-q")
+    code, shown = run(installed, tmp_path, *mine, "--profile", "--ladder-pairs", "2")
+    refused, told = run(installed, tmp_path, *mine, "--ladder-weights", "lost.pt")
+
+    assert code == 0, shown
+    assert refused != 0
+    assert "--ladder-weights belongs to one model: name it with --ladder-model" in told
+
+
 def test_plugin_beside_another_package_of_its_name_says_what_to_do(installed: Path, tmp_path: Path) -> None:
     """In a pytest of its owner's, `fixtures` is the owner's: only a process of the command can have both."""
     (tmp_path / "fixtures").mkdir()
