@@ -40,6 +40,7 @@ def add_model_options(command: argparse.ArgumentParser, *, model_required: bool 
         help="resnet50, vit, torchvision:NAME, timm:NAME, transformers:ARCH, my_package:create or path/to/file.py:create",
     )
     command.add_argument("--weights", metavar="FILE[::KEY]", help="its weights: safetensors or a weights-only checkpoint (random)")
+    command.add_argument("--pretrained", action="store_true", help="the weights that torchvision or timm offer for it")
     command.add_argument("--calibration", type=Path, metavar="DIR", help="folder of images to calibrate INT8 with (random images)")
     command.add_argument(
         "--artifact-cache", type=Path, default=Path(".cache/artifacts"), metavar="DIR", help="compiled and quantized models (%(default)s)"
@@ -121,7 +122,16 @@ def bench(
         digest = weights.digest(named)
     except models.WeightsError as error:
         raise CannotMeasure(str(error)) from error
-    spec = ModelSpec(name=name, image_size=image_size, sequence_length=sequence_length, weights=named, weights_digest=digest)
+    if options.pretrained and (named or models.source_of(name) not in models.SOURCES):
+        raise CannotMeasure(f"--pretrained is for models of {' and '.join(models.SOURCES)} without --weights: give one of the two")
+    spec = ModelSpec(
+        name=name,
+        image_size=image_size,
+        sequence_length=sequence_length,
+        weights=named,
+        weights_digest=digest,
+        pretrained=options.pretrained,
+    )
     return Bench(rig=rig, model=spec, model_id=models.model_id(name))
 
 

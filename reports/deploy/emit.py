@@ -169,7 +169,9 @@ def _check_same(emission: Emission) -> None:
               if found != _release(version(name))]  # fmt: skip
     if others:
         raise CannotMeasure(f"{'; '.join(others)}: install what was measured, or measure anew with `pytest benchmarks/`")
-    if not measurement.weights.startswith("random") and measurement.weights != model.weights_digest:
+    if measurement.weights.startswith("pretrained") != model.pretrained:
+        raise CannotMeasure(f"the record was measured with {measurement.weights} weights: name the same (--pretrained, or not)")
+    if not measurement.weights.startswith(("random", "pretrained")) and measurement.weights != models.weights_of(model):
         found = f"has the digest {model.weights_digest}" if model.weights else "is missing"
         raise CannotMeasure(f"the record was measured with weights of digest {measurement.weights}: --weights {found}; name that file")
     if measurement.weights.startswith("random") and model.weights:
