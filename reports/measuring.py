@@ -75,8 +75,8 @@ def bench(
     from fixtures.environment import clean_environment, with_this_folder
     from fixtures.launch import Launcher
     from fixtures.machine import this_machine
-    from fixtures.optimizations import catalogue, environment_variables
     from fixtures.models import weights
+    from fixtures.optimizations import catalogue, environment_variables
     from fixtures.options import folder_digest
     from fixtures.protocol import ModelSpec
     from fixtures.rig import Rig

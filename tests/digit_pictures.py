@@ -1,6 +1,7 @@
 """scikit-learn's labelled digits as pictures, and a small model of them; `train` writes both, and a copy of this beside the weights."""
 
 import shutil
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ def module() -> nn.Module:
     widths = (3, 16, 32, 64)
     blocks = [
         nn.Sequential(nn.Conv2d(before, after, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(after), nn.ReLU())
-        for before, after in zip(widths[:-1], widths[1:], strict=True)
+        for before, after in pairwise(widths)
     ]
     return nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(256, 10))
 

@@ -1,4 +1,4 @@
-"""Labelled accuracy: pictures as a person keeps them, right answers of real workers beside fp32's, and a limit that a ruined INT8 breaks."""
+"""Labelled accuracy: pictures as a person keeps them, right answers beside fp32's, and a limit that a ruined INT8 breaks."""
 
 import csv
 from collections.abc import Iterator
@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from fixtures import labelled
+from fixtures.images import IMAGENET_MEAN, IMAGENET_STD
 from fixtures.labelled import AccuracyLostError, LabelsError, compare, find
 from fixtures.protocol import ModelSpec
 from fixtures.recipe import Recipe, resolve
@@ -101,8 +102,8 @@ def test_picture_is_scaled_by_its_shorter_side_and_cropped(tmp_path: Path) -> No
 
     assert (2, 3, 32, 32) == batch.shape
     np.testing.assert_array_equal(batch[0], batch[1])
-    np.testing.assert_allclose(batch[0, :, 16, 16], (1 - labelled.IMAGENET_MEAN) / labelled.IMAGENET_STD, rtol=1e-5)
-    np.testing.assert_allclose(batch[0, :, 16, 0], -labelled.IMAGENET_MEAN / labelled.IMAGENET_STD, rtol=1e-5)
+    np.testing.assert_allclose(batch[0, :, 16, 16], (1 - IMAGENET_MEAN) / IMAGENET_STD, rtol=1e-5)
+    np.testing.assert_allclose(batch[0, :, 16, 0], -IMAGENET_MEAN / IMAGENET_STD, rtol=1e-5)
 
 
 @pytest.mark.parametrize("named", ["timm:resnet18", "torchvision:resnet18", "torchvision:efficientnet_b0"])
@@ -155,7 +156,7 @@ def test_limit_is_on_points_of_top1() -> None:
 
     labelled.require(found, 0.0, "baseline", "m")
     labelled.require(lost, None, "baseline", "m")
-    with pytest.raises(AccuracyLostError, match="at most 0.5 points may be lost; nothing is recorded"):
+    with pytest.raises(AccuracyLostError, match=r"at most 0\.5 points may be lost; nothing is recorded"):
         labelled.require(lost, 0.5, "onnxruntime_int8", "m")
 
 

@@ -1,4 +1,4 @@
-"""Pretrained weights by the libraries' own loaders: from their caches without a network, or one sentence that names the cache and the file."""
+"""Pretrained weights by the libraries' own loaders: from their caches, or one sentence that names the cache and the file."""
 
 import json
 import os

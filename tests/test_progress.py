@@ -9,7 +9,7 @@ class Clock:
     """A clock that a test sets."""
 
     def __init__(self) -> None:
-        self.now_s = 0.0
+        self.now_s = 1000.0
 
     def __call__(self) -> float:
         return self.now_s
@@ -32,7 +32,7 @@ def test_steps_that_end_at_once_take_no_time() -> None:
     clock = Clock()
     progress, stream = line(6, clock)
     progress.begin("resnet50-baseline")
-    clock.now_s = 30.0
+    clock.now_s += 30.0
     progress.end("5.6 samples per second", counts=True)
     progress.begin("resnet50-bf16_autocast")
     progress.end("skipped", counts=False)
@@ -46,12 +46,12 @@ def test_what_is_prepared_once_tells_nothing_of_the_steps() -> None:
     clock = Clock()
     progress, stream = line(3, clock)
     progress.begin("resnet50-baseline")
-    clock.now_s = 600.0
+    clock.now_s += 600.0
     progress.prepared()
-    clock.now_s = 630.0
+    clock.now_s += 30.0
     progress.end("5.6 samples per second", counts=True)
     progress.begin("resnet50-compile")
-    clock.now_s = 640.0
+    clock.now_s += 10.0
 
     assert told(progress, stream, "proving compile").endswith(", about 50 s left")
 

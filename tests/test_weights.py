@@ -47,12 +47,18 @@ def without_statistics(of: State) -> State:
 
 FORMS: dict[str, tuple[Callable[[], Any], str]] = {
     "bare": (state, ""),
-    "half": (lambda: {name: each.half() if each.is_floating_point() else each for name, each in state().items()}, "8 tensors from float16 to float32"),
+    "half": (
+        lambda: {name: each.half() if each.is_floating_point() else each for name, each in state().items()},
+        "8 tensors from float16 to float32",
+    ),
     "data parallel": (lambda: renamed("module."), "taken from module"),
     "compiled": (lambda: renamed("_orig_mod."), ""),
     "compiled in parts": (lambda: {name.replace("body.", "body._orig_mod."): each for name, each in state().items()}, ""),
     "both": (lambda: renamed("module._orig_mod."), "taken from module"),
-    "a trainer's": (lambda: {"epoch": 3, "state_dict": state(), "optimizer": {"state": {0: {"step": torch.tensor(1.0)}}}}, "taken from state_dict"),
+    "a trainer's": (
+        lambda: {"epoch": 3, "state_dict": state(), "optimizer": {"state": {0: {"step": torch.tensor(1.0)}}}},
+        "taken from state_dict",
+    ),
     "with its options": (lambda: {"model": state(), "args": argparse.Namespace(lr=0.1)}, "taken from model"),
     "nested": (lambda: {"ckpt": {"model_state_dict": renamed("model.")}}, "taken from ckpt.model_state_dict.model"),
     "lightning": (
@@ -89,7 +95,9 @@ def test_two_that_fit_are_never_guessed_between(tmp_path: Path, kept: Any, key: 
     file = tmp_path / "kept.pt"
     torch.save(kept, file)
 
-    with pytest.raises(WeightsError, match=rf"more than one state dict that fits Small: .*{other}.*; name one, for example --weights kept\.pt::") as two:
+    with pytest.raises(
+        WeightsError, match=rf"more than one state dict that fits Small: .*{other}.*; name one, for example --weights kept\.pt::"
+    ) as two:
         loaded(str(file))
     assert key in str(two.value)
     module, _ = loaded(f"{file}::{key}")
@@ -132,7 +140,7 @@ def test_layer_that_the_model_has_not_is_no_fit(tmp_path: Path) -> None:
 
 def sharded(folder: Path) -> None:
     parts = ({name: each for name, each in state().items() if name.startswith(first)} for first in ("body", "head"))
-    places = {}
+    places: dict[str, str] = {}
     for number, part in enumerate(parts):
         save_file(part, folder / f"part-{number}.safetensors")
         places |= dict.fromkeys(part, f"part-{number}.safetensors")
@@ -166,8 +174,7 @@ def test_bad_index_is_refused(tmp_path: Path, index: object, expected: str) -> N
     (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
 
     with pytest.raises(WeightsError, match=expected):
-        weights.absolute(str(tmp_path))
-        loaded(str(tmp_path))
+        loaded(weights.absolute(str(tmp_path)))
 
 
 def test_folder_without_weights_is_refused(tmp_path: Path) -> None:
@@ -177,7 +184,13 @@ def test_folder_without_weights_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "head"), [("torchvision:resnet18", "fc"), ("timm:resnet18", "fc"), ("timm:vit_tiny_patch16_224", "head"), ("torchvision:mobilenet_v2", "classifier.1")]
+    ("name", "head"),
+    [
+        ("torchvision:resnet18", "fc"),
+        ("timm:resnet18", "fc"),
+        ("timm:vit_tiny_patch16_224", "head"),
+        ("torchvision:mobilenet_v2", "classifier.1"),
+    ],
 )
 def test_number_of_classes_is_the_checkpoints(tmp_path: Path, name: str, head: str) -> None:
     """A model fine-tuned for ten classes is served with ten."""
@@ -209,6 +222,8 @@ def test_one_of_tied_weights_is_enough(tmp_path: Path) -> None:
     assert torch.equal(torch.ones(5, 3), model.head.weight)
 
 
-@pytest.mark.parametrize(("text", "file", "key"), [("a.pt", "a.pt", ""), ("a.pt::ema", "a.pt", "ema"), ("x::y/a.pt::model.ema", "x::y/a.pt", "model.ema")])
+@pytest.mark.parametrize(
+    ("text", "file", "key"), [("a.pt", "a.pt", ""), ("a.pt::ema", "a.pt", "ema"), ("x::y/a.pt::model.ema", "x::y/a.pt", "model.ema")]
+)
 def test_key_follows_the_last_double_colon(text: str, file: str, key: str) -> None:
     assert (Path(file), key) == weights.split(text)

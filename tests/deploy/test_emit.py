@@ -35,7 +35,9 @@ Emit = Callable[..., Path]
 
 @pytest.fixture(scope="module")
 def made(artifact_folder: Path) -> Bench:
-    options = argparse.Namespace(model=MODEL, weights=None, pretrained=False, calibration=None, artifact_cache=artifact_folder, worker_timeout=600)
+    options = argparse.Namespace(
+        model=MODEL, weights=None, pretrained=False, calibration=None, artifact_cache=artifact_folder, worker_timeout=600
+    )
     return bench(options, image_size=SIZE, batch_size=2, warmup_limit_s=0.0)
 
 
@@ -96,7 +98,8 @@ def lines(done: "subprocess.CompletedProcess[str]") -> dict[str, str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "step", ["onnxruntime", pytest.param("openvino_fp32", marks=pytest.mark.nightly), pytest.param("channels_last", marks=pytest.mark.nightly)]
+    "step",
+    ["onnxruntime", pytest.param("openvino_fp32", marks=pytest.mark.nightly), pytest.param("channels_last", marks=pytest.mark.nightly)],
 )
 def test_it_runs_without_the_suite_and_proves_its_steps(emit: Emit, step: str) -> None:
     folder = emit(step)

@@ -47,7 +47,9 @@ def record(step: str, sps: float, batch_size: int = 8) -> dict[str, Any]:
 
 @pytest.fixture
 def made(tmp_path: Path) -> Bench:
-    options = argparse.Namespace(model=MODEL, weights=None, pretrained=False, calibration=None, artifact_cache=tmp_path / "cache", worker_timeout=300)
+    options = argparse.Namespace(
+        model=MODEL, weights=None, pretrained=False, calibration=None, artifact_cache=tmp_path / "cache", worker_timeout=300
+    )
     return bench(options, image_size=64)
 
 
@@ -320,7 +322,9 @@ def test_a_real_search_ends_with_a_winner_side_by_side(
     monkeypatch.setattr("reports.tune.space.BATCHES", (1, 2))
     monkeypatch.setattr("reports.tune.run.start_batch", lambda *_arguments: 2)
     monkeypatch.setattr(finals, "APP_SECONDS", 3)
-    options = argparse.Namespace(model=MODEL, weights=None, pretrained=False, calibration=None, artifact_cache=artifact_folder, worker_timeout=600)
+    options = argparse.Namespace(
+        model=MODEL, weights=None, pretrained=False, calibration=None, artifact_cache=artifact_folder, worker_timeout=600
+    )
 
     found = search(bench(options, image_size=64), tmp_path / "tuned.json", budget_s=seconds_of("20m"))
 
