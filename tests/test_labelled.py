@@ -132,7 +132,7 @@ def test_difference_is_paired() -> None:
 
     assert (0.8, 0.9) == (found.top1, found.reference_top1)
     assert -0.1 == pytest.approx(found.difference)
-    assert (-0.43, 0.26) == pytest.approx((found.low, found.high), abs=0.01)
+    assert (-0.407, 0.240) == pytest.approx((found.low, found.high), abs=0.001)
 
 
 def test_top_five() -> None:

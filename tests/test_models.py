@@ -196,7 +196,7 @@ def test_wrong_architecture_counts_what_does_not_fit(tmp_path: Path) -> None:
     """Weights of a transformer do not go into a ResNet."""
     save_file(state(name="timm:vit_tiny_patch16_224"), tmp_path / "weights.safetensors")
 
-    with pytest.raises(WeightsError, match=r"do not fit ResNet: 122 missing \(first: .*\), \d+ unknown .* this very architecture"):
+    with pytest.raises(WeightsError, match=r"do not fit ResNet: 102 missing \(first: .*\), \d+ unknown .* this very architecture"):
         loaded(tmp_path / "weights.safetensors")
 
 
