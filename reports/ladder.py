@@ -12,6 +12,7 @@ from reports.plain_text import plain
 from reports.statistics import CONFIDENCE, DISTURBED, FASTER, SLOWER, Gain, mean_interval, verdict
 
 BASELINE = "baseline"
+RIVALS_NAMED = 3
 USUAL_SPREAD = 1.2  # processes of the same code differ by 7 % (docs/measuring.md): without pairs no more than this counts
 
 
@@ -72,7 +73,7 @@ class Rival:
 class Ladder:
     """All steps of one model. `best` is the measured row of highest throughput that nobody disturbed, None where there is none.
 
-    `rivals` are not told apart from it. `pays` says whether its recipe is shown to be faster than the step at its bottom.
+    `rivals` are not told apart from it, the fastest first. `pays` says whether its recipe is shown to be faster than the step at its bottom.
     """
 
     model: str
@@ -194,6 +195,7 @@ def _ladder(
         return Ladder(model=model, rows=tuple(rows), best=None)
     by_step = {row.step: row for row in rows}
     others = [(row, _paired(by_step, best.step, row.step)) for row in candidates if row is not best]
+    others.sort(key=lambda pair: -_throughput(pair[0]))
     rivals = [Rival(step=row.step, ratio=ratio) for row, ratio in others if not _is_ahead(best, row, ratio)]
     return Ladder(model=model, rows=tuple(rows), best=best, rivals=tuple(rivals), pays=_pays(by_step, best.step))
 
@@ -255,6 +257,13 @@ def rival_text(rival: Rival) -> str:
     if found is None or found.low is None or found.high is None:
         return f"{plain(rival.step)} (unpaired)"
     return f"{plain(rival.step)} ({found.ratio:.2f}x [{found.low:.2f}, {found.high:.2f}])"
+
+
+def rivals_text(ladder: Ladder) -> str:
+    """Name the fastest of what is not told apart from the best, and count the others; empty where there is none."""
+    named = ", ".join(map(rival_text, ladder.rivals[:RIVALS_NAMED]))
+    more = len(ladder.rivals) - RIVALS_NAMED
+    return f"{named} and {more} more" if more > 0 else named
 
 
 def accuracy_text(ladder: Ladder) -> str:

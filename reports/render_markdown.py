@@ -17,7 +17,7 @@ from reports.figures import (
     top1,
     verdict_of,
 )
-from reports.ladder import Ladder, LadderRow, accuracy_text, by_chance, rival_text
+from reports.ladder import Ladder, LadderRow, accuracy_text, by_chance, rivals_text
 from reports.markdown import escape
 
 _LADDER_COLUMNS = (
@@ -58,7 +58,7 @@ def _ladder(ladder: Ladder) -> Iterator[str]:
     if ladder.best is not None:
         over = f", {times(ladder.best.speedup)} the baseline" if ladder.best.speedup is not None else ""
         called = "Best: " if ladder.pays or ladder.best.gain is None else "Fastest measured, by no more than chance: "
-        rivals = f"; not told apart from {escape(', '.join(map(rival_text, ladder.rivals)), 1000)}" if ladder.rivals else ""
+        rivals = f"; not told apart from {escape(rivals_text(ladder), 1000)}" if ladder.rivals else ""
         yield f"{called}**{escape(ladder.best.step)}**, {per_second(ladder.best.samples_per_second)} samples per second{over}{rivals}."
         yield "(* unpaired: measured at different times; gains are paired.)\n"
     if told := accuracy_text(ladder):

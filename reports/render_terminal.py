@@ -32,7 +32,7 @@ from reports.figures import (
     top1,
     verdict_of,
 )
-from reports.ladder import Ladder, LadderRow, accuracy_text, by_chance, rival_text
+from reports.ladder import Ladder, LadderRow, accuracy_text, by_chance, rivals_text
 from reports.plain_text import plain
 from reports.statistics import DISTURBED
 
@@ -139,5 +139,5 @@ def best_text(ladder: Ladder, best: LadderRow) -> Text:
         text.append(f", {times(best.speedup)} the baseline")
         text.append(" (* unpaired: measured at different times; gains are paired)", style="dim")
     if ladder.rivals:
-        text.append(f"; not told apart from {', '.join(map(rival_text, ladder.rivals))}")
+        text.append(f"; not told apart from {rivals_text(ladder)}")
     return text

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from reports import compare_texts, figures
 from reports.changepoints import FEWEST_RUNS
-from reports.ladder import rival_text
+from reports.ladder import rivals_text
 from reports.measurement import SavedGain
 from reports.page import front
 from reports.page.content import HEIGHT, KERNELS_SHOWN, WIDTH
@@ -67,7 +67,7 @@ def _filters() -> dict[str, Callable[..., Any]]:
         money,
         plain,
         price_text,
-        rival_text,
+        rivals_text,
     )
     return {function.__name__: function for function in shown} | {
         "sign": _sign,

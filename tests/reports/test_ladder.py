@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from reports.ladder import Ladder, by_chance, ladders, processes_sps, rival_text, stairs
+from reports.ladder import Ladder, Rival, by_chance, ladders, processes_sps, rival_text, rivals_text, stairs
 from reports.load import measurements_from_records, read_run
 from reports.statistics import verdict
 from tests.reports.saved_runs import benchmark, ladder, outcome, save, saved_run
@@ -214,3 +214,13 @@ def test_both_throughputs_of_the_pairs_stand_beside_the_gain() -> None:
     )
 
     assert (80.0, 50.0) == pytest.approx(found.rows[1].in_pairs)
+
+
+def test_no_more_than_three_rivals_are_named() -> None:
+    """With one pair a step nearly everything is a rival, and a wall of names tells nothing."""
+    rivals = tuple(Rival(step=name, ratio=None) for name in ("one", "two", "three", "four", "five"))
+
+    assert "one (unpaired), two (unpaired), three (unpaired) and 2 more" == rivals_text(
+        Ladder(model="m", rows=(), best=None, rivals=rivals)
+    )
+    assert "one (unpaired)" == rivals_text(Ladder(model="m", rows=(), best=None, rivals=rivals[:1]))
