@@ -73,7 +73,7 @@ class Rival:
 class Ladder:
     """All steps of one model. `best` is the measured row of highest throughput that nobody disturbed, None where there is none.
 
-    `rivals` are not told apart from it, the fastest first. `pays` says whether its recipe is shown to be faster than the step at its bottom.
+    `rivals` are not told apart from it, the fastest first. `pays` says whether its recipe is shown to be faster than the one at its bottom.
     """
 
     model: str
