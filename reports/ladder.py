@@ -8,6 +8,7 @@ from typing import Literal
 
 from reports.figures import accuracy
 from reports.measurement import Measurement, Outcome, SavedAccuracy, SavedGain, Throughput
+from reports.moderated import Effect
 from reports.plain_text import plain
 from reports.statistics import CONFIDENCE, DISTURBED, FASTER, SLOWER, Gain, mean_interval, verdict
 
@@ -257,6 +258,12 @@ def rival_text(rival: Rival) -> str:
     if found is None or found.low is None or found.high is None:
         return f"{plain(rival.step)} (unpaired)"
     return f"{plain(rival.step)} ({found.ratio:.2f}x [{found.low:.2f}, {found.high:.2f}])"
+
+
+def earlier_text(earlier: Sequence[Sequence[Effect]]) -> str:
+    """Say that earlier runs of the machine tell how far its pairs spread; empty where there are none."""
+    pairs = sum(map(len, earlier))
+    return f"How far pairs of this machine spread is told by {pairs} pairs of earlier runs, too." if pairs else ""
 
 
 def rivals_text(ladder: Ladder) -> str:

@@ -8,7 +8,7 @@ docs/measuring.md states the model.
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -129,15 +129,16 @@ def gain(pairs: Sequence[Effect], run: Spread, *, confidence: float = CONFIDENCE
     return Gain(ratio=ratio, low=low, high=high, verdict=verdict(low, high))
 
 
-def gains_of_run(measurements: Sequence[Throughput]) -> dict[tuple[str, str], SavedGain]:
+def gains_of_run(measurements: Sequence[Throughput], earlier: Sequence[Sequence[Effect]] = ()) -> dict[tuple[str, str], SavedGain]:
     """Return, by model and step, the gains of a run from the rounds of all its pairs together.
 
-    Disturbed steps tell nothing of the others. Those of records that have no rounds, or not how many samples the other side's had, are
-    as they were saved.
+    `earlier` are the effects of steps in earlier runs of the same machine, which tell how far its pairs spread as the run's own do.
+    Disturbed steps tell nothing of the others. Those of records that have no rounds, or not how many samples the other side's had, are as
+    they were saved.
     """
     effects = {(m.model, m.step): effects_of(m) for m in measurements}
     disturbed = {(m.model, m.step) for m in measurements if m.disturbed}
-    run = spread([found for key, found in effects.items() if found and key not in disturbed])
+    run = spread([*(found for key, found in effects.items() if found and key not in disturbed), *earlier])
     gains = {}
     for measurement in measurements:
         saved, own = measurement.gain, effects[measurement.model, measurement.step]
@@ -148,6 +149,19 @@ def gains_of_run(measurements: Sequence[Throughput]) -> dict[tuple[str, str], Sa
         if saved is not None:
             gains[measurement.model, measurement.step] = saved
     return gains
+
+
+def effects_of_runs(runs: Iterable[Sequence[Throughput]]) -> list[list[Effect]]:
+    """Return the effects of each step that several runs of one machine measured over the same step, those of all runs together.
+
+    So single pairs tell how far pairs spread, too; from one run to the next they spread more than within one. Disturbed ones tell nothing.
+    """
+    found: dict[tuple[str, str, str, int], list[Effect]] = {}
+    for measurements in runs:
+        for each in measurements:
+            if each.gain is not None and not each.disturbed:
+                found.setdefault((each.model, each.step, each.gain.over, each.samples_per_round), []).extend(effects_of(each))
+    return [effects for effects in found.values() if len(effects) > 1]
 
 
 def effects_of(measurement: Throughput) -> tuple[Effect, ...]:

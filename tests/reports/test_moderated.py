@@ -9,7 +9,20 @@ import pytest
 from scipy.special import polygamma
 
 from reports.load import measurements_from_records
-from reports.moderated import PRIOR, Effect, Spread, effect, fit_f, gain, gains_of_run, median_variance, spread, trigamma_inverse
+from reports.measurement import Measurement
+from reports.moderated import (
+    PRIOR,
+    Effect,
+    Spread,
+    effect,
+    effects_of_runs,
+    fit_f,
+    gain,
+    gains_of_run,
+    median_variance,
+    spread,
+    trigamma_inverse,
+)
 from reports.statistics import FASTER
 from tests.reports.saved_runs import benchmark
 
@@ -117,6 +130,40 @@ def test_gains_of_a_run_are_told_from_its_rounds_and_older_ones_stay() -> None:
 
     assert (FASTER, "baseline") == (found["resnet50", "channels_last"].verdict, found["resnet50", "channels_last"].over)
     assert "not resolved (one pair)" == found["resnet50", "tcmalloc"].verdict
+
+
+def _run_of_single_pairs(noise: np.random.Generator, steps: int = 20, **changes: Any) -> list[Measurement]:
+    """A run whose steps are 20 % faster than their predecessor; pairs are off by 1.2 %."""
+    records = []
+    for number in range(steps):
+        own_s = 0.1 / 1.2 * math.exp(float(noise.normal(0, 0.012)))
+        rounds = {"own_rounds_s": [own_s] * 3, "over_rounds_s": [0.1] * 3}
+        pair: dict[str, Any] = {"own_median_s": own_s, "over_median_s": 0.1} | rounds
+        named = {"over": "baseline", "over_medians_s": (0.1,), "medians_s": (own_s,), "over_samples_per_round": 8, "pairs": [pair]}
+        records.append(benchmark(f"step_{number}", **named)["extra_info"] | changes)
+    return measurements_from_records(records)
+
+
+def test_earlier_runs_tell_how_far_single_pairs_spread() -> None:
+    """One pair a step resolves 20 % only to within a prior's 19 %; five earlier runs know that it is 5 % at most."""
+    noise = np.random.default_rng(3)
+    runs = [_run_of_single_pairs(noise) for _ in range(5)]
+    new = _run_of_single_pairs(noise)
+    alone, told = gains_of_run(new), gains_of_run(new, effects_of_runs(runs))
+
+    width, before = (np.median([(each.high or 0) / (each.low or 1) - 1 for each in gains.values()]) for gains in (told, alone))
+    assert before > 0.3
+    assert 0.03 < width < 0.12
+    assert {FASTER} == {each.verdict for each in told.values()}
+
+
+def test_other_steps_and_disturbed_ones_of_earlier_runs_tell_nothing() -> None:
+    noise = np.random.default_rng(4)
+    disturbed = [_run_of_single_pairs(noise, disturbed=True) for _ in range(3)]
+
+    assert [] == effects_of_runs(disturbed)
+    assert [] == effects_of_runs([_run_of_single_pairs(noise)])
+    assert 20 == len(effects_of_runs([_run_of_single_pairs(noise), _run_of_single_pairs(noise)]))
 
 
 ROUNDS, STEPS, RUNS = 9, 22, 60
