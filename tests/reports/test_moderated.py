@@ -139,7 +139,13 @@ def _run_of_single_pairs(noise: np.random.Generator, steps: int = 20, **changes:
         own_s = 0.1 / 1.2 * math.exp(float(noise.normal(0, 0.012)))
         rounds = {"own_rounds_s": [own_s] * 3, "over_rounds_s": [0.1] * 3}
         pair: dict[str, Any] = {"own_median_s": own_s, "over_median_s": 0.1} | rounds
-        named = {"over": "baseline", "over_medians_s": (0.1,), "medians_s": (own_s,), "over_samples_per_round": 8, "pairs": [pair]}
+        named: dict[str, Any] = {
+            "over": "baseline",
+            "over_medians_s": (0.1,),
+            "medians_s": (own_s,),
+            "over_samples_per_round": 8,
+            "pairs": [pair],
+        }
         records.append(benchmark(f"step_{number}", **named)["extra_info"] | changes)
     return measurements_from_records(records)
 
