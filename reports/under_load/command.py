@@ -6,6 +6,7 @@ import sys
 import msgspec
 from rich.console import Console
 
+from reports.latency import MLPERF_CONFIDENCE, least_calls
 from reports.measuring import CannotMeasure, above_zero, add_input_options, add_model_options, bench, positive, time_s
 from reports.plain_text import plain
 from reports.render_json import json_text
@@ -43,6 +44,7 @@ def run_load_command(options: argparse.Namespace, _storage: object, console: Con
     """Run the load, and print what it amounts to; 1 where a limit was set and nothing keeps it."""
     from fixtures.launch import WorkerError
     from reports.under_load.run import Wish, run_load
+    from reports.under_load.search import SEEDS
 
     if options.scenario != "server" and options.rate is not None:
         raise CannotMeasure(f"--rate: in the {options.scenario} scenario requests do not arrive at a rate; use --scenario server")
@@ -68,6 +70,10 @@ def run_load_command(options: argparse.Namespace, _storage: object, console: Con
         limit_s=options.max_p99_ms / 1000 if options.max_p99_ms else None,
         seed=options.seed,
     )
+    if wish.limit_s is not None:
+        runs = f", and each rate is run {SEEDS} times" if wish.scenario == "server" else ""
+        least = least_calls(MLPERF_CONFIDENCE)
+        _say(f"a p99 is shown by at least {least} requests (MLPerf's early stopping){runs}: slow models take a while")
     found: list[Load | None] = []
     for workers in options.workers or (None,):
         try:
@@ -79,7 +85,7 @@ def run_load_command(options: argparse.Namespace, _storage: object, console: Con
             _say(f"note: {finding}")
         if loaded.found is None and wish.limit_s is not None:
             lowest = min(loaded.trials, key=lambda load: load.p99_s)
-            _say(f"no rate keeps {options.max_p99_ms:g} ms: the nearest was {load_line(lowest)}")
+            _say(f"no rate is shown to keep {options.max_p99_ms:g} ms: the nearest was {load_line(lowest)}")
     loads = [load for load in found if load is not None]
     if options.format == "json":
         sys.stdout.write(json_text(msgspec.to_builtins(loads)))

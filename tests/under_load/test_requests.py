@@ -77,9 +77,20 @@ def test_a_run_is_summarized_as_loadgen_does() -> None:
     assert 4 / 3.5 == pytest.approx(at_once.achieved)
     assert 16 / 3.5 == pytest.approx(at_once.samples_per_second)
     assert {"p50": 0.5, "p90": 0.5, "p99": 0.5, "p99.9": 0.5} == pytest.approx(at_random.percentiles_s)
-    assert (True, None) == (at_random.keeps_limit, at_once.keeps_limit)
+    assert (False, None) == (at_random.keeps_limit, at_once.keeps_limit)
     with pytest.raises(ValueError, match="no request"):
         summarized(Served(arrivals_s=(), begin_s=(), end_s=()))
+
+
+@pytest.mark.parametrize(
+    ("requests", "late", "kept"), [(458, 0, False), (459, 0, True), (661, 1, False), (662, 1, True), (2000, 19, False)]
+)
+def test_a_limit_is_kept_by_as_many_requests_as_early_stopping_wants(requests: int, late: int, kept: bool) -> None:
+    """2000 requests of which 19 are late have a p99 within the limit, and do not show that the next 2000 will."""
+    service_s = [0.5] * late + [0.01] * (requests - late)
+    served = Served(arrivals_s=(0.0,) * requests, begin_s=(0.0,) * requests, end_s=tuple(service_s))
+
+    assert kept == summarized(served, rate=1.0, limit_s=0.1).keeps_limit
 
 
 def test_a_queue_that_grows_to_the_end_is_told() -> None:
@@ -120,7 +131,7 @@ def test_the_highest_rate_is_found_and_confirmed(limit_s: float) -> None:
     assert found.keeps_limit
     assert found.rate is not None
     assert found.rate == trials[-1]
-    assert len(trials) <= 16
+    assert len(trials) <= 45
     assert not all(measure(1.3 * found.rate, seed).keeps_limit and 1.3 * found.rate < 100 for seed in range(20, 25))
     assert all(measure(0.75 * found.rate, seed).keeps_limit for seed in range(20, 25))
 
@@ -131,7 +142,7 @@ def test_a_looser_limit_allows_a_higher_rate() -> None:
     found = [load.rate for load in rates if load is not None and load.rate is not None]
     assert 4 == len(found)
     assert sorted(found) == found
-    assert math.isclose(found[-1], 100.0, rel_tol=0.1)
+    assert math.isclose(found[-1], 100.0, rel_tol=0.15)
 
 
 def test_no_rate_keeps_a_limit_below_the_service_time() -> None:

@@ -83,13 +83,15 @@ def test_a_long_queue_fits(two_workers: Serving) -> None:
 def test_the_command_loads_a_step(artifact_folder: object, capsys: pytest.CaptureFixture[str]) -> None:
     common = ["load", "--model", RESNET.name, "--image-size", "64", "--artifact-cache", str(artifact_folder), "--duration", "1s"]
 
-    assert 0 == main([*common, "--step", "onnxruntime", "--rate", "100", "--workers", "1,2", "--max-p99-ms", "1e9", "--batch-size", "8"])
+    assert 0 == main([*common, "--step", "onnxruntime", "--rate", "150", "--workers", "1,2", "--max-p99-ms", "1e9", "--batch-size", "1"])
     shown = capsys.readouterr()
     assert 2 == shown.out.count("kept (")
-    assert "proving onnxruntime@b8w2t1" in shown.err
+    assert "proving onnxruntime@b1w2t1" in shown.err
+    assert "at least 459 requests" in shown.err
+    assert "by the median of three runs" in " ".join(shown.out.split())
 
     assert 1 == main([*common, "--step", "onnxruntime", "--max-p99-ms", "0.000001", "--workers", "1", "--batch-size", "8"])
-    assert "no rate keeps 1e-06 ms" in capsys.readouterr().err
+    assert "no rate is shown to keep 1e-06 ms" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
