@@ -131,7 +131,7 @@ def _ladder(options: argparse.Namespace, storage: Storage, console: Console) -> 
 
 def _compare(options: argparse.Namespace, storage: Storage, console: Console) -> None:
     base, head = (_read(storage, name) for name in (options.base, options.head))
-    comparison = compare(base, head, across_machines=options.across_machines)
+    comparison = compare(base, head, across_machines=options.across_machines, saved=storage.known)
     if options.format == "table":
         print_comparison(console, comparison)
     else:

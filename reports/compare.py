@@ -7,7 +7,8 @@ from statistics import geometric_mean, median
 from reports.changes import changes
 from reports.ladder import BASELINE, processes_sps
 from reports.machines import Difference, machine_differences, software_differences
-from reports.measurement import Measurement, Outcome, Run
+from reports.measurement import Measurement, Outcome, Run, Throughput
+from reports.run_spread import RunSpread, run_spread
 from reports.statistics import DISTURBED, FASTER, SLOWER, Gain, unpaired_ratio
 
 FEWEST_FOR_SHIFT = 3
@@ -21,7 +22,8 @@ class DifferentMachines(Exception):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Compared:
-    """One benchmark on both sides. `ratio` is head's throughput / base's, across machines that of the speedups over the own baseline.
+    """One benchmark on both sides. `ratio` is head's throughput / base's, across machines that of the speedups over the own baseline;
+    its interval is within the runs, whose hours it does not know.
 
     `base_sps` and `head_sps`, in samples per second, are geometric means over all processes, as in `ratio`: not the run's own figure,
     which leaves out a step's turns as a predecessor. `ratio` is None where a side across machines has no baseline. `processes` is how
@@ -49,7 +51,7 @@ class OneSided:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Comparison:
-    """All benchmarks of two runs, in the order of head's ladder."""
+    """All benchmarks of two runs, in the order of head's ladder. `spread` is how far unchanged runs of the machine differ, if known."""
 
     base: Run[Measurement]
     head: Run[Measurement]
@@ -58,6 +60,7 @@ class Comparison:
     software: tuple[Difference, ...]
     compared: tuple[Compared, ...]
     one_sided: tuple[OneSided, ...]
+    spread: RunSpread | None = None
 
     @property
     def fewest_processes(self) -> int:
@@ -77,16 +80,22 @@ class Comparison:
         ratios = [row.ratio.ratio for row in self.compared if row.ratio is not None]
         return median(ratios) if len(ratios) >= FEWEST_FOR_SHIFT else None
 
+    def is_usual(self, row: Compared) -> bool:
+        """Whether unchanged runs of this machine are known to differ by as much as this benchmark does."""
+        return row.ratio is not None and self.spread is not None and 1 / self.spread.ratio <= row.ratio.ratio <= self.spread.ratio
+
     @property
     def notable(self) -> tuple[Compared, ...]:
         """Benchmarks that are faster or slower, or in which something else changed."""
         return tuple(row for row in self.compared if row.changes or (row.ratio is not None and row.ratio.verdict in {FASTER, SLOWER}))
 
 
-def compare(base: Run[Measurement], head: Run[Measurement], *, across_machines: bool = False) -> Comparison:
+def compare(
+    base: Run[Measurement], head: Run[Measurement], *, across_machines: bool = False, saved: Sequence[Run[Throughput]] = ()
+) -> Comparison:
     """Compare two runs. Raises DifferentMachines unless `across_machines`, which compares speedups over each run's own baseline.
 
-    Runs on emulated CPUs are refused always.
+    Runs on emulated CPUs are refused always. `saved` are runs that may tell how far those of this machine differ.
     """
     machine = machine_differences(base.fingerprint, head.fingerprint)
     _refuse_emulation(base, head)
@@ -108,6 +117,7 @@ def compare(base: Run[Measurement], head: Run[Measurement], *, across_machines: 
             *(_one_sided(key, "base", head.outcomes) for key in before if key not in after),
             *(_one_sided(key, "head", base.outcomes) for key in after if key not in before),
         ),
+        spread=None if across_machines else run_spread(saved, head.fingerprint),
     )
 
 

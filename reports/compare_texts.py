@@ -4,6 +4,7 @@ from reports.compare import Compared, Comparison, OneSided
 from reports.figures import signed_percent
 from reports.machines import Difference
 from reports.measurement import Measurement, Run
+from reports.run_spread import FEWEST_RUNS
 from reports.statistics import CONFIDENCE, FASTER, NEGLIGIBLE, SLOWER
 
 BETWEEN_PROCESSES = 0.068
@@ -38,21 +39,36 @@ def advice(comparison: Comparison) -> str:
         return "Across machines: ratios of the speedups over each run's own baseline, not of times. Indicative only."
     fewest = comparison.fewest_processes
     return (
-        "Indicative: the runs were measured at different times, and the intervals come from medians of as few as "
-        f"{fewest} {'process' if fewest == 1 else 'processes'} a side. (Processes of the same code differ by about "
-        f"{100 * BETWEEN_PROCESSES:.1f} %: three a side resolve about ±18 %.) {_what_decides(comparison)}"
+        "Indicative: the runs were measured at different times, and the intervals are within the runs: they come from medians of as few as "
+        f"{fewest} {'process' if fewest == 1 else 'processes'} a side, which share the hour of their run. {_between_runs(comparison)} "
+        f"(Processes of the same code differ by about {100 * BETWEEN_PROCESSES:.1f} %: three a side resolve about ±18 %.) "
+        f"{_what_decides(comparison)}"
     )
 
 
 def chance(comparison: Comparison) -> str:
     """Say how many differences to expect where nothing changed."""
-    called = len(comparison.slower) + len(comparison.faster)
+    rows = (*comparison.slower, *comparison.faster)
     expected = (1 - CONFIDENCE) * len(comparison.compared)
-    said = f"{called} of {len(comparison.compared)} benchmarks are called faster or slower; by chance alone about {expected:.1f} would be."
+    count = len(comparison.compared)
+    said = f"{len(rows)} of {count} benchmarks are called faster or slower; by chance alone about {expected:.1f} would be."
+    if usual := sum(map(comparison.is_usual, rows)):
+        said += f" {usual} of them {'differs' if usual == 1 else 'differ'} by no more than unchanged runs of this machine do."
     shift = comparison.common_shift
     if shift is None or abs(shift - 1) < NEGLIGIBLE:
         return said
     return f"{said} The median over all is {signed_percent(shift)}: what moves them alike is likely the machine (load, clock), not a step."
+
+
+def _between_runs(comparison: Comparison) -> str:
+    """Say how far unchanged runs of the machine lie apart."""
+    spread = comparison.spread
+    if spread is None:
+        return f"How far runs of this machine differ from hour to hour is not known: {FEWEST_RUNS} saved runs tell it."
+    return (
+        f"Over {spread.runs} saved runs of this machine a step spreads by {100 * spread.log_sd:.1f} % (standard deviation), so two runs of "
+        f"the same code differ by up to {100 * (spread.ratio - 1):.0f} % (95 %)."
+    )
 
 
 def _speed(row: Compared) -> str:

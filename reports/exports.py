@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from reports.latency import has_p99
 from reports.load import LARGEST_FILE_BYTES, UnreadableRun, read_run
 from reports.measurement import LARGEST_FIGURE, Count, Figure, Measurement, PositiveFigure
 from reports.plain_text import plain
@@ -123,7 +124,7 @@ def _of_run(measurement: Measurement) -> Iterator[Exported]:
     yield Exported(benchmark=name, measure="time-per-sample", unit="ns", value=1e9 / measurement.samples_per_second)
     figures: tuple[tuple[str, str, Figure | None, bool], ...] = (
         ("latency", "ns", _nanoseconds(measurement.latency_p50_s), True),
-        ("latency-p99", "ns", _nanoseconds(measurement.latency_p99_s), True),
+        ("latency-p99", "ns", _nanoseconds(measurement.latency_p99_s) if has_p99(measurement) else None, True),
         ("peak-memory", "bytes", measurement.peak_rss_bytes, True),
         ("cold-start", "seconds", measurement.cold_start_s, True),
         ("build-time", "seconds", measurement.build_s, True),

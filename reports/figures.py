@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Protocol
 
+from reports.latency import Calls, has_p99, tail_s
 from reports.measurement import SavedAccuracy, SavedGain
 from reports.statistics import DISTURBED, FASTER, SLOWER, Gain
 
@@ -25,6 +26,18 @@ def per_second(value: float | None) -> str:
 
 def milliseconds(value_s: float | None) -> str:
     return NONE if value_s is None else significant(1000 * value_s)
+
+
+def p99_ms(calls: Calls) -> str:
+    """Return a p99 in milliseconds; of fewer calls than have one, the slowest: `48.1 (max of 27)`."""
+    shown = milliseconds(tail_s(calls))
+    return shown if has_p99(calls) else f"{shown} (max of {calls.latency_samples})"
+
+
+def p99_text(calls: Calls) -> str:
+    """Return the same in a sentence: `p99 46.3 ms`, `at most 48.1 ms in 27 calls`."""
+    shown = milliseconds(tail_s(calls))
+    return f"p99 {shown} ms" if has_p99(calls) else f"at most {shown} ms in {calls.latency_samples} calls"
 
 
 def seconds(value_s: float | None) -> str:

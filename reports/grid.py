@@ -24,6 +24,8 @@ class Cell:
     latency_p50_s: float | None = None
     latency_p90_s: float | None = None
     latency_p99_s: float | None = None
+    latency_max_s: float | None = None
+    latency_samples: int | None = None
     sqnr_db: float | None = None
     top1_agreement: float | None = None
     cosine: float | None = None
@@ -104,6 +106,8 @@ def _measured(measured: Measurement, sequence_length: int, batch_size: int) -> C
         latency_p50_s=measured.latency_p50_s,
         latency_p90_s=measured.latency_p90_s,
         latency_p99_s=measured.latency_p99_s,
+        latency_max_s=measured.latency_max_s,
+        latency_samples=measured.latency_samples,
         sqnr_db=measured.sqnr_db,
         top1_agreement=measured.top1_agreement,
         cosine=measured.cosine,

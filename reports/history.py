@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime as DateTime
 from typing import Any
 
-from reports.changepoints import change_points
+from reports.changepoints import ChangePoint, changes
 from reports.ladder import sps_interval
 from reports.machines import machine_differences, machine_name
 from reports.measurement import Run, Throughput
@@ -13,7 +13,10 @@ from reports.measurement import Run, Throughput
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HistoryPoint:
-    """One benchmark in one run; `shift` is set where a new level begins: its mean throughput / that of the level before."""
+    """One benchmark in one run.
+
+    `shift` is set where a new level begins: its mean throughput / that of the level before, without what all steps of a run share.
+    """
 
     run: str
     saved_at: DateTime
@@ -43,13 +46,27 @@ class Series:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class MachineShift:
+    """From this run on all steps together are `ratio` times as fast: the machine, or whatever else they share."""
+
+    run: str
+    saved_at: DateTime
+    commit: str
+    ratio: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class History:
-    """Series in the order of the newest run's ladder; `other_machines` counts the runs left out, by machine."""
+    """Series in the order of the newest run's ladder; `other_machines` counts the runs left out, by machine.
+
+    `machine_shifts` are changes of what all steps of the runs share, which no step is charged with.
+    """
 
     machine: str
     series: tuple[Series, ...]
     runs: int
     other_machines: dict[str, int]
+    machine_shifts: tuple[MachineShift, ...] = ()
 
 
 class NothingToFollow(Exception):
@@ -75,19 +92,21 @@ def history(
         raise NothingToFollow("no saved run to follow: save some with `pytest benchmarks/ --benchmark-autosave`")
     _require(steps, {step for _, step in keys}, "step")
     _require(models, {model for model, _ in keys}, "model")
-    points: dict[tuple[str, str], list[HistoryPoint]] = {
-        key: [] for key in keys if (not models or key[0] in models) and (not steps or key[1] in steps)
-    }
-    for run in mine:
-        for measurement in run.measurements:
-            if (measurement.model, measurement.step) in points:
-                points[measurement.model, measurement.step].append(_point(run, measurement))
+    measured = [{(m.model, m.step): m for m in run.measurements} for run in mine]
+    found = changes([[_figure(each.get(key)) for each in measured] for key in keys])
+    wanted = [key for key in keys if (not models or key[0] in models) and (not steps or key[1] in steps)]
     return History(
         machine=machine_name(fingerprint),
-        series=tuple(Series(model=key[0], step=key[1], points=_mark_shifts(found)) for key, found in points.items() if found),
+        series=tuple(_series(key, mine, measured, found.steps[place]) for place, key in enumerate(keys) if key in wanted),
         runs=len(mine),
         other_machines=others,
+        machine_shifts=tuple(_machine_shift(mine[change.start], change) for change in found.machine),
     )
+
+
+def _figure(measured: Throughput | None) -> float | None:
+    """Return a step's throughput in a run; none where it was disturbed, which tells nothing of a level."""
+    return None if measured is None or measured.disturbed else measured.samples_per_second
 
 
 def _require(wanted: Collection[str], known: Collection[str], kind: str) -> None:
@@ -100,8 +119,20 @@ def _point(run: Run[Throughput], measurement: Throughput) -> HistoryPoint:
     return HistoryPoint(run=run.name, saved_at=run.saved_at, commit=run.commit.short, measured=measurement)
 
 
-def _mark_shifts(points: Sequence[HistoryPoint]) -> tuple[HistoryPoint, ...]:
-    marked = list(points)
-    for change in change_points([point.samples_per_second for point in points]):
-        marked[change.start] = replace(marked[change.start], shift=change.ratio)
-    return tuple(marked)
+def _series(
+    key: tuple[str, str],
+    runs: Sequence[Run[Throughput]],
+    measured: Sequence[Mapping[tuple[str, str], Throughput]],
+    shifts: Sequence[ChangePoint],
+) -> Series:
+    ratios = {change.start: change.ratio for change in shifts}
+    points = [
+        replace(_point(run, found[key]), shift=ratios.get(place))
+        for place, (run, found) in enumerate(zip(runs, measured, strict=True))
+        if key in found
+    ]
+    return Series(model=key[0], step=key[1], points=tuple(points))
+
+
+def _machine_shift(run: Run[Throughput], change: ChangePoint) -> MachineShift:
+    return MachineShift(run=run.name, saved_at=run.saved_at, commit=run.commit.short, ratio=change.ratio)

@@ -40,6 +40,8 @@ class LadderRow:
     workers: int | None = None
     latency_p50_s: float | None = None
     latency_p99_s: float | None = None
+    latency_max_s: float | None = None
+    latency_samples: int | None = None
     cold_start_s: float | None = None
     build_s: float | None = None
     peak_rss_bytes: float | None = None
@@ -320,6 +322,8 @@ def _measured_row(measurement: Measurement, baseline: Measurement | None) -> Lad
         workers=measurement.workers,
         latency_p50_s=measurement.latency_p50_s,
         latency_p99_s=measurement.latency_p99_s,
+        latency_max_s=measurement.latency_max_s,
+        latency_samples=measurement.latency_samples,
         cold_start_s=measurement.cold_start_s,
         build_s=measurement.build_s,
         peak_rss_bytes=measurement.peak_rss_bytes,

@@ -167,7 +167,11 @@ class Throughput:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Measurement(Throughput):
-    """One saved benchmark, whole. A field is None where it does not apply."""
+    """One saved benchmark, whole. A field is None where it does not apply.
+
+    `latency_samples` is how many calls the latencies are of; what their p99 is shown to reach and not to exceed (each at 95 %) are
+    `latency_p99_low_s` and `latency_p99_high_s`, the latter None where the calls are too few.
+    """
 
     family: str = ""
     changes: str = ""
@@ -183,6 +187,10 @@ class Measurement(Throughput):
     latency_p50_s: Figure | None = None
     latency_p90_s: Figure | None = None
     latency_p99_s: Figure | None = None
+    latency_max_s: Figure | None = None
+    latency_samples: Count | None = None
+    latency_p99_low_s: Figure | None = None
+    latency_p99_high_s: Figure | None = None
     cold_start_s: Figure | None = None
     build_s: Figure | None = None
     peak_rss_bytes: Figure | None = None

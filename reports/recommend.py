@@ -1,10 +1,11 @@
 """Which recipe of a run to deploy: the fastest one within the limits, and what ruled the others out. Pure."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from reports.figures import agreement, milliseconds, sqnr
+from reports.figures import agreement, milliseconds, p99_text, sqnr
 from reports.ladder import USUAL_SPREAD, processes_sps
+from reports.latency import least_calls, tail_s
 from reports.measurement import Measurement
 from reports.statistics import ONE_PROCESS, mean_interval, process_interval, unpaired_ratio
 
@@ -30,15 +31,52 @@ class Limits:
         return Limits(sqnr_db=self.sqnr_db, cosine=self.cosine)
 
     def broken_by(self, measurement: Measurement) -> str:
-        """Say which limit the measurement does not keep; empty where it keeps all. A figure that is missing keeps no limit."""
+        """Say which limit the measurement is not shown to keep; empty where it keeps all. A figure that is missing keeps no limit.
+
+        A p99 keeps its limit where so few of the calls are over it that this shows it at 95 % (docs/measuring.md).
+        """
         broken = []
-        if self.p99_s is not None and not (measurement.latency_p99_s is not None and measurement.latency_p99_s <= self.p99_s):
-            broken.append(f"p99 {milliseconds(measurement.latency_p99_s)} ms, limit {milliseconds(self.p99_s)} ms")
+        if self.p99_s is not None and (p99 := self._p99(measurement, self.p99_s)):
+            broken.append(p99)
         if self.sqnr_db is not None and not (measurement.sqnr_db is not None and measurement.sqnr_db >= self.sqnr_db):
             broken.append(f"{sqnr(measurement.sqnr_db)}, limit {self.sqnr_db:g} dB")
         if self.cosine is not None and not (measurement.cosine is not None and measurement.cosine >= self.cosine):
             broken.append(f"cosine {agreement(measurement.cosine)}, limit {self.cosine:g}")
         return "; ".join(broken)
+
+    def refuted_by(self, measurement: Measurement) -> str:
+        """Say which limit the measurement is shown not to keep; a p99 that its calls leave open is none."""
+        without_p99 = replace(self, p99_s=None)
+        return without_p99.broken_by(measurement) if self.leaves_open(measurement) else self.broken_by(measurement)
+
+    def leaves_open(self, measurement: Measurement) -> bool:
+        """Whether the calls show neither that the p99 keeps its limit nor that it breaks it."""
+        return (
+            self.p99_s is not None
+            and not (measurement.latency_p99_high_s is not None and measurement.latency_p99_high_s <= self.p99_s)
+            and not _breaks(measurement, self.p99_s)
+        )
+
+    def _p99(self, measurement: Measurement, limit_s: float) -> str:
+        limit = f"limit {milliseconds(limit_s)} ms"
+        if _breaks(measurement, limit_s):
+            return f"{p99_text(measurement)}, {limit}"
+        if not self.leaves_open(measurement):
+            return ""
+        found = f"{p99_text(measurement)}, {limit}: not shown to be kept"
+        if measurement.latency_samples is None:
+            return f"{found}, as the run does not say of how many calls it is"
+        if measurement.latency_p99_high_s is None:
+            return f"{found}; {least_calls()} calls are needed"
+        return f"{found}; its {measurement.latency_samples} calls show at most {milliseconds(measurement.latency_p99_high_s)} ms"
+
+
+def _breaks(measurement: Measurement, limit_s: float) -> bool:
+    """Whether the p99 is shown to be over the limit; of calls that nobody counted, whether it was."""
+    low_s = measurement.latency_p99_low_s
+    if low_s is None:
+        low_s = measurement.latency_p99_s
+    return low_s is None or low_s > limit_s
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,6 +134,12 @@ def recommend(measurements: Sequence[Measurement], model: str, limits: Limits) -
     if all(each.measurement.disturbed for each in candidates):
         raise NothingToRecommend(f"all recipes of {model} were disturbed while they were measured: measure them again on an idle machine")
     if not within:
+        may_keep = next((each for each in candidates if not each.measurement.disturbed and not limits.refuted_by(each.measurement)), None)
+        if may_keep is not None:
+            raise NothingToRecommend(
+                f"no recipe of {model} is shown to keep the limits: the fastest that may is {may_keep.step!r}, {may_keep.broken}. "
+                "Let `python -m reports tune` with the same limits run such recipes back to back, for as many calls as that needs"
+            )
         raise NothingToRecommend(
             f"no recipe of {model} is within the limits: the fastest, {candidates[0].step!r}, has {candidates[0].broken}; "
             f"{_nearest(candidates, limits)}. Widen the limits, or search smaller batches with `python -m reports tune`"
@@ -134,7 +178,7 @@ def _against(winner: Candidate, other: Candidate) -> Candidate:
 def _nearest(candidates: Sequence[Candidate], limits: Limits) -> str:
     """Say what the best figure of each limit is."""
     found = []
-    latencies = [(each.measurement.latency_p99_s, each.step) for each in candidates if each.measurement.latency_p99_s is not None]
+    latencies = [(found_s, each.step) for each in candidates if (found_s := tail_s(each.measurement)) is not None]
     if limits.p99_s is not None and latencies:
         best_s, step = min(latencies)
         found.append(f"the lowest p99 is {milliseconds(best_s)} ms ({step})")

@@ -41,7 +41,7 @@ def _table(comparison: Comparison) -> Table:
     table.add_column("step", no_wrap=True)
     for name in ("base\nSPS", "head\nSPS"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("head's speedup / base's\n[95 %]" if comparison.across_machines else "head / base\n[95 % interval]", no_wrap=True)
+    table.add_column("head's speedup / base's\n[95 %]" if comparison.across_machines else "head / base\n[95 % within runs]", no_wrap=True)
     table.add_column("verdict\n(indicative)", overflow="fold")
     table.add_column("pro-\ncesses", justify="right", no_wrap=True)
     for row in comparison.compared:

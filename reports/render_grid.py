@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from reports.figures import decibels, gain_short, milliseconds, per_second, top1
+from reports.figures import decibels, gain_short, milliseconds, p99_ms, per_second, top1
 from reports.grid import Cell, Grid
 from reports.markdown import escape
 from reports.plain_text import plain
@@ -105,7 +105,7 @@ def _texts(cell: Cell) -> Iterator[str]:
     yield plain(cell.gain.over) if cell.gain else "-"
     yield milliseconds(cell.latency_p50_s)
     yield milliseconds(cell.latency_p90_s)
-    yield milliseconds(cell.latency_p99_s)
+    yield p99_ms(cell)
     yield decibels(cell.sqnr_db)
     yield top1(cell.top1_agreement)
 

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from reports.changepoints import FEWEST_RUNS
 from reports.figures import per_second, signed_percent
-from reports.history import History, HistoryPoint, Series
+from reports.history import History, HistoryPoint, MachineShift, Series
 from reports.plain_text import columns, plain
 from reports.render_terminal import LONGEST_STEP
 
@@ -26,6 +26,14 @@ def print_history(console: Console, found: History) -> None:
         console.print(_overview(found))
     for line in _remarks(found):
         console.print(line)
+
+
+def machine_shift_text(shift: MachineShift) -> str:
+    """Say what all steps of the runs did together."""
+    return (
+        f"the machine: all steps together {signed_percent(shift.ratio)} from run {shift.run} on ({shift.commit}): its load, clock or host, "
+        "or what else all steps share; no step's own change"
+    )
 
 
 def _every_run(series: Series) -> Iterator[Text]:
@@ -71,6 +79,8 @@ def _overview(found: History) -> RenderableType:
 def _remarks(found: History) -> Iterator[Text]:
     for machine, runs in found.other_machines.items():
         yield Text(f"left out: {_runs(runs)} on another machine, {plain(machine)}", style="yellow")
+    for shift in found.machine_shifts:
+        yield Text(plain(machine_shift_text(shift), 300), style="yellow")
     if all(len(series.points) < FEWEST_RUNS for series in found.series):
         yield Text(f"a change of level can be told from {FEWEST_RUNS} runs on", style="dim")
 

@@ -30,7 +30,11 @@ def comparison_json(comparison: Comparison) -> str:
             "across_machines": comparison.across_machines,
             "machine": msgspec.to_builtins(comparison.machine),
             "software": msgspec.to_builtins(comparison.software),
-            "compared": [msgspec.to_builtins(row) | {"text": headline(row)} for row in comparison.compared],
+            "spread_between_runs": msgspec.to_builtins(comparison.spread),
+            "compared": [
+                msgspec.to_builtins(row) | {"text": headline(row), "differs_as_runs_do": comparison.is_usual(row)}
+                for row in comparison.compared
+            ],
             "one_sided": msgspec.to_builtins(comparison.one_sided),
             "advice": advice(comparison),
         }

@@ -10,6 +10,7 @@ from reports.figures import (
     gibibytes,
     in_pairs,
     milliseconds,
+    p99_ms,
     per_second,
     seconds,
     share_short,
@@ -35,7 +36,7 @@ _LADDER_COLUMNS = (
     "top-1 %",
     "of reported kernel time",
 )
-_COMPARISON_COLUMNS = ("model", "step", "base SPS", "head SPS", "head / base [95 %]", "verdict", "processes")
+_COMPARISON_COLUMNS = ("model", "step", "base SPS", "head SPS", "head / base [95 % within runs]", "verdict", "processes")
 
 
 def ladders_markdown(ladders: Iterable[Ladder]) -> str:
@@ -79,7 +80,7 @@ def _ladder_cells(row: LadderRow) -> tuple[str, ...]:
         in_pairs(row.in_pairs),
         escape(verdict_of(row)),
         milliseconds(row.latency_p50_s),
-        milliseconds(row.latency_p99_s),
+        p99_ms(row),
         seconds(row.cold_start_s),
         gibibytes(row.peak_rss_bytes),
         decibels(row.sqnr_db),

@@ -18,9 +18,9 @@ def pareto_picture(points: Sequence[Point], limits: Limits, *, title: str, winne
     axes = figure.subplots()
     others = [point for point in points if not point.on_front]
     front = [point for point in points if point.on_front]
-    axes.scatter([1000 * p.latency_p99_s for p in others], [p.samples_per_second for p in others], color=BAR, s=18, label="measured")
+    axes.scatter([1000 * p.tail_s for p in others], [p.samples_per_second for p in others], color=BAR, s=18, label="measured")
     axes.plot(
-        [1000 * p.latency_p99_s for p in front],
+        [1000 * p.tail_s for p in front],
         [p.samples_per_second for p in front],
         color=BEST,
         marker="o",
@@ -28,10 +28,19 @@ def pareto_picture(points: Sequence[Point], limits: Limits, *, title: str, winne
         linewidth=1,
         label="Pareto front",
     )
+    if first := [point for point in front if point.is_first]:
+        axes.scatter(
+            [1000 * p.tail_s for p in first],
+            [p.samples_per_second for p in first],
+            color="white",
+            edgecolors=BEST,
+            zorder=3,
+            label="on the front, measured once",
+        )
     for point in front:
         axes.annotate(
             plain(point.step, 40),
-            (1000 * point.latency_p99_s, point.samples_per_second),
+            (1000 * point.tail_s, point.samples_per_second),
             xytext=(6, -10),
             textcoords="offset points",
             fontsize=8,
@@ -46,7 +55,7 @@ def pareto_picture(points: Sequence[Point], limits: Limits, *, title: str, winne
             written(FuncFormatter(lambda value, _place: f"{value:g}"))
     axes.set_ylim(bottom=0)
     axes.margins(x=0.15)
-    axes.set_xlabel("p99 of a call, ms")
+    axes.set_xlabel("p99 of a call, ms (of fewer than 100 calls the slowest)")
     axes.set_ylabel("samples per second")
     axes.set_title(plain(title, 120), parse_math=False, loc="left", fontsize=10)
     axes.legend(loc="lower right", fontsize=8, frameon=False)

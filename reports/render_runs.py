@@ -13,6 +13,7 @@ from reports.figures import (
     gain_short,
     gibibytes,
     milliseconds,
+    p99_text,
     per_second,
     seconds,
     share_short,
@@ -20,6 +21,7 @@ from reports.figures import (
     top1,
     verdict_over,
 )
+from reports.latency import has_p99
 from reports.machines import flat, machine_name
 from reports.measurement import KernelTime, Measurement, Outcome, Run, Throughput
 from reports.plain_text import columns, plain
@@ -78,7 +80,7 @@ def _facts(m: Measurement) -> Iterator[tuple[str, str]]:
     yield "gain", f"{gain_short(m.gain)} {verdict_over(m.gain)}" if m.gain else "none: builds on nothing"
     yield (
         "latency",
-        f"p50 {milliseconds(m.latency_p50_s)} ms, p90 {milliseconds(m.latency_p90_s)} ms, p99 {milliseconds(m.latency_p99_s)} ms",
+        f"p50 {milliseconds(m.latency_p50_s)} ms, p90 {milliseconds(m.latency_p90_s)} ms, {p99_text(m)}{_shown(m)}",
     )
     yield "cost", f"cold start {seconds(m.cold_start_s)}, build {seconds(m.build_s)}, peak {gibibytes(m.peak_rss_bytes)} GiB"
     yield "outputs", _outputs(m)
@@ -101,6 +103,12 @@ def _facts(m: Measurement) -> Iterator[tuple[str, str]]:
         yield "proved" if claim.holds else "NOT proved", f"{claim.claim}: {claim.observed}"
     for kernel in m.kernels[:KERNELS_SHOWN]:
         yield "kernel", _kernel(kernel)
+
+
+def _shown(m: Measurement) -> str:
+    """Return what the p99 is shown not to exceed, and by how many calls; empty where that is not known."""
+    high = f", shown to be at most {milliseconds(m.latency_p99_high_s)} ms" if m.latency_p99_high_s is not None else ""
+    return f" of {m.latency_samples} calls{high}" if m.latency_samples is not None and has_p99(m) else ""
 
 
 def _outputs(m: Measurement) -> str:

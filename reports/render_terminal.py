@@ -25,6 +25,7 @@ from reports.figures import (
     gibibytes,
     in_pairs,
     milliseconds,
+    p99_ms,
     per_second,
     share_percent,
     significant,
@@ -107,7 +108,7 @@ def _cells(row: LadderRow, width: int) -> Iterator[Text]:
     yield Text(plain(verdict_of(row)), style=STYLES.get(DISTURBED if row.disturbed else row.gain.verdict if row.gain else "", "dim"))
     if width >= WITH_AGREEMENT:
         yield Text(milliseconds(row.latency_p50_s))
-        yield Text(milliseconds(row.latency_p99_s))
+        yield Text(p99_ms(row).replace(" (", "\n("))
         yield Text(decibels(row.sqnr_db))
         yield Text(top1(row.top1_agreement))
     if width >= WITH_COSTS:

@@ -104,7 +104,7 @@ def mean_interval(values: Sequence[float], *, confidence: float = CONFIDENCE) ->
     mean, variance = _moments(logs)
     if len(logs) == 1:
         return values[0], values[0], values[0]
-    half = _t_quantile(confidence, len(logs) - 1) * math.sqrt(variance / len(logs))
+    half = t_quantile(confidence, len(logs) - 1) * math.sqrt(variance / len(logs))
     return _exp(mean - half), _exp(mean), _exp(mean + half)
 
 
@@ -117,7 +117,7 @@ def process_interval(values: Sequence[float], *, confidence: float = CONFIDENCE)
     if len(logs) < 2:
         raise ValueError("expected at least two values to tell the spread from")
     mean, variance = _moments(logs)
-    half = _t_quantile(confidence, len(logs) - 1) * math.sqrt(variance * (1 + 1 / len(logs)))
+    half = t_quantile(confidence, len(logs) - 1) * math.sqrt(variance * (1 + 1 / len(logs)))
     return _exp(mean - half), _exp(mean + half)
 
 
@@ -142,13 +142,14 @@ def verdict(low: float, high: float) -> str:
 
 
 def _gain(mean: float, error: float, freedom: float, confidence: float) -> Gain:
-    half = _t_quantile(confidence, freedom) * error
+    half = t_quantile(confidence, freedom) * error
     ratio, low, high = _exp(mean), _exp(mean - half), _exp(mean + half)
     return Gain(ratio=ratio, low=low, high=high, verdict=verdict(low, high))
 
 
 @functools.lru_cache(maxsize=1024)
-def _t_quantile(confidence: float, freedom: float) -> float:
+def t_quantile(confidence: float, freedom: float) -> float:
+    """Return the half width of an interval of Student's t, in standard errors."""
     from scipy.special import stdtrit  # half the import time of scipy.stats, and the same value as its t.ppf
 
     return float(stdtrit(freedom, 0.5 + confidence / 2))

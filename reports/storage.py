@@ -63,6 +63,14 @@ class Storage:
         return Shelf(runs=tuple(sorted(runs, key=_time)), unreadable=tuple(unreadable))
 
     @property
+    def known(self) -> tuple[Run[Throughput], ...]:
+        """All runs that could be read, oldest first; none where there is no such storage, as runs can be named by their files."""
+        try:
+            return self.shelf.runs
+        except NoSuchRun:
+            return ()
+
+    @property
     def unreadable(self) -> tuple[str, ...]:
         """Why files were passed over, if all were looked at."""
         return self.shelf.unreadable if "shelf" in self.__dict__ else ()

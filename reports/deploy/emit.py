@@ -23,7 +23,7 @@ from fixtures.recipe import Recipe
 from fixtures.rig import Reference, ServingError
 from fixtures.versions import PACKAGES as PACKAGES_RECORDED
 from reports.deploy import contents
-from reports.figures import milliseconds, per_second, sqnr
+from reports.figures import milliseconds, p99_text, per_second, sqnr
 from reports.files import no_folder_text
 from reports.machines import machine_differences, machine_name, missing_identity
 from reports.measurement import Measurement, Run
@@ -255,8 +255,8 @@ def _write_texts(emission: Emission, job: Job, folder: Path, name: str) -> None:
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
     winner = emission.measurement
     figures = (
-        f"{per_second(winner.samples_per_second)} samples per second, p50 {milliseconds(winner.latency_p50_s)} ms and p99 "
-        f"{milliseconds(winner.latency_p99_s)} ms a call of {winner.batch_size}, {sqnr(winner.sqnr_db)} against fp32 PyTorch"
+        f"{per_second(winner.samples_per_second)} samples per second, p50 {milliseconds(winner.latency_p50_s)} ms and {p99_text(winner)}, "
+        f"calls of {winner.batch_size}, {sqnr(winner.sqnr_db)} against fp32 PyTorch"
     )
     texts = {
         "deployment.json": json.dumps(deployment, indent=1) + "\n",

@@ -3,7 +3,8 @@
 from rich.console import Console
 from rich.text import Text
 
-from reports.figures import milliseconds, per_second, sqnr, times
+from reports.figures import milliseconds, p99_text, per_second, sqnr, times
+from reports.latency import CONFIDENCE
 from reports.measurement import Measurement, Run
 from reports.plain_text import plain
 from reports.recommend import Candidate, Limits, Recommendation
@@ -34,7 +35,7 @@ def figures(candidate: Candidate) -> str:
     interval = f" [{per_second(candidate.interval[0])}, {per_second(candidate.interval[1])}]" if candidate.interval else ""
     workers = f", {measured.workers} workers" if measured.workers > 1 else ""
     return (
-        f"{per_second(candidate.samples_per_second)}{interval} samples per second, p99 {milliseconds(measured.latency_p99_s)} ms a call of "
+        f"{per_second(candidate.samples_per_second)}{interval} samples per second, {p99_text(measured)}, calls of "
         f"{measured.batch_size}{workers}, {sqnr(measured.sqnr_db)}"
     )
 
@@ -48,6 +49,10 @@ def why(found: Recommendation) -> str:
         text = f"It is the fastest of {count} measured recipes (no limit was given)"
     if found.lead is not None:
         text += f", {times(found.lead)} the next (unpaired)"
+    measured = found.winner.measurement
+    if found.limits.p99_s is not None:
+        high = milliseconds(measured.latency_p99_high_s)
+        text += f". Its {measured.latency_samples} calls show a p99 of at most {high} ms ({CONFIDENCE:.0%})"
     close = [plain(each.step) for each in found.others if each.unresolved]
     if close:
         text += f". Not shown to be slower: {', '.join(close[:4])}; take turns with `python -m reports tune` to tell them apart"
@@ -87,6 +92,8 @@ def _json(candidate: Candidate) -> dict[str, object]:
         "samples_per_second": candidate.samples_per_second,
         "interval": candidate.interval,
         "latency_p99_s": measured.latency_p99_s,
+        "latency_samples": measured.latency_samples,
+        "latency_p99_high_s": measured.latency_p99_high_s,
         "sqnr_db": measured.sqnr_db,
         "top1_agreement": measured.top1_agreement,
         "cosine": measured.cosine,

@@ -11,7 +11,7 @@ from reports.measurement import Measurement, Run, Throughput
 from reports.plain_text import plain
 from reports.price_options import add_price_options, known_costs
 from reports.roofline import roofline
-from reports.storage import NoSuchRun, Storage
+from reports.storage import Storage
 
 DESCRIPTION = """\
 One HTML file that needs no network: the best recipe of each model, the ladder, the evidence of each step, what inferences cost, how
@@ -54,9 +54,6 @@ def _page(options: argparse.Namespace, storage: Storage, console: Console) -> No
 
 def _saved(storage: Storage, named: tuple[Run[Measurement], ...]) -> tuple[Run[Throughput], ...]:
     """Return all runs of the storage and those named from elsewhere, oldest first."""
-    try:
-        shelf = storage.shelf.runs
-    except NoSuchRun:  # runs can be named as files where there is no storage
-        shelf = ()
+    shelf = storage.known
     known = {run.path.resolve() for run in shelf}
     return tuple(sorted((*shelf, *(run for run in named if run.path.resolve() not in known)), key=lambda run: run.saved_at))

@@ -10,7 +10,7 @@ from reports.compare import Comparison, DifferentMachines, compare
 from reports.history import History, HistoryPoint, Series
 from reports.ladder import BASELINE, Ladder, LadderRow, Stair, ladders, stairs
 from reports.machines import ABSENT, flat, machine_name
-from reports.measurement import Measurement, Run
+from reports.measurement import Measurement, Run, Throughput
 from reports.page.scales import Scale, amount_scale, ratio_scale
 from reports.statistics import FASTER
 
@@ -139,12 +139,12 @@ def best_recipes(runs: Iterable[Run[Measurement]], views: Iterable[RunView]) -> 
     )
 
 
-def comparison_view(base: Run[Measurement], head: Run[Measurement], place: int) -> ComparisonView:
+def comparison_view(base: Run[Measurement], head: Run[Measurement], place: int, saved: Sequence[Run[Throughput]] = ()) -> ComparisonView:
     """Compare two runs as `compare` does, over each run's own baseline where they are not of one machine."""
     comparison, refusal = None, ""
     for across_machines in (False, True):
         try:
-            comparison = compare(base, head, across_machines=across_machines)
+            comparison = compare(base, head, across_machines=across_machines, saved=saved)
         except DifferentMachines as error:
             refusal = str(error)
         else:

@@ -48,7 +48,7 @@ def fronts(run: Run[Measurement]) -> tuple[FrontView, ...]:
 
 
 def _view(name: str, model: str, known: Sequence[Point]) -> FrontView:
-    latencies = [point.latency_p99_s for point in known]
+    latencies = [point.tail_s for point in known]
     across = Scale(min(latencies) / 1.2, max(latencies) * 1.2, is_logarithmic=True)
     most = max(point.samples_per_second for point in known)
 
@@ -60,7 +60,7 @@ def _view(name: str, model: str, known: Sequence[Point]) -> FrontView:
         for point in chosen:
             y = round(HEIGHT * (1 - 0.94 * point.samples_per_second / most), 1)
             lowest = min(y + LABEL_BELOW, lowest - LABEL_GAP)  # the line runs to the right and down from here
-            made.append(Dot(point=point, x=x(point.latency_p99_s), y=y, label_y=round(lowest, 1)))
+            made.append(Dot(point=point, x=x(point.tail_s), y=y, label_y=round(lowest, 1)))
         return tuple(made)
 
     front = dots([point for point in known if point.on_front])

@@ -11,12 +11,14 @@ from markupsafe import Markup
 from reports import compare_texts, figures
 from reports.changepoints import FEWEST_RUNS
 from reports.ladder import rivals_text
+from reports.latency import tail_s
 from reports.measurement import SavedGain
 from reports.page import front
 from reports.page.content import HEIGHT, KERNELS_SHOWN, WIDTH
 from reports.page.sections import Material, sections
 from reports.plain_text import plain
 from reports.render_cost import money, price_text
+from reports.render_history import machine_shift_text
 from reports.render_roofline import GIGA, percent
 from reports.statistics import FASTER, NO_EFFECT, SLOWER, Gain
 
@@ -50,6 +52,8 @@ def _filters() -> dict[str, Callable[..., Any]]:
         figures.in_pairs,
         figures.mebibytes,
         figures.milliseconds,
+        figures.p99_ms,
+        figures.p99_text,
         figures.per_second,
         figures.seconds,
         figures.share_percent,
@@ -64,10 +68,12 @@ def _filters() -> dict[str, Callable[..., Any]]:
         compare_texts.chance,
         compare_texts.change_text,
         compare_texts.one_sided_text,
+        machine_shift_text,
         money,
         plain,
         price_text,
         rivals_text,
+        tail_s,
     )
     return {function.__name__: function for function in shown} | {
         "sign": _sign,

@@ -64,7 +64,7 @@ def material(
         named=named,
         saved=saved,
         views=tuple(run_view(run, place) for place, run in enumerate(whole, 1)),
-        comparisons=tuple(comparison_view(whole[0], head, place) for place, head in enumerate(whole[:0:-1], 1)),
+        comparisons=tuple(comparison_view(whole[0], head, place, saved) for place, head in enumerate(whole[:0:-1], 1)),
         costs=tuple(costs),
         calibration=calibration,
     )

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from reports.latency import FEWEST_FOR_P99
+
 PROGRAM = "from openvino.tools.benchmark.main import main; main()"
 GRACE_S = 180
 
@@ -18,7 +20,7 @@ class BenchmarkAppError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class AppRun:
-    """What one run of benchmark_app says: samples per second, and the p99 of a request in seconds (None where it says none)."""
+    """What one run of benchmark_app says: samples per second, and the p99 of a request in seconds; None where too few tell one."""
 
     samples_per_second: float
     latency_p99_s: float | None
@@ -55,4 +57,7 @@ def parse(text: str) -> AppRun:
     if throughput is None:
         raise BenchmarkAppError("OpenVINO's benchmark_app printed no throughput: is its version a known one?")
     percentile = re.search(r"99 percentile:\s+([\d.]+)\s*ms", text)
-    return AppRun(samples_per_second=float(throughput[1]), latency_p99_s=float(percentile[1]) / 1000 if percentile else None)
+    count = re.search(r"Count:\s+(\d+)\s*iterations", text)
+    too_few = count is not None and int(count[1]) < FEWEST_FOR_P99
+    p99_s = None if percentile is None or too_few else float(percentile[1]) / 1000
+    return AppRun(samples_per_second=float(throughput[1]), latency_p99_s=p99_s)

@@ -17,14 +17,15 @@ from fixtures.placement import place, recorded
 from fixtures.recipe import Recipe
 from fixtures.rig import ServingError
 from fixtures.turns import Plan
-from reports.figures import signed_percent
+from reports.figures import milliseconds, p99_text, signed_percent
 from reports.gate.durations import duration
 from reports.load import measurements_from_records
 from reports.measurement import Measurement
 from reports.measuring import Bench, CannotMeasure
 from reports.recommend import Limits, NothingToRecommend, recommend
+from reports.tune.again import BACK_TO_BACK_S, MOST_BACK_TO_BACK_S, measure_again, needs_calls, with_calls_of
 from reports.tune.finals import APP_SECONDS, LEAST_APP_SECONDS, MOST_PAIRS, Finals, hold_finals
-from reports.tune.front import pareto_front
+from reports.tune.front import may_be_on_front, pareto_front
 from reports.tune.measure import fingerprint, measure, save
 from reports.tune.search import Search, Tried
 from reports.tune.space import BATCHES, START_BATCH, Candidate, Space, ordered_steps, start_batch
@@ -32,6 +33,8 @@ from reports.tune.space import BATCHES, START_BATCH, Candidate, Space, ordered_s
 PROBE = Plan(pairs=1, budget_s=0.7, least_rounds=3, warmup_limit_s=1.5)
 FINALS_SHARE = 0.3
 MOST_FINALS_S = 240.0
+AGAIN_SHARE = 0.15
+MOST_AGAIN_S = 150.0
 MOST_FINALS = 3
 FINALS_AGAIN_S = 45.0
 CLOSE = 0.93  # single processes of the same code differ by 7 % (docs/measuring.md)
@@ -45,7 +48,7 @@ class OutOfTime(BaseException):
 
 @dataclass
 class Tuning:
-    """What a search found, complete or not."""
+    """What a search found, complete or not. `measured_again` names steps whose figures are not those that they were chosen for."""
 
     model: str
     limits: Limits
@@ -53,13 +56,24 @@ class Tuning:
     records: list[dict[str, Any]] = field(default_factory=list)
     failed: list[tuple[str, str]] = field(default_factory=list)
     finals: Finals | None = None
+    measured_again: set[str] = field(default_factory=set)
     ended: str = ""
     took_s: float = 0.0
 
     @property
     def measurements(self) -> list[Measurement]:
-        """All measured candidates, by their finals where those were held."""
+        """All measured candidates, by their last measurement."""
         return measurements_from_records({record["step"]: record for record in self.records}.values())
+
+    @property
+    def front(self) -> tuple[Measurement, ...]:
+        """What no other measured recipe beats in throughput and p99."""
+        return pareto_front([m for m in self.measurements if may_be_on_front(m, self.limits)])
+
+    def take(self, record: dict[str, Any]) -> None:
+        """Put a later record of a step in place of its first."""
+        self.records = [record if each["step"] == record["step"] else each for each in self.records]
+        self.measured_again.add(record["step"])
 
     @property
     def winner(self) -> str | None:
@@ -85,7 +99,8 @@ class Tuning:
             "budget_s": self.budget_s,
             "took_s": self.took_s,
             "ended": self.ended,
-            "front": [m.step for m in pareto_front(self.measurements)],
+            "front": [m.step for m in self.front],
+            "measured_again": [m.step for m in self.front if m.step in self.measured_again],
             "failed": [{"step": step, "reason": reason} for step, reason in self.failed],
             "finals": self.finals.as_json() if self.finals else None,
         }
@@ -135,6 +150,7 @@ def tune(
     try:
         with _alarm(clock.left_s):
             found.ended = search.run(try_one, clock.left_for_search_s)
+            _draw_again(bench, search, found=found, clock=clock, say=say)
             _decide(bench, search, ladder=ladder, found=found, clock=clock, say=say)
     except OutOfTime:
         found.ended = found.ended or "the budget is used up"
@@ -150,7 +166,7 @@ def tune(
 
 
 class Clock:
-    """How much of the budget is left, for the search and for the finals after it."""
+    """How much of the budget is left, for the search, for measuring its front again, and for the finals."""
 
     def __init__(self, budget_s: float) -> None:
         self.budget_s = budget_s
@@ -164,8 +180,13 @@ class Clock:
     def left_s(self) -> float:
         return max(0.001, self.budget_s - self.spent_s)
 
+    @property
+    def finals_s(self) -> float:
+        """What of the budget is kept for the finals."""
+        return min(MOST_FINALS_S, FINALS_SHARE * self.budget_s)
+
     def left_for_search_s(self) -> float:
-        return self.budget_s - self.spent_s - min(MOST_FINALS_S, FINALS_SHARE * self.budget_s)
+        return self.budget_s - self.spent_s - self.finals_s - min(MOST_AGAIN_S, AGAIN_SHARE * self.budget_s)
 
     @property
     def shown(self) -> str:
@@ -185,6 +206,44 @@ def _measure(bench: Bench, candidate: Candidate) -> tuple[dict[str, Any] | None,
         return None, str(error).splitlines()[0]
 
 
+def _measure_again(bench: Bench, candidate: Candidate, limits: Limits, most_s: float) -> tuple[dict[str, Any] | None, str]:
+    try:
+        return measure_again(bench, recipe_of(candidate, bench), limits, most_s), ""
+    except (ServingError, WorkerError) as error:
+        return None, str(error).splitlines()[0]
+
+
+def _draw_again(bench: Bench, search: Search, *, found: Tuning, clock: Clock, say: Callable[[str], None]) -> None:
+    """Measure what is on the front once more, until nothing stands there by the figures that it was chosen for, or the time is short.
+
+    What may be the winner comes first. A recipe that falls behind makes room for others, which are measured again, too.
+    """
+    candidates = {candidate.name: candidate for candidate in search.tried}
+    attempted: set[str] = set()
+    while waiting := [m for m in found.front if m.step not in attempted]:
+        chosen = max(waiting, key=lambda m: (not found.limits.refuted_by(m), m.samples_per_second))
+        if clock.left_s - _cost_again_s(chosen, found.limits) < clock.finals_s:
+            say(f"no time is left to measure {', '.join(m.step for m in waiting)} again")
+            return
+        attempted.add(chosen.step)
+        most_s = min(MOST_BACK_TO_BACK_S, clock.left_s - clock.finals_s)
+        candidate = candidates[chosen.step]
+        record, reason = _measure_again(bench, candidate, found.limits, most_s)
+        measurement = measurements_from_records([record])[0] if record is not None else None
+        if record is None or measurement is None or measurement.disturbed:
+            say(f"{chosen.step}, measured again: {reason or 'disturbed by other processes, so the first measurement stays'}")
+            continue
+        found.take(record)
+        search.tried[candidate] = replace(search.tried[candidate], measurement=measurement)
+        say(f"{chosen.step}, measured again: {_told(search.tried[candidate], found.limits)}")
+
+
+def _cost_again_s(chosen: Measurement, limits: Limits) -> float:
+    """Return about how long a second measurement takes, calls back to back included where they may be needed."""
+    start_s = 1.5 * (chosen.cold_start_s or 5.0)
+    return 2 * start_s + 5.0 + (start_s + BACK_TO_BACK_S if needs_calls(chosen, limits) else 0.0)
+
+
 def _decide(
     bench: Bench, search: Search, *, ladder: Sequence[Measurement], found: Tuning, clock: Clock, say: Callable[[str], None]
 ) -> None:
@@ -198,8 +257,10 @@ def _decide(
         if finals is None:
             return
         held.append(best.candidate)
+        earlier = next(each for each in found.records if each["step"] == finals.record["step"])
+        finals = replace(finals, record=with_calls_of(finals.record, earlier, found.limits))
+        found.take(finals.record)
         [measurement] = measurements_from_records([finals.record])
-        found.records = [finals.record if each["step"] == finals.record["step"] else each for each in found.records]
         search.tried[best.candidate] = Tried(best.candidate, measurement, "", best.took_s)
         found.finals = _faster(found.finals, finals, found.limits)
         broken = found.limits.broken_by(measurement)
@@ -313,9 +374,14 @@ def _told(tried: Tried, limits: Limits) -> str:
     measurement = tried.measurement
     if measurement is None:
         return f"failed: {tried.reason}"
-    p99 = f"p99 {1000 * (measurement.latency_p99_s or 0):.3g} ms"
-    broken = limits.broken_by(measurement)
-    return f"{measurement.samples_per_second:.4g} samples per second, {p99}{f' (not within the limits: {broken})' if broken else ''}"
+    note = ""
+    if refuted := limits.refuted_by(measurement):
+        note = f" (not within the limits: {refuted})"
+    elif limits.leaves_open(measurement):
+        high_s = measurement.latency_p99_high_s
+        by = f"; they show at most {milliseconds(high_s)} ms" if high_s is not None else ""
+        note = f" (not shown to keep the limit by {measurement.latency_samples} calls{by})"
+    return f"{measurement.samples_per_second:.4g} samples per second, {p99_text(measurement)}{note}"
 
 
 @contextmanager

@@ -9,6 +9,7 @@ halving) would save much; going on from the best so far finds it in few measurem
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from reports.latency import tail_s
 from reports.measurement import Measurement
 from reports.recommend import Limits
 from reports.tune.space import Candidate, Space
@@ -65,7 +66,7 @@ class Search:
 
     @property
     def best(self) -> Tried | None:
-        """The fastest within the limits; where none is, the one of lowest p99 (whose neighbours may be)."""
+        """The fastest that is not shown to break a limit; where all are, the one of lowest p99 (whose neighbours may not be)."""
         return next(iter(self.ranked()), None)
 
     def _next(self) -> Candidate | None:
@@ -83,16 +84,16 @@ class Search:
         return None
 
     def ranked(self) -> list[Tried]:
-        """Return what was measured, best first: the fastest within the limits; where none is, by p99."""
+        """Return what was measured, best first: the fastest that is not shown to break a limit; where all are, by p99."""
         return sorted(self.measured, key=self._rank, reverse=True)
 
     def _rank(self, tried: Tried) -> float:
-        """Return the throughput of what is within the limits; below all of those, the reciprocal of the p99."""
+        """Return the throughput of what may keep the limits; below all of those, the reciprocal of the p99."""
         measurement = tried.measurement
         assert measurement is not None
-        if not any(not self.limits.broken_by(each.measurement) for each in self.measured if each.measurement is not None):
-            return 1 / (measurement.latency_p99_s or float("inf"))
-        return 0.0 if self.limits.broken_by(measurement) else measurement.samples_per_second
+        if not any(not self.limits.refuted_by(each.measurement) for each in self.measured if each.measurement is not None):
+            return 1 / (tail_s(measurement) or float("inf"))
+        return 0.0 if self.limits.refuted_by(measurement) else measurement.samples_per_second
 
     def _is_open(self, candidate: Candidate) -> bool:
         """Whether nothing seen so far tells that the candidate cannot be within the limits, or cannot be built."""
@@ -105,7 +106,7 @@ class Search:
         # A larger batch in the same placement takes longer.
         latency = Limits(p99_s=self.limits.p99_s)
         return not any(
-            each.measurement is not None and each.stands and latency.broken_by(each.measurement)
+            each.measurement is not None and each.stands and latency.refuted_by(each.measurement)
             for each in same_step
             if each.candidate.workers == candidate.workers and each.candidate.batch_size < candidate.batch_size
         )

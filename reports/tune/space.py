@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from reports.latency import tail_s
 from reports.measurement import Measurement
 from reports.recommend import Limits
 
@@ -84,7 +85,8 @@ def start_batch(step: str, ladder: Sequence[Measurement], limits: Limits) -> int
     """Return the batch to try first: the ladder's, or the largest whose p99 the ladder lets expect within the limit."""
     known = next((m for m in ladder if m.step == step and not m.disturbed), None)
     batch = START_BATCH if known is None or known.batch_size not in BATCHES else known.batch_size
-    if known is not None and known.latency_p99_s is not None and limits.p99_s is not None:
-        while batch > 1 and known.latency_p99_s * batch / known.batch_size > limits.p99_s:
+    expected_s = None if known is None else tail_s(known)
+    if known is not None and expected_s is not None and limits.p99_s is not None:
+        while batch > 1 and expected_s * batch / known.batch_size > limits.p99_s:
             batch //= 2
     return batch

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from reports.figures import decibels, gain_short, milliseconds, per_second
+from reports.figures import decibels, gain_short, milliseconds, p99_ms, p99_text, per_second
 from reports.gate.durations import duration
 from reports.plain_text import plain
 from reports.render_pareto import pareto_picture
@@ -14,12 +14,18 @@ from reports.tune.finals import Rival
 from reports.tune.front import points
 from reports.tune.run import Tuning
 
+FRONT = "Pareto front: throughput against p99, by a second measurement in fresh processes"
+
 
 def print_tuning(console: Console, found: Tuning, out: Path) -> None:
     """Print the Pareto front, the winner and its rivals, and where all of it is saved."""
     console.print(Text(plain(found.model), style="bold"))
     if found.records:
         console.print(_front(found))
+        if once := [m.step for m in found.front if m.step not in found.measured_again]:
+            console.print(
+                Text(f"Measured once only, so that luck is among what put them there: {', '.join(map(plain, once))}."), soft_wrap=True
+            )
     for step, reason in found.failed:
         console.print(Text(plain(step)).append(" failed", style="bold red").append(f": {plain(reason, 300)}"), soft_wrap=True)
     console.print(
@@ -27,7 +33,9 @@ def print_tuning(console: Console, found: Tuning, out: Path) -> None:
     )
     winner = found.winner
     if winner is None:
-        console.print(Text("No recipe measured is within the limits: widen them, or give the search more --budget."), soft_wrap=True)
+        console.print(
+            Text("No recipe measured is shown to be within the limits: widen them, or give the search more --budget."), soft_wrap=True
+        )
     elif found.finals is None or winner != found.finals.record["step"]:
         console.print(Text("best: ").append(plain(winner), style="bold").append(" (not measured side by side)"), soft_wrap=True)
         if found.finals is not None:
@@ -48,11 +56,12 @@ def print_tuning(console: Console, found: Tuning, out: Path) -> None:
 def tuning_picture(found: Tuning, suffix: str) -> bytes:
     """Return throughput against p99 of all that was measured."""
     title = f"{found.model}: {len(found.records)} recipes, throughput against p99 of a call"
-    return pareto_picture(points(found.measurements, found.limits), found.limits, title=title, winner=found.winner or "", suffix=suffix)
+    shown = points(found.measurements, found.limits, measured_again=found.measured_again)
+    return pareto_picture(shown, found.limits, title=title, winner=found.winner or "", suffix=suffix)
 
 
 def _front(found: Tuning) -> Table:
-    table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim", title="Pareto front: throughput against p99", title_justify="left")
+    table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim", title=FRONT, title_justify="left")
     for name in ("recipe", "SPS", "p50\nms", "p99\nms", "batch", "workers\nx threads", "SQNR\ndB", "limits"):
         table.add_column(name, justify="left" if name in {"recipe", "limits"} else "right", no_wrap=name != "limits")
     by_step = {m.step: m for m in found.measurements}
@@ -65,7 +74,7 @@ def _front(found: Tuning) -> Table:
             plain(m.step),
             per_second(m.samples_per_second),
             milliseconds(m.latency_p50_s),
-            milliseconds(m.latency_p99_s),
+            p99_ms(m),
             str(m.batch_size),
             f"{m.workers} x {m.threads}",
             decibels(m.sqnr_db),
@@ -79,10 +88,13 @@ def _print_finals(console: Console, found: Tuning) -> None:
     finals = found.finals
     assert finals is not None
     record = finals.record
+    own = next((m for m in found.measurements if m.step == record["step"]), None)
     text = Text("winner: ").append(plain(record["step"]), style="bold")
-    text.append(f", {per_second(record['samples_per_second'])} samples per second, p99 {milliseconds(record['latency_p99_s'])} ms")
-    broken = next((found.limits.broken_by(m) for m in found.measurements if m.step == record["step"]), "")
-    console.print(text.append(f"; measured again it does not keep the limits: {broken}" if broken else ""), soft_wrap=True)
+    text.append(f", {per_second(record['samples_per_second'])} samples per second")
+    if own is not None:
+        text.append(f", {p99_text(own)}")
+    broken = found.limits.broken_by(own) if own is not None else ""
+    console.print(text.append(f"; measured again it is not shown to keep the limits: {broken}" if broken else ""), soft_wrap=True)
     for rival in finals.rivals:
         console.print(Text(f"  {rival_line(rival)}"), soft_wrap=True)
     for note in finals.notes:

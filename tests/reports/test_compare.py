@@ -1,5 +1,8 @@
 """Comparing two runs: ratios, what changed, what only one side has, and refusals."""
 
+import math
+import random
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +13,9 @@ from reports.compare import Comparison, DifferentMachines, compare
 from reports.compare_texts import advice, chance, headline, one_sided_text
 from reports.load import read_run
 from reports.machines import Difference, machine_differences, machine_name, software_differences
-from reports.measurement import Measurement, Run
+from reports.measurement import Measurement, Run, Throughput
+from reports.run_spread import run_spread
+from reports.storage import Storage
 from tests.reports.saved_runs import FINGERPRINT, KERNELS, benchmark, outcome, save, saved_run
 
 STEADY_S = (0.100, 0.101, 0.102)
@@ -160,6 +165,59 @@ def test_the_comparison_says_that_it_is_indicative_and_points_to_the_gate(tmp_pa
     text = advice(compare(base, head))
     assert "as few as 3 processes a side" in text
     assert "python -m reports gate --base aaaaaaaaaaaa --head bbbbbbbbbbbb" in text
+
+
+def nights(folder: Path, count: int, spread: float) -> tuple[Run[Throughput], ...]:
+    """Saved runs of one commit, each with an hour of its own that all of its processes share."""
+    hours = random.Random(4)
+    for number in range(1, count + 1):
+        hour = math.exp(hours.gauss(0, spread))
+        record = step("compile", tuple(each * hour for each in STEADY_S))
+        save(folder, number, saved_run([record], saved_at=f"2026-11-{number:02}T00:00:00+00:00"))
+    return Storage(str(folder)).known
+
+
+def test_how_far_runs_of_the_machine_differ_is_known_from_its_saved_runs(tmp_path: Path) -> None:
+    saved = nights(tmp_path, 20, 0.05)
+
+    found = run_spread(saved, FINGERPRINT)
+
+    assert found is not None
+    assert 20 == found.runs
+    assert 0.05 == pytest.approx(found.log_sd, rel=0.4)
+    assert run_spread(saved[:5], FINGERPRINT) is None
+    assert run_spread(saved, FINGERPRINT | {"vcpus": 64}) is None
+
+
+def test_a_difference_that_unchanged_runs_have_is_told_as_such(tmp_path: Path) -> None:
+    """Steady processes of two nights are 8 % apart: within the runs that is slower, between runs of this machine it is usual."""
+    saved = nights(tmp_path / "saved", 20, 0.05)
+    base = run(tmp_path, 1, step("compile"))
+    usual, unusual = (
+        run(tmp_path, number, step("compile", tuple(slow * each for each in STEADY_S))) for number, slow in ((2, 1.08), (3, 1.5))
+    )
+
+    found = compare(base, usual, saved=saved)
+    assert ["slower"] == [row.ratio.verdict for row in found.compared if row.ratio]
+    assert "1 of them differs by no more than unchanged runs of this machine do" in chance(found)
+    assert "the intervals are within the runs" in advice(found)
+    assert re.search(r"Over 20 saved runs of this machine a step spreads by \d\.\d %", advice(found))
+    assert "unchanged runs" not in chance(compare(base, unusual, saved=saved))
+
+
+def test_a_machine_without_history_says_so(tmp_path: Path) -> None:
+    found = both(tmp_path, step("compile"), step("compile", SLOW_S))
+
+    assert found.spread is None
+    assert "is not known: 6 saved runs tell it" in advice(found)
+    assert "unchanged runs" not in chance(found)
+
+
+def test_hours_of_other_machines_say_nothing_across_machines(tmp_path: Path) -> None:
+    saved = nights(tmp_path / "saved", 20, 0.05)
+    base, head = run(tmp_path, 1, step("compile")), run(tmp_path, 2, step("compile"))
+
+    assert compare(base, head, across_machines=True, saved=saved).spread is None
 
 
 def test_of_two_runs_of_one_commit_it_says_that_environments_are_what_can_be_gated(tmp_path: Path) -> None:

@@ -4,9 +4,11 @@ import math
 import random
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from reports.changepoints import change_points
+from reports.__main__ import main
+from reports.changepoints import change_points, changes
 from reports.history import History, NothingToFollow, history
 from reports.storage import Storage
 from tests.reports.saved_runs import FINGERPRINT, benchmark, ladder, save, saved_run
@@ -57,13 +59,98 @@ def test_no_run_is_refused_with_how_to_save_one(tmp_path: Path) -> None:
         follow(tmp_path)
 
 
-@pytest.mark.parametrize("runs", [8, 16, 60])
-def test_at_most_3_of_100_unchanged_series_are_called_changed(runs: int) -> None:
-    """By simulation: 600 series of 5 % normal noise."""
-    noise = random.Random(runs)
-    called = sum(bool(change_points([100 * math.exp(noise.gauss(0, 0.05)) for _ in range(runs)])) for _ in range(600))
+STEPS = 44
 
-    assert called <= 0.03 * 600
+
+def autocorrelated(draw: np.random.Generator, shape: tuple[int, ...], rho: float) -> np.ndarray:
+    """Normal noise whose last axis are runs, each like the one before by `rho`."""
+    noise = draw.standard_normal(shape)
+    for place in range(1, shape[-1]):
+        noise[..., place] = rho * noise[..., place - 1] + math.sqrt(1 - rho**2) * noise[..., place]
+    return noise
+
+
+@pytest.mark.parametrize("runs", [12, 20, 60])
+@pytest.mark.parametrize(("shared", "own", "rho"), [(0.05, 0.02, 0.6), (0.0, 0.05, 0.6), (0.05, 0.05, 0.0)])
+def test_at_most_one_of_twenty_unchanged_pages_has_a_change(runs: int, shared: float, own: float, rho: float) -> None:
+    """By simulation, of pages of 44 steps: nights that a whole run shares, and steps of their own, with autocorrelation 0.6 and without."""
+    draw = np.random.default_rng(runs)
+    pages = 300
+    called = 0
+    for _ in range(pages):
+        logs = shared * autocorrelated(draw, (runs,), rho) + own * autocorrelated(draw, (STEPS, runs), rho)
+        found = changes(np.exp(logs).tolist())
+        called += bool(found.machine) or any(found.steps)
+
+    assert called <= 0.05 * pages
+
+
+def test_nights_that_all_steps_share_hide_no_step_and_charge_none() -> None:
+    """A machine that loses 20 % and a step that loses 10 % are told apart; on the steps' own figures both would be everybody's."""
+    draw = np.random.default_rng(3)
+    machine = 0.05 * autocorrelated(draw, (40,), 0.6) + np.where(np.arange(40) < 25, 0.0, math.log(0.8))
+    logs = machine + 0.01 * draw.standard_normal((12, 40))
+    logs[4, 15:] += math.log(0.9)
+
+    found = changes(np.exp(logs).tolist())
+
+    [shift] = found.machine
+    assert abs(shift.start - 25) <= 1
+    assert 0.8 == pytest.approx(shift.ratio, abs=0.06)
+    assert [4] == [place for place, each in enumerate(found.steps) if each]
+    [own] = found.steps[4]
+    assert 15 == own.start
+    assert 0.9 == pytest.approx(own.ratio, abs=0.02)
+    assert np.log(found.common) - np.log(found.common).mean() == pytest.approx(machine - machine.mean(), abs=0.02)
+
+
+def test_two_steps_share_nothing_that_could_be_told_from_their_own() -> None:
+    values = [[100.0] * 10 + [80.0] * 10, [50.0] * 10 + [40.0] * 10]
+
+    found = changes(values)
+
+    assert ((), [1.0] * 20) == (found.machine, list(found.common))
+    assert [[10], [10]] == [[change.start for change in each] for each in found.steps]
+    assert changes([]).steps == ()
+
+
+def test_runs_without_a_step_are_no_break() -> None:
+    """A step that was skipped in some runs is followed through the others; its change is where it was measured again."""
+    values: list[float | None] = [100.0 + number % 2 for number in range(12)] + [None] * 3 + [70.0 + number % 2 for number in range(12)]
+
+    [found] = changes([values]).steps
+
+    assert [15] == [change.start for change in found]
+
+
+def test_a_machine_that_became_slower_is_told_as_such(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    noise = random.Random(7)
+    for day in range(1, 25):
+        slow = 1.0 if day < 13 else 1.25
+        seconds = {step: 0.1 * slow * math.exp(noise.gauss(0, 0.01)) for step in ("baseline", "compile", "openvino")}
+        steps = [benchmark(step, medians_s=[each] * 3) for step, each in seconds.items()]
+        save(tmp_path, day, saved_run(steps, commit=f"{day:040x}", saved_at=f"2026-11-{day:02}T00:00:00+00:00"))
+
+    found = follow(tmp_path, steps=("compile",))
+    assert ["compile"] == [series.step for series in found.series]
+    assert () == found.series[0].shifts
+    [shift] = found.machine_shifts
+    assert "0013" == shift.run
+    assert 0.8 == pytest.approx(shift.ratio, abs=0.02)
+    assert 0 == main(["history", "--storage", str(tmp_path)])
+    assert "the machine: all steps together -19.9 % from run 0013 on" in capsys.readouterr().out
+
+
+def test_a_disturbed_run_of_a_step_tells_no_level(tmp_path: Path) -> None:
+    """Three slow runs in a row that others disturbed are drawn, and no change."""
+    for day in range(1, 21):
+        disturbed = 10 <= day < 14
+        step = benchmark("compile", medians_s=[(0.2 if disturbed else 0.1) + 0.001 * (day % 2)] * 3, disturbed=disturbed)
+        save(tmp_path, day, saved_run([step], saved_at=f"2026-11-{day:02}T00:00:00+00:00"))
+
+    [series] = follow(tmp_path).series
+    assert 20 == len(series.points)
+    assert () == series.shifts
 
 
 def test_a_shift_of_three_standard_deviations_is_found_in_30_runs() -> None:

@@ -12,7 +12,7 @@ from reports.load import measurements_from_records
 from reports.measurement import Measurement
 from reports.recommend import NOT_SERVED, Limits, NothingToRecommend, recommend
 from reports.statistics import process_interval
-from tests.reports.saved_runs import benchmark, save, saved_run
+from tests.reports.saved_runs import benchmark, calls, save, saved_run
 
 
 def measured(*benchmarks: dict[str, Any]) -> list[Measurement]:
@@ -57,6 +57,42 @@ def test_a_figure_on_the_limit_keeps_it_and_a_missing_one_does_not() -> None:
 
     assert "openvino" == found.winner.step
     assert ["p99 - ms, limit 85.0 ms; cosine -, limit 0.9999"] == [each.broken for each in found.ruled_out]
+
+
+def test_a_p99_of_few_calls_keeps_no_limit_and_the_number_that_would_is_told() -> None:
+    """However far below it is: of 27 calls the slowest is below the true p99 in three of four runs."""
+    few = benchmark("few", medians_s=(0.01, 0.01, 0.01), **calls(0.02, samples=27))
+
+    found = recommend(measured(EXACT, few), "resnet50", Limits(p99_s=0.1))
+    assert "openvino" == found.winner.step
+    assert ["at most 20.0 ms in 27 calls, limit 100 ms: not shown to be kept; 299 calls are needed"] == [
+        each.broken for each in found.ruled_out
+    ]
+    with pytest.raises(NothingToRecommend, match=r"is shown to keep the limits: the fastest that may is 'few'.*reports tune"):
+        recommend(measured(few), "resnet50", Limits(p99_s=0.1))
+    assert "few" == recommend(measured(EXACT, few), "resnet50", Limits()).winner.step
+
+
+def test_many_calls_keep_a_limit_by_their_upper_bound_alone() -> None:
+    """The p99 is within the limit, and might be by luck."""
+    near = benchmark("near", **(calls(0.09, samples=500) | {"latency_p99_high_s": 0.11}))
+    over = benchmark("over", **(calls(0.09, samples=60) | {"latency_p99_low_s": 0.105}))
+    [near_measured, over_measured] = measured(near, over)
+
+    expected = "p99 90.0 ms, limit 100 ms: not shown to be kept; its 500 calls show at most 110 ms"
+    assert expected == Limits(p99_s=0.1).broken_by(near_measured)
+    assert ("", True) == (Limits(p99_s=0.1).refuted_by(near_measured), Limits(p99_s=0.1).leaves_open(near_measured))
+    assert "" == Limits(p99_s=0.11).broken_by(near_measured)
+    assert "at most 90.0 ms in 60 calls, limit 100 ms" == Limits(p99_s=0.1).refuted_by(over_measured)
+
+
+def test_runs_that_counted_no_calls_keep_no_limit_of_a_p99() -> None:
+    old = benchmark("old", latency_p99_s=0.05, latency_samples=None, latency_max_s=None, latency_p99_low_s=None, latency_p99_high_s=None)
+    [read] = measured(old)
+
+    expected = "p99 50.0 ms, limit 100 ms: not shown to be kept, as the run does not say of how many calls it is"
+    assert expected == Limits(p99_s=0.1).broken_by(read)
+    assert "p99 50.0 ms, limit 40.0 ms" == Limits(p99_s=0.04).refuted_by(read)
 
 
 def test_nothing_within_the_limits_says_what_came_nearest() -> None:

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import struct
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from xml.etree import ElementTree
 import pytest
 from rich.console import Console
 
+from reports.__main__ import main
 from reports.figures import agreement, decibels, gain_short, signed_percent, significant, sqnr, top1, verdict_over
 from reports.ladder import Ladder, ladders
 from reports.load import read_run
@@ -23,7 +25,7 @@ from reports.render_json import ladders_json
 from reports.render_markdown import ladders_markdown
 from reports.render_plot import CannotPlot, check_plot, ladders_picture
 from reports.render_terminal import print_ladders
-from tests.reports.saved_runs import benchmark, ladder, outcome, save, saved_run
+from tests.reports.saved_runs import benchmark, calls, ladder, outcome, save, saved_run
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -88,6 +90,30 @@ def test_a_wide_table_shows_all_figures(usual: tuple[Ladder, ...]) -> None:
 
     for part in ("43.2", "98.4", "3.20", "0.88", "bf16 96, f32 4", "1.00x", "faster than batch_8"):
         assert part in text
+
+
+@pytest.mark.parametrize(("samples", "has_p99"), [(27, False), (180, True)])
+def test_a_p99_of_fewer_than_100_calls_is_their_slowest_everywhere(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], samples: int, has_p99: bool
+) -> None:
+    """CSV keeps the number, and the count beside it; a tracker gets none."""
+    few = calls(0.0444, samples) | {"latency_max_s": 0.0488}
+    save(tmp_path, 1, saved_run([benchmark(**few), benchmark("compile", **few)]))
+
+    def shown(*words: str) -> str:
+        assert 0 == main([*words, "--storage", str(tmp_path)])
+        return capsys.readouterr().out
+
+    assert 0 == main(["page", "--out", str(tmp_path / "page.html"), "--storage", str(tmp_path)])
+    capsys.readouterr()
+    page = re.sub(r'data-v="[^"]*"', "", (tmp_path / "page.html").read_text())
+    for text in (shown("ladder"), shown("ladder", "--format", "markdown"), shown("show", "1"), page, shown("recommend")):
+        assert has_p99 == ("44.4" in text)
+        assert has_p99 != ("48.8" in text)
+        assert has_p99 != (f"max of {samples}" in text or f"in {samples} calls" in text)
+    [row, _] = csv.DictReader(io.StringIO(shown("ladder", "--format", "csv")))
+    assert ("0.0444", str(samples)) == (row["latency_p99_s"], row["latency_samples"])
+    assert has_p99 == ("latency-p99" in shown("export", "--format", "bmf"))
 
 
 def test_a_narrow_table_says_what_it_leaves_out(usual: tuple[Ladder, ...]) -> None:
