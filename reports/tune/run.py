@@ -150,8 +150,9 @@ def tune(
     try:
         with _alarm(clock.left_s):
             found.ended = search.run(try_one, clock.left_for_search_s)
-            _draw_again(bench, search, found=found, clock=clock, say=say)
+            _draw_again(bench, search, found=found, clock=clock, keep_s=clock.finals_s, say=say)
             _decide(bench, search, ladder=ladder, found=found, clock=clock, say=say)
+            _draw_again(bench, search, found=found, clock=clock, keep_s=0.0, say=say)  # the finals may have lowered what hid another
     except OutOfTime:
         found.ended = found.ended or "the budget is used up"
     except KeyboardInterrupt:
@@ -213,20 +214,21 @@ def _measure_again(bench: Bench, candidate: Candidate, limits: Limits, most_s: f
         return None, str(error).splitlines()[0]
 
 
-def _draw_again(bench: Bench, search: Search, *, found: Tuning, clock: Clock, say: Callable[[str], None]) -> None:
+def _draw_again(bench: Bench, search: Search, *, found: Tuning, clock: Clock, keep_s: float, say: Callable[[str], None]) -> None:
     """Measure what is on the front once more, until nothing stands there by the figures that it was chosen for, or the time is short.
 
-    What may be the winner comes first. A recipe that falls behind makes room for others, which are measured again, too.
+    `keep_s` of the budget is left for others. What may be the winner comes first. A recipe that falls behind makes room for others, which
+    are measured again, too.
     """
     candidates = {candidate.name: candidate for candidate in search.tried}
     attempted: set[str] = set()
-    while waiting := [m for m in found.front if m.step not in attempted]:
+    while waiting := [m for m in found.front if m.step not in attempted | found.measured_again]:
         chosen = max(waiting, key=lambda m: (not found.limits.refuted_by(m), m.samples_per_second))
-        if clock.left_s - _cost_again_s(chosen, found.limits) < clock.finals_s:
+        if clock.left_s - _cost_again_s(chosen, found.limits) < keep_s:
             say(f"no time is left to measure {', '.join(m.step for m in waiting)} again")
             return
         attempted.add(chosen.step)
-        most_s = min(MOST_BACK_TO_BACK_S, clock.left_s - clock.finals_s)
+        most_s = min(MOST_BACK_TO_BACK_S, clock.left_s - keep_s)
         candidate = candidates[chosen.step]
         record, reason = _measure_again(bench, candidate, found.limits, most_s)
         measurement = measurements_from_records([record])[0] if record is not None else None

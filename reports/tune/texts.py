@@ -14,17 +14,18 @@ from reports.tune.finals import Rival
 from reports.tune.front import points
 from reports.tune.run import Tuning
 
-FRONT = "Pareto front: throughput against p99, by a second measurement in fresh processes"
-
 
 def print_tuning(console: Console, found: Tuning, out: Path) -> None:
     """Print the Pareto front, the winner and its rivals, and where all of it is saved."""
     console.print(Text(plain(found.model), style="bold"))
     if found.records:
         console.print(_front(found))
+        if found.measured_again:
+            console.print(Text("The figures of the front are of a second measurement, in fresh processes.", style="dim"), soft_wrap=True)
         if once := [m.step for m in found.front if m.step not in found.measured_again]:
             console.print(
-                Text(f"Measured once only, so that luck is among what put them there: {', '.join(map(plain, once))}."), soft_wrap=True
+                Text(f"Measured once only, so that luck is among what put them on the front: {', '.join(map(plain, once))}."),
+                soft_wrap=True,
             )
     for step, reason in found.failed:
         console.print(Text(plain(step)).append(" failed", style="bold red").append(f": {plain(reason, 300)}"), soft_wrap=True)
@@ -61,7 +62,7 @@ def tuning_picture(found: Tuning, suffix: str) -> bytes:
 
 
 def _front(found: Tuning) -> Table:
-    table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim", title=FRONT, title_justify="left")
+    table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim", title="Pareto front: throughput against p99", title_justify="left")
     for name in ("recipe", "SPS", "p50\nms", "p99\nms", "batch", "workers\nx threads", "SQNR\ndB", "limits"):
         table.add_column(name, justify="left" if name in {"recipe", "limits"} else "right", no_wrap=name != "limits")
     by_step = {m.step: m for m in found.measurements}
