@@ -146,8 +146,8 @@ def test_step_that_is_proved_keeps_the_accuracy_of_a_trained_model(make_rig: Mak
 @pytest.mark.nightly
 @pytest.mark.parametrize("network", ["resnet", "vit"])
 def test_int8_that_ruins_a_trained_model(make_rig: MakeRig, checkout: Checkout, tmp_path: Path, digits: Path, network: str) -> None:
-    """Its ranges are 30 times too wide."""
-    wide = CALIBRATED.replace("_rows(array, number", "30 * _rows(array, number")
+    """Its ranges are 100 times too wide: 15 of 100 right answers are lost (docs/evidence.md#drift)."""
+    wide = CALIBRATED.replace("_rows(array, number", "100 * _rows(array, number")
     rig = make_rig(root=checkout("fixtures/samples.py", CALIBRATED, wide), cache=tmp_path / "artifacts")
     recipe = int8(rig, "onnxruntime_int8")
     recipe = replace(recipe, steps=tuple(replace(each, claims=()) for each in recipe.steps))
