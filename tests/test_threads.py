@@ -60,6 +60,34 @@ def test_threads_that_work(seen: ThreadWork, threads: int) -> None:
     assert seen.judge(threads)[0], seen.judge(threads)[1]
 
 
+def test_a_thread_that_waits_for_its_cpu_is_watched_for_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A runtime whose threads take work from each other looks like one thread while neighbours hold the CPU of the other."""
+    lengths: list[float] = []
+    crowded, fair = work(0.4, cpus=[[0]], idle_s=0.0), work(0.4, 0.3, cpus=[[0], [1]], idle_s=0.0)
+
+    def watched(_run: object, least_s: float) -> ThreadWork:
+        lengths.append(least_s)
+        return fair if len(lengths) == 3 else crowded
+
+    monkeypatch.setattr(thread_work, "_watch_once", watched)
+
+    assert watch(lambda: None, 2, least_s=0.3) == fair
+    assert [0.3, 1.2, 4.8] == pytest.approx(lengths)
+
+
+def test_threads_that_do_not_work_on_an_idle_machine_are_watched_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    lengths: list[float] = []
+
+    def watched(_run: object, least_s: float) -> ThreadWork:
+        lengths.append(least_s)
+        return work(1.0, cpus=[[0]], idle_s=1.0)
+
+    monkeypatch.setattr(thread_work, "_watch_once", watched)
+
+    assert not watch(lambda: None, 2, least_s=0.3).judge(2)[0]
+    assert [0.3, 0.3, 0.3] == lengths
+
+
 @pytest.mark.parametrize(
     ("seen", "threads", "shown"),
     [
