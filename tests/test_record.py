@@ -4,7 +4,7 @@ from pathlib import Path
 
 from fixtures.cache import Artifact
 from fixtures.protocol import Started
-from fixtures.record import build_time_s
+from fixtures.record import build_time_s, latencies
 from fixtures.turns import memory_together
 
 
@@ -29,3 +29,12 @@ def test_pages_of_files_that_all_ranks_map_count_once() -> None:
     assert 1000 == memory_together(ranks[:1])
     assert 1600 == memory_together(ranks)
     assert 1700 == memory_together([*ranks, (300, 200)])
+
+
+def test_latencies_say_of_how_many_calls_they_are_and_what_these_show() -> None:
+    """Nine calls show what their p99 reaches, and nothing that it does not exceed; 299 of which none is slower do."""
+    few, enough = latencies([0.1 * place for place in range(1, 10)]), latencies([0.1] * 298 + [0.2])
+
+    assert (9, 0.9, 0.8, None) == (few["latency_samples"], few["latency_max_s"], few["latency_p99_low_s"], few["latency_p99_high_s"])
+    assert few["latency_p99_s"] < few["latency_max_s"]
+    assert (299, 0.2, 0.1) == (enough["latency_samples"], enough["latency_p99_high_s"], enough["latency_p99_low_s"])

@@ -32,7 +32,8 @@ from tests.processes import ended, with_variable
 LIMIT_S = 300.0
 RECORD = (
     "model step family runtime precision batch_size input_shape threads workers samples_per_round samples_per_second latency_p50_s "
-    "latency_p90_s latency_p99_s cold_start_s build_s peak_rss_bytes artifact_bytes sqnr_db cosine max_abs_error top1_agreement "
+    "latency_p90_s latency_p99_s latency_max_s latency_samples latency_p99_low_s latency_p99_high_s "
+    "cold_start_s build_s peak_rss_bytes artifact_bytes sqnr_db cosine max_abs_error top1_agreement "
     "precision_share "
     "evidence gain pairs environment host"
 )
@@ -166,7 +167,9 @@ def test_every_record_is_complete(saved: dict[str, Any]) -> None:
         assert benchmark["stats"]["rounds"] == len(benchmark["stats"]["data"]) >= 3
         assert all(item["holds"] and item["claim"] and item["observed"] for item in info["evidence"])
         assert pytest.approx(1.0) == sum(info["precision_share"].values())
-        assert info["latency_p50_s"] <= info["latency_p90_s"] <= info["latency_p99_s"]
+        assert info["latency_p50_s"] <= info["latency_p90_s"] <= info["latency_p99_s"] <= info["latency_max_s"]
+        assert info["latency_p99_low_s"] <= info["latency_max_s"]
+        assert (info["latency_p99_high_s"] is None) == (info["latency_samples"] < 299)
         assert info["peak_rss_bytes"] > 2**20
         assert info["sqnr_db"] > 10
 

@@ -1,5 +1,6 @@
 """Comparing two runs: ratios, what changed, what only one side has, and refusals."""
 
+import json
 import math
 import random
 import re
@@ -8,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from reports.__main__ import main
 from reports.changes import changes
 from reports.compare import Comparison, DifferentMachines, compare
 from reports.compare_texts import advice, chance, headline, one_sided_text
@@ -211,6 +213,23 @@ def test_a_machine_without_history_says_so(tmp_path: Path) -> None:
     assert found.spread is None
     assert "is not known: 6 saved runs tell it" in advice(found)
     assert "unchanged runs" not in chance(found)
+
+
+def test_the_command_says_it_and_needs_no_storage_for_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    nights(tmp_path / "saved", 8, 0.05)
+    files = [str(run(tmp_path, number, step("compile")).path) for number in (1, 2)]
+
+    for storage, expected in (
+        (tmp_path / "saved", "Over 8 saved runs of this machine"),
+        (tmp_path / "nowhere", "is not known: 6 saved runs"),
+    ):
+        assert 0 == main(["compare", *files, "--storage", str(storage)])
+        shown = " ".join(capsys.readouterr().out.split())
+        assert expected in shown
+        assert "within runs" in shown
+    assert 0 == main(["compare", *files, "--storage", str(tmp_path / "saved"), "--format", "json"])
+    found = json.loads(capsys.readouterr().out)
+    assert (8, True) == (found["spread_between_runs"]["runs"], found["compared"][0]["differs_as_runs_do"])
 
 
 def test_hours_of_other_machines_say_nothing_across_machines(tmp_path: Path) -> None:
