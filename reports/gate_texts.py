@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from math import isfinite
 
 from reports.figures import EQUAL_DB, NONE, decibels, gibibytes, mebibytes, seconds
-from reports.gate.decision import Judged, Verdict
+from reports.gate.decision import BUILDS_DIFFER, Judged, Verdict
 from reports.gate.durations import duration
 from reports.gate.limits import Limits
 from reports.gate.quantities import MEASURES, Quantity
@@ -139,6 +139,8 @@ def why(row: Row) -> str:
         parts.append("an improvement")
     if judged.is_faster or judged.verdict in {Verdict.REGRESSION, Verdict.ACKNOWLEDGED}:
         parts.extend(f"{change.field} went from {change.base} to {change.head}" for change in row.changes)
+    if judged.build_spread is not None and BUILDS_DIFFER not in judged.why:
+        parts.append(f"{BUILDS_DIFFER} {100 * judged.build_spread:.1f} %")
     if judged.p_value is not None and judged.verdict is not Verdict.PASS:
         parts.append(f"p = {judged.p_value:.2g}, by Holm {judged.p_holm:.2g}, by sign flips {judged.p_sign_flip:.2g}")
     if judged.verdict is Verdict.INCONCLUSIVE and judged.spread is not None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from reports.gate.pair import Pair
 from reports.gate.quantities import Quantity
 from reports.gate.result import Result, Row
 from reports.gate_texts import headline, why
@@ -20,20 +21,25 @@ def gate_json(result: Result) -> str:
     - `base`, `head`: `{revision, commit, subject, python, fixtures, versions, code, notes}`; commit is empty for a working folder,
       `code` are the files that the models' code came from, relative to the worktree's top; null where the gate ended before.
       `software`: `[{field, base, head}]` that differ. `machine`: the fingerprint. `notes`: texts.
-    - `rules`: `{alpha, screen_pairs, confirm_pairs, tolerated, least_effect, alike}`. `limits`. `budget_s`, `took_s`.
+    - `rules`: `{alpha, looks, screen_pairs, control_pairs, confirm_pairs, tolerated, least_effect, alike}`. `limits`,
+      `budget_s`, `took_s`.
     - `benchmarks`: `[{model, step, id, verdict, why, slowdown, low, high, median_slowdown, spread, is_faster, p_value, p_holm,
-      p_sign_flip, lag_1, p_lag_1, changes, quantities, limits, pairs}]`. `verdict` is by time and all else, and may also be
-      `acknowledged`, `new` or `skipped`. `low` and `high` are one-sided bounds of 1 - alpha each; `spread` is the standard deviation of
-      the pairs' log ratios, `lag_1` the correlation of neighbouring pairs. Figures are of the confirming pairs where there are all of
-      them, else of the screen's; null where they do not apply. `changes`: `[{field, base, head}]` that the proofs saw differently.
+      p_sign_flip, lag_1, p_lag_1, look, significance, build_spread, changes, quantities, limits, pairs, control}]`. `verdict` is
+      by time and all else, and may also be `acknowledged`, `new` or `skipped`. `low` and `high` are one-sided bounds of 1 - alpha each;
+      `spread` is the standard deviation of the pairs' log ratios, `lag_1` the correlation of neighbouring pairs; `look` says how often the
+      confirming pairs were looked at (0: not at all), `significance` the level of the last look, `build_spread` the standard deviation
+      between builds of equal code (null: one build). Figures are of the confirming pairs where there are all of them, else of the
+      screen's; null where they do not apply. `changes`: `[{field, base, head}]` that the proofs saw differently.
       `limits`: `{time_percent, memory_percent, cold_start_percent, build_time_percent, artifact_size_percent, sqnr_db}` of this
       benchmark, null for what is not judged; at the top the gate's.
     - `quantities`: `[{name, unit, base, head, change, low, high, limit, verdict, known}]`, of memory, cold start, build time, artifact size
       and SQNR what is known: the medians of both sides in `unit`, and the median change of the pairs: head / base - 1, or the dB gained;
       null where base has none. `verdict` is null where there is no limit; `known` says how it is acknowledged.
     - `pairs`: `[{phase, base_rounds_s, head_rounds_s, base_samples, head_samples, slowdown, restless, took_s, stolen, others,
-      head_started_first, base, head}]` in the order measured, raw times included; `slowdown` is the median log ratio of neighbouring
-      turns, by sample, by which is judged. `base` and `head`: `{peak_rss_bytes, cold_start_s, build_s, artifact_bytes, sqnr_db}`.
+      head_started_first, base, head, base_build, head_build}]` in the order measured, raw times included; `slowdown` is the median log
+      ratio of neighbouring turns, by sample, by which is judged. `base` and `head`: `{peak_rss_bytes, cold_start_s, build_s,
+      artifact_bytes, sqnr_db, sqnr_samples}`; `base_build`, `head_build`: which of two builds served. `control`: likewise, of base and a
+      second build of base.
     """
     value = {
         "version": VERSION,
@@ -60,16 +66,19 @@ def _quantity(quantity: Quantity) -> dict[str, Any]:
     return fields | {"change": quantity.change if isfinite(quantity.change) else None}
 
 
+def _pair(pair: Pair) -> dict[str, Any]:
+    fields: dict[str, Any] = msgspec.to_builtins(pair)
+    del fields["model"], fields["step"]
+    return fields | {"slowdown": pair.slowdown}
+
+
 def _row(row: Row) -> dict[str, Any]:
     judged: dict[str, Any] = msgspec.to_builtins(row.judged)
-    pairs = []
-    for pair in row.pairs:
-        fields: dict[str, Any] = msgspec.to_builtins(pair)
-        del fields["model"], fields["step"]
-        pairs.append(fields | {"slowdown": pair.slowdown})
+    pairs, control = ([_pair(pair) for pair in each] for each in (row.pairs, row.control))
     return (
         {"model": row.model, "step": row.step, "id": row.id}
         | judged
         | {"why": why(row), "changes": msgspec.to_builtins(row.changes)}
         | {"quantities": [_quantity(each) for each in row.quantities], "limits": msgspec.to_builtins(row.limits), "pairs": pairs}
+        | {"control": control}
     )

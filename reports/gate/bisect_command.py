@@ -9,7 +9,16 @@ from rich.console import Console
 from rich.text import Text
 
 from reports.gate.benchmarks import GateError
-from reports.gate.command import add_limits, add_settings, complete, ended_in_order, refuse_emulation, seconds, thresholds_of
+from reports.gate.command import (
+    add_limits,
+    add_requirements,
+    add_settings,
+    complete,
+    ended_in_order,
+    refuse_emulation,
+    seconds,
+    thresholds_of,
+)
 from reports.gate.configuration import configuration_of
 from reports.plain_text import plain
 
@@ -28,6 +37,7 @@ def add_bisect(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", 
     command.add_argument("--good", metavar="REVISION", required=True, help="git revision that is fast")
     command.add_argument("--bad", metavar="REVISION", required=True, help="git revision that is slower")
     command.add_argument("--source", action="append", metavar="FOLDER", help="where its packages lie (src, or as pyproject.toml says)")
+    add_requirements(command)
     add_settings(command)
     add_limits(command)
     command.add_argument("--budget", type=seconds, metavar="TIME", help="90s, 20m, 1h: most time for the pairs of one commit (20m)")
@@ -38,6 +48,7 @@ def run_bisect(options: argparse.Namespace, _storage: object, console: Console) 
     """Search, and tell each commit as it is judged. Raises GateError."""
     from reports.gate.bisect import bisect
     from reports.gate.decision import Rules
+    from reports.gate.environments import check_name
     from reports.gate.run import Request
     from reports.gate.settings import settings_of
 
@@ -58,6 +69,7 @@ def run_bisect(options: argparse.Namespace, _storage: object, console: Console) 
         sources=tuple(options.source),
         thresholds=thresholds_of(options, configured),
         steps=tuple(options.steps),
+        requirements=check_name(options.requirements) if options.requirements else None,
     )
 
     def tell(judgement: "Judgement") -> None:

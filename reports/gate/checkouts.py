@@ -5,9 +5,9 @@ import os
 import shutil
 import sys
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -26,7 +26,7 @@ class Checkout:
 
     `fixtures` says whose recipes, claims and workers the side runs. `top` is the top of the side's worktree and `repository` that of the
     user's, both None outside git; `folder` is where the side's relative paths start. `sources` are the folders in which its packages lie,
-    `notes` what a reader must know of how it was checked out.
+    `notes` what a reader must know of how it was checked out, `packages` what is installed there, where requirements were.
     """
 
     side: Literal["base", "head"]
@@ -41,6 +41,7 @@ class Checkout:
     repository: Path | None = None
     sources: tuple[Path, ...] = ()
     notes: tuple[str, ...] = ()
+    packages: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def code_root(self) -> Path:

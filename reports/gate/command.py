@@ -35,7 +35,7 @@ from reports.render_gate_terminal import print_gate
 ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 USUAL_OPTIONS: Mapping[str, Any] = {
     **{"image_size": 224, "sequence_length": 128, "batch_size": 8, "worker_timeout": 900, "budget": 1200.0},
-    **{"source": [], "steps": []},
+    **{"source": [], "steps": [], "requirements": None},
 }
 FILES: Mapping[str, Callable[[Result], str]] = {"markdown": gate_markdown, "json": gate_json, "junit": gate_junit}
 LIMITED: Mapping[str, str] = {
@@ -59,12 +59,18 @@ def add_gate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", co
     command.add_argument("--base-python", metavar="PYTHON", help="base's interpreter or virtual environment (this one)")
     command.add_argument("--head-python", metavar="PYTHON", help="head's, likewise")
     command.add_argument("--source", action="append", metavar="FOLDER", help="where its packages lie (src, or as pyproject.toml says)")
+    add_requirements(command)
     add_settings(command)
     add_limits(command)
     command.add_argument("--budget", type=seconds, metavar="TIME", help="90s, 20m, 1h: most time for pairs (20m)")
     for name in FILES:
         command.add_argument(f"--{name}", type=Path, metavar="FILE", help=f"also write the result as {name}")
     command.set_defaults(command=run_gate)
+
+
+def add_requirements(command: argparse.ArgumentParser) -> None:
+    """Add whose packages each side has."""
+    command.add_argument("--requirements", metavar="FILE", help="install each revision's own FILE into an environment of its own")
 
 
 def add_limits(command: argparse.ArgumentParser) -> None:
@@ -150,6 +156,7 @@ def run_gate(options: argparse.Namespace, _storage: object, console: Console) ->
 
 
 def _hold(options: argparse.Namespace) -> Result:
+    from reports.gate.environments import check_name
     from reports.gate.run import Request, hold
     from reports.gate.settings import settings_of
 
@@ -175,6 +182,7 @@ def _hold(options: argparse.Namespace) -> Result:
         sources=tuple(options.source),
         thresholds=thresholds_of(options, configured),
         steps=tuple(options.steps),
+        requirements=check_name(options.requirements) if options.requirements else None,
         known=Known(entries=configured.acknowledged, today=datetime.now(UTC).date()),
         notes=changes_by_head(configured, options.head, here),
     )

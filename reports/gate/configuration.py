@@ -192,6 +192,10 @@ def _duration(value: object) -> float:
     return seconds_of(_string(value))
 
 
+def _file_name(value: object) -> str:
+    return str(_file(value))
+
+
 def _file(value: object) -> Path:
     path = Path(_string(value))
     if path.is_absolute() or ".." in path.parts:
@@ -205,6 +209,7 @@ OPTIONS: Mapping[str, Callable[[object], object]] = {
     "steps": _strings,
     "expression": _string,
     "source": _strings,
+    "requirements": _file_name,
     "image-size": _count,
     "sequence-length": _count,
     "batch-size": _count,

@@ -5,7 +5,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from reports.gate.statistics import LEAST_FOR_LAG, as_ratio, holm, interval, lag_1, lag_1_test, sign_flip_test, t_test
+from reports.gate.statistics import (
+    LEAST_FOR_LAG,
+    as_ratio,
+    build_variance,
+    holm,
+    interval,
+    lag_1,
+    lag_1_test,
+    sign_flip_test,
+    t_test,
+    t_test_over_builds,
+)
 
 
 class Verdict(StrEnum):
@@ -24,6 +35,7 @@ class Verdict(StrEnum):
 
 
 EXIT_CODES = {Verdict.PASS: 0, Verdict.REGRESSION: 1, Verdict.ERROR: 2, Verdict.INCONCLUSIVE: 3}
+BUILDS_DIFFER = "builds of equal code differ by"
 _WORST_FIRST = (Verdict.ERROR, Verdict.REGRESSION, Verdict.INCONCLUSIVE, Verdict.PASS)
 
 
@@ -31,31 +43,56 @@ _WORST_FIRST = (Verdict.ERROR, Verdict.REGRESSION, Verdict.INCONCLUSIVE, Verdict
 class Rules:
     """When to call what. `alpha` holds for a whole gate; `tolerated` and `least_effect` are slowdowns, 0.03 = 3 % more time.
 
+    `looks` are the shares of alpha that each look at the confirming pairs spends: the first, and those of a gate that is started again
+    because it could not tell. `control_pairs` are those of base against a second build of base, where sides have artifacts of their own.
     `alike` is the level at which pairs that are neighbours in time count as alike, so that they are no sample to judge by.
     """
 
     alpha: float = 0.01
+    looks: tuple[float, ...] = (0.8, 0.15, 0.05)
     screen_pairs: int = 6
+    control_pairs: int = 6
     confirm_pairs: int = 11
     tolerated: float = 0.03
     least_effect: float = 0.02
     alike: float = 0.01
 
+    def alpha_of(self, look: int) -> float:
+        """Return the level of a regression at this look, 1 for the first."""
+        return self.alpha * self.looks[look - 1]
+
+    def bound_of(self, look: int) -> float:
+        """Return the level of the bound that a pass has to be below: further looks may add little to the first one's error."""
+        return self.alpha if look == 1 else self.alpha_of(look)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sample:
-    """The slowdowns of one benchmark's pairs, in the order they were measured."""
+    """The slowdowns of one benchmark's pairs, in the order they were measured.
+
+    Where the sides have artifacts of their own (`has_own_builds`), `control` are those of base against a second build of base, and
+    `head_builds` says by which build of head each confirming pair is.
+    """
 
     screen: tuple[float, ...]
     confirm: tuple[float, ...] = ()
+    control: tuple[float, ...] = ()
+    head_builds: tuple[int, ...] = ()
+    has_own_builds: bool = False
+
+    def first(self, confirming: int) -> "Sample":
+        """Return the sample as it was after so many confirming pairs."""
+        return replace(self, confirm=self.confirm[:confirming], head_builds=self.head_builds[:confirming])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Judged:
     """One benchmark's verdict. Slowdowns are ratios of times minus 1; `low` and `high` are bounds of 1 - alpha each.
 
-    `p_value`, `p_holm` and `p_sign_flip` are of the confirming pairs; None where there were none, or too few. `lag_1` is the correlation of
+    `p_value`, `p_holm` and `p_sign_flip` are of the confirming pairs; None where there were none, or too few. `look` says how often those
+    were looked at, `significance` is the level of the last look. `lag_1` is the correlation of
     neighbouring pairs, within the screen and within the confirmation, and `p_lag_1` its one-sided p value; None for fewer than three pairs.
+    `build_spread` is the standard deviation between builds of equal code, None where both sides have the same artifact.
     """
 
     verdict: Verdict
@@ -71,11 +108,14 @@ class Judged:
     p_sign_flip: float | None = None
     lag_1: float | None = None
     p_lag_1: float | None = None
+    look: int = 0
+    significance: float | None = None
+    build_spread: float | None = None
 
 
-def passes(slowdowns: Sequence[float], rules: Rules) -> bool:
+def passes(slowdowns: Sequence[float], rules: Rules, look: int = 1) -> bool:
     """Whether the upper bound of the slowdown is below what is tolerated."""
-    return as_ratio(interval(slowdowns, 1 - rules.alpha).high) < rules.tolerated
+    return as_ratio(interval(slowdowns, 1 - rules.bound_of(look)).high) < rules.tolerated
 
 
 def is_screened(sample: Sample, rules: Rules) -> bool:
@@ -88,23 +128,41 @@ def is_suspect(sample: Sample, rules: Rules) -> bool:
     return is_screened(sample, rules) and not passes(sample.screen, rules)
 
 
-def is_settled(sample: Sample, rules: Rules) -> bool:
-    """Whether no further pair is due."""
-    return is_screened(sample, rules) and (not is_suspect(sample, rules) or len(sample.confirm) >= rules.confirm_pairs)
+def looks_taken(sample: Sample, rules: Rules) -> int:
+    """Return how many looks at the confirming pairs there are pairs for; none before the control is complete."""
+    if not is_suspect(sample, rules) or (sample.has_own_builds and len(sample.control) < rules.control_pairs):
+        return 0
+    return min(len(sample.confirm) // rules.confirm_pairs, len(rules.looks))
+
+
+def is_settled(sample: Sample, rules: Rules, looks: int = 1) -> bool:
+    """Whether no further pair is due for so many looks."""
+    return is_screened(sample, rules) and (not is_suspect(sample, rules) or looks_taken(sample, rules) >= looks)
 
 
 def judge(samples: Sequence[Sample], rules: Rules, own: Sequence[Rules] | None = None) -> list[Judged]:
-    """Return each benchmark's verdict. Holm's procedure counts every suspect, confirmed in full or not.
+    """Return each benchmark's verdict. Holm's procedure counts every suspect, confirmed in full or not, at every look.
 
-    `own` are the rules of each benchmark where they differ, but for alpha, which is the gate's.
+    A benchmark is looked at again only where the look before could not tell. `own` are the rules of each benchmark where they differ, but
+    for alpha and its looks, which are the gate's.
     """
     each = [rules] * len(samples) if own is None else own
     suspects = [place for place, sample in enumerate(samples) if is_suspect(sample, each[place])]
-    p_values = [t_test(samples[place].confirm) if is_settled(samples[place], each[place]) else 1.0 for place in suspects]
-    adjusted = dict(zip(suspects, zip(p_values, holm(p_values), strict=True), strict=True))
+    confirmed: dict[int, Judged] = {}
+    for look in range(1, len(rules.looks) + 1):
+        due = {
+            place: samples[place].first(look * each[place].confirm_pairs)
+            for place in suspects
+            if looks_taken(samples[place], each[place]) >= look and _is_open(confirmed.get(place))
+        }
+        p_values = [_p_value(due[place]) if place in due else 1.0 for place in suspects]
+        adjusted = dict(zip(suspects, zip(p_values, holm(p_values), strict=True), strict=True))
+        for place, sample in due.items():
+            confirmed[place] = _order_in_time(_confirmed(sample, *adjusted[place], each[place], look), sample, each[place])
     judged = []
     for place, (sample, its) in enumerate(zip(samples, each, strict=True)):
-        found = _order_in_time(_judge(sample, adjusted.get(place), its), sample, its)
+        found = confirmed.get(place)
+        found = _order_in_time(_unconfirmed(sample, its), sample, its) if found is None else _with_further(found, sample, its)
         judged.append(replace(found, is_faster=_is_faster(found, sample, len(samples), its)))
     return judged
 
@@ -115,16 +173,33 @@ def overall(verdicts: Iterable[Verdict]) -> Verdict:
     return next((verdict for verdict in _WORST_FIRST if verdict in seen), Verdict.ERROR)
 
 
-def _judge(sample: Sample, p_values: tuple[float, float] | None, rules: Rules) -> Judged:
+def _is_open(judged: Judged | None) -> bool:
+    return judged is None or judged.verdict is Verdict.INCONCLUSIVE
+
+
+def _p_value(sample: Sample) -> float:
+    if not sample.has_own_builds:
+        return t_test(sample.confirm)
+    return t_test_over_builds(sample.confirm, *build_variance(sample.confirm, sample.head_builds, sample.control))
+
+
+def _unconfirmed(sample: Sample, rules: Rules) -> Judged:
     if not is_screened(sample, rules):
         why = f"{len(sample.screen)} of {rules.screen_pairs} screening pairs"
         return _describe(sample.screen, Verdict.INCONCLUSIVE, why, rules) if sample.screen else _unmeasured(why)
-    if p_values is None:
-        return _describe(sample.screen, Verdict.PASS, _bound(sample.screen, rules), rules)
-    if not is_settled(sample, rules):
-        why = f"suspect after the screen, {len(sample.confirm)} of {rules.confirm_pairs} confirming pairs"
-        return _describe(sample.screen, Verdict.INCONCLUSIVE, why, rules)
-    return _confirmed(sample.confirm, *p_values, rules)
+    if not is_suspect(sample, rules):
+        return _describe(sample.screen, Verdict.PASS, _bound(sample.screen, rules, 1), rules)
+    control = f"{len(sample.control)} of {rules.control_pairs} pairs of two builds of base, " if sample.has_own_builds else ""
+    why = f"suspect after the screen, {control}{len(sample.confirm)} of {rules.confirm_pairs} confirming pairs"
+    return _describe(sample.screen, Verdict.INCONCLUSIVE, why, rules)
+
+
+def _with_further(judged: Judged, sample: Sample, rules: Rules) -> Judged:
+    """Say how many pairs towards the next look there are."""
+    further = len(sample.confirm) - judged.look * rules.confirm_pairs
+    if judged.verdict is not Verdict.INCONCLUSIVE or further <= 0 or judged.look == len(rules.looks):
+        return judged
+    return replace(judged, why=f"{judged.why}; {further} of {rules.confirm_pairs} further pairs")
 
 
 def _order_in_time(judged: Judged, sample: Sample, rules: Rules) -> Judged:
@@ -139,17 +214,24 @@ def _order_in_time(judged: Judged, sample: Sample, rules: Rules) -> Judged:
     return replace(judged, verdict=Verdict.INCONCLUSIVE, why=f"{alike}, so they are no sample: {judged.why}")
 
 
-def _confirmed(slowdowns: Sequence[float], p_value: float, p_holm: float, rules: Rules) -> Judged:
+def _confirmed(sample: Sample, p_value: float, p_holm: float, rules: Rules, look: int) -> Judged:
+    slowdowns, alpha = sample.confirm, rules.alpha_of(look)
     p_sign_flip = sign_flip_test(slowdowns)
     median = as_ratio(statistics.median(slowdowns))
-    is_significant = p_holm <= rules.alpha
+    variance, _ = build_variance(slowdowns, sample.head_builds, sample.control) if sample.has_own_builds else (0.0, 0)
+    build_spread = variance**0.5 if sample.has_own_builds else None
+    is_significant = p_holm <= alpha
     if is_significant and p_sign_flip <= rules.alpha and median >= rules.least_effect:
         verdict, why = Verdict.REGRESSION, f"{100 * median:.1f} % slower in the median of {len(slowdowns)} fresh pairs"
-    elif passes(slowdowns, rules):
-        verdict, why = Verdict.PASS, _bound(slowdowns, rules)
+    elif passes(slowdowns, rules, look):
+        verdict, why = Verdict.PASS, _bound(slowdowns, rules, look)
+    elif build_spread and not is_significant and median >= rules.least_effect and t_test(slowdowns) <= alpha:
+        verdict = Verdict.INCONCLUSIVE
+        why = f"slower by {100 * median:.1f} % in the median, but {BUILDS_DIFFER} {100 * build_spread:.1f} %"
     else:
         verdict, why = Verdict.INCONCLUSIVE, _undecided(is_significant, p_sign_flip, median, rules)
-    return _describe(slowdowns, verdict, why, rules, p_value=p_value, p_holm=p_holm, p_sign_flip=p_sign_flip)
+    found = _describe(slowdowns, verdict, why, rules, p_value=p_value, p_holm=p_holm, p_sign_flip=p_sign_flip)
+    return replace(found, look=look, significance=alpha, build_spread=build_spread)
 
 
 def _describe(
@@ -190,10 +272,11 @@ def _unmeasured(why: str) -> Judged:
     return Judged(verdict=Verdict.INCONCLUSIVE, why=why)
 
 
-def _bound(slowdowns: Sequence[float], rules: Rules) -> str:
-    high = as_ratio(interval(slowdowns, 1 - rules.alpha).high)
+def _bound(slowdowns: Sequence[float], rules: Rules, look: int) -> str:
+    level = rules.bound_of(look)
+    high = as_ratio(interval(slowdowns, 1 - level).high)
     shown = f"at most {100 * high:.1f} % slower" if high >= 0 else f"at least {-100 * high:.1f} % faster"
-    return f"{shown} ({100 * (1 - rules.alpha):g} % bound over {len(slowdowns)} pairs)"
+    return f"{shown} ({100 * (1 - level):g} % bound over {len(slowdowns)} pairs)"
 
 
 def _undecided(is_significant: bool, p_sign_flip: float, median: float, rules: Rules) -> str:

@@ -7,7 +7,7 @@ from typing import Literal
 
 from reports.gate.benchmarks import Benchmark
 
-Phase = Literal["screen", "confirm"]
+Phase = Literal["screen", "control", "confirm"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -15,7 +15,8 @@ class Figures:
     """What one side of a pair cost beside its time; None where it was not told, as by a side of an older suite.
 
     `peak_rss_bytes` is the most that its workers held together, shared pages once; `cold_start_s` from the start of the process to the
-    first output, beside the other side's; `build_s` the one build that serves all pairs, or this process's own.
+    first output, beside the other side's; `build_s` the build that served this pair, or this process's own. `sqnr_db` is over the first
+    `sqnr_samples` samples.
     """
 
     peak_rss_bytes: float | None = None
@@ -23,6 +24,7 @@ class Figures:
     build_s: float | None = None
     artifact_bytes: float | None = None
     sqnr_db: float | None = None
+    sqnr_samples: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,7 +34,8 @@ class Pair:
     Durations in seconds; turns of the same place in `base_rounds_s` and `head_rounds_s` are neighbours in time. `restless` counts the
     turns after which workers did not stand still in time. `stolen` is the share of CPU time that the hypervisor took, `others` the
     share of the CPUs that processes other than the gate's used while turns were taken. Which side started first is drawn; older gates do
-    not tell. `base` and `head` are their figures beside time.
+    not tell. `base` and `head` are their figures beside time, `base_build` and `head_build` the numbers of the builds that served: 0, and 1
+    for a second one, where the sides have artifacts of their own. In a `control` head is the second build of base.
     """
 
     model: str
@@ -49,6 +52,8 @@ class Pair:
     head_started_first: bool | None = None
     base: Figures = Figures()
     head: Figures = Figures()
+    base_build: int = 0
+    head_build: int = 0
 
     @property
     def benchmark(self) -> Benchmark:

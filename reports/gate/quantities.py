@@ -56,10 +56,14 @@ class Quantity:
 
 
 def quantities(pairs: Sequence[Pair], limits: Limits, *, tests: int, alpha: float) -> tuple[Quantity, ...]:
-    """Return what the pairs tell of each measure. `tests` is how many such tests the whole gate makes, which share `alpha`."""
+    """Return what the pairs tell of each measure, of SQNR where both sides compared the same samples.
+
+    `tests` is how many such tests the whole gate makes, which share `alpha`.
+    """
     found = []
     for measure in MEASURES:
-        values = [(measure.figure(pair.base), measure.figure(pair.head)) for pair in pairs]
+        alike = [pair for pair in pairs if measure.unit != "dB" or pair.base.sqnr_samples == pair.head.sqnr_samples]
+        values = [(measure.figure(pair.base), measure.figure(pair.head)) for pair in alike]
         told = [(base, head) for base, head in values if base is not None and head is not None]
         if any(base or head for base, head in told):
             found.append(_quantity(measure, told, measure.limit(limits), alpha / max(tests, 1)))

@@ -6,7 +6,7 @@ Files of both sides are data of unknown origin: bounded, no link is followed, no
 import hashlib
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -20,23 +20,33 @@ MOST_TOLD = 20
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
-def requirement_changes(base: Path, head: Path) -> tuple[str, ...]:
-    """Say which requirements differ between the checkouts in two folders; empty where none does."""
+def requirement_changes(base: Path, head: Path, own: Set[str] = frozenset()) -> tuple[str, ...]:
+    """Say which requirements differ between the checkouts in two folders; empty where none does.
+
+    `own` are the files that each side has an environment of its own for: what they change is measured.
+    """
     before, after = required(base), required(head)
-    told = []
+    measured: list[str] = []
+    hidden: list[str] = []
     for file in sorted({**before, **after}):
         old, new = before.get(file, {}), after.get(file, {})
         for name in sorted({**old, **new}):
             if old.get(name) != new.get(name):
-                told.append(f"{file}: {_pair(name, old.get(name), new.get(name))}")
-    if not told:
-        return ()
+                (measured if file in own else hidden).append(f"{file}: {_pair(name, old.get(name), new.get(name))}")
+    told = []
+    if measured:
+        told.append(f"requirements differ ({_some(measured)}), and each side ran with its own")
+    if hidden:
+        told.append(
+            f"requirements differ ({_some(hidden)}), and both sides ran with the same packages, so that this is not measured: give each "
+            "side an environment of its own (--requirements FILE, or --base-python, --head-python)"
+        )
+    return tuple(told)
+
+
+def _some(told: Sequence[str]) -> str:
     more = f" and {len(told) - MOST_TOLD} more" if len(told) > MOST_TOLD else ""
-    differ = f"requirements differ ({'; '.join(told[:MOST_TOLD])}{more})"
-    return (
-        f"{differ}, and both sides ran with the same packages, so that this is not measured: "
-        "give each side an environment of its own (--base-python, --head-python)",
-    )
+    return "; ".join(told[:MOST_TOLD]) + more
 
 
 def required(folder: Path) -> Mapping[str, Mapping[str, str]]:

@@ -38,6 +38,7 @@ class Row:
     """One benchmark: its verdict with the figures, its pairs, and what the proofs of both sides saw differently in the last one.
 
     `judged` has the verdict by everything and the figures of time; `quantities` are what stands beside time, `limits` what it may cost.
+    `control` are pairs of base and a second build of base, where the sides have artifacts of their own.
     `failed_on` is the side that could not serve it, None where none was seen to fail; `was_tried` is False where it does not even offer it.
     """
 
@@ -45,6 +46,7 @@ class Row:
     step: str
     judged: Judged
     pairs: tuple[Pair, ...] = ()
+    control: tuple[Pair, ...] = ()
     changes: tuple[Difference, ...] = ()
     quantities: tuple[Quantity, ...] = ()
     limits: Limits = USUAL
@@ -57,7 +59,7 @@ class Row:
 
     @property
     def took_s(self) -> float:
-        return sum(pair.took_s for pair in self.pairs)
+        return sum(pair.took_s for pair in (*self.pairs, *self.control))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -107,7 +109,10 @@ def rows(
     judged = judge([case.sample for case in cases], rules, own)
     by_time = [_judged(case, each, its, budget_s) for case, each, its in zip(cases, judged, own, strict=True)]
     tests = sampled_tests([case.limits for case in cases])
-    beside = [quantities(case.all_pairs, case.limits, tests=tests, alpha=rules.alpha) for case in cases]
+    beside = [
+        quantities(case.all_pairs, case.limits, tests=tests, alpha=rules.alpha_of(max(1, each.look)))
+        for case, each in zip(cases, judged, strict=True)
+    ]
     if known is not None:
         by_time = [known.time(case.benchmark, each) for case, each in zip(cases, by_time, strict=True)]
         beside = [tuple(known.quantity(case.benchmark, each) for each in its) for case, its in zip(cases, beside, strict=True)]
@@ -119,6 +124,7 @@ def rows(
                 step=case.benchmark.step,
                 judged=each,
                 pairs=tuple(case.all_pairs),
+                control=tuple(case.pairs["control"]),
                 changes=changes.get(case.benchmark, ()),
                 quantities=its,
                 limits=case.limits,
@@ -142,8 +148,9 @@ def verdict_of(rows: Sequence[Row]) -> tuple[Verdict, str | None]:
 def _judged(case: Case, judged: Judged, rules: Rules, budget_s: float) -> Judged:
     if isinstance(case.failure, SideError):
         return _failed(case.failure, is_first=not case.all_pairs)
-    if is_settled(case.sample, rules):
-        return judged
+    if is_settled(case.sample, rules, case.looks):
+        is_spent = judged.verdict is Verdict.INCONCLUSIVE and judged.look == len(rules.looks)
+        return replace(judged, why=f"{judged.why}; looked at {judged.look} times, so no alpha is left") if is_spent else judged
     return replace(judged, why=f"the budget of {duration(budget_s)} ran out: {judged.why}; raise --budget or narrow -k")
 
 

@@ -1,11 +1,12 @@
 """A gate from end to end: two checkouts, two sides, pairs by schedule, a result."""
 
 import os
-import random
+import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -14,22 +15,25 @@ from fixtures.machine import this_machine
 from fixtures.models import weights
 from fixtures.record import recorded_variables
 from fixtures.side_protocol import SIDE_PROTOCOL_VERSION
-from reports.gate.benchmarks import Benchmark, select
+from reports.gate.benchmarks import Benchmark, GateError, select
 from reports.gate.checkouts import Checkout, checked_out
 from reports.gate.decision import Rules
-from reports.gate.failures import SideError, both_failed
+from reports.gate.environments import files_of, with_requirements
+from reports.gate.failures import SideError
 from reports.gate.journal import PairJournal, only_gate_in
 from reports.gate.known import Known
 from reports.gate.limits import USUAL_THRESHOLDS, Thresholds
 from reports.gate.origins import Origins, judged_origins
-from reports.gate.pair import Pair, Phase
+from reports.gate.pairs import Pairs
 from reports.gate.progress import Progress
 from reports.gate.requirements import requirement_changes
 from reports.gate.result import Result, SideRecord, rows, verdict_of
 from reports.gate.schedule import Budget, Schedule
 from reports.gate.sides import Settings, Side, Surveyed
-from reports.gate.turns import measure_pair
-from reports.machines import Difference, software_differences
+from reports.machines import software_differences
+
+ENVIRONMENTS = "environments"
+ABSENT = "(not installed)"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,6 +52,7 @@ class Request:
     sources: tuple[str, ...] = ()
     thresholds: Thresholds = USUAL_THRESHOLDS
     steps: tuple[str, ...] = ()
+    requirements: str | None = None
     only: frozenset[Benchmark] | None = None
     known: Known | None = None
     notes: tuple[str, ...] = ()
@@ -62,17 +67,20 @@ def hold(request: Request) -> Result:
             stack.enter_context(checked_out("base", request.base, request.base_python, folder / "base", request.sources)),
             stack.enter_context(checked_out("head", request.head, request.head_python, folder / "head", request.sources)),
         )
+        if request.requirements:
+            checkouts = _with_requirements(stack, checkouts, request.requirements, request.settings.artifact_cache)
         sides = [stack.enter_context(Side(checkout, request.settings)) for checkout in checkouts]
         for side in sides:
             side.begin_survey()
         base, head = surveyed = [side.end_survey() for side in sides]
-        required = requirement_changes(checkouts[0].folder, checkouts[1].folder)
+        own = _measured_files(checkouts, request.requirements)
+        required = requirement_changes(checkouts[0].folder, checkouts[1].folder, own)
         origins = [_origins(*each) for each in zip(checkouts, reversed(checkouts), surveyed, strict=True)]
         versions = (base.versions, head.versions)
         selection = select(base.offers, head.offers, request.expression, request.steps, request.only)
         journal = PairJournal(folder, _conditions(request, checkouts, versions))
         progress = Progress(request.rules, len(selection.compared))
-        pairs = Pairs(sides[0], sides[1], journal, progress)
+        pairs = Pairs(sides[0], sides[1], journal, progress, again=lambda side: stack.enter_context(side.again()), taken=journal.pairs)
         schedule = Schedule(
             selection.compared,
             journal.pairs,
@@ -85,6 +93,9 @@ def hold(request: Request) -> Result:
         )
         if journal.pairs:
             progress.note(f"going on with {len(journal.pairs)} pairs in {folder}")
+        for case in schedule.again:
+            alpha = request.rules.alpha_of(case.looks)
+            progress.note(f"{case.benchmark.id}: could not be told; look {case.looks} at its pairs, with the {alpha:.2%} that are left")
         schedule.run()
         progress.close()
     found = rows(selection, schedule.cases, request.rules, request.budget_s, pairs.changes, known=request.known)
@@ -95,12 +106,12 @@ def hold(request: Request) -> Result:
         error=error,
         base=_record(checkouts[0], base.versions, origins[0]),
         head=_record(checkouts[1], head.versions, origins[1]),
-        software=software_differences({"versions": base.versions}, {"versions": head.versions}),
+        software=software_differences(*_installed(checkouts, (base.versions, head.versions))),
         machine=this_machine().fingerprint(),
         notes=(
             *request.notes,
             *(request.known.expired() if request.known else ()),
-            *(required if checkouts[0].python == checkouts[1].python else ()),
+            *(required if own or checkouts[0].python == checkouts[1].python else ()),
             *selection.notes,
         ),
         rules=request.thresholds.common.rules(request.rules),
@@ -108,42 +119,6 @@ def hold(request: Request) -> Result:
         budget_s=request.budget_s,
         took_s=time.monotonic() - begin_s,
     )
-
-
-class Pairs:
-    """Measures pairs of two sides and writes them down."""
-
-    def __init__(self, base: Side, head: Side, journal: PairJournal, progress: Progress) -> None:
-        self._base = base
-        self._head = head
-        self._journal = journal
-        self._progress = progress
-        self._built: set[Benchmark] = set()
-        self.changes: dict[Benchmark, tuple[Difference, ...]] = {}
-        self._order = random.Random()  # noqa: S311 - an order, not a secret
-
-    def measure(self, benchmark: Benchmark, phase: Phase) -> Pair:
-        """Measure one pair, artifacts built before. Raises SideError."""
-        if benchmark not in self._built:
-            self._build(benchmark)
-        pair, self.changes[benchmark] = measure_pair(self._base, self._head, benchmark, phase, self._order)
-        try:
-            self._journal.add(pair)
-        except OSError as error:
-            self._progress.note(f"warning: the journal cannot be written ({error.strerror or error}): a killed gate would lose this pair")
-        return pair
-
-    def _build(self, benchmark: Benchmark) -> None:
-        """Build both sides' artifacts, one after the other: equal sides share one."""
-        errors = []
-        for side in (self._base, self._head):
-            try:
-                side.build(benchmark)
-            except SideError as error:
-                errors.append(error)
-        if errors:
-            raise errors[0] if len(errors) == 1 else both_failed(*errors)
-        self._built.add(benchmark)
 
 
 @contextmanager
@@ -174,6 +149,29 @@ def _conditions(request: Request, checkouts: tuple[Checkout, Checkout], versions
         "weights": weights.digest(settings.weights),
         "environment": recorded_variables(os.environ),
     }
+
+
+def _with_requirements(stack: ExitStack, checkouts: tuple[Checkout, Checkout], name: str, cache: Path) -> tuple[Checkout, Checkout]:
+    """Give each side the requirements of its own revision. Raises GateError."""
+    if not any((checkout.folder / name).is_file() for checkout in checkouts):
+        raise GateError(f"--requirements {name}: neither side has such a file; name one of the repository")
+    tell = partial(print, file=sys.stderr, flush=True)
+    base, head = (stack.enter_context(with_requirements(each, name, cache / ENVIRONMENTS, tell)) for each in checkouts)
+    return base, head
+
+
+def _measured_files(checkouts: tuple[Checkout, Checkout], name: str | None) -> frozenset[str]:
+    """Return the requirements files whose changes are measured: none where both sides have the same packages."""
+    if name is None or checkouts[0].python == checkouts[1].python:
+        return frozenset()
+    return files_of(checkouts[0], name) | files_of(checkouts[1], name)
+
+
+def _installed(checkouts: Sequence[Checkout], told: Sequence[Mapping[str, str]]) -> Iterator[dict[str, Any]]:
+    """Yield what is installed on each side, as far as the other side has it otherwise or not at all."""
+    names = {name: ABSENT for checkout in checkouts for name in checkout.packages}
+    for checkout, versions in zip(checkouts, told, strict=True):
+        yield {"versions": names | dict(checkout.packages) | dict(versions)}
 
 
 def _origins(checkout: Checkout, other: Checkout, surveyed: Surveyed) -> Origins:

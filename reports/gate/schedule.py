@@ -6,30 +6,52 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from reports.gate.benchmarks import Benchmark
-from reports.gate.decision import Rules, Sample, is_suspect
+from reports.gate.decision import Rules, Sample, Verdict, is_settled, is_suspect, judge, looks_taken
 from reports.gate.limits import USUAL, Limits
 from reports.gate.pair import Pair, Phase
 from reports.gate.statistics import interval
 
+PHASES: tuple[Phase, ...] = ("screen", "control", "confirm")
+
 
 @dataclass
 class Case:
-    """One benchmark at the gate: its limits, its pairs so far, and the failure that ended it, if one did."""
+    """One benchmark at the gate: its limits, its pairs so far, and the failure that ended it, if one did.
+
+    `looks` says how often its confirming pairs may be looked at in all: once more than before where the look before could not tell.
+    """
 
     benchmark: Benchmark
     limits: Limits = USUAL
-    pairs: dict[Phase, list[Pair]] = field(default_factory=lambda: {"screen": [], "confirm": []})
+    pairs: dict[Phase, list[Pair]] = field(default_factory=lambda: {phase: [] for phase in PHASES})
     failure: Exception | None = None
+    looks: int = 1
 
     @property
     def sample(self) -> Sample:
         """The slowdowns."""
-        screen, confirm = (tuple(pair.slowdown for pair in self.pairs[phase]) for phase in ("screen", "confirm"))
-        return Sample(screen=screen, confirm=confirm)
+        screen, control, confirm = (tuple(pair.slowdown for pair in self.pairs[phase]) for phase in PHASES)
+        return Sample(
+            screen=screen,
+            confirm=confirm,
+            control=control,
+            head_builds=tuple(pair.head_build for pair in self.pairs["confirm"]),
+            has_own_builds=self.has_own_builds,
+        )
+
+    @property
+    def has_own_builds(self) -> bool:
+        """Whether the sides have artifacts of their own, of which two builds each were measured."""
+        return any(pair.base_build or pair.head_build for pair in self.pairs["screen"])
 
     @property
     def all_pairs(self) -> list[Pair]:
+        """The pairs of base and head."""
         return self.pairs["screen"] + self.pairs["confirm"]
+
+    def is_done(self, rules: Rules) -> bool:
+        """Whether no further pair is due."""
+        return is_settled(self.sample, self.limits.rules(rules), self.looks)
 
 
 class Budget:
@@ -60,9 +82,10 @@ class Observer(Protocol):
 
 
 class Schedule:
-    """Screens every benchmark, then confirms the suspects, the clearest first.
+    """Screens every benchmark, then confirms the suspects, the clearest first, each after its control where it has builds of its own.
 
-    `measure` returns a pair, or raises one of `failures`, which ends that benchmark only.
+    What recorded pairs could not tell is looked at once more. `measure` returns a pair, or raises one of `failures`, which ends that
+    benchmark only.
     """
 
     def __init__(
@@ -83,12 +106,18 @@ class Schedule:
         self._measure = measure
         self._failures = failures
         self._observer = observer
-        self._targets: dict[Phase, int] = {"screen": rules.screen_pairs, "confirm": rules.confirm_pairs}
+        most = {"screen": rules.screen_pairs, "control": rules.control_pairs, "confirm": len(rules.looks) * rules.confirm_pairs}
         by_benchmark = {case.benchmark: case for case in self.cases}
         for pair in recorded:
             case = by_benchmark.get(pair.benchmark)
-            if case is not None and len(case.pairs[pair.phase]) < self._targets[pair.phase]:
+            if case is not None and len(case.pairs[pair.phase]) < most[pair.phase]:
                 case.pairs[pair.phase].append(pair)
+        self._look_again()
+
+    @property
+    def again(self) -> list[Case]:
+        """The benchmarks that are looked at once more."""
+        return [case for case in self.cases if case.looks > 1 and not case.is_done(self._rules)]
 
     def run(self) -> None:
         """Measure until all is decided or the time is used up."""
@@ -97,21 +126,39 @@ class Schedule:
                 break
             self._complete(case, "screen")
         for case in self._suspects():
+            self._complete(case, "control")
             self._complete(case, "confirm")
 
+    def _look_again(self) -> None:
+        """Let every benchmark that recorded pairs could not tell be looked at once more, while there is alpha left."""
+        own = [case.limits.rules(self._rules) for case in self.cases]
+        found = judge([case.sample for case in self.cases], self._rules, own)
+        for case, judged, rules in zip(self.cases, found, own, strict=True):
+            taken = looks_taken(case.sample, rules)
+            is_open = taken > 0 and judged.verdict is Verdict.INCONCLUSIVE
+            case.looks = min(taken + 1, len(rules.looks)) if is_open else max(1, judged.look)
+
     def _complete(self, case: Case, phase: Phase) -> None:
-        pairs, is_news = case.pairs[phase], False
-        while case.failure is None and len(pairs) < self._targets[phase]:
+        pairs, is_news, target = case.pairs[phase], False, self._target(case, phase)
+        while case.failure is None and len(pairs) < target:
             if self._budget.left_s < self._pair_s(case):
                 return
-            self._observer.begins(case, phase, self._targets[phase], self._needed_s())
+            self._observer.begins(case, phase, target, self._needed_s())
             try:
                 pairs.append(self._measure(case.benchmark, phase))
             except self._failures as error:
                 case.failure = error
             is_news = True
-        if is_news:
+        if is_news and (phase != "control" or case.failure is not None):
             self._observer.ends(case)
+
+    def _target(self, case: Case, phase: Phase) -> int:
+        """Return how many pairs of a phase a suspect needs."""
+        if phase == "screen":
+            return self._rules.screen_pairs
+        if phase == "control":
+            return self._rules.control_pairs if case.has_own_builds else 0
+        return case.looks * self._rules.confirm_pairs
 
     def _suspects(self) -> list[Case]:
         """Return those that failed the screen, the clearest first: the time may not suffice for all."""
@@ -123,16 +170,19 @@ class Schedule:
         suspects = self._suspects()
         if not suspects:
             return False
-        needed_s, left_s = self._due_s(suspects[0], "confirm"), self._budget.left_s
+        needed_s, left_s = self._confirmation_s(suspects[0]), self._budget.left_s
         return needed_s <= left_s < needed_s + self._due_s(case, "screen")
 
     def _needed_s(self) -> float:
         """Return about how many seconds all pairs still take that are known to be due."""
         due_s = sum(self._due_s(case, "screen") for case in self.cases if case.failure is None)
-        return due_s + sum(self._due_s(case, "confirm") for case in self._suspects())
+        return due_s + sum(self._confirmation_s(case) for case in self._suspects())
+
+    def _confirmation_s(self, case: Case) -> float:
+        return self._due_s(case, "control") + self._due_s(case, "confirm")
 
     def _due_s(self, case: Case, phase: Phase) -> float:
-        return max(0, self._targets[phase] - len(case.pairs[phase])) * self._pair_s(case)
+        return max(0, self._target(case, phase) - len(case.pairs[phase])) * self._pair_s(case)
 
     def _pair_s(self, case: Case) -> float:
         """Return about how long a pair of `case` takes: as its own did, else as all did; 0 before the first."""

@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -25,6 +25,7 @@ SIDE = Program(
     speaks="fixtures/side_protocol.py",
 )
 MOST_ANSWERS_OF_WORKERS = 4  # a side may wait for its workers this often before it answers
+SECOND_BUILDS = "second-builds"
 SHUT_S = 30.0  # ending workers takes a few seconds, also of those that must be killed
 
 Answer = TypeVar("Answer", bound=Message)
@@ -121,9 +122,23 @@ class Side:
         }
         return Surveyed(versions=seen.versions, offers=offers, modules=seen.modules, opened=seen.opened or [])
 
-    def build(self, benchmark: Benchmark) -> None:
-        """Fill the artifact cache. Raises SideError."""
-        self._ask(messages.Build(model=benchmark.model, step=benchmark.step), messages.Built, "building")
+    def build(self, benchmark: Benchmark) -> str | None:
+        """Fill the artifact cache; return the artifact's folder, empty where there is none, None where an older side does not tell.
+
+        Raises SideError.
+        """
+        return self._ask(messages.Build(model=benchmark.model, step=benchmark.step), messages.Built, "building").artifact
+
+    def again(self) -> "Side":
+        """Return another process of this side, whose artifacts are second builds. Raises GateError."""
+        side = Side(self.checkout, replace(self._settings, artifact_cache=self._settings.artifact_cache / SECOND_BUILDS))
+        try:
+            side.begin_survey()
+            side.end_survey()
+        except BaseException:
+            side.close()
+            raise
+        return side
 
     def begin_load(self, benchmark: Benchmark) -> None:
         """Ask for fresh workers, without waiting."""

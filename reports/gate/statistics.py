@@ -1,6 +1,6 @@
 """The gate's statistics: pure functions of slowdowns, d = log(head's time a sample / base's), one of each pair.
 
-The tests are scipy's. Degenerate samples (no spread at all) have an answer too, where scipy has a warning.
+Degenerate samples (no spread at all) have an answer too, where scipy has a warning.
 """
 
 import itertools
@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 LEAST_FOR_LAG = 3
+MOST_FLIPPED = 40
+EQUAL = 1e-12  # sums of the same numbers in another order differ by less, in shares of the sum of their magnitudes
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,26 +56,63 @@ def t_test(slowdowns: Sequence[float]) -> float:
     return float(ttest_1samp(slowdowns, 0.0, alternative="greater").pvalue)
 
 
+def build_variance(slowdowns: Sequence[float], head_builds: Sequence[int], control: Sequence[float]) -> tuple[float, int]:
+    """Return the variance of log times between builds of equal code, and its degrees of freedom: one for each side whose builds differ.
+
+    `control` are slowdowns of base's second build against its first; `head_builds` says by which build of head each of `slowdowns` is.
+    The spread of pairs is in it too, so that it is rather too large than too small.
+    """
+    squares = [statistics.fmean(control) ** 2] if control else []
+    groups = [[d for d, build in zip(slowdowns, head_builds, strict=True) if build == number] for number in sorted({*head_builds})]
+    squares += [(statistics.fmean(second) - statistics.fmean(first)) ** 2 for first, second in itertools.pairwise(groups)][:1]
+    return (sum(squares) / (2 * len(squares)), len(squares)) if squares else (0.0, 0)
+
+
+def t_test_over_builds(slowdowns: Sequence[float], variance: float, freedom: int) -> float:
+    """Return the one-sided p value that head is slower, where two builds of each side are a sample of many, of such a variance.
+
+    The mean of two builds a side varies by the variance of one build. Degrees of freedom by Satterthwaite, "An approximate distribution of
+    estimates of variance components" (1946). Raises ValueError for fewer than two pairs.
+    """
+    from scipy.special import stdtr
+
+    if not variance or not freedom:
+        return t_test(slowdowns)
+    if len(slowdowns) < 2:
+        raise ValueError("a t test needs two pairs")
+    of_pairs = statistics.variance(slowdowns) / len(slowdowns)
+    total = of_pairs + variance
+    degrees = total**2 / (of_pairs**2 / (len(slowdowns) - 1) + variance**2 / freedom)
+    return float(stdtr(degrees, -statistics.fmean(slowdowns) / math.sqrt(total)))
+
+
 def sign_flip_test(slowdowns: Sequence[float]) -> float:
     """Return the one-sided p value of the exact sign-flip test of the mean: every d could as well have had the other sign.
 
-    Assumes symmetry only, which taking turns in random order gives, so it checks the t test. At most 20 pairs.
+    Assumes symmetry only, which taking turns in random order gives, so it checks the t test. All patterns are counted, by the sorted sums
+    of each half. Raises ValueError for more than 40 pairs.
     """
     import numpy as np
-    from scipy.stats import permutation_test
 
-    def mean(values: Any, axis: int) -> Any:
-        return np.mean(values, axis=axis)
-
-    if len(slowdowns) > 20:
+    if len(slowdowns) > MOST_FLIPPED:
         raise ValueError(f"{len(slowdowns)} pairs: enumerating 2**{len(slowdowns)} signs takes too long")
     if len(slowdowns) < 2:
         return 0.5 if slowdowns and slowdowns[0] > 0 else 1.0
-    flips = 2 ** len(slowdowns) + 1  # more than there are: all of them, once each
-    tested = permutation_test(
-        (np.asarray(slowdowns),), mean, permutation_type="samples", alternative="greater", n_resamples=flips, vectorized=True
-    )
-    return float(tested.pvalue)
+    half = len(slowdowns) // 2
+    one, other = _signed_sums(slowdowns[:half]), np.sort(_signed_sums(slowdowns[half:]))
+    least = math.fsum(slowdowns) - EQUAL * math.fsum(map(abs, slowdowns))
+    reached = len(other) - np.searchsorted(other, least - one)
+    return float(reached.sum()) / 2.0 ** len(slowdowns)
+
+
+def _signed_sums(values: Sequence[float]) -> Any:
+    """Return the sum for every pattern of signs, shape (2**values,)."""
+    import numpy as np
+
+    sums = np.zeros(1)
+    for value in values:
+        sums = np.concatenate([sums + value, sums - value])
+    return sums
 
 
 def lag_1(*phases: Sequence[float]) -> float:

@@ -69,6 +69,7 @@ def _figures(opened: Opened, peak_rss_bytes: int | None) -> Figures:
         build_s=opened.build_s,
         artifact_bytes=opened.artifact_bytes,
         sqnr_db=opened.sqnr_db,
+        sqnr_samples=opened.sqnr_samples,
     )
 
 

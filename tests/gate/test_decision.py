@@ -5,7 +5,19 @@ import math
 
 import pytest
 
-from reports.gate.decision import EXIT_CODES, Judged, Rules, Sample, Verdict, is_settled, is_suspect, judge, overall, passes
+from reports.gate.decision import (
+    EXIT_CODES,
+    Judged,
+    Rules,
+    Sample,
+    Verdict,
+    is_settled,
+    is_suspect,
+    judge,
+    looks_taken,
+    overall,
+    passes,
+)
 from tests.gate.pairs import percent
 
 RULES = Rules()
@@ -199,3 +211,71 @@ def test_pairs_that_follow_a_drift_decide_nothing() -> None:
     assert "pairs that follow each other are alike (lag-1 correlation +0.6" in drifting.why
     assert drifting.p_lag_1 is not None
     assert drifting.p_lag_1 < 0.01
+
+
+UNSURE = percent(9, -3, 10, -4, 8, -2, 9, -5, 7, 1, 3)  # 3 % slower on average, and wild
+STILL = percent(3.1, 2.9, 3.2, 3, 3.1, 2.8, 3, 3.2, 2.9, 3.1, 3)
+
+
+def test_what_could_not_be_told_is_looked_at_again_with_less_alpha() -> None:
+    """The second look takes 22 pairs at 0.15 %; between the looks nothing is decided."""
+    first, between = judged(SUSPECT, UNSURE), judged(SUSPECT, UNSURE + STILL[:4])
+    second = judged(SUSPECT, UNSURE + STILL)
+
+    assert (Verdict.INCONCLUSIVE, 1, 0.008) == (first.verdict, first.look, first.significance)
+    assert (Verdict.INCONCLUSIVE, 1) == (between.verdict, between.look)
+    assert between.why.endswith("; 4 of 11 further pairs")
+    assert 2 == second.look
+    assert second.significance == pytest.approx(0.0015)
+
+
+def test_verdict_of_a_look_stays_whatever_follows() -> None:
+    """A regression is no pass by more pairs, and a pass no regression: nobody starts again until it suits."""
+    assert (Verdict.REGRESSION, 1) == (judged(SUSPECT, SLOWER + NOTHING).verdict, judged(SUSPECT, SLOWER + NOTHING).look)
+    assert (Verdict.PASS, 1) == (judged(SUSPECT, NOTHING + SLOWER).verdict, judged(SUSPECT, NOTHING + SLOWER).look)
+
+
+def test_second_look_needs_more_than_the_first() -> None:
+    """p of 0.4 % is enough at the first look (0.8 %), not at the second (0.15 %)."""
+    median, deviation = math.log(1.03), math.log(1.03) * math.sqrt(11) / 3.317
+    first = judged(SUSPECT, spread(median, deviation, 11))
+    second = judged(SUSPECT, UNSURE + UNSURE)
+
+    assert Verdict.REGRESSION is first.verdict
+    assert second.p_value is not None
+    assert 0.0015 < second.p_value < 0.05
+    assert Verdict.INCONCLUSIVE is second.verdict
+
+
+def test_alpha_is_spent_in_three_looks_and_no_more() -> None:
+    assert RULES.alpha == pytest.approx(sum(RULES.alpha_of(look) for look in (1, 2, 3)))
+    assert looks_taken(Sample(screen=SUSPECT, confirm=UNSURE * 5), RULES) == len(RULES.looks) == 3
+
+
+def own_builds(control: tuple[float, ...], confirm: tuple[float, ...]) -> Judged:
+    sample = Sample(screen=SUSPECT, confirm=confirm, control=control, head_builds=(0, 1) * 5 + (0,), has_own_builds=True)
+    return judge([sample], RULES)[0]
+
+
+def test_two_builds_of_base_that_differ_as_much_are_no_regression() -> None:
+    """Head is 5 % slower in every pair, and so is base by its second build: which build it was explains it."""
+    alike, other = own_builds(percent(0.1, -0.1, 0.2, -0.2, 0, 0), SLOWER), own_builds(percent(5, 5.2, 4.8, 5, 5.1, 4.9), SLOWER)
+
+    assert Verdict.REGRESSION is alike.verdict
+    assert Verdict.INCONCLUSIVE is other.verdict
+    assert "slower by 5.0 % in the median, but builds of equal code differ by 2.4 %" == other.why
+    assert other.build_spread == pytest.approx(0.0244, abs=1e-3)
+
+
+def test_builds_of_head_that_differ_count_too() -> None:
+    """Only one of its two builds is slower."""
+    confirm = percent(10, 0, 10.2, 0.1, 9.9, -0.1, 10.1, 0, 10, 0.2, 9.8)
+    assert Verdict.INCONCLUSIVE is own_builds(percent(0.1, -0.1, 0.2, -0.2, 0, 0), confirm).verdict
+
+
+def test_control_comes_before_the_confirmation() -> None:
+    sample = Sample(screen=SUSPECT, confirm=SLOWER, control=SLOWER[:5], head_builds=(0,) * 11, has_own_builds=True)
+
+    assert not is_settled(sample, RULES)
+    [found] = judge([sample], RULES)
+    assert "suspect after the screen, 5 of 6 pairs of two builds of base, 11 of 11 confirming pairs" == found.why

@@ -1,22 +1,27 @@
 """Whole gates: real worktrees, sides and workers, a small model. What they measure depends on the machine, what they say does not."""
 
+import importlib.util
+import io
 import json
 import os
 import re
 import signal
 import subprocess
 import sys
+import sysconfig
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from fixtures.protocol import PROTOCOL_VERSION
 from fixtures.side_protocol import SIDE_PROTOCOL_VERSION
 from tests.gate.conftest import ROOT, Repository
+from tests.gate.wheels import requirements, wheel
 from tests.processes import ended, with_variable
 
 MARK = "GATE_OF_A_TEST"
@@ -39,17 +44,17 @@ class Told:
         return {row["id"]: row["verdict"] for row in self.result["benchmarks"]}
 
 
-def start(repository: Repository, arguments: Sequence[str], **environment: str) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-m", "reports", "gate", *SMALL, *arguments]
+def start(repository: Repository, arguments: Sequence[str], python: str = sys.executable, **environment: str) -> "subprocess.Popen[str]":
+    command = [python, "-m", "reports", "gate", *SMALL, *arguments]
     return subprocess.Popen(
         command, cwd=repository.folder, env=os.environ | environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
 
 
-def gate(repository: Repository, tmp_path: Path, *arguments: str, **environment: str) -> Told:
+def gate(repository: Repository, tmp_path: Path, *arguments: str, python: str = sys.executable, **environment: str) -> Told:
     file = tmp_path / "gate.json"
-    process = start(repository, [*arguments, "--json", str(file)], **environment)
-    out, err = process.communicate(timeout=600)
+    process = start(repository, [*arguments, "--json", str(file)], python, **environment)
+    out, err = process.communicate(timeout=1800)
     assert "Traceback" not in err, err
     assert 1 == len(repository.worktrees), "worktrees are removed at the end"
     return Told(process.returncode, json.loads(file.read_text()), out, err)
@@ -261,3 +266,155 @@ def test_code_of_another_version_is_an_error_that_names_it(tmp_path: Path) -> No
 
     assert 2 == told.code
     assert f"base would not measure its own code: module blocks came from {other.folder / 'blocks.py'}" in told.result["error"]
+
+
+def committed(folder: Path, *versions: Mapping[str, str | bytes]) -> Repository:
+    """Return a repository with a commit for each version of its files."""
+    made = Repository(folder)
+    folder.mkdir()
+    made.git("init", "--quiet", "--initial-branch", "main")
+    for number, files in enumerate(versions, 1):
+        for path, content in files.items():
+            file = folder / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content if isinstance(content, bytes) else content.encode())
+        made.git("add", "--all")
+        made.git("commit", "--quiet", "--message", f"Version {number}")
+    return made
+
+
+WORKING = """\
+import torch
+from gated_work import LAYERS
+
+def create():
+    layers = [torch.nn.Conv2d(64, 64, 3, padding=1) for _ in range(LAYERS)]
+    return torch.nn.Sequential(torch.nn.Conv2d(3, 64, 3, 2), *layers, torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
+"""
+
+
+def test_bump_of_a_dependency_by_head_is_measured(tmp_path: Path) -> None:
+    """Its second version does five times the work; each side has its own, and this interpreter none."""
+    for version, layers in (("1.0", 2), ("2.0", 10)):
+        wheel(tmp_path / "wheels", "gated_work", version, f"LAYERS = {layers}\n")
+    versions = [
+        {"served.py": WORKING, "requirements.txt": requirements(tmp_path / "wheels", f"gated_work=={version}")}
+        for version in ("1.0", "2.0")
+    ]
+    other = committed(tmp_path / "other", *versions)
+    own = ("--model", "served:create", "-k", "served and baseline", *TOO_SHORT, "--artifact-cache", str(tmp_path / "artifacts"))
+    told = gate(other, tmp_path, "--base", "HEAD^1", "--head", "HEAD", *own, "--requirements", "requirements.txt", PYTHONPATH=str(ROOT))
+
+    assert 3 == told.code, told.out
+    assert told.result["benchmarks"][0]["pairs"][0]["slowdown"] > 0.3
+    assert {"field": "versions.gated_work", "base": "1.0", "head": "2.0"} in told.result["software"]
+    assert "gated_work==1.0 to gated_work==2.0), and each side ran with its own" in told.result["notes"][0]
+    assert importlib.util.find_spec("gated_work") is None
+
+
+def test_bump_that_breaks_the_model_is_heads_error(tmp_path: Path) -> None:
+    """The new version lacks what the model imports: head cannot be measured, and that is said of head."""
+    for version, code in (("1.0", "LAYERS = 2\n"), ("2.0", "BLOCKS = 2\n")):
+        wheel(tmp_path / "wheels", "gated_work", version, code)
+    versions = [
+        {"served.py": WORKING, "requirements.txt": requirements(tmp_path / "wheels", f"gated_work=={version}")}
+        for version in ("1.0", "2.0")
+    ]
+    other = committed(tmp_path / "other", *versions)
+    own = ("--model", "served:create", "-k", "served and baseline", *TOO_SHORT, "--artifact-cache", str(tmp_path / "artifacts"))
+    told = gate(other, tmp_path, "--base", "HEAD^1", "--head", "HEAD", *own, "--requirements", "requirements.txt", PYTHONPATH=str(ROOT))
+
+    assert 2 == told.code
+    assert "head" in told.result["error"]
+    assert "cannot import name 'LAYERS'" in told.result["error"]
+
+
+BESIDE = """\
+import json, pathlib, torch
+
+def create():
+    here = pathlib.Path(__file__).parent
+    width = json.loads((here / "config.json").read_text())["width"]
+    model = torch.nn.Sequential(torch.nn.Conv2d(3, width, 3, 2), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(4), torch.nn.Flatten())
+    model.load_state_dict(torch.load(here / "w.pt", weights_only=True)) if width == 8 else None
+    return model
+"""
+ONE_STEP = '[tool.inference-ladder.gate]\nsteps = ["onnxruntime"]\n'
+
+
+def weights(seed: int) -> bytes:
+    written = io.BytesIO()
+    drawn = torch.randn(8, 3, 3, 3, generator=torch.Generator().manual_seed(seed))
+    torch.save({"0.weight": drawn, "0.bias": torch.zeros(8)}, written)
+    return written.getvalue()
+
+
+@pytest.mark.parametrize("change", [{"w.pt": weights(2)}, {"config.json": '{"width": 16}'}, {}], ids=["weights", "config", "neither"])
+def test_what_lies_beside_the_model_file_is_each_sides_own(tmp_path: Path, change: dict[str, str | bytes]) -> None:
+    """Each side has artifacts and references of what its factory loads; with nothing changed they are the same ones."""
+    first: dict[str, str | bytes] = {"served.py": BESIDE, "w.pt": weights(1), "config.json": '{"width": 8}', "pyproject.toml": ONE_STEP}
+    other, cache = committed(tmp_path / "other", first, {"README": "2", **change}), tmp_path / "artifacts"
+    own = ("--model", "served.py:create", *TOO_SHORT, "--artifact-cache", str(cache))
+    told = gate(other, tmp_path, "--base", "HEAD^1", "--head", "HEAD", *own, PYTHONPATH=str(ROOT))
+
+    assert {"served.create-onnxruntime": "INCONCLUSIVE"} == told.verdicts, told.out
+    contents = [json.loads(file.read_text())["content"] for file in cache.glob("*/manifest.json")]
+    references = [each["reference"]["built"] for each in contents if "reference" in each]
+    artifacts = [each["model"]["built"] for each in contents if each.get("runtime") == "onnxruntime"]
+    sides = 2 if change else 1
+    assert (sides, sides) == (len(references), len(artifacts))
+    assert sides == len({(each["state"], each["settings"]) for each in artifacts})
+    assert (cache / "second-builds").is_dir() == bool(change)
+    [pair] = told.result["benchmarks"][0]["pairs"]
+    assert pair["base"]["sqnr_samples"] == pair["head"]["sqnr_samples"] == 16
+
+
+def test_two_gates_at_once_with_one_empty_cache_both_pass(repository: Repository, tmp_path: Path) -> None:
+    """A repository's first two pull requests on one machine: the second gate waits for what the first one builds, and takes it."""
+    tolerant = ("--time-percent", "100", "--memory-percent", "off", "--cold-start-percent", "off")  # they disturb each other
+    step = "resnet18-onnxruntime and not int8 and not fast_math and not attention"
+    common = ["--base", "main", "--head", "main", "-k", step, "--budget", "20m"]
+    common += [*tolerant, "--artifact-cache", str(tmp_path / "artifacts")]
+    processes = [start(repository, [*common, "--json", str(tmp_path / f"{number}.json")]) for number in range(2)]
+    told = [process.communicate(timeout=1800) for process in processes]
+
+    assert [0, 0] == [process.returncode for process in processes], told
+    assert ["PASS", "PASS"] == [json.loads((tmp_path / f"{number}.json").read_text())["verdict"] for number in range(2)]
+    assert 1 == len(repository.worktrees)
+    contents = [json.loads(file.read_text())["content"] for file in (tmp_path / "artifacts").glob("*/manifest.json")]
+    assert 1 == sum("runtime" in each for each in contents)
+
+
+TWICE = """\
+import torch
+
+N = {layers}
+
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stem = torch.nn.Conv2d(3, 64, 3, stride=2)
+        self.blocks = torch.nn.Sequential(*[torch.nn.Conv2d(64, 64, 3, padding=1) for _ in range(N)])
+
+    def forward(self, x):
+        return self.blocks(self.stem(x)).mean((2, 3))
+
+def create():
+    return Net()
+"""
+
+
+@pytest.mark.parametrize("model", ["mynet:create", "{here}/src/mynet/__init__.py:create", "src/mynet/__init__.py:create"])
+def test_head_that_does_twice_the_work_is_a_regression_by_whatever_name(tmp_path: Path, model: str) -> None:
+    """A package in `src` that is installed editable in the judging environment: by its name, by an absolute and by a relative path."""
+    other = committed(tmp_path / "other", *({"src/mynet/__init__.py": TWICE.format(layers=layers)} for layers in (4, 8)))
+    python = tmp_path / "venv" / "bin" / "python"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
+    [site] = (tmp_path / "venv").glob("lib/python*/site-packages")
+    (site / "judge.pth").write_text(f"{sysconfig.get_path('purelib')}\n{other.folder / 'src'}\n")  # the latter as `pip install -e .` does
+    own = ("--model", model.format(here=other.folder), "-k", "baseline", "--budget", "15m", "--artifact-cache", str(tmp_path / "artifacts"))
+    told = gate(other, tmp_path, "--base", "HEAD~1", "--head", "HEAD", *own, python=str(python), PYTHONPATH=str(ROOT))
+
+    assert 1 == told.code, told.out
+    assert told.result["benchmarks"][0]["median_slowdown"] > 0.3
+    assert ["src/mynet/__init__.py"] == told.result["base"]["code"]

@@ -165,3 +165,10 @@ def test_time_cannot_be_switched_off() -> None:
     for value in ("off", 0):
         with pytest.raises(ValueError, match="expected a number above 0"):
             limit_of("time_percent", value)
+
+
+def test_sqnr_over_other_samples_is_not_compared() -> None:
+    """A side that was slower and got through fewer samples has lost nothing."""
+    base, head = Figures(sqnr_db=50.0, sqnr_samples=16), Figures(sqnr_db=30.0, sqnr_samples=16)
+    assert Verdict.REGRESSION is judged([pair(base=base, head=head)] * 6)["SQNR"].verdict
+    assert "SQNR" not in judged([pair(base=base, head=replace(head, sqnr_samples=9))] * 6)

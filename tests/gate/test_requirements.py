@@ -22,7 +22,7 @@ def test_each_change_is_named_by_file_and_package(tmp_path: Path) -> None:
     [told] = requirement_changes(base, head)
 
     assert "pyproject.toml: a>=1 to a>=2; requirements.txt: torch==2.12.0 to torch==2.13.0; uv.lock: added" in told
-    assert "--base-python, --head-python" in told
+    assert "--requirements FILE, or --base-python, --head-python" in told
 
 
 def test_order_comments_and_spelling_are_no_change(tmp_path: Path) -> None:
@@ -48,3 +48,15 @@ def test_hostile_files_are_left_out_or_cut(tmp_path: Path) -> None:
     assert "\x1b" not in told
     assert "and 981 more" in told
     assert len(told) < 4000
+
+
+def test_what_each_side_has_an_environment_for_is_measured(tmp_path: Path) -> None:
+    """A lock file that nobody installed stays hidden, and is said to be."""
+    base, head = sides(tmp_path)
+    (base / "requirements.txt").write_text("torch==2.12.0\n")
+    (head / "requirements.txt").write_text("torch==2.13.0\n")
+    (head / "uv.lock").write_text("anything")
+    measured, hidden = requirement_changes(base, head, frozenset({"requirements.txt"}))
+
+    assert "requirements differ (requirements.txt: torch==2.12.0 to torch==2.13.0), and each side ran with its own" == measured
+    assert hidden.startswith("requirements differ (uv.lock: added), and both sides ran with the same packages")

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+import pytest
+
 from reports.gate.benchmarks import Benchmark
 from reports.gate.decision import Rules
 from reports.gate.failures import SideError
@@ -158,3 +160,59 @@ def test_recorded_pairs_beyond_the_rules_are_left_out() -> None:
 
     assert 6 == len(case.all_pairs)
     assert [] == bench.measured
+
+
+def own(phase: Phase, slowdown: float = 0.05, number: int = 0) -> Pair:
+    return pair(slowdown, phase, A, base_build=number % 2, head_build=number // 2 % 2)
+
+
+UNSURE = (0.09, -0.03, 0.1, -0.04, 0.08, -0.02, 0.09, -0.05, 0.07, 0.01, 0.03)
+
+
+def unsure(*, confirming: int) -> tuple[Pair, ...]:
+    """A gate that could not tell, with so many confirming pairs."""
+    return tuple(pair(0.05, "screen", A) for _ in range(6)) + tuple(pair(UNSURE[n % 11], "confirm", A) for n in range(confirming))
+
+
+def test_control_is_measured_for_suspects_with_builds_of_their_own() -> None:
+    bench = Bench({A: 0.05})
+    [case] = bench.run(A, recorded=tuple(own("screen", number=number) for number in range(6)))
+
+    assert [(A.id, "control", 6), (A.id, "confirm", 11)] == bench.runs
+    assert 17 == len(case.all_pairs), "the control's are no pairs of head"
+    assert [A.id] == bench.ended
+
+
+def test_no_control_for_what_passes_or_shares_its_artifact() -> None:
+    bench = Bench()
+    bench.run(A, recorded=tuple(own("screen", 0.0, number) for number in range(6)))
+    assert [] == bench.measured
+    bench = Bench({A: 0.05})
+    bench.run(A, recorded=tuple(pair(0.05, "screen", A) for _ in range(6)))
+    assert [(A.id, "confirm", 11)] == bench.runs
+
+
+@pytest.mark.parametrize(("confirming", "due"), [(11, 11), (15, 7), (22, 11), (30, 3)])
+def test_gate_that_could_not_tell_looks_once_more(confirming: int, due: int) -> None:
+    """It takes up all pairs, those of a look that was killed too, and ends with that look."""
+    bench = Bench()
+    bench.run(A, recorded=unsure(confirming=confirming))
+
+    assert [(A.id, "confirm", due)] == bench.runs
+
+
+def test_after_the_last_look_nothing_is_measured() -> None:
+    bench = Bench()
+    [case] = bench.run(A, recorded=unsure(confirming=33))
+
+    assert [] == bench.measured
+    assert 3 == case.looks
+
+
+def test_what_was_decided_is_not_measured_again() -> None:
+    bench = Bench({A: 0.05, B: 0.0})
+    recorded = (*[pair(0.05, "screen", A)] * 6, *[pair(0.05, "confirm", A)] * 11)
+    cases = bench.run(A, B, recorded=(*recorded, *(pair(0.0, "screen", B) for _ in range(6))))
+
+    assert [] == bench.measured
+    assert [1, 1] == [case.looks for case in cases]

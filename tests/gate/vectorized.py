@@ -2,11 +2,13 @@
 
 import itertools
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import ndtr, stdtr, stdtrit
 
 from reports.gate.decision import Rules
+from reports.gate.statistics import sign_flip_test
 
 RULES = Rules()
 PASS, INCONCLUSIVE, REGRESSION = 0, 1, 2
@@ -14,35 +16,72 @@ SIGNS = np.array(list(itertools.product((1, -1), repeat=RULES.confirm_pairs)), d
 Draw = Callable[[np.random.Generator, tuple[int, int, int]], np.ndarray]
 
 
-def verdicts(slowdowns: np.ndarray) -> np.ndarray:
-    """Return the verdict of each benchmark, shape (gates, benchmarks); slowdowns have shape (gates, benchmarks, 17), the screen's first."""
-    screen, confirm = slowdowns[..., : RULES.screen_pairs], slowdowns[..., RULES.screen_pairs :]
-    suspect = ~_passes(screen)
+@dataclass(frozen=True)
+class Builds:
+    """Two builds of each side: `control` has shape (gates, benchmarks, 6), `head` the build of head in each of the confirming pairs."""
+
+    control: np.ndarray
+    head: np.ndarray
+
+
+def verdicts(slowdowns: np.ndarray, looks: int = 1, rules: Rules = RULES, builds: Builds | None = None) -> np.ndarray:
+    """Return the verdict of each benchmark, shape (gates, benchmarks), started again until so many looks were taken.
+
+    Slowdowns have shape (gates, benchmarks, 6 + 11 * looks), the screen's first.
+    """
+    screen, confirm = slowdowns[..., : rules.screen_pairs], slowdowns[..., rules.screen_pairs :]
+    suspect = ~_passes(screen, rules.bound_of(1), rules)
     found = np.where(suspect, INCONCLUSIVE, PASS)
-    gates, benchmarks = np.nonzero(suspect)
-    if not len(gates):
-        return found
-    screen, confirm = screen[gates, benchmarks], confirm[gates, benchmarks]
-    deviation = confirm.std(1, ddof=1) / np.sqrt(RULES.confirm_pairs)
-    p_values = np.ones(suspect.shape)
-    p_values[gates, benchmarks] = stdtr(RULES.confirm_pairs - 1, -confirm.mean(1) / deviation)
-    significant = _holm(p_values, suspect)[gates, benchmarks] <= RULES.alpha
-    flips = np.concatenate(
-        [
-            (each @ SIGNS.T / RULES.confirm_pairs >= each.mean(1, keepdims=True) - 1e-7).mean(1)
-            for each in np.array_split(confirm.astype(np.float32), len(confirm) // 500 + 1)
-        ]
-    )
-    regression = significant & (flips <= RULES.alpha) & (np.expm1(np.median(confirm, 1)) >= RULES.least_effect)
-    decided = np.where(regression, REGRESSION, np.where(_passes(confirm), PASS, INCONCLUSIVE))
-    found[gates, benchmarks] = np.where(_lag_1_p(screen, confirm) <= RULES.alike, INCONCLUSIVE, decided)
+    for look in range(1, looks + 1):
+        place = np.nonzero(found == INCONCLUSIVE)
+        if not len(place[0]):
+            break
+        found[place] = _at_look(look, screen[place], confirm[place][:, : look * rules.confirm_pairs], place, suspect, rules, builds)
     return found
 
 
-def _passes(slowdowns: np.ndarray) -> np.ndarray:
+def _at_look(
+    look: int,
+    screen: np.ndarray,
+    confirm: np.ndarray,
+    place: tuple[np.ndarray, ...],
+    suspect: np.ndarray,
+    rules: Rules,
+    builds: Builds | None,
+) -> np.ndarray:
+    count = confirm.shape[1]
+    p_values = np.ones(suspect.shape)
+    if builds is None:
+        p_values[place] = stdtr(count - 1, -confirm.mean(1) / (confirm.std(1, ddof=1) / np.sqrt(count)))
+    else:
+        p_values[place] = _p_over_builds(confirm, builds.control[place], builds.head[:count])
+    regression = _holm(p_values, suspect)[place] <= rules.alpha_of(look)
+    regression &= np.expm1(np.median(confirm, 1)) >= rules.least_effect
+    regression[regression] = _flips(confirm[regression]) <= rules.alpha
+    decided = np.where(regression, REGRESSION, np.where(_passes(confirm, rules.bound_of(look), rules), PASS, INCONCLUSIVE))
+    return np.where(_lag_1_p(screen, confirm) <= rules.alike, INCONCLUSIVE, decided)
+
+
+def _passes(slowdowns: np.ndarray, alpha: float, rules: Rules) -> np.ndarray:
     count = slowdowns.shape[-1]
-    high = slowdowns.mean(-1) + stdtrit(count - 1, 1 - RULES.alpha) * slowdowns.std(-1, ddof=1) / np.sqrt(count)
-    return np.asarray(np.expm1(high) < RULES.tolerated)
+    high = slowdowns.mean(-1) + stdtrit(count - 1, 1 - alpha) * slowdowns.std(-1, ddof=1) / np.sqrt(count)
+    return np.asarray(np.expm1(high) < rules.tolerated)
+
+
+def _p_over_builds(confirm: np.ndarray, control: np.ndarray, head: np.ndarray) -> np.ndarray:
+    count = confirm.shape[1]
+    variance = (control.mean(1) ** 2 + (confirm[:, head == 1].mean(1) - confirm[:, head == 0].mean(1)) ** 2) / 4
+    of_pairs = confirm.var(1, ddof=1) / count
+    total = of_pairs + variance
+    degrees = total**2 / (of_pairs**2 / (count - 1) + variance**2 / 2)
+    return np.asarray(stdtr(degrees, -confirm.mean(1) / np.sqrt(total)))
+
+
+def _flips(confirm: np.ndarray) -> np.ndarray:
+    if confirm.shape[1] != RULES.confirm_pairs:
+        return np.array([sign_flip_test(each.tolist()) for each in confirm])
+    parts = np.array_split(confirm.astype(np.float32), len(confirm) // 500 + 1)
+    return np.concatenate([(each @ SIGNS.T / RULES.confirm_pairs >= each.mean(1, keepdims=True) - 1e-7).mean(1) for each in parts])
 
 
 def _holm(p_values: np.ndarray, suspect: np.ndarray) -> np.ndarray:

@@ -1,0 +1,112 @@
+"""Measures the pairs of two sides, artifacts built before, and writes them down.
+
+Where the sides have artifacts of their own, what one build happened to become would count as head's in every pair. So each is built twice,
+and the pairs take turns over the builds.
+"""
+
+import json
+import random
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from fixtures.cache import MANIFEST
+from reports.gate.benchmarks import Benchmark
+from reports.gate.failures import SideError, both_failed
+from reports.gate.journal import PairJournal
+from reports.gate.pair import Pair, Phase
+from reports.gate.progress import Progress
+from reports.gate.sides import Side
+from reports.gate.turns import measure_pair
+from reports.machines import Difference
+
+
+class Pairs:
+    """Measures pairs of two sides. `again` returns another process of a side, with a cache for second builds.
+
+    `taken` are the pairs of a gate that this one goes on with.
+    """
+
+    def __init__(
+        self, base: Side, head: Side, journal: PairJournal, progress: Progress, *, again: Callable[[Side], Side], taken: Iterable[Pair] = ()
+    ) -> None:
+        self._sides = (base, head)
+        self._journal = journal
+        self._progress = progress
+        self._again = again
+        self._seconds: tuple[Side, Side] | None = None
+        self._builds: dict[Benchmark, int] = {}
+        self._taken = Counter((pair.benchmark, pair.phase, pair.base_build, pair.head_build) for pair in taken)
+        self.changes: dict[Benchmark, tuple[Difference, ...]] = {}
+        self._order = random.Random()  # noqa: S311 - an order, not a secret
+
+    def measure(self, benchmark: Benchmark, phase: Phase) -> Pair:
+        """Measure one pair, artifacts built before. Raises SideError."""
+        if benchmark not in self._builds:
+            self._builds[benchmark] = self._build(benchmark)
+        builds = self._next_builds(benchmark, phase)
+        base, head = self._sides[0], self._sides[0 if phase == "control" else 1]
+        served = [self._second(side) if build else side for side, build in zip((base, head), builds, strict=True)]
+        pair, changes = measure_pair(served[0], served[1], benchmark, phase, self._order)
+        pair = replace(pair, base_build=builds[0], head_build=builds[1])
+        if phase != "control":
+            self.changes[benchmark] = changes
+        self._taken[benchmark, phase, *builds] += 1
+        try:
+            self._journal.add(pair)
+        except OSError as error:
+            self._progress.note(f"warning: the journal cannot be written ({error.strerror or error}): a killed gate would lose this pair")
+        return pair
+
+    def _next_builds(self, benchmark: Benchmark, phase: Phase) -> tuple[int, int]:
+        """Return the builds of base and head that were paired least often, drawn among several; a control is base's first and second."""
+        if phase == "control":
+            return 0, 1
+        numbers = range(self._builds[benchmark])
+        every = [(one, other) for one in numbers for other in numbers]
+        least = min(self._taken[benchmark, phase, *each] for each in every)
+        return self._order.choice([each for each in every if self._taken[benchmark, phase, *each] == least])
+
+    def _build(self, benchmark: Benchmark) -> int:
+        """Build both sides' artifacts, one after the other, and return how many of each are to be paired.
+
+        Sides whose artifact is equal have one. Others are built twice; where each side's builds are equal to the byte, one stands for both.
+        Raises SideError.
+        """
+        base, head = _built(self._sides, benchmark)
+        if base is None or head is None or _are_equal(base, head):
+            return 1
+        self._progress.note(f"{benchmark.id}: the sides have artifacts of their own, so each is built twice")
+        second = _built([self._second(side) for side in self._sides], benchmark)
+        return 1 if _are_equal(base, second[0]) and _are_equal(head, second[1]) else 2
+
+    def _second(self, side: Side) -> Side:
+        if self._seconds is None:
+            self._seconds = self._again(self._sides[0]), self._again(self._sides[1])
+        return self._seconds[self._sides.index(side)]
+
+
+def _built(sides: Sequence[Side], benchmark: Benchmark) -> list[str | None]:
+    """Let each side fill its cache, one after the other; return where each has its artifact. Raises SideError."""
+    artifacts, errors = [], []
+    for side in sides:
+        try:
+            artifacts.append(side.build(benchmark))
+        except SideError as error:
+            errors.append(error)
+    if errors:
+        raise errors[0] if len(errors) == 1 else both_failed(*errors)
+    return artifacts
+
+
+def _are_equal(one: str | None, other: str | None) -> bool:
+    """Whether two builds are the same files; a step without an artifact has the same one, none."""
+    if not one or not other or one == other:
+        return one == other
+    return _files(one) == _files(other)
+
+
+def _files(folder: str) -> object:
+    """Return the digests of an artifact's files by name, as its manifest has them."""
+    return json.loads((Path(folder) / MANIFEST).read_text())["files"]

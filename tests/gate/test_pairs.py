@@ -1,0 +1,149 @@
+"""Which builds serve a pair: the sides' one artifact, or two builds of each in turns."""
+
+import json
+import random
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fixtures.cache import MANIFEST
+from reports.gate import pairs
+from reports.gate.failures import SideError
+from reports.gate.pair import Pair, Phase
+from reports.gate.pairs import Pairs
+from tests.gate.pairs import SOME, pair
+
+
+@dataclass
+class StandIn:
+    """Stands for a side: `content` is what it builds, None where it does not tell, "" where the step has no artifact."""
+
+    name: str
+    content: str | None
+    folder: Path
+    builds: list[str] = field(default_factory=list)
+
+    def build(self, _benchmark: object) -> str | None:
+        self.builds.append(self.name)
+        if not self.content:
+            return self.content
+        made = self.folder / self.name
+        made.mkdir(exist_ok=True)
+        (made / MANIFEST).write_text(json.dumps({"files": {"model.bin": self.content}}))
+        return str(made)
+
+
+@dataclass
+class Notes:
+    told: list[str] = field(default_factory=list)
+
+    def add(self, pair: Pair) -> None:
+        """Keep nothing."""
+
+    def note(self, text: str) -> None:
+        self.told.append(text)
+
+
+@dataclass
+class Bench:
+    """Pairs of two stand-ins, and who served in each."""
+
+    pairs: Any
+    served: list[tuple[str, str]]
+    seconds: list[StandIn]
+
+    def measure(self, count: int, phase: Phase = "screen") -> list[Pair]:
+        return [self.pairs.measure(SOME, phase) for _ in range(count)]
+
+
+def bench(
+    monkeypatch: pytest.MonkeyPatch,
+    folder: Path,
+    base: str | None,
+    head: str | None,
+    *,
+    second: str = "another",
+    taken: tuple[Pair, ...] = (),
+) -> Bench:
+    """Return pairs of sides that build `base` and `head`, and something else the second time: with `second` added."""
+    served: list[tuple[str, str]] = []
+    made: list[StandIn] = []
+
+    def measure_pair(one: StandIn, other: StandIn, _benchmark: object, phase: Phase, _order: random.Random) -> tuple[Pair, tuple[()]]:
+        served.append((one.name, other.name))
+        return pair(0.0, phase), ()
+
+    def again(side: StandIn) -> StandIn:
+        made.append(StandIn(f"{side.name}-2", side.content and side.content + second, folder))
+        return made[-1]
+
+    monkeypatch.setattr(pairs, "measure_pair", measure_pair)
+    one: Any = StandIn("base", base, folder)
+    other: Any = StandIn("head", head, folder)
+    notes: Any = Notes()
+    another: Any = again
+    return Bench(Pairs(one, other, notes, notes, again=another, taken=taken), served, made)
+
+
+def test_sides_that_share_an_artifact_have_one_build(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Equal to the byte, or none at all, as of a step that compiles in every process."""
+    for content in ("same", ""):
+        made = bench(monkeypatch, tmp_path, content, content)
+        made.measure(3)
+        assert [("base", "head")] * 3 == made.served
+        assert [] == made.seconds
+
+
+def test_artifacts_of_their_own_are_built_twice_and_take_turns(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    made = bench(monkeypatch, tmp_path, "old", "new")
+    found = made.measure(8)
+
+    assert {(base, head): 2 for base in ("base", "base-2") for head in ("head", "head-2")} == Counter(made.served)
+    assert [(base == "base-2", head == "head-2") for base, head in made.served] == [(bool(p.base_build), bool(p.head_build)) for p in found]
+    assert [["base-2"], ["head-2"]] == [each.builds for each in made.seconds]
+
+
+def test_control_is_base_against_its_second_build(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    made = bench(monkeypatch, tmp_path, "old", "new")
+    [found] = made.measure(1, "control")
+
+    assert [("base", "base-2")] == made.served
+    assert ("control", 0, 1) == (found.phase, found.base_build, found.head_build)
+
+
+def test_builds_that_come_out_equal_are_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """An exporter that writes the same bytes again: no build differs from another, so there is nothing to sample."""
+    made = bench(monkeypatch, tmp_path, "old", "new", second="")
+    found = made.measure(4)
+
+    assert [("base", "head")] * 4 == made.served
+    assert {(0, 0)} == {(each.base_build, each.head_build) for each in found}
+
+
+def test_gate_that_goes_on_pairs_the_builds_that_it_had_least(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    taken = tuple(pair(base_build=base, head_build=head) for base, head in ((0, 0), (1, 1), (0, 1)))
+    made = bench(monkeypatch, tmp_path, "old", "new", taken=taken)
+    made.measure(1)
+
+    assert [("base-2", "head")] == made.served
+
+
+def test_side_of_an_older_suite_has_one_build(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It does not tell where its artifact is."""
+    made = bench(monkeypatch, tmp_path, None, "new")
+    made.measure(2)
+    assert [] == made.seconds
+
+
+def test_side_that_cannot_build_fails_the_benchmark(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    made = bench(monkeypatch, tmp_path, "old", "new")
+
+    def build(_self: StandIn, _benchmark: object) -> str:
+        raise SideError("base", "WorkerError", "no space left")
+
+    monkeypatch.setattr(StandIn, "build", build)
+    with pytest.raises(SideError, match="no space left"):
+        made.measure(1)
