@@ -105,9 +105,9 @@ def with_builds(deviation: float, of_builds: float, slower: np.ndarray | float =
 
 
 @pytest.mark.parametrize("deviation", [0.005, 0.01, 0.02])
-@pytest.mark.parametrize(("of_builds", "at_most"), [(0.0, 0.01), (0.003, 0.01), (0.007, 0.014), (0.014, 0.065), (0.03, 0.075)])
+@pytest.mark.parametrize(("of_builds", "at_most"), [(0.0, 0.01), (0.003, 0.01), (0.007, 0.014), (0.014, 0.07), (0.03, 0.09)])
 def test_builds_that_differ_are_seldom_a_regression(deviation: float, of_builds: float, at_most: float) -> None:
-    """At most 1 % of gates where single builds of equal code differ by up to 0.7 % (standard deviation), and 6 % however much they differ.
+    """At most 1 % of gates where single builds of equal code differ by up to 0.7 % (standard deviation), and 8 % however much they differ.
 
     One build a side alarms in 25 % where builds differ by 0.7 %, and in nearly all gates where they differ by more.
     """
