@@ -288,8 +288,8 @@ import torch
 from gated_work import LAYERS
 
 def create():
-    layers = [torch.nn.Conv2d(64, 64, 3, padding=1) for _ in range(LAYERS)]
-    return torch.nn.Sequential(torch.nn.Conv2d(3, 64, 3, 2), *layers, torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
+    layers = [torch.nn.Conv2d(64, 64, 3, padding=1, bias=False) for _ in range(LAYERS)]
+    return torch.nn.Sequential(torch.nn.Conv2d(3, 64, 3, 2, bias=False), *layers, torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
 """
 
 
@@ -393,8 +393,8 @@ N = {layers}
 class Net(torch.nn.Module):
     def __init__(self):
         super().__init__()
-        self.stem = torch.nn.Conv2d(3, 64, 3, stride=2)
-        self.blocks = torch.nn.Sequential(*[torch.nn.Conv2d(64, 64, 3, padding=1) for _ in range(N)])
+        self.stem = torch.nn.Conv2d(3, 64, 3, stride=2, bias=False)
+        self.blocks = torch.nn.Sequential(*[torch.nn.Conv2d(64, 64, 3, padding=1, bias=False) for _ in range(N)])
 
     def forward(self, x):
         return self.blocks(self.stem(x)).mean((2, 3))
