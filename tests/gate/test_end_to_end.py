@@ -339,7 +339,6 @@ def create():
     model.load_state_dict(torch.load(here / "w.pt", weights_only=True)) if width == 8 else None
     return model
 """
-ONE_STEP = '[tool.inference-ladder.gate]\nsteps = ["onnxruntime"]\n'
 
 
 def weights(seed: int) -> bytes:
@@ -352,9 +351,10 @@ def weights(seed: int) -> bytes:
 @pytest.mark.parametrize("change", [{"w.pt": weights(2)}, {"config.json": '{"width": 16}'}, {}], ids=["weights", "config", "neither"])
 def test_what_lies_beside_the_model_file_is_each_sides_own(tmp_path: Path, change: dict[str, str | bytes]) -> None:
     """Each side has artifacts and references of what its factory loads; with nothing changed they are the same ones."""
-    first: dict[str, str | bytes] = {"served.py": BESIDE, "w.pt": weights(1), "config.json": '{"width": 8}', "pyproject.toml": ONE_STEP}
+    first: dict[str, str | bytes] = {"served.py": BESIDE, "w.pt": weights(1), "config.json": '{"width": 8}'}
     other, cache = committed(tmp_path / "other", first, {"README": "2", **change}), tmp_path / "artifacts"
-    own = ("--model", "served.py:create", *TOO_SHORT, "--artifact-cache", str(cache))
+    step = "served and onnxruntime and not int8 and not fast_math and not attention"
+    own = ("--model", "served.py:create", "-k", step, *TOO_SHORT, "--artifact-cache", str(cache))
     told = gate(other, tmp_path, "--base", "HEAD^1", "--head", "HEAD", *own, PYTHONPATH=str(ROOT))
 
     assert {"served.create-onnxruntime": "INCONCLUSIVE"} == told.verdicts, told.out
@@ -412,7 +412,7 @@ def test_head_that_does_twice_the_work_is_a_regression_by_whatever_name(tmp_path
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
     [site] = (tmp_path / "venv").glob("lib/python*/site-packages")
     (site / "judge.pth").write_text(f"{sysconfig.get_path('purelib')}\n{other.folder / 'src'}\n")  # the latter as `pip install -e .` does
-    own = ("--model", model.format(here=other.folder), "-k", "baseline", "--budget", "15m", "--artifact-cache", str(tmp_path / "artifacts"))
+    own = ("--model", model.format(here=other.folder), "-k", "create and baseline", "--budget", "15m", "--artifact-cache", str(tmp_path / "artifacts"))
     told = gate(other, tmp_path, "--base", "HEAD~1", "--head", "HEAD", *own, python=str(python), PYTHONPATH=str(ROOT))
 
     assert 1 == told.code, told.out
