@@ -412,7 +412,16 @@ def test_head_that_does_twice_the_work_is_a_regression_by_whatever_name(tmp_path
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
     [site] = (tmp_path / "venv").glob("lib/python*/site-packages")
     (site / "judge.pth").write_text(f"{sysconfig.get_path('purelib')}\n{other.folder / 'src'}\n")  # the latter as `pip install -e .` does
-    own = ("--model", model.format(here=other.folder), "-k", "create and baseline", "--budget", "15m", "--artifact-cache", str(tmp_path / "artifacts"))
+    own = (
+        "--model",
+        model.format(here=other.folder),
+        "-k",
+        "create and baseline",
+        "--budget",
+        "15m",
+        "--artifact-cache",
+        str(tmp_path / "artifacts"),
+    )
     told = gate(other, tmp_path, "--base", "HEAD~1", "--head", "HEAD", *own, python=str(python), PYTHONPATH=str(ROOT))
 
     assert 1 == told.code, told.out
