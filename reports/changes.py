@@ -38,6 +38,7 @@ def changes(base: Measurement, head: Measurement) -> tuple[Difference, ...]:
         *_kernel_changes(base.kernels, head.kernels),
         *_precision_changes(base.precision_share, head.precision_share),
         *_recipe_changes(base, head),
+        *_setting_changes(base, head),
         *_mapping_changes("environment", base.environment, head.environment),
         *_mapping_changes("setting", base.settings, head.settings),
         *_evidence_changes(base.evidence, head.evidence),
@@ -93,10 +94,33 @@ def _precision_changes(base: Mapping[str, float], head: Mapping[str, float]) -> 
         yield Difference("of reported kernel time", share_short(base), share_short(head))
 
 
+def recipes_differ(base: Measurement, head: Measurement) -> bool:
+    """Whether the steps in force differ, so that their speeds are those of two recipes; False where a record does not tell them."""
+    return bool(base.recipe and head.recipe) and set(base.recipe) != set(head.recipe)
+
+
 def _recipe_changes(base: Measurement, head: Measurement) -> Iterator[Difference]:
+    if recipes_differ(base, head):
+        yield Difference("recipe", _beside(base, head), _beside(head, base))
+
+
+def _beside(own: Measurement, other: Measurement) -> str:
+    """Say what of two recipes one has and one leaves out: `with tcmalloc, without bf16_autocast (44 % slower than channels_last)`."""
+    ours = [f"with {step}" for step in own.recipe if step not in other.recipe]
+    theirs = [f"without {step}{_why(own, step)}" for step in other.recipe if step not in own.recipe]
+    return ", ".join((*ours, *theirs))
+
+
+def _why(own: Measurement, step: str) -> str:
+    return f" ({why})" if (why := own.left_out_reasons.get(step)) else ""
+
+
+def _setting_changes(base: Measurement, head: Measurement) -> Iterator[Difference]:
+    differ = recipes_differ(base, head)
     for name in _RECIPE:
         before, after = getattr(base, name), getattr(head, name)
         told = name != "weights_state" or None not in (before, after)  # older records do not have it
+        told &= name != "left_out" or not differ  # the recipes tell it
         if before != after and told:
             yield Difference(name, _text(before), _text(after))
     before_over, after_over = (m.gain.over if m.gain else ABSENT for m in (base, head))

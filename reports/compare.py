@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import geometric_mean, median
 
-from reports.changes import changes
+from reports.changes import changes, recipes_differ
 from reports.ladder import BASELINE, processes_sps
 from reports.machines import Difference, machine_differences, software_differences
 from reports.measurement import Measurement, Outcome, Run, Throughput
@@ -27,7 +27,7 @@ class Compared:
 
     `base_sps` and `head_sps`, in samples per second, are geometric means over all processes, as in `ratio`: not the run's own figure,
     which leaves out a step's turns as a predecessor. `ratio` is None where a side across machines has no baseline. `processes` is how
-    many fresh processes base and head had.
+    many fresh processes base and head had. `recipes_differ` says that the step stands on other steps in base than in head.
     """
 
     model: str
@@ -37,6 +37,7 @@ class Compared:
     ratio: Gain | None
     processes: tuple[int, int]
     changes: tuple[Difference, ...]
+    recipes_differ: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,6 +74,11 @@ class Comparison:
     @property
     def faster(self) -> tuple[Compared, ...]:
         return tuple(row for row in self.compared if row.ratio is not None and row.ratio.verdict == FASTER)
+
+    @property
+    def of_other_recipes(self) -> tuple[Compared, ...]:
+        """Benchmarks that stand on other steps in base than in head."""
+        return tuple(row for row in self.compared if row.recipes_differ)
 
     @property
     def common_shift(self) -> float | None:
@@ -164,6 +170,7 @@ def _compared(before: Measurement, after: Measurement, base: Processes, head: Pr
         ratio=ratio,
         processes=counts,
         changes=changes(before, after),
+        recipes_differ=recipes_differ(before, after),
     )
 
 

@@ -9,6 +9,7 @@ from reports.statistics import CONFIDENCE, FASTER, NEGLIGIBLE, SLOWER
 
 BETWEEN_PROCESSES = 0.068
 COMMIT_DIGITS = 40
+MOST_NAMED = 4
 NO_RATIO = "no other baseline to compare over"
 
 
@@ -68,6 +69,21 @@ def _between_runs(comparison: Comparison) -> str:
     return (
         f"Over {spread.runs} saved runs of this machine a step spreads by {100 * spread.log_sd:.1f} % (standard deviation), so two runs of "
         f"the same code differ by up to {100 * (spread.ratio - 1):.0f} % (95 %)."
+    )
+
+
+def recipes_text(comparison: Comparison) -> str:
+    """Say which steps stand on other steps in base than in head; empty where none do."""
+    rows = comparison.of_other_recipes
+    if not rows:
+        return ""
+    names = ", ".join(f"{row.model} {row.step}" for row in rows[:MOST_NAMED]) + (
+        f" and {len(rows) - MOST_NAMED} more" if len(rows) > MOST_NAMED else ""
+    )
+    told = dict.fromkeys(change_text(each) for row in rows for each in row.changes if each.field == "recipe")
+    return (
+        f"Recipes differ: the ratios of {names} are of two recipes, not of one step in two runs ({'; '.join(list(told)[:MOST_NAMED])}). "
+        "Runs with --stack all have the same recipes whatever is slower."
     )
 
 

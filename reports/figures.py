@@ -117,6 +117,12 @@ def verdict_of(row: Row) -> str:
     return DISTURBED if row.gain is None and row.disturbed else verdict_over(row.gain)
 
 
+def slower_than(gain: SavedGain) -> str:
+    """Return how much slower a step is, and than what: `44 % slower than channels_last`."""
+    percent = 100 * (1 - gain.ratio)
+    return f"{percent:.0f} % slower than {gain.over}" if percent >= 9.95 else f"{percent:.1f} % slower than {gain.over}"
+
+
 def in_pairs(both: tuple[float, float] | None) -> str:
     """Return the two throughputs that a gain compares: `15.9 over 13.6`."""
     return NONE if both is None else f"{per_second(both[0])} over {per_second(both[1])}"

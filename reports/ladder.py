@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import geometric_mean
 from typing import Literal
 
-from reports.figures import accuracy
-from reports.measurement import Measurement, Outcome, SavedAccuracy, SavedGain, Throughput
+from reports.figures import accuracy, gain_short, slower_than
+from reports.floating_point import OverFloat, over_floating_point
+from reports.measurement import Decision, Measurement, Outcome, SavedAccuracy, SavedGain, Throughput
 from reports.moderated import Effect
 from reports.plain_text import plain
 from reports.statistics import CONFIDENCE, DISTURBED, FASTER, SLOWER, Gain, mean_interval, verdict
@@ -22,7 +23,8 @@ class LadderRow:
     """One step on one model. Without a measurement all figures are None, and `reason` says why.
 
     `samples_per_second_interval` is that of the own processes' means, None below two; `speedup` is unpaired. `in_pairs` are the throughputs
-    that the gain compares: the step's own and its predecessor's, at the median rounds of the same pairs.
+    that the gain compares: the step's own and its predecessor's, at the median rounds of the same pairs. `decision` says whether the
+    recipes above it keep it; `over_float` is what INT8 gives over the best floating point of its runtime.
     """
 
     model: str
@@ -51,6 +53,9 @@ class LadderRow:
     accuracy: SavedAccuracy | None = None
     precision_share: dict[str, float] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()
+    left_out_reasons: dict[str, str] = field(default_factory=dict)
+    decision: Decision | None = None
+    over_float: OverFloat | None = None
     findings: tuple[str, ...] = ()
 
 
@@ -103,7 +108,8 @@ def ladders(measurements: Sequence[Measurement], outcomes: Iterable[Outcome] = (
     told = {(o.model, o.step): o for o in outcomes}
     keys = list(told) + [key for key in measured if key not in told]
     models = list(dict.fromkeys(model for model, _ in keys))
-    return tuple(_ladder(model, [key for key in keys if key[0] == model], measured, told) for model in models)
+    processes = processes_sps(measurements)
+    return tuple(_ladder(model, [key for key in keys if key[0] == model], measured, told, processes) for model in models)
 
 
 def disturbances(measurements: Sequence[Throughput]) -> str:
@@ -184,6 +190,7 @@ def _ladder(
     keys: Sequence[tuple[str, str]],
     measured: dict[tuple[str, str], Measurement],
     told: dict[tuple[str, str], Outcome],
+    processes: Mapping[tuple[str, str], Sequence[float]],
 ) -> Ladder:
     rows = []
     for key in keys:
@@ -192,6 +199,7 @@ def _ladder(
             rows.append(_measured_row(measured[key], measured.get((model, lowest[0]))))
         else:
             rows.append(_other_row(told[key]))
+    rows = _with_floating_point(rows, measured, processes)
     candidates = [row for row in rows if row.samples_per_second is not None and not row.disturbed]
     best = max(candidates, key=_throughput, default=None)
     if best is None:
@@ -201,6 +209,25 @@ def _ladder(
     others.sort(key=lambda pair: -_throughput(pair[0]))
     rivals = [Rival(step=row.step, ratio=ratio) for row, ratio in others if not _is_ahead(best, row, ratio)]
     return Ladder(model=model, rows=tuple(rows), best=best, rivals=tuple(rivals), pays=_pays(by_step, best.step))
+
+
+def _with_floating_point(
+    rows: Sequence[LadderRow], measured: Mapping[tuple[str, str], Measurement], processes: Mapping[tuple[str, str], Sequence[float]]
+) -> list[LadderRow]:
+    """Return the rows of a model, those that bring INT8 with what it gives over the best floating point of their runtime."""
+    by_step = {row.step: row for row in rows if row.outcome == "measured"}
+    ours = [measured[row.model, row.step] for row in by_step.values()]
+
+    def over(row: LadderRow) -> OverFloat | None:
+        return over_floating_point(
+            measured[row.model, row.step],
+            ours,
+            paired=lambda one, other: _paired(by_step, one, other),
+            is_ahead=lambda one, other, ratio: one is not other and _is_ahead(by_step[one.step], by_step[other.step], ratio),
+            processes=processes,
+        )
+
+    return [replace(row, over_float=over(row)) if row.step in by_step else row for row in rows]
 
 
 def _is_ahead(best: LadderRow, other: LadderRow, ratio: Gain | None) -> bool:
@@ -285,6 +312,30 @@ def accuracy_text(ladder: Ladder) -> str:
     return f"right of {first.pictures} labelled pictures, fp32 eager {100 * first.reference_top1:.1f} % top-1: {steps}"
 
 
+def slower_steps(ladder: Ladder, row: LadderRow) -> dict[str, str]:
+    """Return what the recipe of a row leaves out because it was slower here, and how much."""
+    decided = {each.step: each.decision for each in ladder.measured if each.decision is not None and not each.decision.kept}
+    return {step: slower_than(decided[step].gain) for step in row.left_out if step in decided}
+
+
+def without_text(ladder: Ladder, row: LadderRow) -> str:
+    """Return that as words: `bf16_autocast (44 % slower than channels_last)`; empty where nothing was slower."""
+    return ", ".join(f"{plain(step)} ({plain(why)})" for step, why in slower_steps(ladder, row).items())
+
+
+def int8_text(ladder: Ladder) -> str:
+    """Say what INT8 gives over the best floating point of each runtime; empty where none was measured."""
+    told = [f"{plain(row.step)} {over_float_text(row.over_float)}" for row in ladder.measured if row.over_float is not None]
+    return f"INT8 over the best floating point of its own runtime: {'; '.join(told)}" if told else ""
+
+
+def over_float_text(found: OverFloat) -> str:
+    """Return `+61.8 % [+58.0, +65.7] over openvino, faster`, and that it is unpaired where it is."""
+    said = found.ratio.verdict if found.ratio.low is None else found.ratio.verdict.partition(" (±")[0]
+    unpaired = "" if found.paired else " (unpaired: other processes, other minutes)"
+    return f"{gain_short(found.ratio)} over {plain(found.over)}, {said}{unpaired}"
+
+
 def by_chance(ladders: Iterable[Ladder]) -> str:
     """Say how many verdicts are to be expected by chance; empty without any."""
     rows = [row for ladder in ladders for row in ladder.measured if not row.disturbed]
@@ -333,6 +384,8 @@ def _measured_row(measurement: Measurement, baseline: Measurement | None) -> Lad
         accuracy=measurement.accuracy,
         precision_share=measurement.precision_share,
         left_out=measurement.left_out,
+        left_out_reasons=measurement.left_out_reasons,
+        decision=measurement.decision,
         findings=measurement.findings,
     )
 

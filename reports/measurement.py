@@ -32,6 +32,14 @@ class SavedGain:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Decision:
+    """Whether the recipes above a step kept it, and its gain as it was known then: from the pairs until the step was measured."""
+
+    kept: bool
+    gain: SavedGain
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class OverSide:
     """What the predecessor cost in the same pairs."""
 
@@ -214,6 +222,8 @@ class Measurement(Throughput):
     environment: dict[str, Any] = field(default_factory=dict)
     host: dict[str, Any] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()
+    left_out_reasons: dict[str, str] = field(default_factory=dict)
+    decision: Decision | None = None
     findings: tuple[str, ...] = ()
     settings: dict[str, Any] = field(default_factory=dict)
     calibration: str = ""

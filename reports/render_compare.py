@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from reports.compare import Compared, Comparison
-from reports.compare_texts import NO_RATIO, advice, chance, change_text, headline, one_sided_text, run_text
+from reports.compare_texts import NO_RATIO, advice, chance, change_text, headline, one_sided_text, recipes_text, run_text
 from reports.figures import gain_short, per_second
 from reports.plain_text import plain
 from reports.render_terminal import LONGEST_STEP, STYLES
@@ -30,6 +30,8 @@ def _parts(comparison: Comparison) -> Iterator[RenderableType]:
         yield Text(plain(headline(row), 2000), style=STYLES.get(row.ratio.verdict, "") if row.ratio else "")
     for one in comparison.one_sided:
         yield Text(plain(one_sided_text(one), 600), style="yellow")
+    if told := recipes_text(comparison):
+        yield Text(plain(told, 2000), style="yellow")
     yield Text(advice(comparison), style="dim")
     if comparison.compared:
         yield Text(chance(comparison), style="dim")

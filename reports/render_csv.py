@@ -20,6 +20,12 @@ COLUMNS = (
     "gain_high",
     "gain_verdict",
     "gain_over",
+    "int8_over_float",
+    "int8_over_float_low",
+    "int8_over_float_high",
+    "int8_over_float_verdict",
+    "int8_over_float_of",
+    "int8_over_float_paired",
     "batch_size",
     "workers",
     "latency_p50_s",
@@ -38,6 +44,8 @@ COLUMNS = (
     "labelled_difference_high",
     "precision_share",
     "left_out",
+    "left_out_reasons",
+    "kept_above",
     "reason",
     "remedy",
 )
@@ -56,7 +64,7 @@ def ladders_csv(ladders: Iterable[Ladder]) -> str:
 
 def _values(row: LadderRow) -> tuple[object, ...]:
     low, high = row.samples_per_second_interval or (None, None)
-    gain = row.gain
+    gain, float_ = row.gain, row.over_float
     return (
         row.model,
         row.step,
@@ -66,6 +74,11 @@ def _values(row: LadderRow) -> tuple[object, ...]:
         high,
         row.speedup,
         *((gain.ratio, gain.low, gain.high, gain.verdict, gain.over) if gain else (None,) * 5),
+        *(
+            (float_.ratio.ratio, float_.ratio.low, float_.ratio.high, float_.ratio.verdict, float_.over, float_.paired)
+            if float_
+            else (None,) * 6
+        ),
         row.batch_size,
         row.workers,
         row.latency_p50_s,
@@ -80,6 +93,8 @@ def _values(row: LadderRow) -> tuple[object, ...]:
         *((found.pictures, found.top1, found.reference_top1, found.low, found.high) if (found := row.accuracy) else (None,) * 5),
         " ".join(f"{name}={share:.4f}" for name, share in row.precision_share.items()),
         " ".join(row.left_out),
+        "; ".join(f"{step}: {why}" for step, why in row.left_out_reasons.items()),
+        None if row.decision is None else row.decision.kept,
         row.reason,
         row.remedy,
     )

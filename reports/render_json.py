@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from reports.compare import Comparison
-from reports.compare_texts import advice, headline
+from reports.compare_texts import advice, headline, recipes_text
 from reports.ladder import Ladder
 from reports.measurement import Measurement, Run
 
@@ -36,6 +36,7 @@ def comparison_json(comparison: Comparison) -> str:
                 for row in comparison.compared
             ],
             "one_sided": msgspec.to_builtins(comparison.one_sided),
+            "recipes": recipes_text(comparison),
             "advice": advice(comparison),
         }
     )

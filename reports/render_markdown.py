@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 from reports.compare import Compared, Comparison
-from reports.compare_texts import NO_RATIO, advice, chance, change_text, headline, one_sided_text, run_text
+from reports.compare_texts import NO_RATIO, advice, chance, change_text, headline, one_sided_text, recipes_text, run_text
 from reports.figures import (
     decibels,
     gain_short,
@@ -18,7 +18,7 @@ from reports.figures import (
     top1,
     verdict_of,
 )
-from reports.ladder import Ladder, LadderRow, accuracy_text, by_chance, rivals_text
+from reports.ladder import Ladder, LadderRow, accuracy_text, by_chance, int8_text, rivals_text, without_text
 from reports.markdown import escape
 
 _LADDER_COLUMNS = (
@@ -56,10 +56,14 @@ def _ladder(ladder: Ladder) -> Iterator[str]:
     if ladder.measured:
         yield from table(_LADDER_COLUMNS, 2, [_ladder_cells(row) for row in ladder.measured])
         yield ""
+    if told := int8_text(ladder):
+        yield f"{escape(told, 1000)}\n"
     if ladder.best is not None:
         over = f", {times(ladder.best.speedup)} the baseline" if ladder.best.speedup is not None else ""
         called = "Best: " if ladder.pays or ladder.best.gain is None else "Fastest measured, by no more than chance: "
         rivals = f"; not told apart from {escape(rivals_text(ladder), 1000)}" if ladder.rivals else ""
+        without = without_text(ladder, ladder.best)
+        rivals += f"; its recipe leaves out {escape(without, 1000)}" if without else ""
         yield f"{called}**{escape(ladder.best.step)}**, {per_second(ladder.best.samples_per_second)} samples per second{over}{rivals}."
         yield "(* unpaired: measured at different times; gains are paired.)\n"
     if told := accuracy_text(ladder):
@@ -102,6 +106,8 @@ def _comparison(comparison: Comparison) -> Iterator[str]:
         yield f"- {escape(headline(row), 2000)}"
     for one in comparison.one_sided:
         yield f"- {escape(one_sided_text(one), 600)}"
+    if told := recipes_text(comparison):
+        yield f"\n{escape(told, 2000)}"
     yield f"\n{escape(advice(comparison), 1000)}"
     if comparison.compared:
         yield escape(chance(comparison))

@@ -95,8 +95,8 @@ def _facts(m: Measurement) -> Iterator[tuple[str, str]]:
             yield "host", f"{host.name} ({host.cpu_model}): {per_second(host.samples_per_second)} SPS, {host.workers} workers, {waited}"
     if m.environment:
         yield "environment", " ".join(f"{name}={value}" for name, value in m.environment.items())
-    if m.left_out:
-        yield "left out", ", ".join(m.left_out)
+    for step in m.left_out:
+        yield "left out", f"{step}: {why}" if (why := m.left_out_reasons.get(step)) else step
     for finding in m.findings:
         yield "finding", finding
     for claim in m.evidence:

@@ -33,7 +33,7 @@ from reports.figures import (
     top1,
     verdict_of,
 )
-from reports.ladder import Ladder, LadderRow, accuracy_text, by_chance, rivals_text
+from reports.ladder import Ladder, LadderRow, accuracy_text, by_chance, int8_text, rivals_text, without_text
 from reports.plain_text import plain
 from reports.statistics import DISTURBED
 
@@ -68,6 +68,8 @@ def ladder_table(ladder: Ladder, *, width: int) -> Iterator[RenderableType]:
     for row in ladder.measured:
         for finding in row.findings:
             yield Text(plain(row.step), overflow="fold").append(" note", style="yellow").append(f": {plain(finding, 600)}", style="dim")
+    if told := int8_text(ladder):
+        yield Text(told)
     if ladder.best is not None:
         yield best_text(ladder, ladder.best)
     elif ladder.measured:
@@ -133,7 +135,7 @@ def _not_measured(row: LadderRow) -> Text:
 
 
 def best_text(ladder: Ladder, best: LadderRow) -> Text:
-    """Return the best recipe, and what it is not told apart from; where it is not shown to pay it is not called the best."""
+    """Return the best recipe, its rivals, and what it leaves out; where it is not shown to pay it is not called the best."""
     called = "best: " if ladder.pays or best.gain is None else "fastest measured, by no more than chance: "
     text = Text(called).append(plain(best.step), style="bold").append(f", {per_second(best.samples_per_second)} samples per second")
     if best.speedup is not None:
@@ -141,4 +143,6 @@ def best_text(ladder: Ladder, best: LadderRow) -> Text:
         text.append(" (* unpaired: measured at different times; gains are paired)", style="dim")
     if ladder.rivals:
         text.append(f"; not told apart from {rivals_text(ladder)}")
+    if without := without_text(ladder, best):
+        text.append(f"; its recipe leaves out {without}")
     return text

@@ -8,7 +8,7 @@ import pytest
 from fixtures.allocators import library
 from fixtures.optimizations import QUICK_STEPS, Optimization, catalogue, environment_variables, families
 from fixtures.protocol import ModelSpec
-from fixtures.recipe import Recipe, bottom, resolve, unmet
+from fixtures.recipe import Recipe, bottom, may_be_left_out, quick_steps, resolve, unmet
 from fixtures.requirements import Requirement, Skip
 from tests.machines import X86
 
@@ -149,10 +149,50 @@ def test_what_does_not_apply_is_left_out_and_the_next_below_is_built_on() -> Non
 
 def test_a_quick_run_compares_only_steps_that_it_shows() -> None:
     """The recipe stays whole; only the step that it takes turns with is another."""
-    usual = resolve("openvino", EVERYTHING, X86)
-    quick = resolve("openvino", EVERYTHING, X86, compared=set(QUICK_STEPS))
-    assert ("openvino_fp32", "baseline") == (usual.over, quick.over)
+    usual = resolve("compile_freezing", EVERYTHING, X86)
+    quick = resolve("compile_freezing", EVERYTHING, X86, compared=set(QUICK_STEPS))
+    assert ("compile", "bf16_autocast") == (usual.over, quick.over)
     assert usual.steps == quick.steps
+
+
+def test_a_precision_that_may_be_left_out_is_compared_with_the_step_right_below() -> None:
+    """Whatever a quick run shows: else its gain would be another step's as well, and a loss might be the other's."""
+    assert "batch_8" == resolve("bf16_autocast", EVERYTHING, X86, {"channels_last"}, compared={"baseline"}).over
+    assert "baseline" == resolve("channels_last", EVERYTHING, X86, compared={"baseline"}).over
+    assert "baseline" == resolve("compile_freezing", EVERYTHING, X86, compared={"baseline"}).over
+
+
+def test_a_quick_run_compiles_in_fp32_where_bf16_is_left_out() -> None:
+    """Over the nearest step that it shows."""
+    quick = set(quick_steps(X86, EVERYTHING))
+    compiled = resolve("compile_freezing", EVERYTHING, X86, {"bf16_autocast"}, compared=quick)
+    int8 = resolve("openvino_int8", EVERYTHING, X86, {"openvino"}, compared=quick)
+
+    assert ("channels_last", "fp32", ("bf16_autocast",)) == (compiled.over, compiled.precision, compiled.left_out)
+    assert "openvino_fp32" == int8.over
+
+
+def test_steps_that_change_layout_precision_allocator_or_environment_may_be_left_out() -> None:
+    """Where others stand on them; never a runtime, a batch size or workers."""
+    named = {"channels_last", "bf16_autocast", "tcmalloc", "huge_pages", "openvino", "openvino_int8", "xla_bf16", "train_autocast_bf16"}
+    assert named == {step for step in LADDER if may_be_left_out(step, EVERYTHING)}
+
+
+def test_int8_of_openvino_leaves_the_rest_in_the_precision_that_pays() -> None:
+    """In the one that the device chooses, or in fp32 where that one is left out."""
+    settings = [
+        recipe("openvino_int8", failed=frozenset(left)).job(MODEL, threads=1, calibration=None).settings for left in ((), {"openvino"})
+    ]
+
+    assert [None, "f32"] == [each.get("INFERENCE_PRECISION_HINT") for each in settings]
+    assert "openvino_fp32" == recipe("openvino_int8", failed=frozenset({"openvino"})).over
+
+
+def test_a_quick_run_has_the_ground_of_bf16_where_there_is_bf16() -> None:
+    """And fp32 of every runtime, so that it answers where bf16 does not pay, or does not exist."""
+    assert QUICK_STEPS == quick_steps(X86, EVERYTHING)
+    assert tuple(step for step in QUICK_STEPS if step != "channels_last") == quick_steps(X86, without("bf16_autocast", "openvino"))
+    assert {"compile_freezing", "onnxruntime", "openvino_fp32"} < set(QUICK_STEPS)
 
 
 def test_what_failed_is_left_out_as_well() -> None:

@@ -56,7 +56,16 @@ def why(found: Recommendation) -> str:
     close = [plain(each.step) for each in found.others if each.unresolved]
     if close:
         text += f". Not shown to be slower: {', '.join(close[:4])}; take turns with `python -m reports tune` to tell them apart"
+    if without := left_out(found):
+        text += f". Its recipe leaves out {without}"
     return f"{text}."
+
+
+def left_out(found: Recommendation) -> str:
+    """Name what the winner's recipe leaves out on the machine of the run, and why; empty for nothing."""
+    winner = found.winner.measurement
+    reasons = {step: winner.left_out_reasons.get(step, "") for step in winner.left_out}
+    return ", ".join(f"{plain(step)} ({plain(why)})" if why else plain(step) for step, why in reasons.items())
 
 
 def limits_text(limits: Limits) -> str:
@@ -79,6 +88,7 @@ def recommendation_json(found: Recommendation) -> str:
             "limits": {"p99_s": found.limits.p99_s, "sqnr_db": found.limits.sqnr_db, "cosine": found.limits.cosine},
             "winner": _json(found.winner),
             "why": why(found),
+            "left_out": {name: found.winner.measurement.left_out_reasons.get(name, "") for name in found.winner.measurement.left_out},
             "others": [_json(each) for each in found.others],
             "ruled_out": [_json(each) for each in found.ruled_out],
         }

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from reports import compare_texts, figures
 from reports.changepoints import FEWEST_RUNS
-from reports.ladder import rivals_text
+from reports.ladder import int8_text, over_float_text, rivals_text, without_text
 from reports.latency import tail_s
 from reports.measurement import SavedGain
 from reports.page import front
@@ -33,6 +33,7 @@ def page_html(given: Material) -> str:
     )
     environment.filters |= _filters()
     environment.globals |= {"KERNELS_SHOWN": KERNELS_SHOWN, "FEWEST_RUNS": FEWEST_RUNS, "WIDTH": WIDTH, "HEIGHT": HEIGHT}
+    environment.globals |= {"int8_text": int8_text, "without_text": without_text}
     environment.globals |= {"FRONT_WIDTH": front.WIDTH, "FRONT_HEIGHT": front.HEIGHT}
     style, script = (_source(environment, name) for name in ("page.css", "page.js"))
     return environment.get_template("page.html").render(
@@ -69,11 +70,13 @@ def _filters() -> dict[str, Callable[..., Any]]:
         compare_texts.change_text,
         compare_texts.one_sided_text,
         machine_shift_text,
+        compare_texts.recipes_text,
         money,
         plain,
         price_text,
         rivals_text,
         tail_s,
+        over_float_text,
     )
     return {function.__name__: function for function in shown} | {
         "sign": _sign,

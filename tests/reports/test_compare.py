@@ -12,7 +12,7 @@ import pytest
 from reports.__main__ import main
 from reports.changes import changes
 from reports.compare import Comparison, DifferentMachines, compare
-from reports.compare_texts import advice, chance, headline, one_sided_text
+from reports.compare_texts import advice, chance, headline, one_sided_text, recipes_text
 from reports.load import read_run
 from reports.machines import Difference, machine_differences, machine_name, software_differences
 from reports.measurement import Measurement, Run, Throughput
@@ -307,3 +307,31 @@ def test_a_change_is_told_unless_it_is_too_small_to_matter(tmp_path: Path, extra
     [after] = run(tmp_path, 2, step("compile", **extra_info)).measurements
 
     assert ((expected,) if expected else ()) == changes(before, after)
+
+
+WHOLE = ["baseline", "batch_8", "channels_last", "bf16_autocast", "compile"]
+WHY = "44 % slower than channels_last"
+
+
+def test_recipes_that_differ_are_said_to(tmp_path: Path) -> None:
+    """Head leaves out a step that was slower there: the ratio is of two recipes, and the reason stands in what changed."""
+    without: dict[str, Any] = {"recipe": [step for step in WHOLE if step != "bf16_autocast"], "left_out": ["bf16_autocast"]}
+    base = run(tmp_path, 1, step("compile", recipe=WHOLE))
+    head = run(tmp_path, 2, step("compile", **without, left_out_reasons={"bf16_autocast": WHY}))
+
+    found = compare(base, head)
+
+    assert [Difference("recipe", "with bf16_autocast", f"without bf16_autocast ({WHY})")] == list(found.compared[0].changes)
+    assert recipes_text(found).startswith(
+        "Recipes differ: the ratios of resnet50 compile are of two recipes, not of one step in two runs "
+        f"(recipe went from with bf16_autocast to without bf16_autocast ({WHY}))"
+    )
+
+
+def test_recipes_that_are_alike_or_unknown_are_not_said_to_differ(tmp_path: Path) -> None:
+    """What was skipped on both sides, or a record without its recipe."""
+    alike = compare(*(run(tmp_path, number, step("compile", recipe=WHOLE, left_out=["tcmalloc"])) for number in (1, 2)))
+    unknown = compare(run(tmp_path, 3, step("compile")), run(tmp_path, 4, step("compile", recipe=WHOLE)))
+
+    assert ["", ""] == [recipes_text(found) for found in (alike, unknown)]
+    assert not alike.compared[0].changes

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from reports.ladder import Ladder, Rival, by_chance, ladders, processes_sps, rival_text, rivals_text, stairs
+from reports.ladder import Ladder, Rival, by_chance, int8_text, ladders, processes_sps, rival_text, rivals_text, stairs, without_text
 from reports.load import measurements_from_records, read_run
 from reports.statistics import verdict
 from tests.reports.saved_runs import benchmark, ladder, outcome, save, saved_run
@@ -224,3 +224,123 @@ def test_no_more_than_three_rivals_are_named() -> None:
         Ladder(model="m", rows=(), best=None, rivals=rivals)
     )
     assert "one (unpaired)" == rivals_text(Ladder(model="m", rows=(), best=None, rivals=rivals[:1]))
+
+
+def at(step: str, over: str, ratio: float, sps: float, **fields: Any) -> dict[str, Any]:
+    """A step of OpenVINO whose gain is known within 3 %."""
+    return resolved(step, over, ratio, 1.03, sps, **({"runtime": "openvino", "precision": "fp32"} | fields))
+
+
+def over_float(found: Ladder, step: str) -> tuple[str, float, bool] | None:
+    [row] = [row for row in found.rows if row.step == step]
+    return None if row.over_float is None else (row.over_float.over, round(row.over_float.ratio.ratio, 3), row.over_float.paired)
+
+
+INT8: dict[str, Any] = {"precision": "int8", "over_side": {"precision": "device default"}}
+
+
+def test_int8_is_shown_over_its_predecessor_where_that_is_the_best_floating_point() -> None:
+    """Its own gain, as it is paired."""
+    found = shown(
+        at("openvino_fp32", "batch_8", 1.5, 60.0),
+        at("openvino", "openvino_fp32", 2.0, 120.0),
+        at("openvino_int8", "openvino", 1.6, 192.0, **INT8),
+    )
+    row = found.rows[-1]
+
+    assert ("openvino", 1.6, True) == over_float(found, "openvino_int8")
+    assert row.over_float is not None
+    assert row.gain is not None
+    assert (row.gain.low, row.gain.high) == pytest.approx((row.over_float.ratio.low, row.over_float.ratio.high))
+    assert "INT8 over the best floating point of its own runtime: openvino_int8 +60.0 % [+55.3, +64.8] over openvino, faster" == int8_text(
+        found
+    )
+
+
+def test_int8_over_a_loss_is_shown_over_what_is_better() -> None:
+    """It takes turns with bf16, which is half as fast as fp32: by both steps' pairs it is 0.8 of fp32, whatever its own gain says."""
+    found = shown(
+        at("openvino_fp32", "batch_8", 1.5, 60.0),
+        at("openvino", "openvino_fp32", 0.5, 30.0),
+        at("openvino_int8", "openvino", 1.6, 48.0, **INT8),
+    )
+    row = found.rows[-1]
+
+    assert ("openvino_fp32", 0.8, True) == over_float(found, "openvino_int8")
+    assert row.over_float is not None
+    assert 0.8 / 1.03 ** math.sqrt(2) == pytest.approx(row.over_float.ratio.low)
+    assert "slower" == row.over_float.ratio.verdict
+
+
+def test_a_floating_point_step_that_is_not_shown_to_be_ahead_does_not_take_the_predecessors_place() -> None:
+    """compile_max_autotune is 1 % faster than compile_freezing, within 3 %: the predecessor's pairs count."""
+    torch = {"runtime": "inductor"}
+    found = shown(
+        at("compile_freezing", "compile", 1.2, 60.0, **torch),
+        at("compile_max_autotune", "compile_freezing", 1.01, 60.6, **torch),
+        at("pt2e_int8", "compile_freezing", 1.6, 96.0, **torch, **INT8),
+    )
+
+    assert ("compile_freezing", 1.6, True) == over_float(found, "pt2e_int8")
+
+
+def test_without_pairs_int8_is_compared_unpaired_and_that_is_said() -> None:
+    """An earlier run took turns with the baseline: three processes each have an interval, one has none."""
+    int8_s, fp32_s = (0.05, 0.0505, 0.0495), (0.1, 0.101, 0.099)
+    alone = [{"own_median_s": each, "over_median_s": None} for each in fp32_s]
+    several = shown(
+        benchmark("openvino_fp32", medians_s=fp32_s, pairs=alone, runtime="openvino", precision="fp32"),
+        benchmark("openvino_int8", medians_s=int8_s, over="baseline", over_medians_s=fp32_s, runtime="openvino", **INT8),
+    )
+    single = shown(
+        benchmark("openvino_fp32", medians_s=(0.1,), runtime="openvino", precision="fp32"),
+        benchmark("openvino_int8", medians_s=(0.05,), over="baseline", over_medians_s=(0.1,), runtime="openvino", **INT8),
+    )
+
+    assert [("openvino_fp32", 2.0, False)] * 2 == [over_float(found, "openvino_int8") for found in (several, single)]
+    assert "over openvino_fp32, faster (unpaired: other processes, other minutes)" in int8_text(several)
+    ratio = single.rows[-1].over_float
+    assert ratio is not None
+    assert (None, "not resolved (one process)") == (ratio.ratio.low, ratio.ratio.verdict)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"runtime": "onnxruntime"}, {"batch_size": 4}, {"workers": 2}, {"settings": {"PERFORMANCE_HINT": "THROUGHPUT"}}, {"disturbed": True}],
+    ids=["other runtime", "other batch", "workers", "other hint", "disturbed"],
+)
+def test_int8_is_compared_with_its_like_only(other: dict[str, Any]) -> None:
+    fp32 = {"runtime": "openvino", "precision": "fp32"} | other
+    found = shown(benchmark("a", medians_s=(0.1,), **fp32), at("openvino_int8", "baseline", 1.6, 96.0, **INT8))
+
+    assert over_float(found, "openvino_int8") is None
+    assert "" == int8_text(found)
+
+
+@pytest.mark.parametrize("fields", [{"over_side": {"precision": "int8"}}, {"precision": "bf16"}, {"disturbed": True}])
+def test_a_step_that_brings_no_int8_or_was_disturbed_has_no_such_gain(fields: dict[str, Any]) -> None:
+    """As `openvino_throughput`, which stands on INT8."""
+    found = shown(at("openvino_fp32", "batch_8", 1.5, 60.0), at("x", "openvino_fp32", 1.6, 96.0, **(INT8 | fields)))
+
+    assert over_float(found, "x") is None
+
+
+def left_out(**fields: Any) -> dict[str, Any]:
+    gain = {"over": "channels_last", "ratio": 0.56, "low": 0.53, "high": 0.59, "verdict": "slower"}
+    return {"decision": {"kept": False, "gain": gain}} | fields
+
+
+def test_the_best_says_what_its_recipe_leaves_out_as_slower() -> None:
+    """Not what was skipped, which the ladder tells anyway, and nothing where the slower step was kept."""
+    reasons = {"bf16_autocast": "44 % slower than channels_last", "tcmalloc": "skipped: libtcmalloc is not installed"}
+    best = resolved("compile", "channels_last", 1.5, 1.03, 90.0, left_out=["bf16_autocast", "tcmalloc"], left_out_reasons=reasons)
+    slower = resolved("bf16_autocast", "channels_last", 0.56, 1.03, 33.0, **left_out())
+    kept = resolved("bf16_autocast", "channels_last", 0.56, 1.03, 33.0)
+    found = shown(benchmark("channels_last", medians_s=(8 / 60,)), slower, best)
+    other = shown(benchmark("channels_last", medians_s=(8 / 60,)), kept, best)
+
+    assert found.best is not None
+    assert other.best is not None
+    assert "bf16_autocast (44 % slower than channels_last)" == without_text(found, found.best)
+    assert "" == without_text(other, other.best)
+    assert ("bf16_autocast", "tcmalloc") == tuple(found.best.left_out_reasons)

@@ -42,6 +42,7 @@ def hostile_run(name: str) -> dict[str, Any]:
     """A run whose every text is `name`."""
     texts: dict[str, Any] = dict.fromkeys(("family", "runtime", "precision", "changes", "weights"), name)
     texts |= {key: [name] for key in ("recipe", "left_out", "findings")}
+    texts["left_out_reasons"] = {name: name}
     claims = [{"claim": name, "observed": name, "holds": True}]
     kernels = [{"operation": name, "implementation": name, "precision": name, "time_s": 0.1, "count": 1}]
     slower = benchmark(
@@ -423,3 +424,22 @@ def test_cost_is_that_of_the_last_run_where_two_have_one_number(tmp_path: Path) 
 
     assert "10.00" in found.text
     assert "100.00" not in found.text
+
+
+def test_what_was_slower_is_marked_and_the_best_says_what_it_leaves_out(tmp_path: Path) -> None:
+    """With the reason, beside what the best stands on; INT8 over the best floating point of its runtime stands below."""
+    gain = {"over": "baseline", "ratio": 0.56, "low": 0.53, "high": 0.59, "verdict": "slower"}
+    why = "44 % slower than baseline"
+    medians: dict[str, Any] = {"medians_s": (0.1, 0.1, 0.1), "over": "baseline", "over_medians_s": (0.2, 0.2, 0.2)}
+    slower = benchmark("bf16_autocast", medians_s=(0.36,) * 3, gain=gain, decision={"kept": False, "gain": gain})
+    compiled = benchmark("openvino_fp32", runtime="openvino", precision="fp32", left_out=["bf16_autocast"], **medians)
+    int8: dict[str, Any] = {"over": "openvino_fp32", "over_medians_s": (0.1, 0.1, 0.1), "runtime": "openvino", "precision": "int8"}
+    best = benchmark("openvino_int8", medians_s=(0.05,) * 3, left_out=["bf16_autocast"], left_out_reasons={"bf16_autocast": why}, **int8)
+    save(tmp_path, 1, saved_run([benchmark("baseline", medians_s=(0.2, 0.2, 0.2)), slower, compiled, best]))
+
+    text = " ".join(page(tmp_path).text.split())
+
+    assert f"Left out of it here: bf16_autocast ({why})." in text
+    assert "INT8 over the best floating point of its own runtime: openvino_int8 +100.0 %" in text
+    assert "left out above" in text
+    assert f"bf16_autocast: {why}" in text

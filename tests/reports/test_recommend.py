@@ -183,3 +183,17 @@ def test_a_limit_that_is_none_is_refused(storage: Path, arguments: list[str]) ->
 def test_families_that_are_not_served_are_known_to_the_catalogue() -> None:
     """A family that is renamed must be renamed here."""
     assert NOT_SERVED <= ON_DEMAND
+
+
+def test_what_the_recipe_leaves_out_is_told_with_the_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    reasons = {"bf16_autocast": "44 % slower than channels_last", "tcmalloc": "skipped: libtcmalloc is not installed"}
+    winner = benchmark("compile", medians_s=(0.02, 0.021), left_out=list(reasons), left_out_reasons=reasons)
+    save(tmp_path, 1, saved_run([SLOW, winner]))
+
+    assert 0 == main(["recommend", "--storage", str(tmp_path)])
+    assert (
+        "Its recipe leaves out bf16_autocast (44 % slower than channels_last), tcmalloc (skipped: libtcmalloc is not installed)."
+        in capsys.readouterr().out
+    )
+    assert 0 == main(["recommend", "--storage", str(tmp_path), "--format", "json"])
+    assert reasons == json.loads(capsys.readouterr().out)["left_out"]

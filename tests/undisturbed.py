@@ -1,0 +1,9 @@
+"""A pytest plugin for runs of the suite inside tests: nothing counts as disturbed, whatever else this machine does meanwhile."""
+
+import math
+
+
+def pytest_configure() -> None:
+    from fixtures import turns
+
+    turns.DISTURBED_ABOVE = math.inf
