@@ -5,11 +5,14 @@ part, and their Markdown is taken apart and escaped anew. Which pull request it 
 """
 
 import json
+import lzma
 import os
 import re
+import struct
 import subprocess
 import sys
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from io import BytesIO
 from pathlib import Path
@@ -23,6 +26,9 @@ MOST_MACHINES = 8
 LARGEST_ARTIFACT = 20 * 2**20
 LONGEST_COMMENT = 60_000  # GitHub takes 65,536 characters
 LONGEST_LINE = 4000
+UNREADABLE = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, KeyError, NotImplementedError, RuntimeError, EOFError, OSError, ValueError
+)  # fmt: skip
 _RULE = re.compile(r"\|(:?-+:?\|)+")
 
 
@@ -104,12 +110,16 @@ def _results(repository: str, run: int) -> Iterator[tuple[str, str]]:
         if artifact["size_in_bytes"] > LARGEST_ARTIFACT:
             yield name, f"The artifact has {artifact['size_in_bytes']} bytes, more than a gate leaves behind: not read."
             continue
-        packed = _gh(f"repos/{repository}/actions/artifacts/{int(artifact['id'])}/zip")
-        try:
-            with zipfile.ZipFile(BytesIO(packed)) as archive, archive.open("gate.md") as opened:
-                yield name, opened.read(4 * LONGEST_COMMENT).decode(errors="replace")
-        except (zipfile.BadZipFile, KeyError, NotImplementedError, RuntimeError, EOFError, OSError, ValueError):
-            yield name, "The artifact holds no readable gate.md."
+        yield name, markdown_of(_gh(f"repos/{repository}/actions/artifacts/{int(artifact['id'])}/zip"))
+
+
+def markdown_of(packed: bytes) -> str:
+    """Return the gate's Markdown out of an artifact, which may hold anything."""
+    try:
+        with zipfile.ZipFile(BytesIO(packed)) as archive, archive.open("gate.md") as opened:
+            return opened.read(4 * LONGEST_COMMENT).decode(errors="replace")
+    except UNREADABLE:
+        return "The artifact holds no readable gate.md."
 
 
 def _write(repository: str, number: int, body: str) -> None:

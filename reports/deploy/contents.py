@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
 from fixtures.allocators import ALLOCATORS, PRELOAD
 from reports.plain_text import plain
@@ -25,13 +26,7 @@ if [ $# -gt 0 ] && [ -f "$1" ]; then exec "$python" "$@"; fi
 
 SERVE_ONE = 'exec "$python" serve.py "$@"\n'
 
-SERVE_SEVERAL = """\
-trap 'kill $(jobs -p) 2> /dev/null' INT TERM EXIT
-for worker in {workers}; do
-    WORKER=$worker "$python" serve.py "$@" &
-done
-wait
-"""
+SERVE_SEVERAL = 'exec "$python" workers.py "$@"\n'
 
 UNIT = """\
 # SPDX-License-Identifier: Apache-2.0
@@ -46,10 +41,28 @@ EnvironmentFile=/opt/{name}/environment
 Environment=WORKER=%i
 ExecStart=/opt/{name}/.venv/bin/python serve.py --port {port}
 Restart=on-failure
+TimeoutStopSec=15
 DynamicUser=yes
 NoNewPrivileges=yes
+CapabilityBoundingSet=
 ProtectSystem=strict
+ProtectHome=yes
+ProtectClock=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+ProtectControlGroups=yes
 PrivateTmp=yes
+PrivateDevices=yes
+RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+LockPersonality=yes
+SystemCallArchitectures=native
+UMask=0077
+# No MemoryDenyWriteExecute: oneDNN, OpenVINO and ONNX Runtime write the code that they run.
 
 [Install]
 WantedBy=multi-user.target
@@ -57,22 +70,37 @@ WantedBy=multi-user.target
 
 DOCKERFILE = """\
 # SPDX-License-Identifier: Apache-2.0
-# docker build -t {name} . && docker run -p {port}:{port} {name}
+# docker build -t {name} .
+# docker run --read-only --tmpfs /tmp:exec --cap-drop ALL --security-opt no-new-privileges -p 127.0.0.1:{port}:{port} {name}
 # Prove it in place: docker run {name} ./run.sh check.py
-{huge_pages}FROM python:{python}-slim-bookworm
-{system}WORKDIR /opt/{name}
+# By digest: --build-arg BASE=python@sha256:…, of which `docker buildx imagetools inspect python:{python}-slim-bookworm` tells the newest
+{huge_pages}ARG BASE=python:{python}-slim-bookworm
+FROM $BASE
+{system}RUN useradd --uid 10001 --no-create-home serving
+WORKDIR /opt/{name}
 COPY requirements.txt .
-{index}RUN pip install --no-cache-dir -r requirements.txt
+{torch}RUN pip install --no-cache-dir -r requirements.txt
 COPY . .
 USER 10001
 EXPOSE {port}
-HEALTHCHECK CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:{port}/health', timeout=5)"]
+HEALTHCHECK --start-period=10m --start-interval=2s CMD ["python", "-c", "{health}"]
 CMD ["./run.sh", "--host", "0.0.0.0"]
 """
 
+TORCH = """\
+ARG TORCH_INDEX={index}
+RUN pip install --no-cache-dir --no-deps --index-url $TORCH_INDEX {packages}
+"""
+
+HEALTH = "import urllib.request; urllib.request.urlopen('http://127.0.0.1:{port}/v2/health/ready', timeout=5)"
+
 DOCKERIGNORE = """\
 .venv
+.git
 __pycache__
+*.service
+Dockerfile
+.dockerignore
 """
 
 HUGE_PAGES = "# Huge pages are the host's to allow: echo madvise | sudo tee /sys/kernel/mm/transparent_hugepage/enabled\n"
@@ -85,13 +113,32 @@ README = """\
     python3 -m venv .venv && .venv/bin/pip install -r requirements.txt
     PYTHON=.venv/bin/python ./run.sh check.py                  # are the steps in force here?
     PYTHON=.venv/bin/python ./run.sh check.py --throughput     # and does it reach the recorded throughput?
-    PYTHON=.venv/bin/python ./run.sh                           # serve on port {port}: POST a .npy to /infer
+    PYTHON=.venv/bin/python ./run.sh                           # serve on port {port}
 
 In your own program (started by `./run.sh PROGRAM`, so that the environment is in force):
 
     from model import load
     model = load()
     outputs = model.infer(images)     # float32, at most {batch_size} samples in a call
+
+It serves by the Open Inference Protocol (KServe v2), which Triton's client speaks (`pip install tritonclient[http]`), and whatever
+speaks HTTP:
+
+    import numpy, tritonclient.http
+    images = numpy.load("sample.npz")["input_0"]
+    wanted = tritonclient.http.InferInput("input_0", images.shape, "FP32")
+    wanted.set_data_from_numpy(images)
+    outputs = tritonclient.http.InferenceServerClient("localhost:{port}").infer("{model}", [wanted]).as_numpy("output_0")
+
+    curl localhost:{port}/v2/models/{model_in_url}
+    python3 -c 'if True:
+        import json, numpy
+        images = numpy.load("sample.npz")["input_0"]
+        tensor = {{"name": "input_0", "datatype": "FP32", "shape": images.shape, "data": images.ravel().tolist()}}
+        print(json.dumps({{"inputs": [tensor]}}))' |
+        curl --data-binary @- localhost:{port}/v2/models/{model_in_url}/infer
+
+It has no TLS and no passwords: put a proxy in front where others than your own programs reach it.
 
 - Recorded: {figures}
 - Measured in run {run} on {machine}; the artifact is built for {built_for}.
@@ -100,12 +147,19 @@ In your own program (started by `./run.sh PROGRAM`, so that the environment is i
 """
 
 
-def requirements(versions: Mapping[str, str]) -> str:
-    """Return the pinned packages; torch's local version label is left out, so that any build of that release serves."""
-    lines = [f"{name}=={version}" for name, version in versions.items()]
-    if "torch" in versions:
-        lines.insert(0, f"# CPU builds of torch: PIP_EXTRA_INDEX_URL={PYTORCH_CPU_INDEX}")
+def requirements(pinned: Sequence[tuple[str, Mapping[str, str]]]) -> str:
+    """Return the pinned packages, each group below what it is, without torch's local label: any build of that release serves."""
+    lines = []
+    if torch := torch_packages({name: version for _, versions in pinned for name, version in versions.items()}):
+        lines.append(f"# CPU builds of torch, before the others: pip install --no-deps --index-url {PYTORCH_CPU_INDEX} {' '.join(torch)}")
+    for title, versions in pinned:
+        lines += [f"# {title}", *(f"{name}=={version}" for name, version in versions.items())] if versions else []
     return "\n".join(lines) + "\n"
+
+
+def torch_packages(versions: Mapping[str, str]) -> list[str]:
+    """Return what PyTorch's own index is asked for: nothing else may come from there."""
+    return [f"{name}=={versions[name]}" for name in ("torch", "torchvision") if name in versions]
 
 
 def environment_file(environment: Mapping[str, str]) -> str:
@@ -118,8 +172,7 @@ def environment_file(environment: Mapping[str, str]) -> str:
 
 def run_script(workers: int) -> str:
     """Return run.sh."""
-    several = SERVE_SEVERAL.format(workers=" ".join(map(str, range(workers))))
-    return RUN.format(serve=SERVE_ONE if workers == 1 else several)
+    return RUN.format(serve=SERVE_ONE if workers == 1 else SERVE_SEVERAL)
 
 
 def unit(deployment: Mapping[str, Any], name: str) -> str:
@@ -136,6 +189,7 @@ def unit(deployment: Mapping[str, Any], name: str) -> str:
 
 def dockerfile(deployment: Mapping[str, Any], name: str, packages: Sequence[str], python: str) -> str:
     """Return a Dockerfile for the machine's own architecture; `packages` are Debian's."""
+    torch = torch_packages(deployment["versions"])
     install = f"apt-get update && apt-get install -y --no-install-recommends {' '.join(packages)} && rm -rf /var/lib/apt/lists/*"
     return DOCKERFILE.format(
         name=name,
@@ -143,7 +197,8 @@ def dockerfile(deployment: Mapping[str, Any], name: str, packages: Sequence[str]
         python=python,
         huge_pages=HUGE_PAGES if deployment["huge_pages"] else "",
         system=f"RUN {install}\n" if packages else "",
-        index=f"ARG PIP_EXTRA_INDEX_URL={PYTORCH_CPU_INDEX}\n" if "torch" in deployment["versions"] else "",
+        health=HEALTH.format(port=PORT),
+        torch=TORCH.format(index=PYTORCH_CPU_INDEX, packages=" ".join(torch)) if torch else "",
     )
 
 
@@ -158,6 +213,7 @@ def readme(deployment: Mapping[str, Any], sentence: str, figures: str, packages:
     """Return the deployment's README."""
     return README.format(
         model=plain(deployment["model"]),
+        model_in_url=quote(plain(deployment["model"])),
         step=plain(deployment["step"]),
         sentence=plain(sentence, 1000),
         port=PORT,

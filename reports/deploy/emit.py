@@ -22,7 +22,8 @@ from fixtures.protocol import Job, ModelSpec
 from fixtures.recipe import Recipe
 from fixtures.rig import Reference, ServingError
 from fixtures.versions import PACKAGES as PACKAGES_RECORDED
-from reports.deploy import contents
+from reports.deploy import contents, locked
+from reports.deploy.locked import release
 from reports.figures import milliseconds, p99_text, per_second, sqnr
 from reports.files import no_folder_text
 from reports.machines import machine_differences, machine_name, missing_identity
@@ -31,7 +32,7 @@ from reports.measuring import Bench, CannotMeasure
 from reports.recommend import Recommendation
 
 EMITTED = Path(__file__).parent / "emitted"
-COMMON = ("model.py", "serve.py", "check.py")
+COMMON = ("model.py", "inference_protocol.py", "serve.py", "workers.py", "check.py")
 CARRIED = (allocators, cpus, memory, thread_work)  # what the suite itself looks with
 RUNTIME_FILES = {
     "eager": ("runtime_torch.py", "onednn.py", "tensors.py"),
@@ -164,9 +165,9 @@ def _check_same(emission: Emission) -> None:
             "emit on the machine that was measured, or measure on this one"
         )
     measured = run.fingerprint.get("versions", {})
-    then_versions = {name: _release(str(measured.get(name, "no version"))) for name in emission.packages if name in PACKAGES_RECORDED}
-    others = [f"{name} {_release(version(name))} is installed, {found} was measured" for name, found in then_versions.items()
-              if found != _release(version(name))]  # fmt: skip
+    then_versions = {name: release(str(measured.get(name, "no version"))) for name in emission.packages if name in PACKAGES_RECORDED}
+    others = [f"{name} {release(version(name))} is installed, {found} was measured" for name, found in then_versions.items()
+              if found != release(version(name))]  # fmt: skip
     if others:
         raise CannotMeasure(f"{'; '.join(others)}: install what was measured, or measure anew with `pytest benchmarks/`")
     if measurement.weights.startswith("pretrained") != model.pretrained:
@@ -178,10 +179,6 @@ def _check_same(emission: Emission) -> None:
         raise CannotMeasure(f"the record was measured with {measurement.weights} weights: leave --weights out, or measure with that file")
     if measurement.calibration not in {"", "random", emission.bench.rig.calibration_digest}:
         raise CannotMeasure("the record was calibrated with another folder of images: name it with --calibration")
-
-
-def _release(installed: str) -> str:
-    return installed.partition("+")[0]
 
 
 def _write_artifact(emission: Emission, job: Job, prepared: Path | None, folder: Path) -> None:
@@ -260,7 +257,7 @@ def _write_texts(emission: Emission, job: Job, folder: Path, name: str) -> None:
     )
     texts = {
         "deployment.json": json.dumps(deployment, indent=1) + "\n",
-        "requirements.txt": contents.requirements(deployment["versions"]),
+        "requirements.txt": contents.requirements(locked.requirements(deployment["versions"])),
         "environment": contents.environment_file(deployment["environment"]),
         "run.sh": contents.run_script(job.workers),
         f"{slug}@.service": contents.unit(deployment, slug),
@@ -309,7 +306,7 @@ def describe(emission: Emission, job: Job) -> dict[str, Any]:
         "environment": recipe.environment,
         "allocator": _allocator(recipe),
         "huge_pages": _huge_pages(recipe),
-        "versions": {name: _release(version(name)) for name in emission.packages},
+        "versions": {name: release(version(name)) for name in emission.packages},
         "kernels": _kernels(measurement.precision_share),
         "least_sqnr_db": recipe.least_sqnr_db,
         "throughput": {

@@ -1,6 +1,11 @@
 """What a deployment's own files say."""
 
+import json
+import os
+import re
+import shutil
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -9,7 +14,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from fixtures.launch import ROOT
-from reports.deploy import contents
+from reports.deploy import contents, locked
 from reports.deploy.emit import CARRIED, EMITTED
 
 LICENCE = "# SPDX-License-Identifier: Apache-2.0"
@@ -21,13 +26,42 @@ DEPLOYMENT: dict[str, Any] = {
     "versions": {"torch": "2.13.0", "numpy": "2.4.6"},
 }
 
-SHOW = "import os, sys; sys.stdout.write(f\"{os.environ.get('WORKER')} {os.environ['A']} {os.environ['B']} {sys.argv[1:]}\\n\")"
+SHOW = """
+import os, signal, sys
+print(os.environ.get('WORKER'), os.environ['A'], os.environ['B'], sys.argv[1:], flush=True)
+signal.pause()
+"""
 
 
 def test_requirements_are_pinned_and_say_where_cpu_builds_are() -> None:
-    assert contents.requirements(DEPLOYMENT["versions"]).splitlines()[1:] == ["torch==2.13.0", "numpy==2.4.6"]
-    assert "download.pytorch.org" in contents.requirements(DEPLOYMENT["versions"])
-    assert "openvino==1\n" == contents.requirements({"openvino": "1"})
+    """The measured packages, what they need, and what serves: each once, by an exact version; only torch's come from PyTorch's index."""
+    text = contents.requirements(locked.requirements(DEPLOYMENT["versions"]))
+    pins = [line for line in text.splitlines() if not line.startswith("#")]
+
+    assert ["torch==2.13.0", "numpy==2.4.6"] == pins[:2]
+    assert "pip install --no-deps --index-url https://download.pytorch.org/whl/cpu torch==2.13.0\n" in text
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][^+ ]*", pin) for pin in pins), pins
+    names = [pin.partition("==")[0] for pin in pins]
+    assert len(set(names)) == len(names)
+    assert {"sympy", "typing-extensions", "uvicorn", "starlette", "h11", "msgspec"} <= set(names)
+    assert not [name for name in names if name.startswith("nvidia")]
+    assert "download.pytorch.org" not in contents.requirements(locked.requirements({"openvino": "1"}))
+
+
+def test_what_a_package_needs_here_is_what_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its own metadata: markers and extras count, what is not installed is left out, circles end."""
+    for name, needs in {
+        "one": ["two[fast]>=1", "three; python_version < '3'", "no-such-thing"],
+        "two": ["four; extra == 'fast'", "five; extra == 'slow'", "one"],
+        "three": [], "four": [], "five": [],
+    }.items():  # fmt: skip
+        folder = tmp_path / f"{name}-1.0.dist-info"
+        folder.mkdir()
+        lines = ["Metadata-Version: 2.1", f"Name: {name}", "Version: 1.0+cpu", *(f"Requires-Dist: {each}" for each in needs)]
+        (folder / "METADATA").write_text("\n".join(lines))
+    monkeypatch.syspath_prepend(tmp_path)
+
+    assert {"one": "1.0", "two": "1.0", "four": "1.0"} == locked.needed_by(["one"])
 
 
 def test_a_variable_that_spans_lines_is_refused() -> None:
@@ -48,11 +82,16 @@ def test_the_dockerfile_installs_what_the_recipe_needs() -> None:
     text = contents.dockerfile(DEPLOYMENT, "my-model", packages, "3.11")
 
     assert ("libgoogle-perftools4", "g++", "openssl") == packages
-    for part in ("FROM python:3.11-slim", "libgoogle-perftools4 g++ openssl", "ARG PIP_EXTRA_INDEX_URL", "madvise"):
+    for part in (
+        "ARG BASE=python:3.11-slim",
+        "libgoogle-perftools4 g++ openssl",
+        "--no-deps --index-url $TORCH_INDEX torch==2.13.0",
+        "madvise",
+    ):
         assert part in text
     plain = contents.dockerfile(DEPLOYMENT | {"huge_pages": None, "versions": {"openvino": "1"}}, "m", (), "3.12")
     assert "apt-get" not in plain
-    assert "PIP_EXTRA_INDEX_URL" not in plain
+    assert "TORCH_INDEX" not in plain
     assert "madvise" not in plain
 
 
@@ -61,11 +100,17 @@ def test_the_run_script_sets_the_environment_and_starts_every_worker(tmp_path: P
     (tmp_path / "run.sh").write_text(contents.run_script(workers))
     (tmp_path / "environment").write_text(contents.environment_file({"A": "one two", "B": "x=$HOME;#"}))
     (tmp_path / "serve.py").write_text(SHOW)
+    (tmp_path / "deployment.json").write_text(json.dumps({"workers": workers}))
+    shutil.copy(EMITTED / "workers.py", tmp_path)
+    command, environment = ["sh", str(tmp_path / "run.sh"), "--port", "1"], dict(os.environ) | {"PYTHON": sys.executable}
 
-    done = subprocess.run(["sh", str(tmp_path / "run.sh"), "--port", "1"], capture_output=True, text=True, check=False)
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        said = sorted(process.stdout.readline().rstrip("\n") for _ in range(workers))
+        process.terminate()
 
     numbers = ["None"] if workers == 1 else ["0", "1"]
-    assert [f"{number} one two x=$HOME;# ['--port', '1']" for number in numbers] == sorted(done.stdout.splitlines())
+    assert [f"{number} one two x=$HOME;# ['--port', '1']" for number in numbers] == said
 
 
 def test_the_run_script_runs_a_program_that_is_named(tmp_path: Path) -> None:
@@ -98,3 +143,40 @@ def test_licence_of_the_suite_is_declared() -> None:
     assert ("Apache-2.0", ["LICENSE"]) == (project["license"], project["license-files"])
     assert (project["license"], project["version"]) == (citation["license"], citation["version"])
     assert "Apache License" in (ROOT / "LICENSE").read_text()
+
+
+def test_the_container_has_no_rights_and_tells_its_health() -> None:
+    text = contents.dockerfile({"huge_pages": None, "versions": {"openvino": "1"}}, "m", (), "3.12")
+
+    for part in (
+        "\nUSER 10001\n",
+        "\nHEALTHCHECK ",
+        "http://127.0.0.1:8080/v2/health/ready",
+        "--read-only",
+        "--cap-drop ALL",
+        "FROM $BASE\n",
+    ):
+        assert part in text
+    assert {".venv", ".git", "__pycache__"} <= set(contents.DOCKERIGNORE.splitlines())
+
+
+def test_the_unit_has_no_rights() -> None:
+    """What `systemd-analyze security` asks for, but for what forbids compilers at run time."""
+    lines = set(contents.unit(DEPLOYMENT, "m").splitlines())
+
+    assert {
+        "DynamicUser=yes", "NoNewPrivileges=yes", "CapabilityBoundingSet=", "ProtectSystem=strict", "ProtectHome=yes", "PrivateTmp=yes",
+        "PrivateDevices=yes", "RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX", "TimeoutStopSec=15",
+    } <= lines  # fmt: skip
+    assert "MemoryDenyWriteExecute=yes" not in lines
+
+
+def test_the_readme_shows_how_to_ask() -> None:
+    """The program for Triton's client compiles; braces and the model's name are as they have to be."""
+    deployment = DEPLOYMENT | {"batch_size": 2, "run": "1", "machine": "m", "architecture_of_cpu": "x86_64", "runtime": "onnxruntime"}
+    text = contents.readme(deployment | {"model": "timm.a+b"}, "s", "f", ())
+    lines = [line[4:] for line in text.splitlines() if line.startswith("    ")]
+
+    compile("\n".join(lines[lines.index("import numpy, tritonclient.http") :][:5]), "README.md", "exec")
+    assert 'infer("timm.a+b"' in text
+    assert "curl localhost:8080/v2/models/timm.a%2Bb\n" in text

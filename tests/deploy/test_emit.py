@@ -11,7 +11,6 @@ import urllib.request
 import venv
 import zipfile
 from collections.abc import Callable
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -228,6 +227,7 @@ def test_the_check_holds_the_throughput_against_the_record(emit: Emit) -> None:
 
 
 def test_it_serves_over_http(emit: Emit) -> None:
+    """The sample, by the Open Inference Protocol; a whole batch as bytes, one sample as JSON."""
     folder = emit("onnxruntime")
     with np.load(folder / "sample.npz") as sample:
         inputs, expected = sample["input_0"], sample["expected"]
@@ -235,17 +235,23 @@ def test_it_serves_over_http(emit: Emit) -> None:
     process = subprocess.Popen([str(folder / "run.sh"), "--port", "0"], env=environment, stderr=subprocess.PIPE, text=True)
     try:
         assert process.stderr is not None
-        address = process.stderr.readline().split()[-1]
-        body = BytesIO()
-        np.save(body, inputs)
-        with urllib.request.urlopen(f"http://{address}/infer", body.getvalue(), timeout=60) as answer:
-            outputs = np.load(BytesIO(answer.read()), allow_pickle=False)
+        url = f"http://{process.stderr.readline().split()[-1]}/v2/models/torchvision.resnet18"
+        tensor = {"name": "input_0", "datatype": "FP32", "shape": inputs.shape, "parameters": {"binary_data_size": inputs.nbytes}}
+        head = json.dumps({"inputs": [tensor], "parameters": {"binary_data_output": True}}).encode()
+        asked = urllib.request.Request(f"{url}/infer", head + inputs.tobytes(), {"Inference-Header-Content-Length": str(len(head))})
+        with urllib.request.urlopen(asked, timeout=60) as answer:
+            content = answer.read()[int(answer.headers["Inference-Header-Content-Length"]) :]
+        tensor = {"name": "input_0", "datatype": "FP32", "shape": (1, *inputs.shape[1:]), "data": inputs[0].ravel().tolist()}
+        with urllib.request.urlopen(f"{url}/infer", json.dumps({"inputs": [tensor]}).encode(), timeout=60) as answer:
+            one = json.load(answer)["outputs"][0]
         with pytest.raises(urllib.error.HTTPError, match="400"):
-            urllib.request.urlopen(f"http://{address}/infer", b"rubbish", timeout=60)
+            urllib.request.urlopen(f"{url}/infer", b"rubbish", timeout=60)
     finally:
         process.kill()
         process.communicate()
-    assert np.allclose(expected, outputs, atol=1e-3)
+    assert np.allclose(expected, np.frombuffer(content, np.float32).reshape(expected.shape), atol=1e-3)
+    assert [1, expected.shape[1]] == one["shape"]
+    assert np.allclose(expected[0], one["data"], atol=1e-3)
 
 
 def test_a_folder_that_is_there_is_left_alone(emit: Emit, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -1,171 +1,263 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The model over HTTP: POST a batch as .npy (or several inputs as .npz) to /infer, and get its outputs as .npy.
+"""The model over HTTP, by the Open Inference Protocol (KServe v2): uvicorn and Starlette serve, inference_protocol.py reads and writes.
 
-Every worker is a process of its own; all listen on the same port, and the kernel deals connections out to them.
+    GET  /v2/health/live, /v2/health/ready, /v2, /v2/models/NAME, /v2/models/NAME/ready
+    POST /v2/models/NAME/infer      tensors as JSON or as bytes
+
+Every worker is a process of its own; all listen on the same port, and the kernel deals connections out to them. It listens as soon as the
+model is warm, so nobody is sent to a worker that is not ready.
 """
 
 import argparse
-import io
-import math
+import asyncio
+import os
 import signal
+import socket
 import sys
-import threading
-import zipfile
-from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from socketserver import ThreadingMixIn
-from types import FrameType
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from typing import Any
 
-import numpy as np
+import uvicorn
+from inference_protocol import VERSION, Interface, Refused, Tensor
 from model import Model, load, sample
+from msgspec.json import encode
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
-MOST_CONNECTIONS = 256
-IDLE_S = 30.0  # a connection that says nothing for so long is closed
+MOST_CONNECTIONS = 512  # what comes beyond is closed
+MOST_HELD_BYTES = 256 * 2**20  # of bodies that wait or are worked on, or four times the longest; beyond it the answer is 503
+IDLE_S = 75.0  # a connection that begins no request for so long is closed: longer than load balancers keep theirs
+BODY_S = 30.0  # a body that takes longer is answered with 408
 WAIT_S = 30.0  # a request that cannot be worked on for so long is answered with 503
-GRACE_S = 8.0  # docker stop kills after ten seconds
-WRONG_INPUTS = (ValueError, KeyError, TypeError, RuntimeError, EOFError, OSError, zipfile.BadZipFile)
+GRACE_S = 8.0  # for what is being worked on at SIGTERM: docker stop kills after ten seconds
+BACKLOG = 512
+TOO_SLOW = 408
+LENGTH_OF_JSON = "inference-header-content-length"
 
 
-class Server(ThreadingMixIn, HTTPServer):
-    """A thread for each connection, of which idle ones hold nobody up; as many inferences at a time as the runtime has streams for."""
+class Connection(H11Protocol):
+    """uvicorn's connection, which ends where too many are open, and where no request has begun for IDLE_S, however slowly bytes drip in."""
 
-    allow_reuse_port = True
-    daemon_threads = True
-    block_on_close = False
-    request_queue_size = 128
+    _late: asyncio.TimerHandle | None = None
 
-    def __init__(self, address: tuple[str, int], model: Model, inputs: tuple[np.ndarray, ...]) -> None:
-        self.model = model
-        self.most_bytes = 2 * sum(each.nbytes for each in inputs) + 65536
-        self.slots = threading.BoundedSemaphore(model.session.requests)
-        self.working = 0
-        self.idle = threading.Condition()
-        self._connections = threading.BoundedSemaphore(MOST_CONNECTIONS)
-        super().__init__(address, Handler)
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > MOST_CONNECTIONS:
+            self.transport.abort()
+        self._watch()
 
-    def process_request(self, request: Any, client_address: Any) -> None:
-        """Serve a connection, or close it where there are too many."""
-        if not self._connections.acquire(blocking=False):
-            self.shutdown_request(request)
-            return
-        super().process_request(request, client_address)
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._watch()
 
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._forget()
+
+    def _watch(self) -> None:
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._forget()
+        elif self._late is None:
+            self._late = self.loop.call_later(IDLE_S, self.transport.abort)
+
+    def _forget(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
+
+
+class Service:
+    """The model behind its bounds: as many inferences at a time as the runtime has streams for, the others wait in order."""
+
+    def __init__(self) -> None:
+        # The thread that loads the model is the one that runs it: what PyTorch keeps for each thread (autocast's weights) is there.
+        first = ThreadPoolExecutor(1)
+        self.model: Model = first.submit(load).result()
+        requests = self.model.session.requests
+        self._inferring = first if requests == 1 else ThreadPoolExecutor(requests)
+        self._reading = ThreadPoolExecutor(1)
+        self._slots = asyncio.Semaphore(requests)
+        self._held_bytes = 0
+        inputs, expected = sample()
+        self.interface = Interface(
+            model=self.model.deployment["model"],
+            platform=self.model.deployment["runtime"],
+            batch_size=self.model.batch_size,
+            inputs=tuple(Tensor.like(f"input_{number}", each) for number, each in enumerate(inputs)),
+            output=Tensor.like("output_0", expected),
+        )
+        self._most_held_bytes = max(MOST_HELD_BYTES, 4 * self.interface.most_json_bytes)
+
+    def routes(self) -> list[Route]:
+        """Return what is served."""
+        routes = [Route(f"/v2/health/{word}", _said({word: True})) for word in ("live", "ready")]
+        routes.append(Route("/v2", _said({"name": "cpu-inference-ladder", "version": "2", "extensions": ["binary_tensor_data"]})))
+        for path in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
+            routes.append(Route(path, self.describe))
+            routes.append(Route(f"{path}/ready", self.ready))
+            routes.append(Route(f"{path}/infer", self.infer, methods=["POST"]))
+        return routes
+
+    async def describe(self, request: Request) -> Response:
+        self._check_name(request)
+        return _json(200, self.interface.metadata())
+
+    async def ready(self, request: Request) -> Response:
+        self._check_name(request)
+        return _json(200, {"name": self.interface.model, "ready": True})
+
+    async def infer(self, request: Request) -> Response:
+        self._check_name(request)
+        json_bytes = _length_of_json(request)
+        body = bytearray()
         try:
-            super().process_request_thread(request, client_address)
+            await self._receive(request, body, self.interface.most_json_bytes if json_bytes is None else self.interface.most_binary_bytes)
+            loop = asyncio.get_running_loop()
+            asked = await loop.run_in_executor(self._reading, self.interface.read, body, json_bytes)
+            async with self._slot():
+                if await request.is_disconnected():
+                    return Response()  # nobody is there to read it
+                outputs = await loop.run_in_executor(self._inferring, self.model.infer, *asked.inputs)
+            content, head_bytes = self.interface.answer(asked, outputs)
+        except ClientDisconnect:
+            return Response()
         finally:
-            self._connections.release()
+            self._held_bytes -= len(body)
+        if head_bytes is None:
+            return Response(content, media_type="application/json")
+        return Response(content, media_type="application/octet-stream", headers={LENGTH_OF_JSON: str(head_bytes)})
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that left or was too slow is no news; anything else is told."""
-        if not isinstance(sys.exc_info()[1], OSError):
-            super().handle_error(request, client_address)
-
-    def finish(self) -> None:
-        """Wait until what is being worked on has been answered."""
-        with self.idle:
-            self.idle.wait_for(lambda: self.working == 0, GRACE_S)
-
-
-class Handler(BaseHTTPRequestHandler):
-    """Answers POST /infer, and GET /health."""
-
-    server: Server
-    protocol_version = "HTTP/1.1"
-    timeout = IDLE_S
-
-    def do_GET(self) -> None:
-        self._answer(HTTPStatus.OK if self.path == "/health" else HTTPStatus.NOT_FOUND, b"", "text/plain")
-
-    def do_POST(self) -> None:
-        size = self.headers.get("Content-Length", "")
-        if self.path != "/infer" or not (size.isascii() and size.isdigit()):
-            self._refuse(HTTPStatus.BAD_REQUEST, "POST a .npy or .npz with its Content-Length to /infer")
-            return
-        if len(size) > 12 or int(size) > self.server.most_bytes:
-            self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"at most {self.server.most_bytes} bytes are taken")
-            return
-        with self.server.idle:
-            self.server.working += 1
+    async def _receive(self, request: Request, body: bytearray, most_bytes: int) -> None:
+        """Add the request's body to `body`. Raises Refused."""
+        too_large = Refused(413, f"at most {most_bytes} bytes are taken")
+        length = request.headers.get("content-length", "0")
+        if len(length) > 18 or int(length) > most_bytes:  # h11 lets only digits through
+            raise too_large
         try:
-            self._infer(self.rfile.read(int(size)))
-        finally:
-            with self.server.idle:
-                self.server.working -= 1
-                self.server.idle.notify_all()
+            async with asyncio.timeout(BODY_S):
+                async for chunk in request.stream():
+                    body += chunk
+                    self._held_bytes += len(chunk)
+                    if len(body) > most_bytes:
+                        raise too_large
+                    if self._held_bytes > self._most_held_bytes:
+                        raise Refused(503, "too many requests are being worked on: try again later")
+        except TimeoutError as error:
+            raise Refused(TOO_SLOW, f"the body did not arrive within {BODY_S:g} s") from error
 
-    def _infer(self, body: bytes) -> None:
-        if not self.server.slots.acquire(timeout=WAIT_S):
-            self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "too much to do")
-            return
+    @asynccontextmanager
+    async def _slot(self) -> AsyncIterator[None]:
+        """Wait for one of the runtime's streams. Raises Refused."""
         try:
-            outputs = self.server.model.infer(*arrays(body, self.server.most_bytes))
-        except WRONG_INPUTS as error:
-            self._answer(HTTPStatus.BAD_REQUEST, f"{error}\n".encode(), "text/plain")
-            return
+            async with asyncio.timeout(WAIT_S):
+                await self._slots.acquire()
+        except TimeoutError as error:
+            raise Refused(503, f"the model was busy for {WAIT_S:g} s: try again later") from error
+        try:
+            yield
         finally:
-            self.server.slots.release()
-        answer = io.BytesIO()
-        np.save(answer, outputs)
-        self._answer(HTTPStatus.OK, answer.getvalue(), "application/octet-stream")
+            self._slots.release()
 
-    def log_message(self, format: str, *args: object) -> None:
-        """Requests are not logged: writing lines costs more than a small model."""
-
-    def _refuse(self, status: HTTPStatus, why: str) -> None:
-        self.close_connection = True
-        self._answer(status, f"{why}\n".encode(), "text/plain")
-
-    def _answer(self, status: HTTPStatus, body: bytes, kind: str) -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(body)))
-        if self.close_connection:
-            self.send_header("Connection", "close")
-        self.end_headers()
-        self.wfile.write(body)
+    def _check_name(self, request: Request) -> None:
+        name, version = request.path_params["model"], request.path_params.get("version", VERSION)
+        if (name, version) != (self.interface.model, VERSION):
+            raise Refused(404, f"served here is {self.interface.model!r}, version {VERSION}")
 
 
-def arrays(body: bytes, most_bytes: int) -> list[np.ndarray]:
-    """Return the arrays of a .npy or .npz. Raises ValueError for those that say they are larger than `most_bytes`, before making room."""
-    if not zipfile.is_zipfile(io.BytesIO(body)):
-        return [_array(body, most_bytes)]
-    with zipfile.ZipFile(io.BytesIO(body)) as members:
-        if sum(member.file_size for member in members.infolist()) > most_bytes:
-            raise ValueError(f"at most {most_bytes} bytes are taken, unpacked too")
-        return [_array(members.read(name), most_bytes) for name in sorted(members.namelist())]
+def _length_of_json(request: Request) -> int | None:
+    """Return how many bytes of the body are JSON, where bytes of tensors follow. Raises Refused."""
+    if request.headers.get("content-encoding", "identity") != "identity":
+        raise Refused(415, "compressed bodies are not taken")
+    text = request.headers.get(LENGTH_OF_JSON)
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) <= 18):
+        raise Refused(400, "Inference-Header-Content-Length is not a number")
+    return int(text)
 
 
-def _array(content: bytes, most_bytes: int) -> np.ndarray:
-    file = io.BytesIO(content)
-    version = np.lib.format.read_magic(file)
-    if version not in {(1, 0), (2, 0)}:
-        raise ValueError(f"a .npy of version {version} is not taken; write version 1.0 or 2.0")
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, _, dtype = read(file)
-    if math.prod(shape) * dtype.itemsize > most_bytes:
-        raise ValueError(f"an array of shape {shape} has more than {most_bytes} bytes")
-    array: np.ndarray = np.load(io.BytesIO(content), allow_pickle=False)
-    return array
+def _said(words: dict[str, Any]) -> Any:
+    async def say(_request: Request) -> Response:
+        return _json(200, words)
+
+    return say
+
+
+def _json(status: int, words: dict[str, Any]) -> Response:
+    return Response(encode(words), status, media_type="application/json")
+
+
+async def _refused(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, Refused)
+    answer = _json(error.status, {"error": str(error)})
+    if error.status == TOO_SLOW:
+        answer.headers["connection"] = "close"
+    return answer
+
+
+async def _unknown(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return _json(error.status_code, {"error": f"{error.detail}: {request.method} {request.url.path[:200]}"})
+
+
+async def _failed(_request: Request, error: Exception) -> Response:
+    return _json(500, {"error": f"the model failed: {type(error).__name__}: {str(error)[:500]}"})
+
+
+def application(service: Service) -> Starlette:
+    """Return what uvicorn serves."""
+    return Starlette(routes=service.routes(), exception_handlers={Refused: _refused, HTTPException: _unknown, Exception: _failed})
 
 
 def main() -> int:
     """Serve until the process is ended; SIGTERM lets it answer what it works on."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8080)
     options = parser.parse_args()
-    with Server((options.host, options.port), load(), sample()[0]) as server:
-
-        def end(_number: int, _frame: FrameType | None) -> None:
-            threading.Thread(target=server.shutdown, daemon=True).start()  # it waits for the loop, which this thread runs
-
-        signal.signal(signal.SIGTERM, end)
-        print(f"serving on {server.server_address[0]!s}:{server.server_address[1]}", file=sys.stderr, flush=True)
-        server.serve_forever()
-        server.finish()
+    # uvicorn ends what is under way, then raises the signal again. Without waiting for threads: a model that is being loaded loads on.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: os._exit(0))
+    service = Service()
+    config = uvicorn.Config(
+        application(service),
+        http=Connection,
+        loop="asyncio",
+        ws="none",
+        lifespan="off",
+        log_level="error",  # requests are not logged: writing lines costs more than a small model
+        access_log=False,
+        proxy_headers=False,
+        backlog=BACKLOG,
+        timeout_keep_alive=round(IDLE_S),
+        timeout_graceful_shutdown=round(GRACE_S),
+    )
+    with _listening(options.host, options.port) as listener:
+        host, port = listener.getsockname()[:2]
+        print(f"serving on {host}:{port}", file=sys.stderr, flush=True)
+        uvicorn.Server(config).run(sockets=[listener])
     return 0
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    """Return a socket that other workers may share the port of."""
+    family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    listener.bind((host, port))
+    listener.listen(BACKLOG)
+    return listener
 
 
 if __name__ == "__main__":
