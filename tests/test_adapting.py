@@ -1,4 +1,4 @@
-"""The ladder adapts, in real runs: a model that works twelve times as much in channels-last, and what stands on that step."""
+"""The ladder adapts, in real runs: a model that works forty times as much in channels-last, and what stands on that step."""
 
 import json
 from pathlib import Path
@@ -22,7 +22,7 @@ class Slow(nn.Module):
         self.first, self.second, self.out = nn.Conv2d(3, 32, 3, 2), nn.Conv2d(32, 64, 3), nn.Linear(64, 10)
 
     def forward(self, x):
-        for _ in range(12 if x.is_contiguous(memory_format=torch.channels_last) else 1):
+        for _ in range(40 if x.is_contiguous(memory_format=torch.channels_last) else 1):
             seen = self.second(self.first(x).relu()).relu()
         return self.out(seen.mean((2, 3)))
 
@@ -82,17 +82,16 @@ def test_all_steps_stay_where_that_is_asked_for(suite: Suite, options: tuple[str
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kept", [False, True], ids=["as decided", "as the journal has it"])
+@pytest.mark.parametrize("kept", [False, True], ids=["left out", "kept"])
 def test_a_resumed_run_takes_the_decisions_of_its_records(suite: Suite, options: tuple[str, ...], kept: bool) -> None:
-    """They are read, never taken anew: a journal in which the slower step was kept keeps it."""
+    """They are read, never taken anew: what the journal left out stays out, and what it kept is kept, however slow."""
     skip_unless_met(ABOVE)
     with suite.start(*options, steps=["channels_last", ABOVE]) as process:
         read_until(process, r"\[1/2\] slow\.create-channels_last: .* samples per second")
         process.kill()
     [journal] = suite.journals()
     conditions, record, *_ = map(json.loads, journal.read_text().splitlines())
-    assert record["extra_info"]["decision"]["kept"] is False
-    record["extra_info"]["decision"]["kept"] = kept
+    record["extra_info"]["decision"]["kept"] = kept  # whatever this machine made of it
     journal.write_text("".join(f"{json.dumps(line)}\n" for line in (conditions, record)))
 
     status, output = suite.run(*options, "--resume", steps=["channels_last", ABOVE])
