@@ -68,7 +68,7 @@ def test_a_slower_step_is_shown_and_left_out_of_what_follows(suite: Suite, optio
     assert {} == {step: why for step, why in above["left_out_reasons"].items() if not why}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_all_steps_stay_where_that_is_asked_for(suite: Suite, options: tuple[str, ...]) -> None:
     """As published ladders stack them; the record says that the step was slower."""
     skip_unless_met(ABOVE)
@@ -81,7 +81,7 @@ def test_all_steps_stay_where_that_is_asked_for(suite: Suite, options: tuple[str
     assert "channels_last" not in found[ABOVE]["left_out"]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("kept", [False, True], ids=["left out", "kept"])
 def test_a_resumed_run_takes_the_decisions_of_its_records(suite: Suite, options: tuple[str, ...], kept: bool) -> None:
     """They are read, never taken anew: what the journal left out stays out, and what it kept is kept, however slow."""
@@ -103,7 +103,7 @@ def test_a_resumed_run_takes_the_decisions_of_its_records(suite: Suite, options:
     assert kept == ("channels_last" not in found[ABOVE]["left_out"])
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_run_that_stacks_otherwise_is_not_resumed(suite: Suite, options: tuple[str, ...]) -> None:
     """Its recipes would be others."""
     with suite.start(*options, steps=["channels_last", "batch_2"]) as process:
@@ -116,7 +116,7 @@ def test_a_run_that_stacks_otherwise_is_not_resumed(suite: Suite, options: tuple
     assert "other conditions (stack: 'not-slower' then, 'all' now)" in output.replace("\n", " ")
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_quick_run_compiles_what_pays(suite: Suite, options: tuple[str, ...]) -> None:
     """The compiled step stands on what was not slower, and its gain is over a step that the run shows."""
     skip_unless_met("compile_freezing")
