@@ -427,7 +427,7 @@ def test_a_worker_that_dies_ends_the_others(crew: tuple["subprocess.Popen[str]",
     assert not Path(f"/proc/{pids[0]}").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_no_good_request_is_lost_under_load(serve: Serve) -> None:
     """200 connections: 100 good ones that ask 5 times each, 50 idle, 50 slow, and oversized and malformed requests all the while."""
     served = serve()

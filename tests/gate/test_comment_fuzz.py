@@ -65,7 +65,7 @@ def test_a_result_becomes_inert(markdown: str) -> None:
     check_that_it_is_inert(markdown)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @inputs(MANY)
 @given(markdown=MARKDOWN)
 def test_many_results_become_inert(markdown: str) -> None:
@@ -102,7 +102,7 @@ def test_an_archive_is_read_or_told(packed: bytes) -> None:
     check_that_it_is_read_or_told(packed)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @inputs(MANY)
 @given(packed=torn(artifacts()))
 def test_many_archives_are_read_or_told(packed: bytes) -> None:

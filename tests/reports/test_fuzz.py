@@ -44,7 +44,7 @@ def test_a_file_is_read_or_refused(content: bytes) -> None:
     check_that_it_is_read_or_refused(content)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @inputs(MANY)
 @given(content=FILES)
 def test_many_files_are_read_or_refused(content: bytes) -> None:
@@ -81,7 +81,7 @@ def test_a_run_is_shown_as_text(content: bytes) -> None:
     check_that_it_is_shown_as_text(content)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @inputs(MANY // 10)
 @given(content=RUNS.map(as_json))
 def test_many_runs_are_shown_as_text(content: bytes) -> None:
@@ -112,7 +112,7 @@ def test_a_page_is_inert(content: bytes) -> None:
     check_that_the_page_is_inert(content)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @inputs(MANY // 50)
 @given(content=RUNS.map(as_json))
 def test_many_pages_are_inert(content: bytes) -> None:
