@@ -48,6 +48,7 @@ def infos(suite: Suite) -> dict[str, dict[str, Any]]:
     return {step: each["extra_info"] for step, each in records(suite.runs()[-1]).items()}
 
 
+@pytest.mark.slow
 def test_a_slower_step_is_shown_and_left_out_of_what_follows(suite: Suite, options: tuple[str, ...]) -> None:
     """With its figure, and the reason in the records of the recipes without it."""
     skip_unless_met(ABOVE)

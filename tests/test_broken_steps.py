@@ -240,6 +240,7 @@ def test_a_batch_of_which_one_sample_is_computed(make_rig: MakeRig, tmp_path: Pa
     assert "the batch size is in force: batch 8; 0 of " in refused(rig, recipe(rig, "batch_8", requires=()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("step", "changes", "claim"),
     [
