@@ -53,7 +53,7 @@ def calls_of(profile: dict[str, Any], part: str) -> float:
     return sum(float(operator["calls"]) for operator in profile["operators"] if part in operator["name"])
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("step", CONVOLUTION)
 def test_each_runtime_fills_the_same_form(make_rig: MakeRig, tmp_path: Path, step: str) -> None:
     """Shares of a mean inference that sum to 1, and every convolution counted once, under the runtime's own name."""
@@ -71,7 +71,7 @@ def test_each_runtime_fills_the_same_form(make_rig: MakeRig, tmp_path: Path, ste
     assert operators[-1]["share"] < 0.9
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_eager_shows_operators_and_compiled_code_fused_ones(make_rig: MakeRig, tmp_path: Path) -> None:
     """The published comparison: `aten::` operators on one side, oneDNN's fused ones and one compiled graph on the other."""
     skip_unless_met("baseline", "compile_freezing")
@@ -85,7 +85,7 @@ def test_eager_shows_operators_and_compiled_code_fused_ones(make_rig: MakeRig, t
     assert "conv" in max(heaviest, key=heaviest.__getitem__)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("step", TRACED)
 def test_the_trace_is_chromes_format(make_rig: MakeRig, tmp_path: Path, step: str) -> None:
     """A file in the storage, named by the record, that trace viewers open; pytest-benchmark does not take it for a run."""

@@ -364,7 +364,7 @@ def _ignore_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_incomplete_record_is_not_saved(suite: Suite) -> None:
     """Ctrl-C within the timed region: pytest-benchmark has rounds of the first pair, which are no measurement."""
     with suite.start("--benchmark-autosave", "--pairs=9", steps=["baseline"]) as process:

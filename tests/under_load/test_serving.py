@@ -80,7 +80,7 @@ def test_a_long_queue_fits(two_workers: Serving) -> None:
         send(two_workers, requests=count, arrivals_s=arrivals)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_command_loads_a_step(artifact_folder: object, capsys: pytest.CaptureFixture[str]) -> None:
     common = ["load", "--model", RESNET.name, "--image-size", "64", "--artifact-cache", str(artifact_folder), "--duration", "1s"]
 
