@@ -28,7 +28,7 @@ def told(progress: Progress, stream: io.StringIO, stage: str) -> str:
 
 
 def test_steps_that_end_at_once_take_no_time() -> None:
-    """Of twelve steps six are skipped here: after the first of 30 s there are five more."""
+    """Six of twelve steps are skipped here: after the first of 30 s there are five more."""
     clock = Clock()
     progress, stream = line(6, clock)
     progress.begin("resnet50-baseline")

@@ -293,17 +293,20 @@ def create():
 """
 
 
-def test_bump_of_a_dependency_by_head_is_measured(tmp_path: Path) -> None:
-    """Its second version does five times the work; each side has its own, and this interpreter none."""
-    for version, layers in (("1.0", 2), ("2.0", 10)):
-        wheel(tmp_path / "wheels", "gated_work", version, f"LAYERS = {layers}\n")
-    versions = [
-        {"served.py": WORKING, "requirements.txt": requirements(tmp_path / "wheels", f"gated_work=={version}")}
-        for version in ("1.0", "2.0")
-    ]
+def gate_of_a_bump(tmp_path: Path, base: str, head: str) -> Told:
+    """Gate a head that requires version 2.0 of a package with the code `head`, where base requires 1.0 with the code `base`."""
+    versions = []
+    for version, code in (("1.0", base), ("2.0", head)):
+        wheel(tmp_path / "wheels", "gated_work", version, code)
+        versions.append({"served.py": WORKING, "requirements.txt": requirements(tmp_path / "wheels", f"gated_work=={version}")})
     other = committed(tmp_path / "other", *versions)
     own = ("--model", "served:create", "-k", "served and baseline", *TOO_SHORT, "--artifact-cache", str(tmp_path / "artifacts"))
-    told = gate(other, tmp_path, "--base", "HEAD^1", "--head", "HEAD", *own, "--requirements", "requirements.txt", PYTHONPATH=str(ROOT))
+    return gate(other, tmp_path, "--base", "HEAD^1", "--head", "HEAD", *own, "--requirements", "requirements.txt", PYTHONPATH=str(ROOT))
+
+
+def test_bump_of_a_dependency_by_head_is_measured(tmp_path: Path) -> None:
+    """Its second version does five times the work; each side has its own, and this interpreter none."""
+    told = gate_of_a_bump(tmp_path, "LAYERS = 2\n", "LAYERS = 10\n")
 
     assert 3 == told.code, told.out
     assert told.result["benchmarks"][0]["pairs"][0]["slowdown"] > 0.3
@@ -314,15 +317,7 @@ def test_bump_of_a_dependency_by_head_is_measured(tmp_path: Path) -> None:
 
 def test_bump_that_breaks_the_model_is_heads_error(tmp_path: Path) -> None:
     """The new version lacks what the model imports: head cannot be measured, and that is said of head."""
-    for version, code in (("1.0", "LAYERS = 2\n"), ("2.0", "BLOCKS = 2\n")):
-        wheel(tmp_path / "wheels", "gated_work", version, code)
-    versions = [
-        {"served.py": WORKING, "requirements.txt": requirements(tmp_path / "wheels", f"gated_work=={version}")}
-        for version in ("1.0", "2.0")
-    ]
-    other = committed(tmp_path / "other", *versions)
-    own = ("--model", "served:create", "-k", "served and baseline", *TOO_SHORT, "--artifact-cache", str(tmp_path / "artifacts"))
-    told = gate(other, tmp_path, "--base", "HEAD^1", "--head", "HEAD", *own, "--requirements", "requirements.txt", PYTHONPATH=str(ROOT))
+    told = gate_of_a_bump(tmp_path, "LAYERS = 2\n", "BLOCKS = 2\n")
 
     assert 2 == told.code
     assert "head" in told.result["error"]
