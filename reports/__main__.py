@@ -76,7 +76,7 @@ def main(arguments: Sequence[str] | None = None, program: str = MODULE) -> int:
     """Run one command and return the exit code: 0, the gate's own, or 2 with one paragraph on stderr."""
     for stream in (sys.stdout, sys.stderr):
         let_any_text_through(stream)
-    options = _parser(program).parse_args(arguments)
+    options = command_parser(program).parse_args(arguments)
     storage = Storage(options.storage)
     code: int = 0
     try:
@@ -193,7 +193,8 @@ def _fail(message: str, program: str) -> int:
     return ERROR
 
 
-def _parser(program: str) -> argparse.ArgumentParser:
+def command_parser(program: str) -> argparse.ArgumentParser:
+    """Return the parser of all commands, which speaks of itself as `program`."""
     measures = "" if program == MODULE else "`ladder run` and `ladder quick` measure: `ladder run --help`. "
     parser = argparse.ArgumentParser(
         prog=program, description=f"{measures}Saved benchmark runs: listed, shown, compared and followed over time."
@@ -204,6 +205,35 @@ def _parser(program: str) -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
+    _add_run_commands(commands, common)
+    add_model_commands(commands, common, RUN_HELP)
+
+    command = commands.add_parser("history", parents=[common], help="throughput over all runs of one machine")
+    command.add_argument("--step", action="append", default=[], help="only this step (repeatable)")
+    command.add_argument("--model", action="append", default=[], help="only this model (repeatable)")
+    command.add_argument("--machine-of", default="latest", metavar="RUN", help="follow the runs of this one's machine (latest)")
+    command.add_argument("--plot", type=Path, metavar="FILE", help="also draw it, as .png or .svg")
+    command.set_defaults(command=_history)
+
+    command = commands.add_parser("export", parents=[common], help="a run, or a gate's JSON, for other services' trackers")
+    command.add_argument("run", metavar="RUN", nargs="?", default="latest", help=f"{RUN_HELP}, or what `gate --json` wrote (latest)")
+    command.add_argument("--format", choices=tuple(FORMATS), required=True, help="Bencher Metric Format, or customSmallerIsBetter")
+    command.set_defaults(command=_export)
+
+    add_page(commands, common, RUN_HELP)
+    add_versions(commands, common)
+    add_peak_commands(commands, common, RUN_HELP)
+    add_gate(commands, common)
+    add_bisect(commands, common)
+    add_recommend(commands, common, RUN_HELP)
+    add_load(commands, common)
+    add_tune(commands, common, RUN_HELP)
+    add_doctor(commands, common)
+    return parser
+
+
+def _add_run_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", common: argparse.ArgumentParser) -> None:
+    """What looks into saved runs as they are."""
     command = commands.add_parser("list", parents=[common], help="what is saved")
     command.set_defaults(command=_list)
 
@@ -233,31 +263,6 @@ def _parser(program: str) -> argparse.ArgumentParser:
     command.add_argument("--plot", type=Path, metavar="FILE", help="also draw the bars, as .png or .svg")
     command.add_argument("--trace", action="store_true", help="also name the Chrome trace, on stderr")
     command.set_defaults(command=_profile)
-
-    add_model_commands(commands, common, RUN_HELP)
-
-    command = commands.add_parser("history", parents=[common], help="throughput over all runs of one machine")
-    command.add_argument("--step", action="append", default=[], help="only this step (repeatable)")
-    command.add_argument("--model", action="append", default=[], help="only this model (repeatable)")
-    command.add_argument("--machine-of", default="latest", metavar="RUN", help="follow the runs of this one's machine (latest)")
-    command.add_argument("--plot", type=Path, metavar="FILE", help="also draw it, as .png or .svg")
-    command.set_defaults(command=_history)
-
-    command = commands.add_parser("export", parents=[common], help="a run, or a gate's JSON, for other services' trackers")
-    command.add_argument("run", metavar="RUN", nargs="?", default="latest", help=f"{RUN_HELP}, or what `gate --json` wrote (latest)")
-    command.add_argument("--format", choices=tuple(FORMATS), required=True, help="Bencher Metric Format, or customSmallerIsBetter")
-    command.set_defaults(command=_export)
-
-    add_page(commands, common, RUN_HELP)
-    add_versions(commands, common)
-    add_peak_commands(commands, common, RUN_HELP)
-    add_gate(commands, common)
-    add_bisect(commands, common)
-    add_recommend(commands, common, RUN_HELP)
-    add_load(commands, common)
-    add_tune(commands, common, RUN_HELP)
-    add_doctor(commands, common)
-    return parser
 
 
 if __name__ == "__main__":

@@ -1,12 +1,19 @@
 """The documentation says what the code does."""
 
+import re
+import shlex
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from fixtures.optimizations import Optimization, catalogue
+from reports.__main__ import MODULE, command_parser
 
-DOCS = Path(__file__).parent.parent / "docs"
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.glob("*.md")))
+A_PATTERN = re.compile(r"[\[|…]|\bWORD\b")  # of a command, such as `[RUN]`, and not one to type
 
 
 def row(step: Optimization) -> str:
@@ -20,3 +27,39 @@ def row(step: Optimization) -> str:
 @pytest.mark.parametrize("step", catalogue().values(), ids=lambda step: step.name)
 def test_every_step_is_documented_as_it_is(step: Optimization) -> None:
     assert row(step) in (DOCS / "steps.md").read_text().splitlines()
+
+
+def commands(page: Path) -> Iterator[str]:
+    """Every command of `python -m reports` that a page shows, without its comment and its redirection."""
+    for in_line, in_block in re.findall(rf"`({MODULE} [^`\n]+)`|^ {{4}}({MODULE} [^\n]+)$", page.read_text(), re.MULTILINE):
+        command = re.split(r" [#>] ", in_line or in_block)[0]
+        if not A_PATTERN.search(command):
+            yield command
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_that_a_page_shows_can_be_typed(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for command in commands(page):
+        try:
+            command_parser(MODULE).parse_args(shlex.split(command.removeprefix(MODULE)))
+        except SystemExit:
+            pytest.fail(f"{page.name}: {command}: {capsys.readouterr().err}")
+
+
+def anchors(page: Path) -> set[str]:
+    """What a link into a page can name: its headings, as GitHub writes them, and its own ids."""
+    text = page.read_text()
+    headings = (re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading) for heading in re.findall(r"^#+ (.+)$", text, re.MULTILINE))
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings} | set(
+        re.findall(r'id="([^"]+)"', text)
+    )
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_to_another_page_leads_somewhere(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        file, _, anchor = link.partition("#")
+        if "://" not in link:
+            target = page.parent / file if file else page
+            assert target.exists(), link
+            assert not anchor or anchor in anchors(target), link
