@@ -1,6 +1,5 @@
 """docs/graviton-emulated.md: what each step did on each emulated CPU, rendered from the proofs kept beside it."""
 
-import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -33,7 +32,7 @@ settings where today's read effects: `tox -e {generation}` proves all anew.
 def update(generation: str, proofs: Path) -> None:
     """Keep the proofs of one CPU and write the page anew from all that are kept."""
     PROOFS.mkdir(exist_ok=True)
-    shutil.copyfile(proofs, PROOFS / f"{generation}.json")
+    Proofs.read(proofs).write(PROOFS / f"{generation}.json")
     PAGE.write_text(render(kept()))
 
 
