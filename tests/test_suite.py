@@ -96,7 +96,7 @@ class Suite:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            preexec_fn=_answer_interrupts,  # noqa: PLW1509 - no other thread starts processes here
+            preexec_fn=answer_interrupts,  # noqa: PLW1509 - no other thread starts processes here
         )
 
     def runs(self) -> list[dict[str, Any]]:
@@ -107,7 +107,7 @@ class Suite:
         return list(self.storage.glob("**/*.jsonl"))
 
 
-def _answer_interrupts() -> None:
+def answer_interrupts() -> None:
     """What a shell without job control starts in the background ignores Ctrl-C, and so would all that it starts."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
