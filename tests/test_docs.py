@@ -63,3 +63,15 @@ def test_every_link_to_another_page_leads_somewhere(page: Path) -> None:
             target = page.parent / file if file else page
             assert target.exists(), link
             assert not anchor or anchor in anchors(target), link
+
+
+def test_every_claim_of_the_evidence_names_a_test_that_is_there() -> None:
+    """The last column of the table of claims."""
+    rows = [line.split(" | ") for line in (DOCS / "evidence.md").read_text().splitlines() if line.startswith("| ") and "`test_" in line]
+    named = {name for row in rows for name in re.findall(r"`(test_\w+)`", row[-1])}
+    there = {
+        name for file in (ROOT / "tests").rglob("test_*.py") for name in re.findall(r"^def (test_\w+)", file.read_text(), re.MULTILINE)
+    }
+
+    assert len(rows) > 20
+    assert set() == named - there
