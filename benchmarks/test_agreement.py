@@ -14,13 +14,13 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.plain_loop import Loop
-from fixtures.launch import ROOT
+from fixtures.bench.launch import ROOT
+from fixtures.bench.rig import Rig, Serving
+from fixtures.bench.turns import PairedMeasurement, Plan
 from fixtures.measure import clock
 from fixtures.models import model_id
-from fixtures.options import read_options
 from fixtures.protocol import ModelSpec
-from fixtures.rig import Rig, Serving
-from fixtures.turns import PairedMeasurement, Plan
+from fixtures.session.options import read_options
 from reports.statistics import Gain, paired_gain
 
 SUSTAINED_S = 10.0

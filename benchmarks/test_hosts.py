@@ -6,7 +6,7 @@ On demand: on every host `torchrun --nnodes 2 --rdzv-backend c10d --rdzv-endpoin
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from fixtures.measure_hosts import MeasureHosts
+from fixtures.hosts.measure_hosts import MeasureHosts
 from fixtures.protocol import ModelSpec
 
 

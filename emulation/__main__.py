@@ -15,7 +15,7 @@ from pathlib import Path
 from emulation import IMAGE_SIZE, LONGEST_ANSWER_S, VIT_IMAGE_SIZE, guest, page
 from emulation import root as roots
 from emulation.debian import SetupError
-from fixtures.proofs import Proofs, merged
+from fixtures.bench.proofs import Proofs, merged
 
 UNSIGNED = "pauth=off"  # return addresses are not signed, of which no library takes notice: Python is 1.6 times as fast
 CPUS = {"graviton2": "neoverse-n1", "graviton3": f"neoverse-v1,{UNSIGNED}", "graviton4": f"neoverse-n2,{UNSIGNED}"}

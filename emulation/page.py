@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from fixtures.proofs import Proofs, StepProof
+from fixtures.bench.proofs import Proofs, StepProof
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 PAGE = DOCS / "graviton-emulated.md"

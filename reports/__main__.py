@@ -101,7 +101,7 @@ def main(arguments: Sequence[str] | None = None, program: str = MODULE) -> int:
 
 def _is_unsupported(error: Exception) -> bool:
     """Whether this system cannot be measured on; saved runs are read without `fixtures`, which is loaded where it raised the error."""
-    cpus = sys.modules.get("fixtures.cpus")
+    cpus = sys.modules.get("fixtures.machine.cpus")
     return cpus is not None and isinstance(error, cpus.UnsupportedSystemError)
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from fixtures.models import model_id
 from fixtures.models.sets import SETS, Published
-from fixtures.optimizations import SET_STEPS
+from fixtures.steps.optimizations import SET_STEPS
 from reports.history import NothingToFollow
 from reports.measurement import Measurement, OverSide, Run, SavedGain
 from reports.statistics import Gain, geometric_mean_gain

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from fixtures.grid import EAGER, eager_at
+from fixtures.steps.grid import EAGER, eager_at
 from reports.history import NothingToFollow
 from reports.measurement import Measurement, Outcome, Run, SavedGain
 

@@ -12,8 +12,8 @@ from reports.gate.durations import seconds_of
 from reports.plain_text import plain
 
 if TYPE_CHECKING:
+    from fixtures.bench.rig import Rig
     from fixtures.protocol import ModelSpec
-    from fixtures.rig import Rig
 
 MEMORY_SHARE = 0.75
 
@@ -71,16 +71,16 @@ def bench(
 ) -> Bench:
     """Return the rig for this machine, and the model that `options` names. Raises CannotMeasure."""
     from fixtures import models
-    from fixtures.cache import ArtifactCache
+    from fixtures.artifacts.cache import ArtifactCache
+    from fixtures.bench.launch import Launcher
+    from fixtures.bench.rig import Rig
     from fixtures.environment import clean_environment, with_this_folder
-    from fixtures.launch import Launcher
     from fixtures.machine import this_machine
+    from fixtures.machine.threads import ThreadsError, threads_to_use
     from fixtures.models import weights
-    from fixtures.optimizations import catalogue, environment_variables
-    from fixtures.options import folder_digest
     from fixtures.protocol import ModelSpec
-    from fixtures.rig import Rig
-    from fixtures.threads import ThreadsError, threads_to_use
+    from fixtures.session.options import folder_digest
+    from fixtures.steps.optimizations import catalogue, environment_variables
 
     machine = this_machine()
     if machine.emulated:

@@ -58,13 +58,13 @@ def add_peak_commands(commands: "Commands", common: argparse.ArgumentParser, run
 
 def _calibrate(options: argparse.Namespace, _storage: Storage, console: Console) -> None:
     # Here alone: everything else runs on a laptop that has only the saved files.
-    from fixtures.cache import ArtifactCache
-    from fixtures.calibration import Calibrator
+    from fixtures.artifacts.cache import ArtifactCache
+    from fixtures.bench.calibration import Calibrator
+    from fixtures.bench.launch import Launcher, WorkerError
     from fixtures.environment import clean_environment
-    from fixtures.launch import Launcher, WorkerError
     from fixtures.machine import this_machine
-    from fixtures.optimizations import catalogue, environment_variables
-    from fixtures.threads import ThreadsError, threads_to_use
+    from fixtures.machine.threads import ThreadsError, threads_to_use
+    from fixtures.steps.optimizations import catalogue, environment_variables
 
     machine = this_machine()
     if machine.emulated:

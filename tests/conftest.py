@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from fixtures.cache import ArtifactCache
+from fixtures.artifacts.cache import ArtifactCache
+from fixtures.bench.launch import ROOT, Launcher
+from fixtures.bench.rig import Rig
 from fixtures.environment import clean_environment
-from fixtures.launch import ROOT, Launcher
 from fixtures.machine import this_machine
-from fixtures.optimizations import catalogue, environment_variables
-from fixtures.recipe import unmet
-from fixtures.rig import Rig
+from fixtures.steps.optimizations import catalogue, environment_variables
+from fixtures.steps.recipe import unmet
 from tests.processes import ended, with_variable
 
 MARK = "LADDER_TEST"

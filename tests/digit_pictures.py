@@ -34,7 +34,7 @@ def train(folder: Path) -> None:
     from PIL import Image
     from sklearn.datasets import load_digits
 
-    from fixtures import labelled
+    from fixtures.tasks import labelled
 
     digits = load_digits()
     order = np.random.default_rng(0).permutation(len(digits.target))

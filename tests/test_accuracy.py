@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fixtures.accuracy import MOST_DB, Agreement, DegenerateError, DriftError, binomial_interval, compare, compare_all
+from fixtures.steps.accuracy import MOST_DB, Agreement, DegenerateError, DriftError, binomial_interval, compare, compare_all
 
 REFERENCE = np.array([[3.0, 4.0], [0.0, 5.0]], dtype=np.float32)
 RNG = np.random.default_rng(0)

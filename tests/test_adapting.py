@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from fixtures.machine import this_machine
-from fixtures.optimizations import catalogue
-from fixtures.recipe import unmet
+from fixtures.steps.optimizations import catalogue
+from fixtures.steps.recipe import unmet
 from tests.conftest import skip_unless_met
 from tests.test_suite import Suite, outcomes, read_until, records
 

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.plain_loop import Loop
 from benchmarks.test_agreement import agreement, agrees
-from fixtures.launch import ROOT
+from fixtures.bench.launch import ROOT
 from fixtures.protocol import ModelSpec
 
 

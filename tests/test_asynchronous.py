@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
+from fixtures.bench.turns import LAW_HOLDS_WITHIN, Round, Side, iterations_per_turn, take_turn
 from fixtures.protocol import ModelSpec, Timed, Turn
-from fixtures.rates import littles_law
-from fixtures.recipe import resolve
-from fixtures.turns import LAW_HOLDS_WITHIN, Round, Side, iterations_per_turn, take_turn
+from fixtures.protocol.rates import littles_law
+from fixtures.steps.recipe import resolve
 from tests.conftest import MakeRig, skip_unless_met
 
 RESNET = ModelSpec(name="torchvision:resnet18", image_size=128)

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from fixtures.launch import ROOT
+from fixtures.bench.launch import ROOT
 
 COUNT_CASTS = """
 import torch

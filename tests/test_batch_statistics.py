@@ -13,11 +13,11 @@ from safetensors.torch import save_file
 from torch import nn
 
 from fixtures import models
-from fixtures.accuracy import compare
-from fixtures.images import random_images
-from fixtures.launch import ROOT
+from fixtures.bench.launch import ROOT
+from fixtures.inputs.images import random_images
 from fixtures.models import statistics
 from fixtures.protocol import ModelSpec
+from fixtures.steps.accuracy import compare
 
 RESNET = ModelSpec(name="torchvision:resnet18", image_size=64)
 DIGEST = """

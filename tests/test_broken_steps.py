@@ -12,14 +12,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from fixtures.accuracy import DriftError
-from fixtures.allocators import library
-from fixtures.evidence import NothingChangedError, ProofError
-from fixtures.launch import ROOT
-from fixtures.optimizations import ORT_FAST_MATH
+from fixtures.bench.launch import ROOT
+from fixtures.bench.rig import Rig, ServingError
+from fixtures.machine.allocators import library
 from fixtures.protocol import Job, ModelSpec
-from fixtures.recipe import Recipe, resolve, unmet
-from fixtures.rig import Rig, ServingError
+from fixtures.steps.accuracy import DriftError
+from fixtures.steps.evidence import NothingChangedError, ProofError
+from fixtures.steps.optimizations import ORT_FAST_MATH
+from fixtures.steps.recipe import Recipe, resolve, unmet
 from tests.conftest import MakeRig, skip_unless_met
 
 RESNET = ModelSpec(name="torchvision:resnet18", image_size=64)
@@ -289,7 +289,7 @@ ONE_SCALE = {
         "weights_quantization_params=nncf.quantization.advanced_parameters.QuantizationParameters(per_channel=False),",
     ),
     "pt2e_int8": (
-        "quantization.py",
+        "runtimes/quantization.py",
         "x86_inductor_quantizer.get_default_x86_inductor_quantization_config()",
         "arm_inductor_quantizer.get_default_arm_inductor_quantization_config()",
     ),
@@ -347,7 +347,7 @@ def test_quantizer_that_annotates_nothing(make_rig: MakeRig, tmp_path: Path) -> 
     """PT2E then runs through without a word, and compiles the model as it was."""
     skip_unless_met("pt2e_int8")
     configured = "quantizer.set_global(x86_inductor_quantizer.get_default_x86_inductor_quantization_config())"
-    rig = make_rig(root=changed(tmp_path, "quantization.py", configured, "quantizer"), cache=tmp_path / "artifacts")
+    rig = make_rig(root=changed(tmp_path, "runtimes/quantization.py", configured, "quantizer"), cache=tmp_path / "artifacts")
     message = refused(rig, recipe(rig, "pt2e_int8"))
 
     assert "convolutions and matrix products run int8 kernels" in message

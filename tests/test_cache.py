@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from fixtures.cache import ArtifactCache
-from fixtures.entry_locks import UnsafeCache
-from fixtures.launch import ROOT
+from fixtures.artifacts.cache import ArtifactCache
+from fixtures.artifacts.entry_locks import UnsafeCache
+from fixtures.bench.launch import ROOT
+from fixtures.machine.versions import toolchain
 from fixtures.protocol import Job, ModelSpec
 from fixtures.runtimes import aot_inductor, inductor
-from fixtures.versions import toolchain
 from reports.files import write_atomically
 
 CONTENT = {"model": "torchvision:resnet18", "options": {"batch_size": 8}, "versions": {"torch": "2.13.0"}}
@@ -169,7 +169,7 @@ def test_rest_of_a_killed_build_is_no_entry(root: Path) -> None:
 BUILD_SLOWLY = """
 import sys, time
 from pathlib import Path
-from fixtures.cache import ArtifactCache
+from fixtures.artifacts.cache import ArtifactCache
 name, root = sys.argv[1], Path(sys.argv[2])
 def build(folder):
     print("begun", flush=True)

@@ -8,16 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from fixtures import calibration, peaks
-from fixtures.cache import ArtifactCache
-from fixtures.calibration import Calibrator
+from fixtures.artifacts.cache import ArtifactCache
+from fixtures.bench import calibration
+from fixtures.bench.calibration import Calibrator
+from fixtures.bench.launch import Launcher, WorkerError
 from fixtures.environment import clean_environment
-from fixtures.kernels import Kernel
-from fixtures.launch import Launcher, WorkerError
 from fixtures.machine import this_machine
-from fixtures.optimizations import catalogue, environment_variables
-from fixtures.peaks import Run, Trial, array_bytes, calls_per_second
 from fixtures.protocol import Calibrated
+from fixtures.protocol.kernels import Kernel
+from fixtures.steps.optimizations import catalogue, environment_variables
+from fixtures.tasks import peaks
+from fixtures.tasks.peaks import Run, Trial, array_bytes, calls_per_second
 from reports.measurement import Calibration
 from tests.conftest import MARK
 

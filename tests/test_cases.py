@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fixtures import kept, models, reference
-from fixtures.evidence import NothingChangedError, kernels_in
-from fixtures.launch import ROOT, RefusedError, UnsupportedError, WorkerError
+from fixtures import models
+from fixtures.bench.launch import ROOT, RefusedError, UnsupportedError, WorkerError
+from fixtures.bench.rig import ServingError
 from fixtures.models import ModelError
 from fixtures.protocol import Job, ModelSpec
-from fixtures.rig import ServingError
+from fixtures.steps.evidence import NothingChangedError, kernels_in
+from fixtures.tasks import kept, reference
 from tests.conftest import MARK, MakeRig
 
 CASES = """\

@@ -9,12 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from fixtures import cpus, host
-from fixtures.cpus import Cpus, cpu_quota, memory_limit_bytes, numbers, times_throttled
-from fixtures.host import HostSample, busy_s, is_told, since
-from fixtures.launch import ROOT as CHECKOUT
-from fixtures.machine import boost, governor, this_machine
-from fixtures.threads import ThreadsError, threads_to_use
+from fixtures.bench.launch import ROOT as CHECKOUT
+from fixtures.machine import boost, cpus, governor, host, this_machine
+from fixtures.machine.cpus import Cpus, cpu_quota, memory_limit_bytes, numbers, times_throttled
+from fixtures.machine.host import HostSample, busy_s, is_told, since
+from fixtures.machine.threads import ThreadsError, threads_to_use
 from tests.machines import X86
 
 V2_MOUNT = "30 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw,nsdelegate\n"
@@ -265,7 +264,7 @@ def test_a_real_quota_is_seen_and_counted(real_group: Path) -> None:
     """A process in the group reads its share, is stopped by the kernel, and counts how often."""
     program = """
 import json, os, sys, time
-from fixtures.cpus import cpu_quota, times_throttled
+from fixtures.machine.cpus import cpu_quota, times_throttled
 open(sys.argv[1] + "/cgroup.procs", "w").write(str(os.getpid()))
 before, begin_s = times_throttled(), time.process_time()
 while time.process_time() < begin_s + 0.03:

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from fixtures.host import HostSample, tick_s
+from fixtures.bench.record import extra_info
+from fixtures.bench.rig import Rig, Work
+from fixtures.bench.turns import PairedMeasurement, Plan, is_disturbed
+from fixtures.machine.host import HostSample, tick_s
 from fixtures.protocol import ModelSpec
-from fixtures.recipe import resolve
-from fixtures.record import extra_info
-from fixtures.rig import Rig, Work
-from fixtures.turns import PairedMeasurement, Plan, is_disturbed
+from fixtures.steps.recipe import resolve
 from reports.ladder import disturbances, ladders
 from reports.load import measurements_from_records
 from reports.recommend import Limits, NothingToRecommend, recommend

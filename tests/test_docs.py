@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fixtures.optimizations import Optimization, catalogue
+from fixtures.steps.optimizations import Optimization, catalogue
 from reports.__main__ import MODULE, command_parser
 
 ROOT = Path(__file__).parent.parent

@@ -21,7 +21,7 @@ from fixtures.doctor import (
     check_versions,
 )
 from fixtures.machine import this_machine
-from fixtures.optimizations import catalogue
+from fixtures.steps.optimizations import catalogue
 from reports import doctor_command
 from reports.__main__ import main
 from tests.machines import GRAVITON2, X86

@@ -3,7 +3,7 @@
 import copy
 from typing import Any
 
-from fixtures.earlier_runs import to_seconds_per_iteration
+from fixtures.session.earlier_runs import to_seconds_per_iteration
 
 BURST: dict[str, Any] = {
     "fullname": "benchmarks/test_workers.py::test_workers[resnet50-workers_pinned]",

@@ -6,13 +6,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from fixtures import evidence as prove
-from fixtures.accuracy import Agreement
-from fixtures.evidence import Claim, Evidence, NothingChanged, NothingChangedError, Proof, ProofError, examine, findings, require
-from fixtures.kernels import Kernel
-from fixtures.memory import Memory
+from fixtures.machine.memory import Memory
+from fixtures.machine.thread_work import ThreadWork
 from fixtures.protocol import Job, ModelSpec, Observations
-from fixtures.thread_work import ThreadWork
+from fixtures.protocol.kernels import Kernel
+from fixtures.steps import evidence as prove
+from fixtures.steps.accuracy import Agreement
+from fixtures.steps.evidence import Claim, Evidence, NothingChanged, NothingChangedError, Proof, ProofError, examine, findings, require
 
 JOB = Job(model=ModelSpec(name="torchvision:resnet18"), runtime="eager", precision="fp32", batch_size=8, threads=1, workers=2, pinned=True)
 EXACT = Agreement(sqnr_db=200.0, centred_cosine=1.0, cosine=1.0, max_abs_error=0.0, relative_error=0.0, top1_agreement=1.0, samples=8)

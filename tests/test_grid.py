@@ -2,11 +2,11 @@
 
 import pytest
 
-from fixtures.grid import BATCH_SIZES, DEFAULT, LENGTHS, grid, parse, steps_at
 from fixtures.models import full_name, spec_id
-from fixtures.optimizations import catalogue
 from fixtures.protocol import ModelSpec
-from fixtures.recipe import resolve
+from fixtures.steps.grid import BATCH_SIZES, DEFAULT, LENGTHS, grid, parse, steps_at
+from fixtures.steps.optimizations import catalogue
+from fixtures.steps.recipe import resolve
 from tests.machines import X86
 
 

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
+from fixtures.bench.launch import ROOT
 from fixtures.environment import clean_environment
-from fixtures.launch import ROOT
 from fixtures.machine import this_machine
-from fixtures.optimizations import catalogue
-from fixtures.recipe import unmet
+from fixtures.steps.optimizations import catalogue
+from fixtures.steps.recipe import unmet
 from reports.load import read_run
 from tests.conftest import MARK, skip_unless_met
 from tests.network import FIRST, NetworkHost, two_hosts

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fixtures.images import CALIBRATION_IMAGES, IMAGENET_MEAN, IMAGENET_STD, calibration_images, random_images
+from fixtures.inputs.images import CALIBRATION_IMAGES, IMAGENET_MEAN, IMAGENET_STD, calibration_images, random_images
 
 
 def picture(file: Path, colour: tuple[int, int, int] = (255, 0, 0), size: tuple[int, int] = (40, 30)) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from fixtures.launch import ROOT
+from fixtures.bench.launch import ROOT
 from fixtures.models import UnknownModelError
 from fixtures.models.factories import create
 from fixtures.protocol import ModelSpec

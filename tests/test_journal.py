@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from fixtures.journal import MOST_JOURNALS, Finished, Journal, differences
-from fixtures.launch import ROOT
+from fixtures.bench.launch import ROOT
+from fixtures.session.journal import MOST_JOURNALS, Finished, Journal, differences
 
 CONDITIONS = {"batch_size": 8, "machine": {"features": ["bf16"], "vcpus": 2}}
 FIRST = Finished(nodeid="benchmarks/test_baseline.py::test_baseline[vit-baseline]", rounds_s=[0.1, 0.2], extra_info={"cosine": 1.0})

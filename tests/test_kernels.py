@@ -5,7 +5,16 @@ import os
 
 import pytest
 
-from fixtures.kernels import Kernel, c_stdout, count_cache_lookups, count_weight_reorders, merge, parse_mkl, parse_onednn, precision_share
+from fixtures.protocol.kernels import (
+    Kernel,
+    c_stdout,
+    count_cache_lookups,
+    count_weight_reorders,
+    merge,
+    parse_mkl,
+    parse_onednn,
+    precision_share,
+)
 
 PREFIX = "onednn_verbose,v1,primitive,exec,cpu,"
 BF16_CONVOLUTION = (

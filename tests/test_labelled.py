@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fixtures import labelled
-from fixtures.images import IMAGENET_MEAN, IMAGENET_STD
-from fixtures.labelled import AccuracyLostError, LabelsError, compare, find
+from fixtures.bench.rig import Rig, ServingError
+from fixtures.inputs.images import IMAGENET_MEAN, IMAGENET_STD
 from fixtures.protocol import ModelSpec
-from fixtures.recipe import Recipe, resolve
-from fixtures.rig import Rig, ServingError
+from fixtures.steps.recipe import Recipe, resolve
+from fixtures.tasks import labelled
+from fixtures.tasks.labelled import AccuracyLostError, LabelsError, compare, find
 from tests import digit_pictures
 from tests.conftest import MakeRig, skip_unless_met
 from tests.test_outputs import CALIBRATED, Checkout, checkout  # noqa: F401 - a fixture
@@ -206,7 +206,7 @@ def test_an_int8_that_ruins_it_is_refused(make_rig: MakeRig, digits: Path, check
     """Ranges 400 times too wide, with the check of the outputs switched off: the labels alone refuse it."""
     skip_unless_met("onnxruntime_int8")
     wide = CALIBRATED.replace("_rows(array, number", "400 * _rows(array, number")
-    rig = make_rig(root=checkout("fixtures/samples.py", CALIBRATED, wide), cache=tmp_path / "artifacts")
+    rig = make_rig(root=checkout("fixtures/inputs/samples.py", CALIBRATED, wide), cache=tmp_path / "artifacts")
     rig = replace(rig, pictures=find(digits / "unseen", most=120), max_accuracy_loss=2.0)
     recipe = without_claims(resolve("onnxruntime_int8", rig.catalogue, rig.machine))
     recipe = replace(recipe, steps=tuple(replace(each, least_sqnr_db=-100.0) for each in recipe.steps))

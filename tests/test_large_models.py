@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from fixtures.allocators import library
+from fixtures.bench.turns import PairedMeasurement, Plan
+from fixtures.machine.allocators import library
 from fixtures.protocol import ModelSpec
-from fixtures.recipe import resolve
-from fixtures.turns import PairedMeasurement, Plan
+from fixtures.steps.recipe import resolve
 from tests.conftest import MakeRig
 
 RESNET = ModelSpec(name="torchvision:resnet18", image_size=64)

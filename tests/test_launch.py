@@ -20,10 +20,11 @@ from typing import Any
 
 import pytest
 
-from fixtures import launch, protocol
-from fixtures.launch import ROOT, Launcher, UnsupportedError, WorkerError, Workers, merged
+from fixtures import protocol
+from fixtures.bench import launch
+from fixtures.bench.launch import ROOT, Launcher, UnsupportedError, WorkerError, Workers, merged
+from fixtures.bench.rig import Rig
 from fixtures.protocol import Describe, Described, Job, ModelSpec, Prepare, Prepared, Timed, Turn
-from fixtures.rig import Rig
 from tests.processes import ended
 
 WORKER = """
@@ -57,9 +58,9 @@ class Checkout:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        (root / "fixtures").mkdir()
-        for name in ("__init__.py", "allocators.py", "kernels.py", "memory.py", "profiles.py", "protocol.py", "thread_work.py"):
-            shutil.copy(ROOT / "fixtures" / name, root / "fixtures")
+        for name in ("machine", "protocol"):
+            shutil.copytree(ROOT / "fixtures" / name, root / "fixtures" / name)
+        shutil.copy(ROOT / "fixtures" / "__init__.py", root / "fixtures")
 
     def worker(self, script: str) -> Launcher:
         (self.root / "fixtures" / "worker.py").write_text(WORKER + script)
@@ -209,7 +210,9 @@ def test_other_protocol_version_is_refused(checkout: Checkout) -> None:
     """Both versions are named: the gate runs workers of other checkouts."""
     message = ask(checkout.worker("hello(version=99).receive()\n"))
 
-    expected = f"the worker speaks protocol 99, this suite {protocol.PROTOCOL_VERSION}; use checkouts whose fixtures/protocol.py agree"
+    expected = (
+        f"the worker speaks protocol 99, this suite {protocol.PROTOCOL_VERSION}; use checkouts whose fixtures/protocol/__init__.py agree"
+    )
     assert message == f"step 'compile': {expected}"
 
 
@@ -327,7 +330,7 @@ def test_real_worker_reports_what_goes_wrong_inside() -> None:
 SUITE = """
 import os, sys
 from pathlib import Path
-from fixtures.launch import Launcher
+from fixtures.bench.launch import Launcher
 from fixtures.protocol import Job, ModelSpec, Prepare
 root, ranks = Path(sys.argv[1]), int(sys.argv[2])
 workers = Launcher(environment=dict(os.environ), root=root, ranks_by=sys.argv[3]).launch("x", ranks=ranks)

@@ -9,11 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from fixtures import allocators, memory
-from fixtures.allocators import LARGE_BYTES, library
-from fixtures.launch import ROOT
-from fixtures.machine import thp_mode
-from fixtures.memory import Area, Block, overlap, parse_areas
+from fixtures.bench.launch import ROOT
+from fixtures.machine import allocators, memory, thp_mode
+from fixtures.machine.allocators import LARGE_BYTES, library
+from fixtures.machine.memory import Area, Block, overlap, parse_areas
 
 SMAPS = """\
 55d0a7a00000-55d0a7c00000 rw-p 00000000 00:00 0                          [heap]
@@ -83,7 +82,7 @@ def test_a_preloaded_allocator_counts_what_malloc_gives(name: str) -> None:
         pytest.skip(f"lib{name} is not installed -> .ci/packages")
     code = """
 import ctypes
-from fixtures.allocators import LARGE_BYTES, counted_bytes
+from fixtures.machine.allocators import LARGE_BYTES, counted_bytes
 before = counted_bytes()
 ctypes.CDLL(None).malloc(ctypes.c_size_t(LARGE_BYTES))
 print({name: count - before[name] for name, count in counted_bytes().items()})

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from fixtures.launch import ROOT
+from fixtures.bench.launch import ROOT
 
 REFUSALS = {
     *("UsageError", "ThreadsError", "UnsafeCache", "UnsupportedSystemError", "UnknownModelError", "WeightsError", "DegenerateError"),

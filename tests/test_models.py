@@ -11,12 +11,12 @@ import torch
 from safetensors.torch import save_file
 
 from fixtures import models
-from fixtures.accuracy import compare
-from fixtures.images import random_images
-from fixtures.launch import ROOT
+from fixtures.bench.launch import ROOT
+from fixtures.inputs.images import random_images
 from fixtures.models import UnknownModelError, WeightsError
 from fixtures.models.torchvision_models import import_torchvision
 from fixtures.protocol import ModelSpec
+from fixtures.steps.accuracy import compare
 
 RESNET = ModelSpec(name="torchvision:resnet18", image_size=64)
 

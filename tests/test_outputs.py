@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fixtures.accuracy import DriftError
-from fixtures.launch import ROOT
+from fixtures.bench.launch import ROOT
+from fixtures.bench.rig import Rig, ServingError
 from fixtures.protocol import ModelSpec
-from fixtures.recipe import Recipe, resolve
-from fixtures.rig import Rig, ServingError
+from fixtures.steps.accuracy import DriftError
+from fixtures.steps.recipe import Recipe, resolve
 from tests import digits_models
 from tests.conftest import MakeRig, skip_unless_met
 
@@ -106,7 +106,7 @@ def test_first_serving_compares_many_samples_and_later_ones_a_batch(make_rig: Ma
 def test_ranges_eight_times_too_wide(make_rig: MakeRig, checkout: Checkout, tmp_path: Path, step: str) -> None:
     """Three of eight bits are lost: all kernels run int8, and the outputs are noise."""
     wide = CALIBRATED.replace("_rows(array, number", "8 * _rows(array, number")
-    rig = make_rig(root=checkout("fixtures/samples.py", CALIBRATED, wide), cache=tmp_path / "artifacts")
+    rig = make_rig(root=checkout("fixtures/inputs/samples.py", CALIBRATED, wide), cache=tmp_path / "artifacts")
 
     assert "at least 10 dB is required" in refusal(rig, int8(rig, step), RESNET)
 
@@ -148,7 +148,7 @@ def test_step_that_is_proved_keeps_the_accuracy_of_a_trained_model(make_rig: Mak
 def test_int8_that_ruins_a_trained_model(make_rig: MakeRig, checkout: Checkout, tmp_path: Path, digits: Path, network: str) -> None:
     """Its ranges are 100 times too wide: 15 of 100 right answers are lost (docs/evidence.md#drift)."""
     wide = CALIBRATED.replace("_rows(array, number", "100 * _rows(array, number")
-    rig = make_rig(root=checkout("fixtures/samples.py", CALIBRATED, wide), cache=tmp_path / "artifacts")
+    rig = make_rig(root=checkout("fixtures/inputs/samples.py", CALIBRATED, wide), cache=tmp_path / "artifacts")
     recipe = int8(rig, "onnxruntime_int8")
     recipe = replace(recipe, steps=tuple(replace(each, claims=()) for each in recipe.steps))
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from fixtures.kernels import precision_share
-from fixtures.launch import ROOT
+from fixtures.bench.launch import ROOT
 from fixtures.models.torchvision_models import import_torchvision
 from fixtures.protocol import ModelSpec
+from fixtures.protocol.kernels import precision_share
 from tests.conftest import MARK, MakeRig, skip_unless_met
 from tests.test_suite import LADDER
 

@@ -3,10 +3,10 @@
 import pytest
 
 from fixtures.machine import this_machine
-from fixtures.optimizations import ON_DEMAND, Placement, catalogue
-from fixtures.placement import UnknownRecipe, place, recorded
 from fixtures.protocol import Job, ModelSpec
-from fixtures.recipe import Recipe, resolve
+from fixtures.steps.optimizations import ON_DEMAND, Placement, catalogue
+from fixtures.steps.placement import UnknownRecipe, place, recorded
+from fixtures.steps.recipe import Recipe, resolve
 
 MODEL = ModelSpec(name="torchvision:resnet18", image_size=64)
 

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from fixtures import models
-from fixtures.launch import ROOT
+from fixtures.bench.launch import ROOT
 from fixtures.models import UnknownModelError, WeightsError
 from fixtures.models.torchvision_models import offered
 from fixtures.protocol import ModelSpec

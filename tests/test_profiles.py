@@ -10,12 +10,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from fixtures.launch import ROOT
-from fixtures.profiles import LONGEST_NAME, MOST_OPERATORS, OTHERS, OUTSIDE, Profile, tabulate
-from fixtures.profiling import profile_fields
+from fixtures.bench.launch import ROOT
+from fixtures.bench.profiling import profile_fields
+from fixtures.bench.rig import Serving
 from fixtures.protocol import ModelSpec
-from fixtures.recipe import resolve
-from fixtures.rig import Serving
+from fixtures.protocol.profiles import LONGEST_NAME, MOST_OPERATORS, OTHERS, OUTSIDE, Profile, tabulate
+from fixtures.steps.recipe import resolve
 from reports.__main__ import main
 from tests.conftest import MakeRig, skip_unless_met
 from tests.test_suite import Suite, records

@@ -2,7 +2,7 @@
 
 import io
 
-from fixtures.progress import Progress
+from fixtures.session.progress import Progress
 
 
 class Clock:

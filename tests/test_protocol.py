@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from fixtures import protocol
-from fixtures.kernels import Kernel
 from fixtures.protocol import Channel, FromWorker, Hello, Job, ModelSpec, Observations, ProtocolError, Proved, Start, Timed, ToWorker, Turn
+from fixtures.protocol.kernels import Kernel
 
 JOB = Job(model=ModelSpec(name="timm:vit"), runtime="openvino", precision="int8", settings={"hint": "f32"}, batch_size=8, threads=2)
 PROVED = Proved(

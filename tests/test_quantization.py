@@ -2,7 +2,7 @@
 
 import torch
 
-from fixtures.quantization import Quantized, count_quantized
+from fixtures.runtimes.quantization import Quantized, count_quantized
 
 
 def test_what_is_no_operator_of_pytorch_is_passed_over() -> None:

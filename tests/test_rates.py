@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fixtures.rates import all_busy, full_queue, littles_law
+from fixtures.protocol.rates import all_busy, full_queue, littles_law
 
 LATENCY_S = 0.1060  # of a request of 8 samples, two in flight: 2 x 8 / 0.106 = 151 samples a second
 

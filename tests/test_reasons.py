@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from fixtures.accuracy import DriftError
-from fixtures.reasons import first_line, full_text, reason_of, whole_sentences
+from fixtures.protocol.reasons import first_line, full_text, reason_of, whole_sentences
+from fixtures.steps.accuracy import DriftError
 
 ADVICE = "operator torchvision::nms does not exist. Uninstall torchvision 0.28.0. Then install the build that fits this torch: see README."
 

@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from fixtures.allocators import library
-from fixtures.optimizations import QUICK_STEPS, Optimization, catalogue, environment_variables, families
+from fixtures.machine.allocators import library
 from fixtures.protocol import ModelSpec
-from fixtures.recipe import Recipe, bottom, may_be_left_out, quick_steps, resolve, unmet
-from fixtures.requirements import Requirement, Skip
+from fixtures.steps.optimizations import QUICK_STEPS, Optimization, catalogue, environment_variables, families
+from fixtures.steps.recipe import Recipe, bottom, may_be_left_out, quick_steps, resolve, unmet
+from fixtures.steps.requirements import Requirement, Skip
 from tests.machines import X86
 
 # The steps of the ladder in order, each with the step it builds on: ids are a contract, they appear in saved runs.

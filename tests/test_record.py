@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from fixtures.cache import Artifact
+from fixtures.artifacts.cache import Artifact
+from fixtures.bench.record import build_time_s, latencies
+from fixtures.bench.turns import memory_together
 from fixtures.protocol import Started
-from fixtures.record import build_time_s, latencies
-from fixtures.turns import memory_together
 
 
 def started(build_s: float) -> Started:

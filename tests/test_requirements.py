@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from fixtures import requirements as need
 from fixtures.machine import Machine
-from fixtures.optimizations import ON_DEMAND, catalogue
-from fixtures.recipe import unmet
-from fixtures.requirements import Requirement
+from fixtures.steps import requirements as need
+from fixtures.steps.optimizations import ON_DEMAND, catalogue
+from fixtures.steps.recipe import unmet
+from fixtures.steps.requirements import Requirement
 from tests.machines import GRAVITON2, GRAVITON3, X86
 
 AMX = replace(X86, features=(*X86.features, "amx_bf16"))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fixtures.turns import LEAST_TIMED, iterations_beside, least_rounds
+from fixtures.bench.turns import LEAST_TIMED, iterations_beside, least_rounds
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from fixtures.optimizations import catalogue
-from fixtures.stacking import ALL, decide, expected_to_be_left_out, findings, share_of_f32
+from fixtures.steps.optimizations import catalogue
+from fixtures.steps.stacking import ALL, decide, expected_to_be_left_out, findings, share_of_f32
 from reports.figures import slower_than
 from reports.measurement import Calibration, Peak
 from reports.statistics import DISTURBED, FASTER, NO_EFFECT, SLOWER

@@ -19,13 +19,13 @@ import torch
 from pytest_benchmark.utils import get_machine_id
 from safetensors.torch import save_file
 
-from fixtures.launch import ROOT
+from fixtures.bench.launch import ROOT
+from fixtures.bench.proofs import Proofs
 from fixtures.machine import this_machine
 from fixtures.models import model_id
 from fixtures.models.sets import SETS
-from fixtures.optimizations import ON_DEMAND, catalogue
-from fixtures.proofs import Proofs
-from fixtures.recipe import quick_steps, resolve
+from fixtures.steps.optimizations import ON_DEMAND, catalogue
+from fixtures.steps.recipe import quick_steps, resolve
 from tests.conftest import MARK, mounted, skip_unless_met
 from tests.processes import ended, with_variable
 

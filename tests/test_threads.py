@@ -10,14 +10,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from fixtures import thread_work
-from fixtures.evidence import ProofError
-from fixtures.launch import ROOT
-from fixtures.machine import this_machine
+from fixtures.bench.launch import ROOT
+from fixtures.bench.rig import Rig, ServingError
+from fixtures.machine import this_machine, thread_work
+from fixtures.machine.thread_work import ThreadWork, watch
 from fixtures.protocol import Job, ModelSpec
-from fixtures.recipe import Recipe
-from fixtures.rig import Rig, ServingError
-from fixtures.thread_work import ThreadWork, watch
+from fixtures.steps.evidence import ProofError
+from fixtures.steps.recipe import Recipe
 from tests.conftest import MakeRig, skip_unless_met
 
 RESNET = ModelSpec(name="torchvision:resnet18")

@@ -13,16 +13,17 @@ from typing import Any
 import msgspec
 import pytest
 
-from fixtures import devices, protocol
-from fixtures import training_claims as train
-from fixtures.accuracy import Agreement
-from fixtures.evidence import Claim, Proof, ProofError
-from fixtures.launch import ROOT
-from fixtures.optimizations import catalogue, families
+from fixtures import protocol
+from fixtures.bench.launch import ROOT
+from fixtures.bench.rig import Rig, Serving, ServingError
+from fixtures.bench.turns import PairedMeasurement, Plan, take_turn
+from fixtures.machine import devices
 from fixtures.protocol import Job, ModelSpec, Observations
-from fixtures.recipe import Recipe, resolve, unmet
-from fixtures.rig import Rig, Serving, ServingError
-from fixtures.turns import PairedMeasurement, Plan, take_turn
+from fixtures.steps.accuracy import Agreement
+from fixtures.steps.evidence import Claim, Proof, ProofError
+from fixtures.steps.optimizations import catalogue, families
+from fixtures.steps.recipe import Recipe, resolve, unmet
+from fixtures.training import training_claims as train
 from fixtures.worker import Server
 from tests.conftest import MakeRig, skip_unless_met
 from tests.machines import X86
@@ -230,7 +231,7 @@ def test_training_that_learns_something_else_is_refused(make_rig: MakeRig, tmp_p
     """A trainer whose optimizer never steps: same model, same data, and the loss stays where it was."""
     shutil.copytree(ROOT / "fixtures", tmp_path / "fixtures")
     shutil.copytree(ROOT / "reports", tmp_path / "reports")
-    session = tmp_path / "fixtures" / "runtimes" / "training_session.py"
+    session = tmp_path / "fixtures" / "training" / "training_session.py"
     text = session.read_text()
     assert 1 == text.count("self._optimizer.step()")
     session.write_text(text.replace("self._optimizer.step()", "pass"))

@@ -9,7 +9,7 @@ from torch import nn
 
 from fixtures.protocol import Job, ModelSpec
 from fixtures.runtimes.torch_session import TorchSession
-from fixtures.workload import NoProductsError, count
+from fixtures.tasks.workload import NoProductsError, count
 
 
 def session(model: nn.Module) -> TorchSession:

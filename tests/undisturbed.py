@@ -4,6 +4,6 @@ import math
 
 
 def pytest_configure() -> None:
-    from fixtures import turns
+    from fixtures.bench import turns
 
     turns.DISTURBED_ABOVE = math.inf

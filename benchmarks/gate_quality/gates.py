@@ -14,7 +14,7 @@ from typing import Any
 from benchmarks.gate_quality.kinds import Kind, branch
 from benchmarks.gate_quality.record import Gate, StudyError
 from benchmarks.gate_quality.repository import MODEL, clean_environment
-from fixtures.launch import ROOT
+from fixtures.bench.launch import ROOT
 from reports.gate.pair import Pair
 
 STEP = "openvino_fp32"

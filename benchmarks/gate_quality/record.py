@@ -10,10 +10,10 @@ from typing import Any
 
 import msgspec
 
-from fixtures.journal import append_line, differences, read_lines
-from fixtures.launch import ROOT
+from fixtures.bench.launch import ROOT
 from fixtures.machine import this_machine
-from fixtures.versions import installed
+from fixtures.machine.versions import installed
+from fixtures.session.journal import append_line, differences, read_lines
 from reports.gate.pair import Pair
 from reports.machines import machine_differences
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks.gate_quality.kinds import BLOCKS, branch
 from benchmarks.gate_quality.record import StudyError
-from fixtures.launch import ROOT
+from fixtures.bench.launch import ROOT
 
 MODEL = "synthetic:blocks"
 NETWORK = Path(__file__).with_name("blocks.py")

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from fixtures.allocators import ALLOCATORS, PRELOAD
+from fixtures.machine.allocators import ALLOCATORS, PRELOAD
 from reports.plain_text import plain
 
 PYTORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"

@@ -14,14 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from fixtures import allocators, cpus, memory, models, thread_work
-from fixtures.allocators import ALLOCATORS, PRELOAD
-from fixtures.images import random_images
-from fixtures.placement import UnknownRecipe, recorded
+from fixtures import models
+from fixtures.bench.rig import Reference, ServingError
+from fixtures.inputs.images import random_images
+from fixtures.machine import allocators, cpus, memory, thread_work
+from fixtures.machine.allocators import ALLOCATORS, PRELOAD
+from fixtures.machine.versions import PACKAGES as PACKAGES_RECORDED
 from fixtures.protocol import Job, ModelSpec
-from fixtures.recipe import Recipe
-from fixtures.rig import Reference, ServingError
-from fixtures.versions import PACKAGES as PACKAGES_RECORDED
+from fixtures.steps.placement import UnknownRecipe, recorded
+from fixtures.steps.recipe import Recipe
 from reports.deploy import contents, locked
 from reports.deploy.locked import release
 from reports.figures import milliseconds, p99_text, per_second, sqnr
@@ -219,7 +220,7 @@ def _write_code(emission: Emission, folder: Path) -> None:
         shutil.copyfile(EMITTED / name, folder / target)
     for module in CARRIED:
         file = Path(str(module.__file__))
-        (folder / file.name).write_text(file.read_text().replace("from fixtures.", "from "))
+        (folder / file.name).write_text(file.read_text().replace("from fixtures.machine.", "from "))
     if not emission.has_module:
         return
     source = models.source_of(emission.bench.model.name)

@@ -19,7 +19,7 @@ from importlib.metadata import distributions
 from importlib.util import find_spec
 from pathlib import Path
 
-from fixtures import entry_locks
+from fixtures.artifacts import entry_locks
 from reports.files import write_atomically
 from reports.gate.benchmarks import GateError
 from reports.gate.checkouts import Checkout

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from fixtures.journal import append_line, differences, read_lines
+from fixtures.session.journal import append_line, differences, read_lines
 from reports.gate.benchmarks import GateError
 from reports.gate.pair import Pair
 from reports.measurement import LARGEST_FIGURE

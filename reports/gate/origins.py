@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
+from fixtures.models.origins import is_installed
 from fixtures.models.weights import joined, split
-from fixtures.origins import is_installed
 from reports.gate.benchmarks import GateError
 from reports.gate.checkouts import Checkout
 from reports.gate.git import GitError, tracked, untracked

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from fixtures.cache import MANIFEST
+from fixtures.artifacts.cache import MANIFEST
 from reports.gate.benchmarks import Benchmark
 from reports.gate.failures import SideError, both_failed
 from reports.gate.journal import PairJournal

@@ -11,10 +11,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from fixtures.bench.record import recorded_variables
 from fixtures.machine import this_machine
 from fixtures.models import weights
-from fixtures.record import recorded_variables
-from fixtures.side_protocol import SIDE_PROTOCOL_VERSION
+from fixtures.protocol.side_protocol import SIDE_PROTOCOL_VERSION
 from reports.gate.benchmarks import Benchmark, GateError, select
 from reports.gate.checkouts import Checkout, checked_out
 from reports.gate.decision import Rules

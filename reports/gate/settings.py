@@ -5,8 +5,8 @@ import os
 
 from fixtures import models
 from fixtures.machine import this_machine
+from fixtures.machine.threads import ThreadsError, threads_to_use
 from fixtures.models import UnknownModelError, WeightsError, weights
-from fixtures.threads import ThreadsError, threads_to_use
 from reports.gate.benchmarks import SUBSET, GateError
 from reports.gate.command import complete
 from reports.gate.sides import Settings

@@ -10,9 +10,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
-from fixtures import side_protocol as messages
-from fixtures.launch import Launcher, Program, UnsupportedError, WorkerError
+from fixtures.bench.launch import Launcher, Program, UnsupportedError, WorkerError
 from fixtures.protocol import Message
+from fixtures.protocol import side_protocol as messages
 from reports.gate.benchmarks import Benchmark, GateError, Offered
 from reports.gate.checkouts import Checkout
 from reports.gate.failures import SideError, both_failed
@@ -22,7 +22,7 @@ SIDE = Program(
     module="fixtures.side",
     version=messages.SIDE_PROTOCOL_VERSION,
     answers=messages.FromSide,
-    speaks="fixtures/side_protocol.py",
+    speaks="fixtures/protocol/side_protocol.py",
 )
 MOST_ANSWERS_OF_WORKERS = 4  # a side may wait for its workers this often before it answers
 SECOND_BUILDS = "second-builds"

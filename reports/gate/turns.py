@@ -5,9 +5,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fixtures.host import HostSample, busy_s, since
 from fixtures.machine import this_machine
-from fixtures.side_protocol import Opened
+from fixtures.machine.host import HostSample, busy_s, since
+from fixtures.protocol.side_protocol import Opened
 from reports.changes import differs
 from reports.gate.benchmarks import Benchmark
 from reports.gate.failures import SideError

@@ -4,10 +4,10 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from fixtures.recipe import Recipe
-from fixtures.record import latencies
-from fixtures.rig import Serving
-from fixtures.turns import Plan, is_free_running, take_turn
+from fixtures.bench.record import latencies
+from fixtures.bench.rig import Serving
+from fixtures.bench.turns import Plan, is_free_running, take_turn
+from fixtures.steps.recipe import Recipe
 from reports.gate.durations import duration
 from reports.latency import least_calls
 from reports.load import measurements_from_records

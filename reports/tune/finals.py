@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from fixtures.recipe import Recipe
-from fixtures.rig import ServingError
-from fixtures.turns import Plan
+from fixtures.bench.rig import ServingError
+from fixtures.bench.turns import Plan
+from fixtures.steps.recipe import Recipe
 from reports.measuring import Bench
 from reports.statistics import DISTURBED, Gain, paired_gain
 from reports.tune.benchmark_app import AppRun, BenchmarkAppError, command, run
@@ -113,7 +113,7 @@ def _same(bench: Bench, one: Recipe, other: Recipe) -> bool:
 
 def _app_model(bench: Bench, batch_size: int, int8: bool, notes: list[str]) -> Any:
     """Return the OpenVINO model file of that batch size, or None with a note where there cannot be one."""
-    from fixtures.optimizations import catalogue
+    from fixtures.steps.optimizations import catalogue
 
     step = "openvino_int8" if int8 else "openvino_fp32"
     steps = catalogue(batch_size)

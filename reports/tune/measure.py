@@ -7,12 +7,12 @@ from typing import Any
 
 import msgspec
 
-from fixtures.host import HostSample
-from fixtures.launch import WorkerError
-from fixtures.recipe import Recipe
-from fixtures.record import extra_info
-from fixtures.turns import PairedMeasurement, Plan
-from fixtures.versions import installed
+from fixtures.bench.launch import WorkerError
+from fixtures.bench.record import extra_info
+from fixtures.bench.turns import PairedMeasurement, Plan
+from fixtures.machine.host import HostSample
+from fixtures.machine.versions import installed
+from fixtures.steps.recipe import Recipe
 from reports.files import write_atomically
 from reports.load import RECORD_VERSION
 from reports.measuring import Bench, CannotMeasure

@@ -10,13 +10,13 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-from fixtures.journal import append_line, differences, read_lines
-from fixtures.launch import WorkerError
-from fixtures.optimizations import Placement, catalogue
-from fixtures.placement import place, recorded
-from fixtures.recipe import Recipe
-from fixtures.rig import ServingError
-from fixtures.turns import Plan
+from fixtures.bench.launch import WorkerError
+from fixtures.bench.rig import ServingError
+from fixtures.bench.turns import Plan
+from fixtures.session.journal import append_line, differences, read_lines
+from fixtures.steps.optimizations import Placement, catalogue
+from fixtures.steps.placement import place, recorded
+from fixtures.steps.recipe import Recipe
 from reports.figures import milliseconds, p99_text, signed_percent
 from reports.gate.durations import duration
 from reports.load import measurements_from_records

@@ -38,7 +38,7 @@ class Candidate:
 
     @property
     def name(self) -> str:
-        """The name that fixtures.placement gives its recipe."""
+        """The name that fixtures.steps.placement gives its recipe."""
         return f"{self.step}@b{self.batch_size}w{self.workers}t{self.threads}"
 
 

@@ -42,7 +42,7 @@ def add_load(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", co
 
 def run_load_command(options: argparse.Namespace, _storage: object, console: Console) -> int:
     """Run the load, and print what it amounts to; 1 where a limit was set and nothing keeps it."""
-    from fixtures.launch import WorkerError
+    from fixtures.bench.launch import WorkerError
     from reports.under_load.run import Wish, run_load
     from reports.under_load.search import SEEDS
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fixtures.optimizations import Placement
-from fixtures.placement import place
-from fixtures.rig import Serving, ServingError
+from fixtures.bench.rig import Serving, ServingError
+from fixtures.steps.optimizations import Placement
+from fixtures.steps.placement import place
 from reports.latency import MLPERF_CONFIDENCE, least_calls
 from reports.measuring import Bench, CannotMeasure
 from reports.under_load.requests import Load, Scenario, Served, poisson_arrivals, summarize

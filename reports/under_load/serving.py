@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from fixtures import protocol
+from fixtures.bench.rig import Serving
 from fixtures.protocol import Turn
-from fixtures.rig import Serving
 from reports.under_load.requests import Served
 
 LEAD_S = 0.1

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fixtures.proofs import Proofs, StepProof
+from fixtures.bench.proofs import Proofs, StepProof
 
 ARM = platform.machine() == "aarch64"
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from emulation.root import EMULATED_COMPILER
-from fixtures.allocators import torch_allocator
 from fixtures.machine import this_machine
+from fixtures.machine.allocators import torch_allocator
 
 TOUCH_MEMORY = """
 import mmap
@@ -24,7 +24,7 @@ import mmap
 area = mmap.mmap(-1, 16 * 2**20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
 area.madvise(mmap.MADV_HUGEPAGE)
 area[:] = bytes([1]) * len(area)
-from fixtures.memory import SMAPS, parse_areas
+from fixtures.machine.memory import SMAPS, parse_areas
 areas = list(parse_areas(SMAPS.read_text()))
 print((any("hg" in area.flags for area in areas), sum(area.anonymous_huge_bytes for area in areas)))
 """
@@ -89,7 +89,7 @@ def _system_calls(variables: dict[str, str]) -> str:
     if torch_allocator() != "mimalloc":
         pytest.skip("this torch has no mimalloc -> an aarch64 wheel of 2.10 or later")
     environment = os.environ | variables | {"QEMU_STRACE": "1"}
-    code = "from fixtures.allocators import ask_torch, torch_library; ask_torch(str(torch_library()))"
+    code = "from fixtures.machine.allocators import ask_torch, torch_library; ask_torch(str(torch_library()))"
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     return done.stderr
 

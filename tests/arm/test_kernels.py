@@ -2,8 +2,8 @@
 
 import pytest
 
-from fixtures.kernels import Kernel
-from fixtures.proofs import KernelUse, Proofs, StepProof
+from fixtures.bench.proofs import KernelUse, Proofs, StepProof
+from fixtures.protocol.kernels import Kernel
 from tests.arm.conftest import Seen
 
 BF16_FAMILIES = ("acl", "brgconv", "brgemm", "kleidiai")

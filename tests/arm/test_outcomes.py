@@ -1,8 +1,8 @@
 """Every step ends as it must on this CPU: proved, or skipped for a reason that is known."""
 
-from fixtures.allocators import torch_allocator
-from fixtures.optimizations import ORT_FAST_MATH
-from fixtures.proofs import Proofs, StepProof
+from fixtures.bench.proofs import Proofs, StepProof
+from fixtures.machine.allocators import torch_allocator
+from fixtures.steps.optimizations import ORT_FAST_MATH
 from tests.arm.conftest import Seen
 
 NEEDS_BF16 = {"bf16_autocast", "fast_math", "onnxruntime_fast_math"}

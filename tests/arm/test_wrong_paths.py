@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from emulation import IMAGE_SIZE, LONGEST_ANSWER_S
-from fixtures import requirements as need
-from fixtures.allocators import torch_allocator
-from fixtures.evidence import ProofError
-from fixtures.launch import ROOT
+from fixtures.bench.launch import ROOT
+from fixtures.bench.rig import ServingError
+from fixtures.machine.allocators import torch_allocator
 from fixtures.protocol import ModelSpec
-from fixtures.recipe import resolve
-from fixtures.rig import ServingError
+from fixtures.steps import requirements as need
+from fixtures.steps.evidence import ProofError
+from fixtures.steps.recipe import resolve
 from tests.conftest import MakeRig
 
 CONVOLUTIONS = ModelSpec(name="emulation.models:convolutions", image_size=IMAGE_SIZE)
@@ -41,7 +41,7 @@ def test_tcmalloc_that_reaches_no_tensor_is_refused(make_rig: MakeRig) -> None:
     ("file", "right", "wrong"),
     [
         (
-            "quantization.py",
+            "runtimes/quantization.py",
             "return quantizer.set_global(x86_inductor_quantizer.get_default_x86_inductor_quantization_config())",
             "return quantizer.set_global(arm_inductor_quantizer.get_default_arm_inductor_quantization_config())",
         ),

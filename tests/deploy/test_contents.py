@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from fixtures.launch import ROOT
+from fixtures.bench.launch import ROOT
 from reports.deploy import contents, locked
 from reports.deploy.emit import CARRIED, EMITTED
 

@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fixtures.allocators import ALLOCATORS, library
-from fixtures.optimizations import Placement
-from fixtures.placement import place
-from fixtures.recipe import resolve
-from fixtures.turns import Plan
+from fixtures.bench.turns import Plan
+from fixtures.machine.allocators import ALLOCATORS, library
+from fixtures.steps.optimizations import Placement
+from fixtures.steps.placement import place
+from fixtures.steps.recipe import resolve
 from reports.__main__ import main
 from reports.measuring import Bench, bench
 from reports.tune.measure import fingerprint, measure, save

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fixtures.optimizations import catalogue
+from fixtures.steps.optimizations import catalogue
 from reports.gate.benchmarks import SUBSET, Benchmark, GateError, Offered, select
 
 BASELINE, INT8, VIT = Benchmark("resnet50", "baseline"), Benchmark("resnet50", "pt2e_int8"), Benchmark("vit", "openvino")

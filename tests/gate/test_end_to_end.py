@@ -19,7 +19,7 @@ import pytest
 import torch
 
 from fixtures.protocol import PROTOCOL_VERSION
-from fixtures.side_protocol import SIDE_PROTOCOL_VERSION
+from fixtures.protocol.side_protocol import SIDE_PROTOCOL_VERSION
 from tests.gate.conftest import ROOT, Repository
 from tests.gate.wheels import requirements, wheel
 from tests.processes import ended, with_variable
@@ -97,7 +97,7 @@ def test_head_that_brings_a_step_in_force_has_nothing_to_compare(repository: Rep
 
 def test_benchmark_that_head_lost_is_an_error(repository: Repository, tmp_path: Path) -> None:
     """Each side is asked for its own catalogue: here head's ends at 32 images, and base's has no 128."""
-    head = repository.branch("other_sweep", {"fixtures/optimizations.py": ("(2, 4, 8, 16, 32, 64)", "(2, 4, 8, 16, 32, 128)")})
+    head = repository.branch("other_sweep", {"fixtures/steps/optimizations.py": ("(2, 4, 8, 16, 32, 64)", "(2, 4, 8, 16, 32, 128)")})
     told = gate(repository, tmp_path, "--base", "main", "--head", head, "-k", "batch_64 or batch_128")
 
     assert 2 == told.code
@@ -107,18 +107,20 @@ def test_benchmark_that_head_lost_is_an_error(repository: Repository, tmp_path: 
 
 def test_sides_of_other_protocols_are_an_error(repository: Repository, tmp_path: Path) -> None:
     change = (f"SIDE_PROTOCOL_VERSION = {SIDE_PROTOCOL_VERSION}\n", "SIDE_PROTOCOL_VERSION = 99\n")
-    head = repository.branch("other_protocol", {"fixtures/side_protocol.py": change})
+    head = repository.branch("other_protocol", {"fixtures/protocol/side_protocol.py": change})
     told = gate(repository, tmp_path, "--base", "main", "--head", head, "-k", "baseline")
 
     assert 2 == told.code
-    expected = f"the worker speaks protocol 99, this suite {SIDE_PROTOCOL_VERSION}; use checkouts whose fixtures/side_protocol.py agree"
+    expected = (
+        f"the worker speaks protocol 99, this suite {SIDE_PROTOCOL_VERSION}; use checkouts whose fixtures/protocol/side_protocol.py agree"
+    )
     assert expected in told.result["error"]
 
 
 def test_workers_may_speak_another_protocol_on_each_side(repository: Repository, tmp_path: Path) -> None:
     """A change of the workers' protocol is gated like any other: each side speaks with its own workers only."""
     change = (f"\nPROTOCOL_VERSION = {PROTOCOL_VERSION}\n", "\nPROTOCOL_VERSION = 99\n")
-    head = repository.branch("other_worker_protocol", {"fixtures/protocol.py": change})
+    head = repository.branch("other_worker_protocol", {"fixtures/protocol/__init__.py": change})
     told = gate(repository, tmp_path, "--base", "main", "--head", head, "-k", "baseline", *TOO_SHORT)
 
     assert 3 == told.code

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fixtures.journal import append_line
+from fixtures.session.journal import append_line
 from reports.gate.benchmarks import GateError
 from reports.gate.journal import FILE, PairJournal, only_gate_in
 from reports.gate.pair import Figures

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from fixtures.cache import MANIFEST
+from fixtures.artifacts.cache import MANIFEST
 from reports.gate import pairs
 from reports.gate.failures import SideError
 from reports.gate.pair import Pair, Phase

@@ -11,7 +11,7 @@ from benchmarks.gate_quality import repository
 from benchmarks.gate_quality.gates import arguments, read_gate
 from benchmarks.gate_quality.kinds import KINDS
 from benchmarks.gate_quality.record import StudyError
-from fixtures.launch import ROOT
+from fixtures.bench.launch import ROOT
 from reports.gate.decision import Verdict
 from reports.render_gate_json import gate_json
 from tests.gate.pairs import percent, result, row

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from benchmarks.gate_quality.record import FILE, MEASURING, StudyError, append, code_digest, conditions_now, read, refuse_other
-from fixtures.launch import ROOT
+from fixtures.bench.launch import ROOT
 from tests.gate_quality.recorded_gates import CONDITIONS, errored, gate
 
 
@@ -96,7 +96,8 @@ def test_conditions_survive_the_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "changed", ["fixtures/turns.py", "reports/gate/decision.py", "benchmarks/gate_quality/blocks.py", "benchmarks/gate_quality/gates.py"]
+    "changed",
+    ["fixtures/bench/turns.py", "reports/gate/decision.py", "benchmarks/gate_quality/blocks.py", "benchmarks/gate_quality/gates.py"],
 )
 def test_code_that_measures_or_decides_is_digested(tmp_path: Path, changed: str) -> None:
     for folder in (*MEASURING, "benchmarks/gate_quality"):

@@ -14,7 +14,7 @@ from benchmarks.gate_quality import gates, repository
 from benchmarks.gate_quality.__main__ import main
 from benchmarks.gate_quality.kinds import KINDS, Kind
 from benchmarks.gate_quality.record import FILE, Gate, StudyError, append, read
-from fixtures.launch import ROOT
+from fixtures.bench.launch import ROOT
 from tests.gate_quality.recorded_gates import CONDITIONS, errored, gate
 from tests.processes import ended, with_variable
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from fixtures.optimizations import ON_DEMAND
+from fixtures.steps.optimizations import ON_DEMAND
 from reports.__main__ import main
 from reports.load import measurements_from_records
 from reports.measurement import Measurement

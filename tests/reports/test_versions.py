@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import pytest
 
-from fixtures.versions import cuda_on_arm
+from fixtures.machine.versions import cuda_on_arm
 from reports.__main__ import main
 from reports.gate.decision import Judged, Rules, Verdict
 from reports.gate.pair import Pair

@@ -7,8 +7,8 @@ from typing import Any, cast
 
 import pytest
 
-from fixtures.rig import Serving
-from fixtures.turns import Plan
+from fixtures.bench.rig import Serving
+from fixtures.bench.turns import Plan
 from reports.load import measurements_from_records
 from reports.measuring import bench
 from reports.recommend import Limits

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from fixtures.rig import Rig
+from fixtures.bench.rig import Rig
 from reports.__main__ import main
 from reports.gate.durations import seconds_of
 from reports.load import read_run

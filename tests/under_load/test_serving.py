@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fixtures.launch import WorkerError
-from fixtures.optimizations import Placement
-from fixtures.placement import place
+from fixtures.bench.launch import WorkerError
+from fixtures.bench.rig import Serving
 from fixtures.protocol import ModelSpec
-from fixtures.recipe import resolve
-from fixtures.rig import Serving
+from fixtures.steps.optimizations import Placement
+from fixtures.steps.placement import place
+from fixtures.steps.recipe import resolve
 from reports.__main__ import main
 from reports.under_load.requests import Served, poisson_arrivals
 from reports.under_load.serving import MOST_REQUESTS, send
