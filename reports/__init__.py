@@ -1,1 +1,1 @@
-"""Everything done with saved runs: read, compare, track, gate and show them. Needs neither torch nor the fixtures."""
+"""Everything done with saved runs: read, compare, track, gate, tune, deploy and show them."""

@@ -9,41 +9,41 @@ from pathlib import Path
 
 from rich.console import Console
 
-from reports.compare import DifferentMachines, compare
+from reports.commands.doctor_command import add_doctor
+from reports.commands.exports import FORMATS, export_json
+from reports.commands.measuring import CannotMeasure
+from reports.commands.model_commands import add_model_commands
+from reports.commands.peak_commands import add_peak_commands
 from reports.deploy.command import add_recommend
-from reports.doctor_command import add_doctor
-from reports.exports import FORMATS, export_json
-from reports.files import write_atomically
 from reports.gate.benchmarks import GateError
 from reports.gate.bisect_command import add_bisect
 from reports.gate.command import add_gate
-from reports.history import NothingToFollow, history
-from reports.ladder import ladders
-from reports.load import UnreadableRun, read_brief, read_run
-from reports.measurement import Measurement, Run
-from reports.measuring import CannotMeasure
-from reports.model_commands import add_model_commands
 from reports.page.command import NoFolder, add_page
-from reports.peak_commands import add_peak_commands
-from reports.plain_text import let_any_text_through, plain
-from reports.prices import PriceError
-from reports.profile import NoProfile, breakdown, trace_file, without_small
-from reports.recommend import NothingToRecommend
-from reports.render_compare import print_comparison
-from reports.render_csv import ladders_csv
-from reports.render_history import print_history
-from reports.render_json import comparison_json, ladders_json
-from reports.render_markdown import comparison_markdown, ladders_markdown
-from reports.render_plot import CannotPlot, check_plot, history_picture, ladders_picture
-from reports.render_profile import print_profile, profile_csv, profile_json, profile_markdown
-from reports.render_profile_plot import profile_picture
-from reports.render_runs import print_list, print_run
-from reports.render_terminal import print_ladders
-from reports.roofline import CannotPlace
-from reports.storage import DEFAULT_STORAGE, NoSuchRun, Storage
+from reports.saved.files import write_atomically
+from reports.saved.load import UnreadableRun, read_brief, read_run
+from reports.saved.measurement import Measurement, Run
+from reports.saved.storage import DEFAULT_STORAGE, NoSuchRun, Storage
+from reports.show.render_compare import print_comparison
+from reports.show.render_csv import ladders_csv
+from reports.show.render_history import print_history
+from reports.show.render_json import comparison_json, ladders_json
+from reports.show.render_markdown import comparison_markdown, ladders_markdown
+from reports.show.render_plot import CannotPlot, check_plot, history_picture, ladders_picture
+from reports.show.render_profile import print_profile, profile_csv, profile_json, profile_markdown
+from reports.show.render_profile_plot import profile_picture
+from reports.show.render_runs import print_list, print_run
+from reports.show.render_terminal import print_ladders
+from reports.statistics.roofline import CannotPlace
+from reports.text.plain_text import let_any_text_through, plain
 from reports.tune.command import add_tune
 from reports.under_load.command import add_load
-from reports.versions_command import add_versions
+from reports.versions.versions_command import add_versions
+from reports.views.compare import DifferentMachines, compare
+from reports.views.history import NothingToFollow, history
+from reports.views.ladder import ladders
+from reports.views.prices import PriceError
+from reports.views.profile import NoProfile, breakdown, trace_file, without_small
+from reports.views.recommend import NothingToRecommend
 
 RUN_HELP = "a number, latest, latest~1, a file, a commit or a git revision"
 ERROR = 2

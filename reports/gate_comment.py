@@ -18,7 +18,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from reports.markdown import escape, unescape
+from reports.text.markdown import escape, unescape
 
 MARKER = "<!-- gate of cpu-inference-ladder -->"
 AUTHOR = "github-actions[bot]"

@@ -24,10 +24,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from fixtures.launch import ROOT
+from fixtures.bench.launch import ROOT
 from fixtures.machine import this_machine
-from reports.files import write_atomically
-from reports.load import read_run
+from reports.saved.files import write_atomically
+from reports.saved.load import read_run
 from tests.conftest import MARK, mounted
 from tests.processes import ended, with_variable
 from tests.test_suite import Suite, answer_interrupts, fill

@@ -17,7 +17,7 @@ from fixtures.bench.launch import ROOT
 from fixtures.machine.versions import toolchain
 from fixtures.protocol import Job, ModelSpec
 from fixtures.runtimes import aot_inductor, inductor
-from reports.files import write_atomically
+from reports.saved.files import write_atomically
 
 CONTENT = {"model": "torchvision:resnet18", "options": {"batch_size": 8}, "versions": {"torch": "2.13.0"}}
 

@@ -15,12 +15,12 @@ from fixtures.bench.turns import PairedMeasurement, Plan, is_disturbed
 from fixtures.machine.host import HostSample, tick_s
 from fixtures.protocol import ModelSpec
 from fixtures.steps.recipe import resolve
-from reports.ladder import disturbances, ladders
-from reports.load import measurements_from_records
-from reports.recommend import Limits, NothingToRecommend, recommend
+from reports.saved.load import measurements_from_records
 from reports.statistics import DISTURBED
 from reports.tune.search import Search, Tried
 from reports.tune.space import Candidate, Space, ordered_steps
+from reports.views.ladder import disturbances, ladders
+from reports.views.recommend import Limits, NothingToRecommend, recommend
 from tests.conftest import MakeRig
 from tests.reports.saved_runs import benchmark
 

@@ -6,7 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from fixtures.doctor import (
+from fixtures.machine import this_machine
+from fixtures.steps.optimizations import catalogue
+from reports.__main__ import main
+from reports.commands import doctor_command
+from reports.commands.doctor import (
     GIB,
     Check,
     Place,
@@ -20,10 +24,6 @@ from fixtures.doctor import (
     check_steps,
     check_versions,
 )
-from fixtures.machine import this_machine
-from fixtures.steps.optimizations import catalogue
-from reports import doctor_command
-from reports.__main__ import main
 from tests.machines import GRAVITON2, X86
 
 IDLE = Quiet(others_share=0.0, steal_share=0.0, load_1min=0.0)
@@ -199,7 +199,7 @@ def test_the_command_ends_with_1_where_something_is_to_be_done(
     state: str, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     check = Check(name="governor", state=state, found="powersave", remedy="echo performance")  # type: ignore[arg-type]
-    monkeypatch.setattr("fixtures.doctor.diagnose", lambda _cache: [check])
+    monkeypatch.setattr("reports.commands.doctor.diagnose", lambda _cache: [check])
 
     assert code == main(["doctor"])
     shown = capsys.readouterr().out

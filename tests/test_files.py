@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from reports.files import write_atomically
+from reports.saved.files import write_atomically
 
 
 def test_a_link_stays_a_link(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from reports.storage import Storage
+from reports.saved.storage import Storage
 from tests.reports.saved_runs import FINGERPRINT, ladder, save, saved_run
 
 ROOT = Path(__file__).parent.parent

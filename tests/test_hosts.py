@@ -17,7 +17,7 @@ from fixtures.environment import clean_environment
 from fixtures.machine import this_machine
 from fixtures.steps.optimizations import catalogue
 from fixtures.steps.recipe import unmet
-from reports.load import read_run
+from reports.saved.load import read_run
 from tests.conftest import MARK, skip_unless_met
 from tests.network import FIRST, NetworkHost, two_hosts
 from tests.processes import with_variable
@@ -261,7 +261,7 @@ def test_saved_hosts_are_shown(tmp_path: Path) -> None:
     """`reports show` has a line for all hosts and one for each."""
     from rich.console import Console
 
-    from reports.render_runs import print_run
+    from reports.show.render_runs import print_run
     from tests.reports.saved_runs import benchmark, save, saved_run
 
     each: list[dict[str, Any]] = [

@@ -92,7 +92,7 @@ def test_one_name_is_installed(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
 
     assert {"inference_ladder"} == {name.partition("/")[0] for name in names if ".dist-info/" not in name}
-    for name in ("benchmarks/ladder.ini", "benchmarks/test_memory.py", "reports/prices.json", "reports/page/templates/page.css"):
+    for name in ("benchmarks/ladder.ini", "benchmarks/test_memory.py", "reports/views/prices.json", "reports/page/templates/page.css"):
         assert f"inference_ladder/{name}" in names
 
 

@@ -8,9 +8,9 @@ import pytest
 
 from fixtures.steps.optimizations import catalogue
 from fixtures.steps.stacking import ALL, decide, expected_to_be_left_out, findings, share_of_f32
-from reports.figures import slower_than
-from reports.measurement import Calibration, Peak
+from reports.saved.measurement import Calibration, Peak
 from reports.statistics import DISTURBED, FASTER, NO_EFFECT, SLOWER
+from reports.text.figures import slower_than
 from tests.reports.saved_runs import benchmark
 
 STEPS = catalogue()

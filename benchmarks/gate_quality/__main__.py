@@ -12,9 +12,9 @@ from benchmarks.gate_quality.kinds import KINDS
 from benchmarks.gate_quality.page import page
 from benchmarks.gate_quality.record import StudyError, read
 from benchmarks.gate_quality.study import go_on
-from reports.files import write_atomically
 from reports.gate.benchmarks import GateError
 from reports.gate.journal import only_gate_in
+from reports.saved.files import write_atomically
 
 DESCRIPTION = """\
 Holds whole gates over two checkouts that are equal, or whose models differ by a known share of real work, and counts how they end.

@@ -11,8 +11,8 @@ from benchmarks.gate_quality.record import Gate, Recorded
 from benchmarks.gate_quality.resampling import draw_gates
 from benchmarks.gate_quality.targets import Target, targets
 from reports.gate.decision import Verdict
-from reports.gate.durations import duration
-from reports.machines import machine_name
+from reports.saved.machines import machine_name
+from reports.text.durations import duration
 
 COUNTED = (Verdict.REGRESSION, Verdict.INCONCLUSIVE, Verdict.PASS, Verdict.ERROR)
 BENCHMARKS = 12

@@ -15,7 +15,7 @@ from fixtures.machine import this_machine
 from fixtures.machine.versions import installed
 from fixtures.session.journal import append_line, differences, read_lines
 from reports.gate.pair import Pair
-from reports.machines import machine_differences
+from reports.saved.machines import machine_differences
 
 FILE = "gates.jsonl"
 MEASURING = ("fixtures", "reports/gate")

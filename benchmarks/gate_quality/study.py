@@ -11,7 +11,7 @@ from statistics import median
 from benchmarks.gate_quality import gates, repository
 from benchmarks.gate_quality.kinds import KINDS, Kind, next_kind
 from benchmarks.gate_quality.record import Gate, StudyError, append, conditions_now, read, refuse_other
-from reports.gate.durations import duration
+from reports.text.durations import duration
 
 ERRORS_IN_A_ROW = 3
 BUILT = "built"

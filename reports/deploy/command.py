@@ -5,13 +5,13 @@ from pathlib import Path
 
 from rich.console import Console
 
+from reports.commands.measuring import CannotMeasure, above_zero, add_model_options, bench, cosine
 from reports.deploy.texts import print_recommendation, recommendation_json
-from reports.load import read_run
-from reports.measurement import Measurement, Run
-from reports.measuring import CannotMeasure, above_zero, add_model_options, bench, cosine
-from reports.plain_text import plain
-from reports.recommend import Limits, NothingToRecommend, Recommendation, recommend
-from reports.storage import Storage
+from reports.saved.load import read_run
+from reports.saved.measurement import Measurement, Run
+from reports.saved.storage import Storage
+from reports.text.plain_text import plain
+from reports.views.recommend import Limits, NothingToRecommend, Recommendation, recommend
 
 DESCRIPTION = """\
 Which recipe of a run is the fastest within the limits? --emit writes it as a folder that runs without this suite."""

@@ -5,7 +5,7 @@ from typing import Any
 from urllib.parse import quote
 
 from fixtures.machine.allocators import ALLOCATORS, PRELOAD
-from reports.plain_text import plain
+from reports.text.plain_text import plain
 
 PYTORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 PORT = 8080

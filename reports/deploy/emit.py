@@ -23,14 +23,14 @@ from fixtures.machine.versions import PACKAGES as PACKAGES_RECORDED
 from fixtures.protocol import Job, ModelSpec
 from fixtures.steps.placement import UnknownRecipe, recorded
 from fixtures.steps.recipe import Recipe
+from reports.commands.measuring import Bench, CannotMeasure
 from reports.deploy import contents, locked
 from reports.deploy.locked import release
-from reports.figures import milliseconds, p99_text, per_second, sqnr
-from reports.files import no_folder_text
-from reports.machines import machine_differences, machine_name, missing_identity
-from reports.measurement import Measurement, Run
-from reports.measuring import Bench, CannotMeasure
-from reports.recommend import Recommendation
+from reports.saved.files import no_folder_text
+from reports.saved.machines import machine_differences, machine_name, missing_identity
+from reports.saved.measurement import Measurement, Run
+from reports.text.figures import milliseconds, p99_text, per_second, sqnr
+from reports.views.recommend import Recommendation
 
 EMITTED = Path(__file__).parent / "emitted"
 COMMON = ("model.py", "inference_protocol.py", "serve.py", "workers.py", "check.py")

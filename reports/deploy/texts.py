@@ -3,12 +3,12 @@
 from rich.console import Console
 from rich.text import Text
 
-from reports.figures import milliseconds, p99_text, per_second, sqnr, times
-from reports.latency import CONFIDENCE
-from reports.measurement import Measurement, Run
-from reports.plain_text import plain
-from reports.recommend import Candidate, Limits, Recommendation
-from reports.render_json import json_text
+from reports.saved.measurement import Measurement, Run
+from reports.show.render_json import json_text
+from reports.statistics.latency import CONFIDENCE
+from reports.text.figures import milliseconds, p99_text, per_second, sqnr, times
+from reports.text.plain_text import plain
+from reports.views.recommend import Candidate, Limits, Recommendation
 
 
 def print_recommendation(console: Console, run: Run[Measurement], found: Recommendation) -> None:

@@ -20,7 +20,7 @@ from reports.gate.command import (
     thresholds_of,
 )
 from reports.gate.configuration import configuration_of
-from reports.plain_text import plain
+from reports.text.plain_text import plain
 
 if TYPE_CHECKING:
     from reports.gate.bisect import Found, Judgement

@@ -17,20 +17,20 @@ from typing import Any
 
 from rich.console import Console
 
-from reports.files import no_folder_text, write_atomically
 from reports.gate.benchmarks import GateError
 from reports.gate.configuration import KINDS, NO_CONFIGURATION, Configuration, changes_by_head, configuration_of
 from reports.gate.decision import EXIT_CODES, Rules, Verdict
-from reports.gate.durations import seconds_of
 from reports.gate.known import Known
 from reports.gate.limits import LIMIT_NAMES, NEEDED, OFF, USUAL, Thresholds, limit_of
 from reports.gate.result import Result
-from reports.plain_text import plain
-from reports.render_gate_github import gate_annotations
-from reports.render_gate_json import gate_json
-from reports.render_gate_junit import gate_junit
-from reports.render_gate_markdown import gate_markdown
-from reports.render_gate_terminal import print_gate
+from reports.gate.show.render_gate_github import gate_annotations
+from reports.gate.show.render_gate_json import gate_json
+from reports.gate.show.render_gate_junit import gate_junit
+from reports.gate.show.render_gate_markdown import gate_markdown
+from reports.gate.show.render_gate_terminal import print_gate
+from reports.saved.files import no_folder_text, write_atomically
+from reports.text.durations import seconds_of
+from reports.text.plain_text import plain
 
 ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 USUAL_OPTIONS: Mapping[str, Any] = {

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from reports.gate.benchmarks import GateError
-from reports.gate.durations import seconds_of
 from reports.gate.git import GitError, git
 from reports.gate.limits import LIMIT_NAMES, Overrides, limit_of
 from reports.gate.quantities import MEASURES
-from reports.plain_text import plain
+from reports.text.durations import seconds_of
+from reports.text.plain_text import plain
 
 FILE = "pyproject.toml"
 TABLE = "tool.inference-ladder.gate"

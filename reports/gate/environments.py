@@ -20,10 +20,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from fixtures.artifacts import entry_locks
-from reports.files import write_atomically
 from reports.gate.benchmarks import GateError
 from reports.gate.checkouts import Checkout
-from reports.plain_text import plain
+from reports.saved.files import write_atomically
+from reports.text.plain_text import plain
 
 MARKER = "environment.json"
 INSTALL_S = 1800.0

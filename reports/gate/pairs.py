@@ -19,7 +19,7 @@ from reports.gate.pair import Pair, Phase
 from reports.gate.progress import Progress
 from reports.gate.sides import Side
 from reports.gate.turns import measure_pair
-from reports.machines import Difference
+from reports.saved.machines import Difference
 
 
 class Pairs:

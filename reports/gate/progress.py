@@ -6,11 +6,11 @@ import time
 from typing import TextIO
 
 from reports.gate.decision import Rules, is_settled, is_suspect
-from reports.gate.durations import duration
 from reports.gate.pair import Phase
 from reports.gate.schedule import Case
 from reports.gate.statistics import as_ratio, interval
-from reports.plain_text import plain
+from reports.text.durations import duration
+from reports.text.plain_text import plain
 
 LEAST_INTERVAL_S = 5.0
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
-from reports.plain_text import plain
+from reports.text.plain_text import plain
 
 PATTERNS = ("requirements*.txt", "requirements/*.txt", "constraints*.txt")
 LOCKS = ("uv.lock", "poetry.lock", "pdm.lock", "pylock.toml", "Pipfile.lock", "environment.yml", "setup.py", "setup.cfg")

@@ -6,14 +6,14 @@ from typing import Any, Literal
 
 from reports.gate.benchmarks import Benchmark, Selection
 from reports.gate.decision import EXIT_CODES, Judged, Rules, Verdict, is_settled, judge, overall
-from reports.gate.durations import duration
 from reports.gate.failures import SideError
 from reports.gate.known import Known
 from reports.gate.limits import USUAL, Limits
 from reports.gate.pair import Pair
 from reports.gate.quantities import Quantity, quantities, sampled_tests, with_quantities
 from reports.gate.schedule import Case
-from reports.machines import Difference
+from reports.saved.machines import Difference
+from reports.text.durations import duration
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

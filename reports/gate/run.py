@@ -30,7 +30,7 @@ from reports.gate.requirements import requirement_changes
 from reports.gate.result import Result, SideRecord, rows, verdict_of
 from reports.gate.schedule import Budget, Schedule
 from reports.gate.sides import Settings, Side, Surveyed
-from reports.machines import software_differences
+from reports.saved.machines import software_differences
 
 ENVIRONMENTS = "environments"
 ABSENT = "(not installed)"

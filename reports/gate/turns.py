@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from fixtures.machine import this_machine
 from fixtures.machine.host import HostSample, busy_s, since
 from fixtures.protocol.side_protocol import Opened
-from reports.changes import differs
 from reports.gate.benchmarks import Benchmark
 from reports.gate.failures import SideError
 from reports.gate.pair import Figures, Pair, Phase
 from reports.gate.sides import Side, both, shut_all
-from reports.machines import Difference
+from reports.saved.machines import Difference
+from reports.views.changes import differs
 
 TURNS_S = 4.0
 LEAST_ROUNDS = 9

@@ -5,13 +5,13 @@ from pathlib import Path
 
 from rich.console import Console
 
-from reports.files import no_folder_text, write_atomically
-from reports.load import read_calibration, read_run
-from reports.measurement import Measurement, Run, Throughput
-from reports.plain_text import plain
-from reports.price_options import add_price_options, known_costs
-from reports.roofline import roofline
-from reports.storage import Storage
+from reports.commands.price_options import add_price_options, known_costs
+from reports.saved.files import no_folder_text, write_atomically
+from reports.saved.load import read_calibration, read_run
+from reports.saved.measurement import Measurement, Run, Throughput
+from reports.saved.storage import Storage
+from reports.statistics.roofline import roofline
+from reports.text.plain_text import plain
 
 DESCRIPTION = """\
 One HTML file that needs no network: the best recipe of each model, the ladder, the evidence of each step, what inferences cost, how

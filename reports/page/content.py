@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime as DateTime
 
-from reports.compare import Comparison, DifferentMachines, compare
-from reports.history import History, HistoryPoint, Series
-from reports.ladder import BASELINE, Ladder, LadderRow, Stair, ladders, stairs
-from reports.machines import ABSENT, flat, machine_name
-from reports.measurement import Measurement, Run, Throughput
 from reports.page.scales import Scale, amount_scale, ratio_scale
+from reports.saved.machines import ABSENT, flat, machine_name
+from reports.saved.measurement import Measurement, Run, Throughput
 from reports.statistics import FASTER
+from reports.views.compare import Comparison, DifferentMachines, compare
+from reports.views.history import History, HistoryPoint, Series
+from reports.views.ladder import BASELINE, Ladder, LadderRow, Stair, ladders, stairs
 
 KERNELS_SHOWN = 8
 WIDTH, HEIGHT = 1000, 100  # units of a history's drawing, stretched to its cell

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from reports.cost import MachineCost, RunCost, StepCost, machine_costs
 from reports.page.scales import Scale, amount_scale
+from reports.views.cost import MachineCost, RunCost, StepCost, machine_costs
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

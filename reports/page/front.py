@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from reports.measurement import Measurement, Run
 from reports.page.scales import Scale
-from reports.tune.front import Point, points
+from reports.saved.measurement import Measurement, Run
+from reports.views.front import Point, points
 
 WIDTH, HEIGHT = 720, 320  # units of the drawing
 LEAST_POINTS = 2

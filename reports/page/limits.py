@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from reports.measurement import Calibration, Measurement, Run
 from reports.page.scales import Scale, amount_scale
-from reports.roofline import CannotPlace, Point, Roofline, roofline
+from reports.saved.measurement import Calibration, Measurement, Run
+from reports.statistics.roofline import CannotPlace, Point, Roofline, roofline
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

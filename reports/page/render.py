@@ -8,19 +8,20 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from reports import compare_texts, figures
-from reports.changepoints import FEWEST_RUNS
-from reports.ladder import int8_text, over_float_text, rivals_text, without_text
-from reports.latency import tail_s
-from reports.measurement import SavedGain
 from reports.page import front
 from reports.page.content import HEIGHT, KERNELS_SHOWN, WIDTH
 from reports.page.sections import Material, sections
-from reports.plain_text import plain
-from reports.render_cost import money, price_text
-from reports.render_history import machine_shift_text
-from reports.render_roofline import GIGA, percent
+from reports.saved.measurement import SavedGain
+from reports.show import compare_texts
+from reports.show.render_cost import money, price_text
+from reports.show.render_history import machine_shift_text
+from reports.show.render_roofline import GIGA, percent
 from reports.statistics import FASTER, NO_EFFECT, SLOWER, Gain
+from reports.statistics.changepoints import FEWEST_RUNS
+from reports.statistics.latency import tail_s
+from reports.text import figures
+from reports.text.plain_text import plain
+from reports.views.ladder import int8_text, over_float_text, rivals_text, without_text
 
 _SIGNS = {FASTER: "▲", SLOWER: "▼", NO_EFFECT: "="}
 _CLASSES = {FASTER: "up", SLOWER: "down", NO_EFFECT: "even"}

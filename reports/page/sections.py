@@ -3,14 +3,14 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from reports.cost import RunCost
-from reports.history import NothingToFollow, history
-from reports.machines import machine_differences
-from reports.measurement import Calibration, Measurement, Run, Throughput
 from reports.page.content import ComparisonView, HistoryView, RunView, best_recipes, comparison_view, fields, history_view, run_view
 from reports.page.costs import cost_view
 from reports.page.front import fronts
 from reports.page.limits import limits
+from reports.saved.machines import machine_differences
+from reports.saved.measurement import Calibration, Measurement, Run, Throughput
+from reports.views.cost import RunCost
+from reports.views.history import NothingToFollow, history
 
 MOST_WHOLE = 6
 FEWEST_TO_FOLLOW = 2

@@ -8,13 +8,13 @@ from fixtures.bench.record import latencies
 from fixtures.bench.rig import Serving
 from fixtures.bench.turns import Plan, is_free_running, take_turn
 from fixtures.steps.recipe import Recipe
-from reports.gate.durations import duration
-from reports.latency import least_calls
-from reports.load import measurements_from_records
-from reports.measurement import Measurement
-from reports.measuring import Bench
-from reports.recommend import Limits
+from reports.commands.measuring import Bench
+from reports.saved.load import measurements_from_records
+from reports.saved.measurement import Measurement
+from reports.statistics.latency import least_calls
+from reports.text.durations import duration
 from reports.tune.measure import measure
+from reports.views.recommend import Limits
 
 AGAIN = Plan(pairs=2, budget_s=1.0, warmup_limit_s=1.5)
 BACK_TO_BACK_S = 10.0

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from reports.latency import FEWEST_FOR_P99
+from reports.statistics.latency import FEWEST_FOR_P99
 
 PROGRAM = "from openvino.tools.benchmark.main import main; main()"
 GRACE_S = 180

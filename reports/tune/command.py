@@ -6,15 +6,15 @@ from pathlib import Path
 
 from rich.console import Console
 
-from reports.files import no_folder_text, write_atomically
-from reports.load import read_run
-from reports.machines import machine_differences, missing_identity
-from reports.measurement import Measurement
-from reports.measuring import CannotMeasure, above_zero, add_input_options, add_model_options, bench, cosine, time_s
-from reports.plain_text import plain
-from reports.recommend import Limits
-from reports.render_plot import check_plot
-from reports.storage import NoSuchRun, Storage
+from reports.commands.measuring import CannotMeasure, above_zero, add_input_options, add_model_options, bench, cosine, time_s
+from reports.saved.files import no_folder_text, write_atomically
+from reports.saved.load import read_run
+from reports.saved.machines import machine_differences, missing_identity
+from reports.saved.measurement import Measurement
+from reports.saved.storage import NoSuchRun, Storage
+from reports.show.render_plot import check_plot
+from reports.text.plain_text import plain
+from reports.views.recommend import Limits
 
 INTERRUPTED = 130
 DESCRIPTION = """\

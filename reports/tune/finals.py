@@ -7,7 +7,7 @@ from typing import Any
 from fixtures.bench.rig import ServingError
 from fixtures.bench.turns import Plan
 from fixtures.steps.recipe import Recipe
-from reports.measuring import Bench
+from reports.commands.measuring import Bench
 from reports.statistics import DISTURBED, Gain, paired_gain
 from reports.tune.benchmark_app import AppRun, BenchmarkAppError, command, run
 from reports.tune.measure import measure

@@ -13,9 +13,9 @@ from fixtures.bench.turns import PairedMeasurement, Plan
 from fixtures.machine.host import HostSample
 from fixtures.machine.versions import installed
 from fixtures.steps.recipe import Recipe
-from reports.files import write_atomically
-from reports.load import RECORD_VERSION
-from reports.measuring import Bench, CannotMeasure
+from reports.commands.measuring import Bench, CannotMeasure
+from reports.saved.files import write_atomically
+from reports.saved.load import RECORD_VERSION
 
 
 def measure(bench: Bench, recipe: Recipe, over: Recipe | None, plan: Plan, after_pair: Callable[[], None] = lambda: None) -> dict[str, Any]:

@@ -17,18 +17,18 @@ from fixtures.session.journal import append_line, differences, read_lines
 from fixtures.steps.optimizations import Placement, catalogue
 from fixtures.steps.placement import place, recorded
 from fixtures.steps.recipe import Recipe
-from reports.figures import milliseconds, p99_text, signed_percent
-from reports.gate.durations import duration
-from reports.load import measurements_from_records
-from reports.measurement import Measurement
-from reports.measuring import Bench, CannotMeasure
-from reports.recommend import Limits, NothingToRecommend, recommend
+from reports.commands.measuring import Bench, CannotMeasure
+from reports.saved.load import measurements_from_records
+from reports.saved.measurement import Measurement
+from reports.text.durations import duration
+from reports.text.figures import milliseconds, p99_text, signed_percent
 from reports.tune.again import BACK_TO_BACK_S, MOST_BACK_TO_BACK_S, measure_again, needs_calls, with_calls_of
 from reports.tune.finals import APP_SECONDS, LEAST_APP_SECONDS, MOST_PAIRS, Finals, hold_finals
-from reports.tune.front import may_be_on_front, pareto_front
 from reports.tune.measure import fingerprint, measure, save
 from reports.tune.search import Search, Tried
 from reports.tune.space import BATCHES, START_BATCH, Candidate, Space, ordered_steps, start_batch
+from reports.views.front import may_be_on_front, pareto_front
+from reports.views.recommend import Limits, NothingToRecommend, recommend
 
 PROBE = Plan(pairs=1, budget_s=0.7, least_rounds=3, warmup_limit_s=1.5)
 FINALS_SHARE = 0.3

@@ -9,10 +9,10 @@ halving) would save much; going on from the best so far finds it in few measurem
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from reports.latency import tail_s
-from reports.measurement import Measurement
-from reports.recommend import Limits
+from reports.saved.measurement import Measurement
+from reports.statistics.latency import tail_s
 from reports.tune.space import Candidate, Space
+from reports.views.recommend import Limits
 
 NEAR = 0.85
 MOST_FAILURES = 2

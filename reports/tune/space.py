@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from reports.latency import tail_s
-from reports.measurement import Measurement
-from reports.recommend import Limits
+from reports.saved.measurement import Measurement
+from reports.statistics.latency import tail_s
+from reports.views.recommend import Limits
 
 BATCHES = (1, 2, 4, 8, 16, 32, 64)
 START_BATCH = 8

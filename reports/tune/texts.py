@@ -6,13 +6,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from reports.figures import decibels, gain_short, milliseconds, p99_ms, p99_text, per_second
-from reports.gate.durations import duration
-from reports.plain_text import plain
-from reports.render_pareto import pareto_picture
+from reports.show.render_pareto import pareto_picture
+from reports.text.durations import duration
+from reports.text.figures import decibels, gain_short, milliseconds, p99_ms, p99_text, per_second
+from reports.text.plain_text import plain
 from reports.tune.finals import Rival
-from reports.tune.front import points
 from reports.tune.run import Tuning
+from reports.views.front import points
 
 
 def print_tuning(console: Console, found: Tuning, out: Path) -> None:

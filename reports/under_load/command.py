@@ -6,10 +6,10 @@ import sys
 import msgspec
 from rich.console import Console
 
-from reports.latency import MLPERF_CONFIDENCE, least_calls
-from reports.measuring import CannotMeasure, above_zero, add_input_options, add_model_options, bench, positive, time_s
-from reports.plain_text import plain
-from reports.render_json import json_text
+from reports.commands.measuring import CannotMeasure, above_zero, add_input_options, add_model_options, bench, positive, time_s
+from reports.show.render_json import json_text
+from reports.statistics.latency import MLPERF_CONFIDENCE, least_calls
+from reports.text.plain_text import plain
 from reports.under_load.requests import Load
 from reports.under_load.texts import load_line, print_loads
 

@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from reports.latency import MLPERF_CONFIDENCE, p99_high_s
+from reports.statistics.latency import MLPERF_CONFIDENCE, p99_high_s
 
 Scenario = Literal["single-stream", "offline", "server"]
 PERCENTILES = (0.5, 0.9, 0.99, 0.999)

@@ -9,8 +9,8 @@ import numpy as np
 from fixtures.bench.rig import Serving, ServingError
 from fixtures.steps.optimizations import Placement
 from fixtures.steps.placement import place
-from reports.latency import MLPERF_CONFIDENCE, least_calls
-from reports.measuring import Bench, CannotMeasure
+from reports.commands.measuring import Bench, CannotMeasure
+from reports.statistics.latency import MLPERF_CONFIDENCE, least_calls
 from reports.under_load.requests import Load, Scenario, Served, poisson_arrivals, summarize
 from reports.under_load.search import highest_rate, median_run
 from reports.under_load.serving import MOST_REQUESTS, send

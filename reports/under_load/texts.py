@@ -6,8 +6,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from reports.figures import milliseconds, per_second
-from reports.plain_text import plain
+from reports.text.figures import milliseconds, per_second
+from reports.text.plain_text import plain
 from reports.under_load.requests import Load
 
 REQUESTS_FOR_P999 = 1000

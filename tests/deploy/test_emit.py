@@ -23,7 +23,7 @@ from fixtures.steps.optimizations import Placement
 from fixtures.steps.placement import place
 from fixtures.steps.recipe import resolve
 from reports.__main__ import main
-from reports.measuring import Bench, bench
+from reports.commands.measuring import Bench, bench
 from reports.tune.measure import fingerprint, measure, save
 from tests.conftest import skip_unless_met
 

@@ -13,8 +13,8 @@ import pytest
 
 from reports.gate.decision import Judged, Verdict
 from reports.gate.result import Row
+from reports.gate.show.render_gate_markdown import gate_markdown
 from reports.gate_comment import AUTHOR, LARGEST_ARTIFACT, LONGEST_COMMENT, MARKER, MOST_MACHINES, comment, trusted
-from reports.render_gate_markdown import gate_markdown
 from tests.gate.pairs import percent, result, row
 from tests.gate.test_render import HOSTILE, SLOWER, A, B
 

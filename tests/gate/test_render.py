@@ -14,14 +14,14 @@ from reports.gate.limits import USUAL
 from reports.gate.pair import Figures
 from reports.gate.quantities import quantities
 from reports.gate.result import Result, Row
+from reports.gate.show.gate_texts import headline
+from reports.gate.show.render_gate_github import gate_annotations
+from reports.gate.show.render_gate_json import gate_json
+from reports.gate.show.render_gate_junit import gate_junit
+from reports.gate.show.render_gate_markdown import gate_markdown
+from reports.gate.show.render_gate_terminal import print_gate
 from reports.gate_comment import trusted
-from reports.gate_texts import headline
-from reports.markdown import unescape
-from reports.render_gate_github import gate_annotations
-from reports.render_gate_json import gate_json
-from reports.render_gate_junit import gate_junit
-from reports.render_gate_markdown import gate_markdown
-from reports.render_gate_terminal import print_gate
+from reports.text.markdown import unescape
 from tests.gate.pairs import pair, percent, result, row, side
 
 A, B = Benchmark("resnet50", "baseline"), Benchmark("vit", "pt2e_int8")

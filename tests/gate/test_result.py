@@ -4,10 +4,10 @@ import pytest
 
 from reports.gate.benchmarks import Benchmark, Selection
 from reports.gate.decision import Rules, Verdict
-from reports.gate.durations import duration, seconds_of
 from reports.gate.failures import SideError, both_failed
 from reports.gate.result import Row, rows, verdict_of
 from reports.gate.schedule import Case
+from reports.text.durations import duration, seconds_of
 from tests.gate.pairs import pair
 
 A, B = Benchmark("resnet50", "baseline"), Benchmark("resnet50", "pt2e_int8")

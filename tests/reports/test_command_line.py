@@ -184,7 +184,7 @@ def test_a_closed_pipe_is_no_error(storage: Path) -> None:
 def test_a_terminal_that_is_not_utf_8_shows_tables(variables: dict[str, str]) -> None:
     """What cannot be encoded is a question mark, and no traceback."""
     program = (
-        "import sys; from rich.console import Console; from reports.plain_text import let_any_text_through\n"
+        "import sys; from rich.console import Console; from reports.text.plain_text import let_any_text_through\n"
         "let_any_text_through(sys.stdout); print(sys.stdout.encoding); Console(width=60).print('[bold]2\\u00d7 \\u2026[/bold]')"
     )
     environment = {name: value for name, value in os.environ.items() if name not in {"PYTHONIOENCODING", "PYTHONUTF8"}} | variables

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 
 from reports.__main__ import main
-from reports.changes import changes
-from reports.compare import Comparison, DifferentMachines, compare
-from reports.compare_texts import advice, chance, headline, one_sided_text, recipes_text
-from reports.load import read_run
-from reports.machines import Difference, machine_differences, machine_name, software_differences
-from reports.measurement import Measurement, Run, Throughput
-from reports.run_spread import run_spread
-from reports.storage import Storage
+from reports.saved.load import read_run
+from reports.saved.machines import Difference, machine_differences, machine_name, software_differences
+from reports.saved.measurement import Measurement, Run, Throughput
+from reports.saved.storage import Storage
+from reports.show.compare_texts import advice, chance, headline, one_sided_text, recipes_text
+from reports.statistics.run_spread import run_spread
+from reports.views.changes import changes
+from reports.views.compare import Comparison, DifferentMachines, compare
 from tests.reports.saved_runs import FINGERPRINT, KERNELS, benchmark, outcome, save, saved_run
 
 STEADY_S = (0.100, 0.101, 0.102)

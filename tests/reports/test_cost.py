@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from reports.__main__ import main
-from reports.cost import cost_per_million, machine_costs, one_machine, price_of, run_cost
-from reports.load import read_run
-from reports.measurement import Measurement, Run
-from reports.prices import DEFAULT_REGION, PriceError, PriceTable, price_table
-from reports.render_cost import cost_json, cost_tables, money
-from reports.render_tables import tables_csv, tables_markdown
+from reports.saved.load import read_run
+from reports.saved.measurement import Measurement, Run
+from reports.show.render_cost import cost_json, cost_tables, money
+from reports.show.render_tables import tables_csv, tables_markdown
+from reports.views.cost import cost_per_million, machine_costs, one_machine, price_of, run_cost
+from reports.views.prices import DEFAULT_REGION, PriceError, PriceTable, price_table
 from tests.reports.saved_runs import FINGERPRINT, benchmark, save, saved_run
 from tests.reports.test_render import HOSTILE
 

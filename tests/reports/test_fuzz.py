@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reports.__main__ import main
-from reports.load import UnreadableRun, read_brief, read_run
+from reports.saved.load import UnreadableRun, read_brief, read_run
 from tests.fuzzing import MANY, as_json, damaged, inputs, texts, torn
 from tests.reports.html import parse
 from tests.reports.test_page import SCRIPTS, hostile_run

@@ -8,9 +8,9 @@ import pytest
 
 from fixtures.models.sets import SETS
 from reports.__main__ import main
-from reports.geomean import NoSetMeasured, set_gains
-from reports.load import read_run
+from reports.saved.load import read_run
 from reports.statistics import ONE_PAIR, geometric_mean_gain
+from reports.views.geomean import NoSetMeasured, set_gains
 from tests.reports.saved_runs import benchmark, outcome, save, saved_run
 
 

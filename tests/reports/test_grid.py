@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from reports.__main__ import main
-from reports.grid import NoGrid, grids
-from reports.load import read_run
+from reports.saved.load import read_run
+from reports.views.grid import NoGrid, grids
 from tests.reports.saved_runs import benchmark, outcome, save, saved_run
 
 BERT = "transformers.bert-base"

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from reports.__main__ import main
-from reports.changepoints import change_points, changes
-from reports.history import History, NothingToFollow, history
-from reports.storage import Storage
+from reports.saved.storage import Storage
+from reports.statistics.changepoints import change_points, changes
+from reports.views.history import History, NothingToFollow, history
 from tests.reports.saved_runs import FINGERPRINT, benchmark, ladder, save, saved_run
 
 

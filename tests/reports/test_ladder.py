@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from reports.ladder import Ladder, Rival, by_chance, int8_text, ladders, processes_sps, rival_text, rivals_text, stairs, without_text
-from reports.load import measurements_from_records, read_run
+from reports.saved.load import measurements_from_records, read_run
 from reports.statistics import verdict
+from reports.views.ladder import Ladder, Rival, by_chance, int8_text, ladders, processes_sps, rival_text, rivals_text, stairs, without_text
 from tests.reports.saved_runs import benchmark, ladder, outcome, save, saved_run
 
 
@@ -71,7 +71,7 @@ def test_best_is_the_fastest_and_its_stairs_multiply_to_it(resnet50: Ladder) -> 
 
 def test_a_circle_of_predecessors_ends() -> None:
     """A damaged file cannot hang the report."""
-    from reports.load import measurements_from_records
+    from reports.saved.load import measurements_from_records
 
     records = [
         benchmark("a", medians_s=(0.1,), over="b", over_medians_s=(0.1,))["extra_info"],

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from reports.figures import p99_ms, p99_text
-from reports.latency import MLPERF_CONFIDENCE, least_calls, most_over, p99_high_s, p99_low_s, tail_s
+from reports.statistics.latency import MLPERF_CONFIDENCE, least_calls, most_over, p99_high_s, p99_low_s, tail_s
+from reports.text.figures import p99_ms, p99_text
 
 
 @dataclass(frozen=True)

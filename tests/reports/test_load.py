@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from reports.load import UnreadableRun, measurements_from_records, number_of, outcomes_from_records, read_brief, read_run
+from reports.saved.load import UnreadableRun, measurements_from_records, number_of, outcomes_from_records, read_brief, read_run
 from tests.reports.saved_runs import FINGERPRINT, benchmark, ladder, outcome, save, saved_run
 
 

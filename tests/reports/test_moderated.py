@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from scipy.special import polygamma
 
-from reports.load import measurements_from_records
-from reports.measurement import Measurement
-from reports.moderated import (
+from reports.saved.load import measurements_from_records
+from reports.saved.measurement import Measurement
+from reports.statistics import FASTER
+from reports.statistics.moderated import (
     PRIOR,
     Effect,
     Spread,
@@ -23,7 +24,6 @@ from reports.moderated import (
     spread,
     trigamma_inverse,
 )
-from reports.statistics import FASTER
 from tests.reports.saved_runs import benchmark
 
 

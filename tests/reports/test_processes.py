@@ -2,8 +2,8 @@
 
 import pytest
 
-from reports.ladder import processes_sps
-from reports.measurement import Pair, SavedGain, Throughput
+from reports.saved.measurement import Pair, SavedGain, Throughput
+from reports.views.ladder import processes_sps
 
 
 def steps(waiting: str) -> list[Throughput]:

@@ -12,11 +12,11 @@ import pytest
 from rich.console import Console
 
 from reports.__main__ import main
-from reports.load import UnreadableRun, read_run
-from reports.profile import Breakdown, NoProfile, breakdown, trace_file, without_small
-from reports.render_csv import cell
-from reports.render_profile import print_profile, profile_csv, profile_json, profile_markdown
-from reports.render_profile_plot import profile_picture
+from reports.saved.load import UnreadableRun, read_run
+from reports.show.render_csv import cell
+from reports.show.render_profile import print_profile, profile_csv, profile_json, profile_markdown
+from reports.show.render_profile_plot import profile_picture
+from reports.views.profile import Breakdown, NoProfile, breakdown, trace_file, without_small
 from tests.reports.saved_runs import benchmark, save, saved_run
 from tests.reports.test_render import HOSTILE
 

@@ -8,10 +8,10 @@ import pytest
 
 from fixtures.steps.optimizations import ON_DEMAND
 from reports.__main__ import main
-from reports.load import measurements_from_records
-from reports.measurement import Measurement
-from reports.recommend import NOT_SERVED, Limits, NothingToRecommend, recommend
+from reports.saved.load import measurements_from_records
+from reports.saved.measurement import Measurement
 from reports.statistics import process_interval
+from reports.views.recommend import NOT_SERVED, Limits, NothingToRecommend, recommend
 from tests.reports.saved_runs import benchmark, calls, save, saved_run
 
 

@@ -14,17 +14,17 @@ import pytest
 from rich.console import Console
 
 from reports.__main__ import main
-from reports.figures import agreement, decibels, gain_short, signed_percent, significant, sqnr, top1, verdict_over
-from reports.ladder import Ladder, ladders
-from reports.load import read_run
-from reports.markdown import escape
-from reports.measurement import SavedGain
-from reports.plain_text import plain
-from reports.render_csv import ladders_csv
-from reports.render_json import ladders_json
-from reports.render_markdown import ladders_markdown
-from reports.render_plot import CannotPlot, check_plot, ladders_picture
-from reports.render_terminal import print_ladders
+from reports.saved.load import read_run
+from reports.saved.measurement import SavedGain
+from reports.show.render_csv import ladders_csv
+from reports.show.render_json import ladders_json
+from reports.show.render_markdown import ladders_markdown
+from reports.show.render_plot import CannotPlot, check_plot, ladders_picture
+from reports.show.render_terminal import print_ladders
+from reports.text.figures import agreement, decibels, gain_short, signed_percent, significant, sqnr, top1, verdict_over
+from reports.text.markdown import escape
+from reports.text.plain_text import plain
+from reports.views.ladder import Ladder, ladders
 from tests.reports.saved_runs import benchmark, calls, ladder, outcome, save, saved_run
 
 HOSTILE = [

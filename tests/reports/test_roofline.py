@@ -10,12 +10,12 @@ from xml.etree import ElementTree
 import pytest
 
 from reports.__main__ import main
-from reports.load import UnreadableRun, read_calibration, read_run
-from reports.measurement import Calibration, Run
-from reports.render_roofline import percent, roofline_json, roofline_tables
-from reports.render_roofline_plot import roofline_picture, spread
-from reports.render_tables import tables_csv, tables_markdown
-from reports.roofline import CannotPlace, Place, bytes_per_sample, place, roofline
+from reports.saved.load import UnreadableRun, read_calibration, read_run
+from reports.saved.measurement import Calibration, Run
+from reports.show.render_roofline import percent, roofline_json, roofline_tables
+from reports.show.render_roofline_plot import roofline_picture, spread
+from reports.show.render_tables import tables_csv, tables_markdown
+from reports.statistics.roofline import CannotPlace, Place, bytes_per_sample, place, roofline
 from tests.reports.saved_runs import FINGERPRINT, benchmark, save, saved_run
 from tests.reports.test_render import HOSTILE
 

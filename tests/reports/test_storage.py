@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from reports.storage import NoSuchRun, Storage
+from reports.saved.storage import NoSuchRun, Storage
 from tests.reports.saved_runs import benchmark, save, saved_run
 
 

@@ -13,11 +13,11 @@ from reports.__main__ import main
 from reports.gate.decision import Judged, Rules, Verdict
 from reports.gate.pair import Pair
 from reports.gate.result import Result, Row, SideRecord
-from reports.load import read_run
-from reports.machines import Difference
-from reports.measurement import Measurement, Run
-from reports.render_versions import versions_markdown
+from reports.saved.load import read_run
+from reports.saved.machines import Difference
+from reports.saved.measurement import Measurement, Run
 from reports.versions import Cell, VersionRow, Versions, comparable, from_runs, with_pairs
+from reports.versions.render_versions import versions_markdown
 from tests.reports.saved_runs import FINGERPRINT, benchmark, outcome, save, saved_run
 
 EMPTY = Versions(package="torch", versions=(), rows=(), broken=())

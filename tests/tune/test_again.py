@@ -9,13 +9,13 @@ import pytest
 
 from fixtures.bench.rig import Serving
 from fixtures.bench.turns import Plan
-from reports.load import measurements_from_records
-from reports.measuring import bench
-from reports.recommend import Limits
+from reports.commands.measuring import bench
+from reports.saved.load import measurements_from_records
 from reports.tune import again
 from reports.tune.again import BACK_TO_BACK, calls_within, needs_calls, with_calls_of
 from reports.tune.run import recipe_of
 from reports.tune.space import Candidate
+from reports.views.recommend import Limits
 from tests.conftest import skip_unless_met
 from tests.reports.saved_runs import benchmark, calls
 

@@ -16,21 +16,21 @@ from rich.console import Console
 
 from fixtures.bench.rig import Rig
 from reports.__main__ import main
-from reports.gate.durations import seconds_of
-from reports.load import read_run
-from reports.measuring import Bench, CannotMeasure, bench
-from reports.recommend import Limits
+from reports.commands.measuring import Bench, CannotMeasure, bench
+from reports.saved.load import read_run
+from reports.saved.storage import Storage
 from reports.statistics import paired_gain
-from reports.storage import Storage
+from reports.text.durations import seconds_of
 from reports.tune import command, finals
 from reports.tune import run as tuning
 from reports.tune.again import BACK_TO_BACK
 from reports.tune.benchmark_app import AppRun, BenchmarkAppError, parse
 from reports.tune.finals import Finals, Rival
-from reports.tune.front import points
 from reports.tune.run import Tuning, tune
 from reports.tune.space import Candidate
 from reports.tune.texts import print_tuning, tuning_picture
+from reports.views.front import points
+from reports.views.recommend import Limits
 from tests.conftest import skip_unless_met
 from tests.reports.saved_runs import benchmark, calls, save, saved_run
 

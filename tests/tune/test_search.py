@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from reports.load import measurements_from_records
-from reports.measurement import Measurement
-from reports.recommend import Limits
-from reports.tune.front import pareto_front, points
+from reports.saved.load import measurements_from_records
+from reports.saved.measurement import Measurement
 from reports.tune.search import Search, Tried
 from reports.tune.space import BATCHES, Candidate, Space, ordered_steps, start_batch
+from reports.views.front import pareto_front, points
+from reports.views.recommend import Limits
 from tests.reports.saved_runs import benchmark
 
 CPUS = 8

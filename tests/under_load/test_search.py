@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from reports.latency import MLPERF_CONFIDENCE, p99_high_s
+from reports.statistics.latency import MLPERF_CONFIDENCE, p99_high_s
 from reports.under_load.requests import Load, poisson_arrivals, simulate
 from reports.under_load.run import LEAST_REQUESTS_OF_LIMIT
 from reports.under_load.search import SEEDS, highest_rate, keeps, median_run

@@ -1,0 +1,130 @@
+"""`python -m reports calibrate`, `roofline` and `cost`: options in, tables and pictures out."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from reports.commands.measuring import CannotMeasure, positive
+from reports.commands.price_options import add_price_options, costs
+from reports.saved.files import write_atomically
+from reports.saved.load import read_calibration, read_run
+from reports.saved.machines import machine_name
+from reports.saved.storage import Storage
+from reports.show.render_cost import cost_json, cost_tables
+from reports.show.render_plot import check_plot
+from reports.show.render_roofline import calibration_json, calibration_table, roofline_json, roofline_tables
+from reports.show.render_roofline_plot import roofline_picture
+from reports.show.render_tables import PRINTED, print_tables
+from reports.statistics.roofline import roofline
+from reports.views.cost import machine_costs
+
+if TYPE_CHECKING:
+    from argparse import _SubParsersAction
+
+    Commands = _SubParsersAction[argparse.ArgumentParser]
+
+FORMATS = ("table", "markdown", "csv", "json")
+
+
+def add_peak_commands(commands: "Commands", common: argparse.ArgumentParser, run_help: str) -> None:
+    """Add the three commands to the command line."""
+    command = commands.add_parser("calibrate", parents=[common], help="what this machine can do at most: arithmetic and memory bandwidth")
+    command.add_argument("--redo", action="store_true", help="measure again (on an idle machine), whatever is cached")
+    command.add_argument("--threads", type=positive, metavar="N", help="threads to compute with (the cores this process may use)")
+    command.add_argument(
+        "--artifact-cache", type=Path, default=Path(".cache/artifacts"), metavar="DIR", help="where it is kept, as for pytest (%(default)s)"
+    )
+    _add_format(command)
+    command.set_defaults(command=_calibrate)
+
+    command = commands.add_parser("roofline", parents=[common], help="each step's share of the machine's peak, and what bounds it")
+    command.add_argument("run", metavar="RUN", nargs="?", default="latest", help=f"{run_help} (latest)")
+    command.add_argument("--model", action="append", default=[], help="only this model (repeatable)")
+    command.add_argument("--calibration", type=Path, metavar="FILE", help="a later calibration of the run's machine, as JSON")
+    command.add_argument("--plot", type=Path, metavar="FILE", help="also draw it, as .png or .svg")
+    _add_format(command)
+    command.set_defaults(command=_roofline)
+
+    command = commands.add_parser("cost", parents=[common], help="what a million inferences cost, by step and by machine")
+    command.add_argument("run", metavar="RUN", nargs="*", default=["latest"], help=f"{run_help}; several are compared (latest)")
+    add_price_options(command)
+    _add_format(command)
+    command.set_defaults(command=_cost)
+
+
+def _calibrate(options: argparse.Namespace, _storage: Storage, console: Console) -> None:
+    # Here alone: everything else runs on a laptop that has only the saved files.
+    from fixtures.artifacts.cache import ArtifactCache
+    from fixtures.bench.calibration import Calibrator
+    from fixtures.bench.launch import Launcher, WorkerError
+    from fixtures.environment import clean_environment
+    from fixtures.machine import this_machine
+    from fixtures.machine.threads import ThreadsError, threads_to_use
+    from fixtures.steps.optimizations import catalogue, environment_variables
+
+    machine = this_machine()
+    if machine.emulated:
+        raise CannotMeasure(f"this {machine.cpu_model} is emulated, its speed means nothing: calibrate on the hardware")
+    try:
+        threads = threads_to_use(options.threads, machine.cpus, os.environ)
+    except ThreadsError as error:
+        raise CannotMeasure(str(error)) from error
+    calibrator = Calibrator(
+        launcher=Launcher(environment=clean_environment(os.environ, environment_variables(catalogue()))),
+        cache=ArtifactCache(options.artifact_cache.expanduser().absolute(), progress=_say, note=_say),
+        machine=machine,
+        threads=threads,
+        progress=_say,
+    )
+    try:
+        found = calibrator.calibration(redo=options.redo)
+    except WorkerError as error:
+        raise CannotMeasure(f"this machine could not be calibrated: {error}") from error
+    if options.format == "json":
+        sys.stdout.write(calibration_json(found))
+        return
+    table = calibration_table(found, machine_name(machine.fingerprint()))
+    if options.format == "table":
+        print_tables(console, [table])
+    else:
+        sys.stdout.write(PRINTED[options.format]([table]))
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def _roofline(options: argparse.Namespace, storage: Storage, console: Console) -> None:
+    if options.plot:
+        check_plot(options.plot)
+    calibration = read_calibration(options.calibration) if options.calibration else None
+    run = read_run(storage.find(options.run))
+    found = roofline(run, calibration, models=options.model)
+    if options.plot:
+        write_atomically(options.plot, roofline_picture(found, options.plot.suffix))
+    if options.format == "json":
+        sys.stdout.write(roofline_json(found))
+    elif options.format == "table":
+        print_tables(console, roofline_tables(found))
+    else:
+        sys.stdout.write(PRINTED[options.format](roofline_tables(found)))
+
+
+def _cost(options: argparse.Namespace, storage: Storage, console: Console) -> None:
+    runs = [read_run(storage.find(name)) for name in dict.fromkeys(options.run)]
+    found = costs(runs, options)
+    machines = machine_costs(found)
+    if options.format == "json":
+        sys.stdout.write(cost_json(found, machines))
+    elif options.format == "table":
+        print_tables(console, cost_tables(found, machines))
+    else:
+        sys.stdout.write(PRINTED[options.format](cost_tables(found, machines)))
+
+
+def _add_format(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--format", choices=FORMATS, default="table")

@@ -1,0 +1,58 @@
+"""The options that give machines a price, for every command that reckons with one."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from reports.saved.machines import machine_name
+from reports.saved.measurement import Measurement, Run
+from reports.text.plain_text import plain
+from reports.views.cost import RunCost, one_machine, price_of, run_cost
+from reports.views.prices import DEFAULT_REGION, PriceError, price_table
+
+
+def add_price_options(command: argparse.ArgumentParser) -> None:
+    """Add them to a command."""
+    command.add_argument("--price", type=_price, metavar="PER_HOUR", help="price of the machine, whatever the currency")
+    command.add_argument("--prices", type=Path, metavar="FILE", help="prices of your own as JSON; they come before the built-in ones")
+    command.add_argument("--instance", metavar="TYPE", help="instance type of runs whose machine names none: c8g.xlarge")
+    command.add_argument("--region", default=DEFAULT_REGION, help="region of the prices (%(default)s)")
+
+
+def asks_for_prices(options: argparse.Namespace) -> bool:
+    """Whether one of them was given, so that a run without a price is an error."""
+    return any((options.price is not None, options.prices, options.instance, options.region != DEFAULT_REGION))
+
+
+def costs(runs: Sequence[Run[Measurement]], options: argparse.Namespace) -> list[RunCost]:
+    """Return what inferences cost in each run. Raises PriceError for a run whose machine has no price."""
+    if options.price is not None and not one_machine(runs):
+        names = "; ".join(dict.fromkeys(machine_name(run.fingerprint) for run in runs))
+        raise PriceError(
+            f"--price is one price, and the runs are of several machines ({plain(names, 500)}): give a table with --prices FILE"
+        )
+    table = price_table(options.prices)
+    return [run_cost(run, price_of(run, table, region=options.region, per_hour=options.price, instance=options.instance)) for run in runs]
+
+
+def known_costs(runs: Sequence[Run[Measurement]], options: argparse.Namespace) -> list[RunCost | None]:
+    """Return the same, None for a run without a price; where an option asks for prices, raise PriceError instead."""
+    if asks_for_prices(options):
+        return [*costs(runs, options)]
+    known: list[RunCost | None] = []
+    for run in runs:
+        try:
+            known += costs([run], options)
+        except PriceError:  # nobody asked: the page has no costs then
+            known.append(None)
+    return known
+
+
+def _price(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 1e-9 <= number <= 1e9:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a price: expected a number above 0")
+    return number

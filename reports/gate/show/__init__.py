@@ -1,0 +1,1 @@
+"""A gate's result for the terminal, a comment, a workflow and machines. Computes nothing."""

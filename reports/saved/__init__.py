@@ -1,0 +1,1 @@
+"""Saved runs: where they lie, the one reader of them, and what they hold. Needs neither torch nor the fixtures."""

@@ -1,0 +1,1 @@
+"""Views as text, tables, JSON and pictures. Computes nothing."""

@@ -1,0 +1,148 @@
+"""Saved runs for the terminal: all of a storage in one line each, or one of them whole. Computes nothing."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from reports.saved.machines import flat, machine_name
+from reports.saved.measurement import KernelTime, Measurement, Outcome, Run, Throughput
+from reports.show.render_terminal import STYLES
+from reports.statistics.latency import has_p99
+from reports.text.figures import (
+    accuracy,
+    agreement,
+    gain_short,
+    gibibytes,
+    milliseconds,
+    p99_text,
+    per_second,
+    seconds,
+    share_short,
+    sqnr,
+    top1,
+    verdict_over,
+)
+from reports.text.plain_text import columns, plain
+
+KERNELS_SHOWN = 5
+
+
+def print_list(console: Console, runs: Sequence[Run[Throughput]]) -> None:
+    """Print a line per run, oldest first: number, time, commit, machine, models and how its steps ended."""
+    rows = [("run", "saved at (UTC)", "commit", "branch", "steps", "models", "machine"), *map(_row, runs)]
+    for place, line in enumerate(columns(rows)):
+        console.print(Text(line, style="" if place else "dim"), soft_wrap=True)
+
+
+def print_run(console: Console, run: Run[Measurement]) -> None:
+    """Print a run whole: where it comes from, the machine, and of every step figures, evidence and kernels, or why there are none."""
+    console.print(Text(f"run {plain(run.name)}", style="bold"), Text(plain(run.path, 500)), soft_wrap=True)
+    dirty = " with uncommitted changes" if run.commit.dirty else ""
+    console.print(Text(f"saved {run.saved_at:%Y-%m-%d %H:%M:%S %Z}, commit {plain(run.commit.id)} ({plain(run.commit.branch)}){dirty}"))
+    for note in run.notes:
+        console.print(Text(f"note: {plain(note)}", style="yellow"))
+    console.print(Text(f"\nmachine: {plain(machine_name(run.fingerprint))}", style="bold"))
+    console.print(_fields(flat(run.fingerprint).items()))
+    measured = {(m.model, m.step): m for m in run.measurements}
+    told = {(o.model, o.step): o for o in run.outcomes}
+    for key in dict.fromkeys((*told, *measured)):
+        console.print()
+        for line in _measured(measured[key]) if key in measured else _not_measured(told[key]):
+            console.print(line)
+
+
+def _row(run: Run[Throughput]) -> tuple[str, ...]:
+    ended = Counter(outcome.outcome for outcome in run.outcomes if outcome.outcome != "measured")
+    steps = ", ".join(f"{count} {name}" for name, count in (("measured", len(run.measurements)), *ended.items()))
+    models = ", ".join(dict.fromkeys(measurement.model for measurement in run.measurements))
+    return (
+        plain(run.name, 40),
+        f"{run.saved_at:%Y-%m-%d %H:%M}",
+        plain(run.commit.short, 12),
+        plain(run.commit.branch, 24),
+        steps,
+        plain(models, 40),
+        plain(machine_name(run.fingerprint), 60),
+    )
+
+
+def _measured(measurement: Measurement) -> Iterator[Text | Table]:
+    yield Text(f"{plain(measurement.model)} {plain(measurement.step)}", style="bold")
+    yield _fields(_facts(measurement))
+
+
+def _facts(m: Measurement) -> Iterator[tuple[str, str]]:
+    workers = f", {m.workers} workers" if m.workers > 1 else ""
+    yield "throughput", f"{per_second(m.samples_per_second)} SPS, batch {m.batch_size}{workers}"
+    yield "gain", f"{gain_short(m.gain)} {verdict_over(m.gain)}" if m.gain else "none: builds on nothing"
+    yield (
+        "latency",
+        f"p50 {milliseconds(m.latency_p50_s)} ms, p90 {milliseconds(m.latency_p90_s)} ms, {p99_text(m)}{_shown(m)}",
+    )
+    yield "cost", f"cold start {seconds(m.cold_start_s)}, build {seconds(m.build_s)}, peak {gibibytes(m.peak_rss_bytes)} GiB"
+    yield "outputs", _outputs(m)
+    yield "runtime", f"{m.runtime}, {m.precision}; of reported kernel time: {share_short(m.precision_share)}"
+    if m.hosts is not None:
+        added = per_second(m.hosts.sum_samples_per_second)
+        share = f"{m.samples_per_second / m.hosts.sum_samples_per_second:.1%}"
+        barrier = f"the barrier costs {milliseconds(m.hosts.barrier_s)} ms a round"
+        yield "hosts", f"{len(m.hosts.each)} add up to {added} SPS; together they reach {share} of it; {barrier}"
+        for host in m.hosts.each:
+            waited = f"waited {host.waited_share:.1%} of the time"
+            yield "host", f"{host.name} ({host.cpu_model}): {per_second(host.samples_per_second)} SPS, {host.workers} workers, {waited}"
+    if m.environment:
+        yield "environment", " ".join(f"{name}={value}" for name, value in m.environment.items())
+    for step in m.left_out:
+        yield "left out", f"{step}: {why}" if (why := m.left_out_reasons.get(step)) else step
+    for finding in m.findings:
+        yield "finding", finding
+    for claim in m.evidence:
+        yield "proved" if claim.holds else "NOT proved", f"{claim.claim}: {claim.observed}"
+    for kernel in m.kernels[:KERNELS_SHOWN]:
+        yield "kernel", _kernel(kernel)
+
+
+def _shown(m: Measurement) -> str:
+    """Return what the p99 is shown not to exceed, and by how many calls; empty where that is not known."""
+    high = f", shown to be at most {milliseconds(m.latency_p99_high_s)} ms" if m.latency_p99_high_s is not None else ""
+    return f" of {m.latency_samples} calls{high}" if m.latency_samples is not None and has_p99(m) else ""
+
+
+def _outputs(m: Measurement) -> str:
+    of = f" of {m.compared_samples} samples" if m.compared_samples is not None else ""
+    parts = [f"{sqnr(m.sqnr_db)}{of}"]
+    if m.equal_share is not None:
+        parts.append(f"{100 * m.equal_share:g} % of the elements are equal")
+    if m.top1_agreement is not None:
+        bounds = "" if m.top1_low is None or m.top1_high is None else f" [{top1(m.top1_low)}, {top1(m.top1_high)}]"
+        parts.append(f"top-1 agreement {top1(m.top1_agreement)} %{bounds}")
+    if m.kl_divergence is not None:
+        parts.append(f"KL divergence {m.kl_divergence:.2g}")
+    if m.accuracy is not None:
+        parts.append(f"right of {m.accuracy.pictures} labelled pictures: {accuracy(m.accuracy)} to fp32 eager")
+    return ", ".join((*parts, f"cosine {agreement(m.cosine)}"))
+
+
+def _kernel(kernel: KernelTime) -> str:
+    time_ms = milliseconds(kernel.time_s)
+    return f"{kernel.operation} {kernel.implementation} {kernel.precision}, {time_ms} ms in {kernel.count} calls"
+
+
+def _not_measured(outcome: Outcome) -> Iterator[Text]:
+    reason = outcome.reason or "no reason saved" if outcome.outcome != "measured" else "but its record is missing"
+    yield Text(f"{plain(outcome.model)} {plain(outcome.step)} ", style="bold").append(
+        outcome.outcome, style=STYLES.get(outcome.outcome, "")
+    )
+    yield Text(f"  {plain(reason, 600)}" + (f" -> {plain(outcome.remedy, 300)}" if outcome.remedy else ""))
+
+
+def _fields(fields: Iterable[tuple[str, object]]) -> Table:
+    table = Table(box=None, padding=(0, 1), show_header=False)
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in fields:
+        table.add_row(Text(plain(name, 40)), Text(plain(value, 600)))
+    return table

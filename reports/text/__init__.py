@@ -1,0 +1,1 @@
+"""Numbers, durations and names of unknown origin as text, the same in every output."""

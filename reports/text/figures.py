@@ -1,0 +1,153 @@
+"""Numbers as text, the same in every output. None, where a figure does not apply, is a dash."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from reports.saved.measurement import SavedAccuracy, SavedGain
+from reports.statistics import DISTURBED, FASTER, SLOWER, Gain
+from reports.statistics.latency import Calls, has_p99, tail_s
+
+NONE = "-"
+EQUAL_DB = 200.0
+
+
+class Row(Protocol):
+    """A step's line: whether it was disturbed, and its gain."""
+
+    @property
+    def disturbed(self) -> bool: ...
+    @property
+    def gain(self) -> SavedGain | None: ...
+
+
+def per_second(value: float | None) -> str:
+    return NONE if value is None else significant(value)
+
+
+def milliseconds(value_s: float | None) -> str:
+    return NONE if value_s is None else significant(1000 * value_s)
+
+
+def p99_ms(calls: Calls) -> str:
+    """Return a p99 in milliseconds; of fewer calls than have one, the slowest: `48.1 (max of 27)`."""
+    shown = milliseconds(tail_s(calls))
+    return shown if has_p99(calls) else f"{shown} (max of {calls.latency_samples})"
+
+
+def p99_text(calls: Calls) -> str:
+    """Return the same in a sentence: `p99 46.3 ms`, `at most 48.1 ms in 27 calls`."""
+    shown = milliseconds(tail_s(calls))
+    return f"p99 {shown} ms" if has_p99(calls) else f"at most {shown} ms in {calls.latency_samples} calls"
+
+
+def seconds(value_s: float | None) -> str:
+    return NONE if value_s is None else f"{significant(value_s)} s"
+
+
+def gibibytes(value: float | None) -> str:
+    return NONE if value is None else significant(value / 2**30)
+
+
+def mebibytes(value: float | None) -> str:
+    return NONE if value is None else significant(value / 2**20)
+
+
+def times(value: float | None) -> str:
+    return NONE if value is None else f"{value:.2f}x" if value < 1e4 else f"{value:.1e}x"
+
+
+def agreement(cosine: float | None) -> str:
+    """Return a cosine similarity, cut rather than rounded: 0.99996 is not 1 (but float32's 0.9999999 is)."""
+    return NONE if cosine is None else f"{int((cosine + 1e-6) * 1e4) / 1e4:.4f}" if abs(cosine) < 1e4 else f"{cosine:.1e}"
+
+
+def decibels(value: float | None) -> str:
+    """Return an SQNR in dB; outputs that are equal have none (records say 200)."""
+    return NONE if value is None else "equal" if value >= EQUAL_DB else f"{value:.1f}"
+
+
+def top1(share: float | None) -> str:
+    """Return a top-1 agreement in percent, cut rather than rounded: 100 is all of them."""
+    return NONE if share is None else f"{int(1000 * share + 1e-6) / 10:g}"
+
+
+def accuracy(value: SavedAccuracy | None) -> str:
+    """Return the labelled accuracy beside fp32's: `91.4 % top-1, -0.8 points [-2.1, +0.5]`, or nothing."""
+    if value is None:
+        return ""
+    points = f"{100 * value.difference:+.1f} points [{100 * value.low:+.1f}, {100 * value.high:+.1f}]"
+    return f"{100 * value.top1:.1f} % top-1, {points}"
+
+
+def sqnr(value: float | None) -> str:
+    """Return `SQNR 43.1 dB`, `SQNR -`, `outputs equal`."""
+    if value is None:
+        return f"SQNR {NONE}"
+    return "outputs equal" if value >= EQUAL_DB else f"SQNR {decibels(value)} dB"
+
+
+def signed_percent(ratio: float | None) -> str:
+    """Return 1.031 as +3.1 %; from 3 on as a factor."""
+    if ratio is None:
+        return NONE
+    return times(ratio) if ratio >= 3 else f"{100 * (ratio - 1):+.1f} %"
+
+
+def gain_short(gain: SavedGain | Gain | None) -> str:
+    """Return a ratio with its interval: `+34.9 % [+28.1, +42.1]`, `4.31x [4.09, 4.54]`."""
+    if gain is None:
+        return NONE
+    if gain.low is None or gain.high is None:
+        return signed_percent(gain.ratio)
+    if gain.ratio >= 3:
+        return f"{times(gain.ratio)} [{times(gain.low)[:-1]}, {times(gain.high)[:-1]}]"
+    return f"{signed_percent(gain.ratio)} [{_percent(gain.low)}, {_percent(gain.high)}]"
+
+
+def verdict_over(gain: SavedGain | None) -> str:
+    """Return a gain's verdict and what it is over: `faster than batch_8`; the ± stays out where an interval stands beside it."""
+    if gain is None:
+        return NONE
+    verdict = gain.verdict if gain.low is None else gain.verdict.partition(" (±")[0]
+    return f"{verdict} {'than' if verdict in {FASTER, SLOWER} else 'against'} {gain.over}"
+
+
+def verdict_of(row: Row) -> str:
+    """Return a step's verdict over its predecessor; without one, whether it was disturbed all the same."""
+    return DISTURBED if row.gain is None and row.disturbed else verdict_over(row.gain)
+
+
+def slower_than(gain: SavedGain) -> str:
+    """Return how much slower a step is, and than what: `44 % slower than channels_last`."""
+    percent = 100 * (1 - gain.ratio)
+    return f"{percent:.0f} % slower than {gain.over}" if percent >= 9.95 else f"{percent:.1f} % slower than {gain.over}"
+
+
+def in_pairs(both: tuple[float, float] | None) -> str:
+    """Return the two throughputs that a gain compares: `15.9 over 13.6`."""
+    return NONE if both is None else f"{per_second(both[0])} over {per_second(both[1])}"
+
+
+def share_short(share: Mapping[str, float]) -> str:
+    """Return shares as `bf16 97 %, f32 3 %`, largest first; below half a percent left out."""
+    return ", ".join(f"{name} {100 * value:.0f} %" for name, value in _ranked(share)) or NONE
+
+
+def share_percent(share: Mapping[str, float]) -> str:
+    """Return shares as `bf16 97, f32 3`, for a column that says that they are percent."""
+    return ", ".join(f"{name} {100 * value:.0f}" for name, value in _ranked(share)) or NONE
+
+
+def significant(value: float) -> str:
+    """Return three significant digits, no fewer than all before the point."""
+    if value >= 1e6 or 0 < value < 0.001:
+        return f"{value:.2e}"
+    return f"{value:.{2 if value < 10 else 1 if value < 100 else 0}f}"
+
+
+def _percent(ratio: float) -> str:
+    return f"{100 * (ratio - 1):+.1f}" if ratio < 1e4 else f"{100 * (ratio - 1):+.1e}"
+
+
+def _ranked(share: Mapping[str, float]) -> list[tuple[str, float]]:
+    return sorted(((name, value) for name, value in share.items() if value >= 0.005), key=lambda item: -item[1])

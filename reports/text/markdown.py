@@ -1,0 +1,21 @@
+"""Text of unknown origin as Markdown that shows it as it is. Needs the standard library only."""
+
+import re
+
+from reports.text.plain_text import plain
+
+_MARKUP = r"([\\`*_{}\[\]()#+.!|~$^-])"
+_NOTHING = "<!-- -->"  # keeps GitHub from reading a mention or a link, and shows as nothing
+
+
+def escape(text: object, longest: int = 400) -> str:
+    """Return text that Markdown shows as it is: no markup, no HTML, no mention, no link, no break of a table."""
+    shown = re.sub(_MARKUP, r"\\\1", plain(text, longest))
+    shown = shown.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return shown.replace("@", f"@{_NOTHING}").replace("://", f":{_NOTHING}//")
+
+
+def unescape(text: str) -> str:
+    """Return what `escape` was given, but for what it cut off."""
+    shown = text.replace(_NOTHING, "").replace("&gt;", ">").replace("&lt;", "<").replace("&amp;", "&")
+    return re.sub(rf"\\{_MARKUP}", r"\1", shown)

@@ -1,0 +1,245 @@
+"""Steps by release: what each gives in each version of a package, from saved runs and from pairs of two interpreters. Pure."""
+
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import geometric_mean, median
+
+from reports.gate.result import Result, Row, SideRecord
+from reports.saved.machines import ABSENT, Difference, machine_differences
+from reports.saved.measurement import Measurement, Outcome, Run
+from reports.statistics import Gain, paired_gain, unpaired_ratio
+from reports.views.ladder import processes_sps
+
+Key = tuple[str, str]
+DIFFERS = " differs too: "
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cell:
+    """One step in one version; `reason` says why there is no throughput. `processes` are those of fresh processes."""
+
+    samples_per_second: float | None = None
+    processes: tuple[float, ...] = ()
+    outcome: str = "measured"
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VersionRow:
+    """One step on one model, a cell for each version, None where it was not run.
+
+    `unpaired` is the newest version's throughput over the oldest's, `paired` head's over base's from processes that took turns.
+    """
+
+    model: str
+    step: str
+    cells: tuple[Cell | None, ...]
+    unpaired: Gain | None = None
+    paired: Gain | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Broken:
+    """A step that works in one release and not in another."""
+
+    model: str
+    step: str
+    works_in: str
+    fails_in: str
+    how: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Versions:
+    """Steps by version of `package`, oldest version first. `compared` names the versions that took turns, base and head."""
+
+    package: str
+    versions: tuple[str, ...]
+    rows: tuple[VersionRow, ...]
+    broken: tuple[Broken, ...]
+    compared: tuple[str, str] | None = None
+    notes: tuple[str, ...] = ()
+
+
+def from_runs(runs: Sequence[Run[Measurement]], package: str) -> Versions:
+    """Return what `runs`, oldest first, have of each version of `package`: those of the newest run's machine and image size.
+
+    Of several runs with one version the newest counts, step by step.
+    """
+    ours = [run for run in runs if _version(run, package)]
+    ours = [run for run in ours if not machine_differences(run.fingerprint, ours[-1].fingerprint)]
+    versions = tuple(sorted({_version(run, package) for run in ours}, key=_order))
+    sizes = _image_sizes(ours)
+    cells = {version: _cells([run for run in ours if _version(run, package) == version], sizes) for version in versions}
+    keys = dict.fromkeys(key for column in cells.values() for key in column)
+    rows = [
+        VersionRow(model=model, step=step, cells=tuple(cells[version].get((model, step)) for version in versions)) for model, step in keys
+    ]
+    return _completed(Versions(package=package, versions=versions, rows=tuple(rows), broken=(), notes=tuple(_notes(ours, runs, package))))
+
+
+def with_pairs(table: Versions, result: Result) -> Versions:
+    """Return the table with the paired gains of a gate's pairs, and with what one of its two sides could not do."""
+    assert result.base is not None
+    assert result.head is not None
+    base, head = (_side_version(side, table.package) for side in (result.base, result.head))
+    if base == head:
+        head = f"{head} (head)"
+    versions = (*table.versions, *(version for version in (base, head) if version not in table.versions))
+    known = {(row.model, row.step): row for row in table.rows}
+    rows = {key: replace(row, cells=row.cells + (None,) * (len(versions) - len(table.versions))) for key, row in known.items()}
+    for found in result.rows:
+        key = (found.model, found.step)
+        row = rows.get(key) or VersionRow(model=found.model, step=found.step, cells=(None,) * len(versions))
+        cells = list(row.cells)
+        for version, cell in _pair_cells(found, base, head).items():
+            place = versions.index(version)
+            if cells[place] is None or cell.outcome != "measured":
+                cells[place] = cell
+        rows[key] = replace(row, cells=tuple(cells), paired=_paired(found) or row.paired)
+    changed = tuple(_changes(result.software))
+    kept = tuple(note for note in table.notes if not note.partition(DIFFERS)[1])
+    ordered = sorted(range(len(versions)), key=lambda place: _order(versions[place]))
+    return _completed(
+        replace(
+            table,
+            versions=tuple(versions[place] for place in ordered),
+            rows=tuple(replace(row, cells=tuple(row.cells[place] for place in ordered)) for row in rows.values()),
+            compared=(base, head),
+            notes=(*kept, *changed),
+        )
+    )
+
+
+def _completed(table: Versions) -> Versions:
+    """Return the table with the unpaired ratios and the broken steps that follow from its cells."""
+    rows = tuple(replace(row, unpaired=_unpaired(row.cells)) for row in table.rows)
+    return replace(table, rows=rows, broken=tuple(broken for row in rows for broken in _broken(row, table.versions)))
+
+
+def comparable(table: Versions) -> Versions:
+    """Return the table without the steps that were run in one of several versions only, and a note of how many those are."""
+    rows = tuple(row for row in table.rows if sum(cell is not None for cell in row.cells) > 1)
+    alone = len(table.rows) - len(rows)
+    if not rows or not alone:
+        return table
+    places = [place for place in range(len(table.versions)) if any(row.cells[place] is not None for row in rows)]
+    return replace(
+        table,
+        versions=tuple(table.versions[place] for place in places),
+        rows=tuple(replace(row, cells=tuple(row.cells[place] for place in places)) for row in rows),
+        notes=(*table.notes, f"{alone} steps were run in one release only, and are left out"),
+    )
+
+
+def _version(run: Run[Measurement], package: str) -> str:
+    """Return the version with the build variant where torch's is one of CUDA; empty where none was recorded."""
+    versions, builds = (run.fingerprint.get(name) for name in ("versions", "builds"))
+    version = versions.get(package) if isinstance(versions, Mapping) else None
+    return _labelled(package, version, builds if isinstance(builds, Mapping) else {}) if isinstance(version, str) else ""
+
+
+def _side_version(side: SideRecord, package: str) -> str:
+    return _labelled(package, side.versions.get(package, "none"), side.versions)
+
+
+def _labelled(package: str, version: str, builds: Mapping[str, object]) -> str:
+    build = str(builds.get("torch_build", "CPU"))
+    return f"{version} ({build})" if package == "torch" and build != "CPU" else version
+
+
+def _order(version: str) -> tuple[tuple[int, ...], str]:
+    return tuple(int(number) for number in re.findall(r"\d+", version)[:4]), version
+
+
+def _image_sizes(runs: Sequence[Run[Measurement]]) -> dict[Key, int]:
+    """Return the size of the images that each step was last measured on."""
+    return {(m.model, m.step): m.input_shape[-1] for run in runs for m in run.measurements if m.input_shape}
+
+
+def _cells(runs: Sequence[Run[Measurement]], sizes: Mapping[Key, int]) -> dict[Key, Cell]:
+    cells: dict[Key, Cell] = {}
+    for run in runs:
+        cells |= {(o.model, o.step): _unmeasured(o) for o in run.outcomes if o.outcome != "measured"}
+        processes = processes_sps(run.measurements)
+        for measured in run.measurements:
+            key = (measured.model, measured.step)
+            if not measured.input_shape or measured.input_shape[-1] == sizes[key]:
+                cells[key] = _of_processes(processes[key])
+    return cells
+
+
+def _unmeasured(outcome: Outcome) -> Cell:
+    return Cell(outcome=outcome.outcome, reason=_first_line(outcome.reason or "no reason saved"))
+
+
+def _unpaired(cells: Sequence[Cell | None]) -> Gain | None:
+    measured = [cell.processes for cell in cells if cell is not None and cell.processes]
+    return unpaired_ratio((measured[-1],), (measured[0],)) if len(measured) > 1 else None
+
+
+def _broken(row: VersionRow, versions: Sequence[str]) -> Iterator[Broken]:
+    working = [version for version, cell in zip(versions, row.cells, strict=True) if cell is not None and cell.outcome == "measured"]
+    for version, cell in zip(versions, row.cells, strict=True):
+        if working and cell is not None and cell.outcome != "measured":
+            yield Broken(
+                model=row.model, step=row.step, works_in=", ".join(working), fails_in=version, how=cell.outcome, reason=cell.reason
+            )
+
+
+def _pair_cells(row: Row, base: str, head: str) -> dict[str, Cell]:
+    """Return what a gate's row says of each side. A side that failed has a reason and no pairs; the other one works."""
+    if row.pairs:
+        return {
+            base: _of_processes([pair.base_samples / median(pair.base_rounds_s) for pair in row.pairs]),
+            head: _of_processes([pair.head_samples / median(pair.head_rounds_s) for pair in row.pairs]),
+        }
+    if row.failed_on is None:
+        return {}
+    failed = Cell(outcome="failed" if row.was_tried else "skipped", reason=_first_line(row.judged.why))
+    works = Cell(reason="not timed: the other release could not")
+    return {base: failed if row.failed_on != "head" else works, head: failed if row.failed_on != "base" else works}
+
+
+def _of_processes(processes: Sequence[float]) -> Cell:
+    """The geometric mean, of which the ratio between two versions is one."""
+    return Cell(samples_per_second=geometric_mean(processes), processes=tuple(processes))
+
+
+def _paired(row: Row) -> Gain | None:
+    if not row.pairs:
+        return None
+    times = [math.exp(pair.slowdown) for pair in row.pairs]  # head's time a sample over base's, as the gate sees it
+    return paired_gain(times, [1.0] * len(times), own_samples=1, over_samples=1)
+
+
+def _notes(ours: Sequence[Run[Measurement]], runs: Sequence[Run[Measurement]], package: str) -> Iterable[str]:
+    if len(ours) < len(runs):
+        yield f"{len(runs) - len(ours)} runs of other machines, or without a version of {package}, were left out"
+    others: dict[str, set[str]] = {}
+    for run in ours:
+        for name, version in run.fingerprint["versions"].items():
+            others.setdefault(name, set()).add(str(version))
+    for name, found in others.items():
+        if name != package and len(found) > 1:
+            yield f"{name}{DIFFERS}{', '.join(sorted(found, key=_order))}"
+
+
+def _changes(software: Iterable[Difference]) -> Iterable[str]:
+    """Name what the two environments have in different versions, and what one of them has not at all."""
+    alone = []
+    for difference in software:
+        name = difference.field.removeprefix("versions.")
+        if ABSENT in (difference.base, difference.head):
+            alone.append(name)
+        else:
+            yield f"{name}: {difference.base} on base, {difference.head} on head"
+    if alone:
+        yield f"in one of the two environments only: {', '.join(alone)}"
+
+
+def _first_line(text: str) -> str:
+    return text.splitlines()[0] if text else ""

@@ -1,0 +1,94 @@
+"""`python -m reports versions`: reads saved runs, lets two interpreters take turns where they are named, and shows the table."""
+
+import argparse
+import math
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from reports.gate.benchmarks import GateError
+from reports.gate.command import add_settings, positive, refuse_emulation, seconds
+from reports.gate.decision import Rules
+from reports.gate.limits import UNJUDGED, Thresholds
+from reports.gate.result import Result
+from reports.saved.load import UnreadableRun, read_run
+from reports.saved.measurement import Measurement, Run
+from reports.saved.storage import NoSuchRun, Storage
+from reports.text.plain_text import plain
+from reports.versions import comparable, from_runs, with_pairs
+from reports.versions.render_versions import print_versions, versions_markdown
+
+DESCRIPTION = """\
+Steps by release of a package: throughput from the saved runs of this machine, and what works in one release and not in another. With
+--base-python and --head-python the two environments also take turns, pair by pair, which gives the gains between them."""
+
+
+def add_versions(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", common: argparse.ArgumentParser) -> None:
+    """Add the command to the command line."""
+    command = commands.add_parser(
+        "versions", parents=[common], help="steps by release: what an upgrade gives or breaks", description=DESCRIPTION
+    )
+    command.add_argument("--of", metavar="PACKAGE", default="torch", help="the package whose releases are the columns: openvino (torch)")
+    command.add_argument("--base-python", metavar="PYTHON", help="interpreter or environment of one release: .tox/torch210")
+    command.add_argument("--head-python", metavar="PYTHON", help="of another: .tox/torch213; the two take turns")
+    command.add_argument("--pairs", type=positive, default=3, metavar="N", help="fresh pairs a step, where two interpreters are named (3)")
+    add_settings(command)
+    command.add_argument("--budget", type=seconds, default="2h", metavar="TIME", help="90s, 20m, 1h: most time for pairs (2h)")
+    command.add_argument("--format", choices=("table", "markdown"), default="table")
+    command.set_defaults(command=run_versions)
+
+
+def run_versions(options: argparse.Namespace, storage: Storage, console: Console) -> None:
+    """Show the table. Raises NoSuchRun or GateError where there is nothing to show."""
+    if (options.base_python is None) != (options.head_python is None):
+        raise GateError("two interpreters take turns: name both, --base-python and --head-python")
+    table = from_runs(_saved_runs(storage, needed=options.base_python is None), options.of)
+    if options.base_python is not None:
+        table = with_pairs(table, _take_turns(options))
+    if not table.rows:
+        raise NoSuchRun(f"no saved run in {str(storage.folder)!r} names a version of {options.of}; save one with `tox -e torch213`")
+    table = comparable(table)
+    if options.format == "markdown":
+        sys.stdout.write(versions_markdown(table))
+    else:
+        print_versions(console, table)
+
+
+def _saved_runs(storage: Storage, *, needed: bool) -> list[Run[Measurement]]:
+    runs = []
+    try:
+        files = [run.path for run in storage.shelf.runs]
+    except NoSuchRun:
+        if needed:
+            raise
+        return []
+    for file in files:
+        try:
+            runs.append(read_run(file))
+        except UnreadableRun as error:
+            print(f"skipped: {plain(error, 500)}", file=sys.stderr)
+    return runs
+
+
+def _take_turns(options: argparse.Namespace) -> Result:
+    """Let both environments take turns by the gate's own machinery: a screen of `--pairs` that nothing can fail."""
+    from reports.gate.run import Request, hold
+    from reports.gate.settings import settings_of
+
+    refuse_emulation()
+    out: Path | None = options.out
+    return hold(
+        Request(
+            base=None,
+            head=None,
+            base_python=options.base_python,
+            head_python=options.head_python,
+            expression=options.expression,
+            settings=settings_of(options),
+            rules=Rules(screen_pairs=options.pairs, tolerated=math.inf),
+            budget_s=options.budget,
+            out=out,
+            thresholds=Thresholds(common=UNJUDGED),
+        )
+    )

@@ -1,0 +1,1 @@
+"""What saved runs tell, as pure functions: the ladder, comparisons, history, profiles, costs, recommendations."""

@@ -1,0 +1,147 @@
+"""What inferences cost: each step's throughput at the price of the whole machine, within a run and across machines. Pure."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from reports.saved.machines import machine_name
+from reports.saved.measurement import Measurement, Run
+from reports.views.ladder import sps_interval
+from reports.views.prices import Price, PriceError, PriceTable
+
+SECONDS_PER_HOUR = 3600
+MILLION = 1_000_000
+GIVEN = "--price"
+TRAINING = frozenset({"cpu_training", "xla_training"})  # families
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepCost:
+    """The cost of a million samples by one step; the interval is that of its throughput over processes, None below two.
+
+    `machines` took part and all of them are paid for; a sample is an inference, or a sample of a training step where it `is_training`.
+    """
+
+    model: str
+    step: str
+    samples_per_second: float
+    cost_per_million: float
+    interval: tuple[float, float] | None = None
+    machines: int = 1
+    is_training: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunCost:
+    """All steps of one run at the price of its machine; `remarks` say what the figures leave out."""
+
+    run: str
+    machine: str
+    price: Price
+    steps: tuple[StepCost, ...]
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(step.model for step in self.steps))
+
+    def cheapest(self, model: str) -> StepCost:
+        """Return the step of lowest cost, of inference where there is any. Raises ValueError for a model that was not measured."""
+        return min((step for step in self.steps if step.model == model), key=lambda step: (step.is_training, step.cost_per_million))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MachineCost:
+    """The cheapest step of a model on one machine, over all runs of that machine."""
+
+    model: str
+    machine: str
+    run: str
+    price: Price
+    step: StepCost
+
+
+def cost_per_million(price_per_hour: float, samples_per_second: float) -> float:
+    """Return the price of a million samples on a machine that does nothing else."""
+    return price_per_hour / SECONDS_PER_HOUR / samples_per_second * MILLION
+
+
+def run_cost(run: Run[Measurement], price: Price) -> RunCost:
+    """Return the cost of every measured step of a run. Raises PriceError for a run without one."""
+    if not run.measurements:
+        raise PriceError(f"run {run.name} holds no measured step, so there is nothing to price: `python -m reports list` shows other runs")
+    return RunCost(
+        run=run.name,
+        machine=machine_name(run.fingerprint),
+        price=price,
+        steps=tuple(_step(each, price.price_per_hour) for each in run.measurements),
+        remarks=tuple(_remarks(run, price)),
+    )
+
+
+def machine_costs(costs: Iterable[RunCost]) -> tuple[MachineCost, ...]:
+    """Return for each model its cheapest step on each machine, the cheapest machine first; prices of one currency are compared."""
+    best: dict[tuple[str, str, str], MachineCost] = {}
+    for cost in costs:
+        for model in cost.models:
+            step = cost.cheapest(model)
+            key = (model, cost.machine, cost.price.instance)
+            if key not in best or step.cost_per_million < best[key].step.cost_per_million:
+                best[key] = MachineCost(model=model, machine=cost.machine, run=cost.run, price=cost.price, step=step)
+    models = list(dict.fromkeys(model for model, _, _ in best))
+    return tuple(sorted(best.values(), key=lambda each: (models.index(each.model), each.price.currency, each.step.cost_per_million)))
+
+
+def price_of(run: Run[Measurement], table: PriceTable, *, region: str, per_hour: float | None = None, instance: str | None = None) -> Price:
+    """Return the price of a run's machine: the one given, or the table's for its instance type. Raises PriceError."""
+    recorded = str(run.fingerprint.get("instance_type") or "")
+    if per_hour is not None:
+        return Price(instance=instance or recorded or "given", price_per_hour=per_hour, currency="", source=GIVEN)
+    if instance and recorded and instance != recorded:
+        raise PriceError(
+            f"--instance {instance}: run {run.name} was measured on {recorded}; leave --instance out, or give the price itself with --price"
+        )
+    if not (instance or recorded):
+        raise PriceError(
+            f"run {run.name} was measured on {machine_name(run.fingerprint)}, which names no instance type, so it has no price: give "
+            "--price PER_HOUR, or the type that it is comparable to with --instance (for example --instance c8g.xlarge)"
+        )
+    return table.find(instance or recorded, region)
+
+
+def one_machine(runs: Sequence[Run[Measurement]]) -> bool:
+    """Whether all runs are of machines that go by one name."""
+    return len({machine_name(run.fingerprint) for run in runs}) <= 1
+
+
+def _step(measurement: Measurement, price_per_hour: float) -> StepCost:
+    interval = None
+    machines = len(measurement.hosts.each) if measurement.hosts is not None else 1
+    price_per_hour *= machines
+    throughput = sps_interval(measurement)
+    if throughput is not None and throughput[0] > 0:
+        interval = (cost_per_million(price_per_hour, throughput[1]), cost_per_million(price_per_hour, throughput[0]))
+    return StepCost(
+        model=measurement.model,
+        step=measurement.step,
+        samples_per_second=measurement.samples_per_second,
+        cost_per_million=cost_per_million(price_per_hour, measurement.samples_per_second),
+        interval=interval,
+        machines=machines,
+        is_training=measurement.family in TRAINING,
+    )
+
+
+def _remarks(run: Run[Measurement], price: Price) -> Iterable[str]:
+    recorded = str(run.fingerprint.get("instance_type") or "")
+    if price.source != GIVEN and price.instance != recorded:
+        yield f"run {run.name} was not measured on {price.instance}: its price stands in for {machine_name(run.fingerprint)}"
+    vcpus = run.fingerprint.get("vcpus")
+    used = {each.threads * each.workers for each in run.measurements if each.threads is not None and each.hosts is None}
+    if isinstance(vcpus, int) and used and max(used) < vcpus:
+        yield f"run {run.name} computed with {max(used)} of {vcpus} vCPUs; the whole machine is paid for"
+    for each in run.measurements:
+        if each.hosts is not None:
+            yield f"{each.step} ran on {len(each.hosts.each)} machines at once: its cost is the price of all of them"
+    training = [each.step for each in run.measurements if each.family in TRAINING]
+    if training:
+        yield f"the cost of {', '.join(dict.fromkeys(training))} is that of a million training samples, not of inferences"

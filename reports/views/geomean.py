@@ -1,0 +1,86 @@
+"""Gains over a published set of models: each one's own, why others have none, and the geometric mean beside the published one. Pure."""
+
+from dataclasses import dataclass
+
+from fixtures.models import model_id
+from fixtures.models.sets import SETS, Published
+from fixtures.steps.optimizations import SET_STEPS
+from reports.saved.measurement import Measurement, OverSide, Run, SavedGain
+from reports.statistics import Gain, geometric_mean_gain
+from reports.views.history import NothingToFollow
+
+EAGER = "eager"
+[STEP] = SET_STEPS
+
+
+class NoSetMeasured(NothingToFollow):
+    """A run holds no model of any set, measured against eager PyTorch."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Member:
+    """One model of a set. Without a measurement `gain` and the figures are None, and `reason` says why."""
+
+    name: str
+    model: str
+    reason: str = ""
+    gain: SavedGain | None = None
+    pairs: tuple[float, ...] = ()
+    eager: OverSide | None = None
+    latency_p50_s: float | None = None
+    peak_rss_bytes: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SetGain:
+    """A set with all its members, in its own order; `mean` is that of those that were measured."""
+
+    name: str
+    members: tuple[Member, ...]
+    missing: dict[str, str]
+    mean: Gain
+    published: Published
+
+    @property
+    def measured(self) -> tuple[Member, ...]:
+        return tuple(member for member in self.members if member.gain is not None)
+
+
+def set_gains(run: Run[Measurement]) -> tuple[SetGain, ...]:
+    """Return each set of which the run measured a model by `compile_freezing` over eager PyTorch. Raises NoSetMeasured."""
+    found = tuple(found for name in SETS if (found := _set_gain(name, run)) is not None)
+    if not found:
+        raise NoSetMeasured(
+            f"{run.path}: no model of a set ({', '.join(SETS)}) was measured by {STEP} over eager PyTorch; measure one with "
+            f"`pytest benchmarks/test_compile.py --models {next(iter(SETS))} --benchmark-autosave`"
+        )
+    return found
+
+
+def _set_gain(name: str, run: Run[Measurement]) -> SetGain | None:
+    members = tuple(_member(published, model_id(model), run) for published, model in SETS[name].models.items())
+    measured = [(member.gain.ratio, member.pairs) for member in members if member.gain is not None]
+    if not measured:
+        return None
+    return SetGain(
+        name=name, members=members, missing=SETS[name].missing, mean=geometric_mean_gain(measured), published=SETS[name].published
+    )
+
+
+def _member(name: str, model: str, run: Run[Measurement]) -> Member:
+    measured = next((m for m in run.measurements if (m.model, m.step) == (model, STEP)), None)
+    if measured is None or measured.gain is None:
+        outcome = next((o for o in run.outcomes if (o.model, o.step) == (model, STEP)), None)
+        return Member(name=name, model=model, reason=f"{outcome.outcome}: {outcome.reason}" if outcome else "not run")
+    if measured.over_side is None or measured.over_side.runtime != EAGER:
+        return Member(name=name, model=model, reason=f"measured over {measured.gain.over}, which is not eager")
+    pairs = tuple(pair.over_median_s / pair.own_median_s for pair in measured.pairs if pair.over_median_s is not None)
+    return Member(
+        name=name,
+        model=model,
+        gain=measured.gain,
+        pairs=pairs,
+        eager=measured.over_side,
+        latency_p50_s=measured.latency_p50_s,
+        peak_rss_bytes=measured.peak_rss_bytes,
+    )

@@ -1,0 +1,123 @@
+"""Language models over a grid of sequence lengths and batch sizes: every step's figures at each point. Pure."""
+
+from dataclasses import dataclass
+
+from fixtures.steps.grid import EAGER, eager_at
+from reports.saved.measurement import Measurement, Outcome, Run, SavedGain
+from reports.views.history import NothingToFollow
+
+
+class NoGrid(NothingToFollow):
+    """A run holds no point of a grid."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cell:
+    """One step at one point; a query is one text. Without a measurement the figures are None, and `reason` says why."""
+
+    step: str
+    sequence_length: int
+    batch_size: int
+    reason: str = ""
+    queries_per_second: float | None = None
+    gain: SavedGain | None = None
+    latency_p50_s: float | None = None
+    latency_p90_s: float | None = None
+    latency_p99_s: float | None = None
+    latency_max_s: float | None = None
+    latency_samples: int | None = None
+    sqnr_db: float | None = None
+    top1_agreement: float | None = None
+    cosine: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Grid:
+    """All points of one model: step by step, eager first, sequence lengths and batch sizes rising."""
+
+    model: str
+    cells: tuple[Cell, ...]
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """The steps that were measured at some point."""
+        return tuple(dict.fromkeys(cell.step for cell in self.cells if cell.queries_per_second is not None))
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        return tuple(sorted({cell.sequence_length for cell in self.cells}))
+
+    @property
+    def batch_sizes(self) -> tuple[int, ...]:
+        return tuple(sorted({cell.batch_size for cell in self.cells}))
+
+    def at(self, step: str, sequence_length: int, batch_size: int) -> Cell | None:
+        """Return a step's cell, None where the grid has none there."""
+        wanted = (step, sequence_length, batch_size)
+        return next((cell for cell in self.cells if (cell.step, cell.sequence_length, cell.batch_size) == wanted), None)
+
+
+def grids(run: Run[Measurement]) -> tuple[Grid, ...]:
+    """Return one grid per model, models and steps in the order of the run. Raises NoGrid."""
+    cells: dict[str, list[Cell]] = {}
+    for measured in run.measurements:
+        if point := _point(measured.model):
+            cells.setdefault(point[0], []).append(_measured(measured, *point[1:]))
+    for outcome in run.outcomes:
+        if outcome.outcome != "measured" and (point := _point(outcome.model)):
+            cells.setdefault(point[0], []).append(_missing(outcome, *point[1:]))
+    if not cells:
+        raise NoGrid(
+            f"{run.path}: no language model was measured over a grid; measure one with "
+            "`pytest benchmarks/test_language_models.py --benchmark-autosave`"
+        )
+    return tuple(Grid(model=model, cells=_in_order(found)) for model, found in cells.items())
+
+
+def _point(model: str) -> tuple[str, int, int] | None:
+    """Return name, tokens and texts of `transformers.bert-128x8`; None for another id."""
+    name, dash, point = model.rpartition("-")
+    length, cross, batch_size = point.partition("x")
+    if not (dash and cross and _is_count(length) and _is_count(batch_size)):
+        return None
+    return name, int(length), int(batch_size)
+
+
+def _is_count(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 6
+
+
+def _in_order(cells: list[Cell]) -> tuple[Cell, ...]:
+    steps = list(dict.fromkeys([EAGER, *(cell.step for cell in cells)]))
+    return tuple(sorted(cells, key=lambda cell: (steps.index(cell.step), cell.sequence_length, cell.batch_size)))
+
+
+def _step(step: str, batch_size: int) -> str:
+    return EAGER if step == eager_at(batch_size) else step
+
+
+def _measured(measured: Measurement, sequence_length: int, batch_size: int) -> Cell:
+    return Cell(
+        step=_step(measured.step, batch_size),
+        sequence_length=sequence_length,
+        batch_size=batch_size,
+        queries_per_second=measured.samples_per_second,
+        gain=measured.gain,
+        latency_p50_s=measured.latency_p50_s,
+        latency_p90_s=measured.latency_p90_s,
+        latency_p99_s=measured.latency_p99_s,
+        latency_max_s=measured.latency_max_s,
+        latency_samples=measured.latency_samples,
+        sqnr_db=measured.sqnr_db,
+        top1_agreement=measured.top1_agreement,
+        cosine=measured.cosine,
+    )
+
+
+def _missing(outcome: Outcome, sequence_length: int, batch_size: int) -> Cell:
+    return Cell(
+        step=_step(outcome.step, batch_size),
+        sequence_length=sequence_length,
+        batch_size=batch_size,
+        reason=f"{outcome.outcome}: {outcome.reason or 'no reason saved'}",
+    )

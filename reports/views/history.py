@@ -1,0 +1,138 @@
+"""The throughput of every benchmark over all saved runs of one machine. Pure."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime as DateTime
+from typing import Any
+
+from reports.saved.machines import machine_differences, machine_name
+from reports.saved.measurement import Run, Throughput
+from reports.statistics.changepoints import ChangePoint, changes
+from reports.views.ladder import sps_interval
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HistoryPoint:
+    """One benchmark in one run.
+
+    `shift` is set where a new level begins: its mean throughput / that of the level before, without what all steps of a run share.
+    """
+
+    run: str
+    saved_at: DateTime
+    commit: str
+    measured: Throughput
+    shift: float | None = None
+
+    @property
+    def samples_per_second(self) -> float:
+        return self.measured.samples_per_second
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """The 95 % interval over the run's own processes; None below two."""
+        return sps_interval(self.measured)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Series:
+    model: str
+    step: str
+    points: tuple[HistoryPoint, ...]
+
+    @property
+    def shifts(self) -> tuple[HistoryPoint, ...]:
+        return tuple(point for point in self.points if point.shift is not None)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MachineShift:
+    """From this run on all steps together are `ratio` times as fast: the machine, or whatever else they share."""
+
+    run: str
+    saved_at: DateTime
+    commit: str
+    ratio: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class History:
+    """Series in the order of the newest run's ladder; `other_machines` counts the runs left out, by machine.
+
+    `machine_shifts` are changes of what all steps of the runs share, which no step is charged with.
+    """
+
+    machine: str
+    series: tuple[Series, ...]
+    runs: int
+    other_machines: dict[str, int]
+    machine_shifts: tuple[MachineShift, ...] = ()
+
+
+class NothingToFollow(Exception):
+    """No saved run has what was asked for."""
+
+
+def history(
+    runs: Sequence[Run[Throughput]], fingerprint: Mapping[str, Any], *, steps: Collection[str] = (), models: Collection[str] = ()
+) -> History:
+    """Follow `steps` of `models` (empty: all) through those of `runs`, oldest first, that are of the machine of `fingerprint`.
+
+    Raises NothingToFollow if there is no such run, or none that has a step or model that was asked for.
+    """
+    mine, others = [], dict[str, int]()
+    for run in runs:
+        if machine_differences(fingerprint, run.fingerprint):
+            name = machine_name(run.fingerprint)
+            others[name] = others.get(name, 0) + 1
+        else:
+            mine.append(run)
+    keys = dict.fromkeys((m.model, m.step) for run in reversed(mine) for m in run.measurements)
+    if not keys:
+        raise NothingToFollow("no saved run to follow: save some with `pytest benchmarks/ --benchmark-autosave`")
+    _require(steps, {step for _, step in keys}, "step")
+    _require(models, {model for model, _ in keys}, "model")
+    measured = [{(m.model, m.step): m for m in run.measurements} for run in mine]
+    found = changes([[_figure(each.get(key)) for each in measured] for key in keys])
+    wanted = [key for key in keys if (not models or key[0] in models) and (not steps or key[1] in steps)]
+    return History(
+        machine=machine_name(fingerprint),
+        series=tuple(_series(key, mine, measured, found.steps[place]) for place, key in enumerate(keys) if key in wanted),
+        runs=len(mine),
+        other_machines=others,
+        machine_shifts=tuple(_machine_shift(mine[change.start], change) for change in found.machine),
+    )
+
+
+def _figure(measured: Throughput | None) -> float | None:
+    """Return a step's throughput in a run; none where it was disturbed, which tells nothing of a level."""
+    return None if measured is None or measured.disturbed else measured.samples_per_second
+
+
+def _require(wanted: Collection[str], known: Collection[str], kind: str) -> None:
+    missing = [name for name in wanted if name not in known]
+    if missing:
+        raise NothingToFollow(f"no saved run of this machine has {kind} {missing[0]!r}; name one that is saved: {', '.join(sorted(known))}")
+
+
+def _point(run: Run[Throughput], measurement: Throughput) -> HistoryPoint:
+    return HistoryPoint(run=run.name, saved_at=run.saved_at, commit=run.commit.short, measured=measurement)
+
+
+def _series(
+    key: tuple[str, str],
+    runs: Sequence[Run[Throughput]],
+    measured: Sequence[Mapping[tuple[str, str], Throughput]],
+    shifts: Sequence[ChangePoint],
+) -> Series:
+    ratios = {change.start: change.ratio for change in shifts}
+    points = [
+        replace(_point(run, found[key]), shift=ratios.get(place))
+        for place, (run, found) in enumerate(zip(runs, measured, strict=True))
+        if key in found
+    ]
+    return Series(model=key[0], step=key[1], points=tuple(points))
+
+
+def _machine_shift(run: Run[Throughput], change: ChangePoint) -> MachineShift:
+    return MachineShift(run=run.name, saved_at=run.saved_at, commit=run.commit.short, ratio=change.ratio)

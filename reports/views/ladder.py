@@ -1,0 +1,412 @@
+"""The ladder of a run: for every model its steps in order, with throughput, gains, costs and agreement. Pure."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from statistics import geometric_mean
+from typing import Literal
+
+from reports.saved.measurement import Decision, Measurement, Outcome, SavedAccuracy, SavedGain, Throughput
+from reports.statistics import CONFIDENCE, DISTURBED, FASTER, SLOWER, Gain, mean_interval, verdict
+from reports.statistics.moderated import Effect
+from reports.text.figures import accuracy, gain_short, slower_than
+from reports.text.plain_text import plain
+from reports.views.floating_point import OverFloat, over_floating_point
+
+BASELINE = "baseline"
+RIVALS_NAMED = 3
+USUAL_SPREAD = 1.2  # processes of the same code differ by 7 % (docs/measuring.md): without pairs no more than this counts
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LadderRow:
+    """One step on one model. Without a measurement all figures are None, and `reason` says why.
+
+    `samples_per_second_interval` is that of the own processes' means, None below two; `speedup` is unpaired. `in_pairs` are the throughputs
+    that the gain compares: the step's own and its predecessor's, at the median rounds of the same pairs. `decision` says whether the
+    recipes above it keep it; `over_float` is what INT8 gives over the best floating point of its runtime.
+    """
+
+    model: str
+    step: str
+    outcome: Literal["measured", "skipped", "failed"]
+    reason: str = ""
+    remedy: str = ""
+    samples_per_second: float | None = None
+    samples_per_second_interval: tuple[float, float] | None = None
+    speedup: float | None = None
+    disturbed: bool = False
+    gain: SavedGain | None = None
+    in_pairs: tuple[float, float] | None = None
+    batch_size: int | None = None
+    workers: int | None = None
+    latency_p50_s: float | None = None
+    latency_p99_s: float | None = None
+    latency_max_s: float | None = None
+    latency_samples: int | None = None
+    cold_start_s: float | None = None
+    build_s: float | None = None
+    peak_rss_bytes: float | None = None
+    sqnr_db: float | None = None
+    top1_agreement: float | None = None
+    cosine: float | None = None
+    accuracy: SavedAccuracy | None = None
+    precision_share: dict[str, float] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
+    left_out_reasons: dict[str, str] = field(default_factory=dict)
+    decision: Decision | None = None
+    over_float: OverFloat | None = None
+    findings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stair:
+    """One step of a recipe: the throughput over the first one's before and after it, as products of paired gains."""
+
+    step: str
+    start: float
+    end: float
+    gain: SavedGain
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rival:
+    """A step that is not told apart from the best: the best's throughput over its own by paired gains, None where none lead to it."""
+
+    step: str
+    ratio: Gain | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ladder:
+    """All steps of one model. `best` is the measured row of highest throughput that nobody disturbed, None where there is none.
+
+    `rivals` are not told apart from it, the fastest first. `pays` says whether its recipe is shown to be faster than the one at its bottom.
+    """
+
+    model: str
+    rows: tuple[LadderRow, ...]
+    best: LadderRow | None
+    rivals: tuple[Rival, ...] = ()
+    pays: bool = False
+
+    @property
+    def measured(self) -> tuple[LadderRow, ...]:
+        return tuple(row for row in self.rows if row.outcome == "measured")
+
+    @property
+    def not_measured(self) -> tuple[LadderRow, ...]:
+        return tuple(row for row in self.rows if row.outcome != "measured")
+
+
+def ladders(measurements: Sequence[Measurement], outcomes: Iterable[Outcome] = ()) -> tuple[Ladder, ...]:
+    """Return one ladder per model, models and steps in the order of `outcomes`, then of `measurements`.
+
+    A measurement that no outcome names is kept; an outcome "measured" without its measurement is shown as failed.
+    """
+    measured = {(m.model, m.step): m for m in measurements}
+    told = {(o.model, o.step): o for o in outcomes}
+    keys = list(told) + [key for key in measured if key not in told]
+    models = list(dict.fromkeys(model for model, _ in keys))
+    processes = processes_sps(measurements)
+    return tuple(_ladder(model, [key for key in keys if key[0] == model], measured, told, processes) for model in models)
+
+
+def disturbances(measurements: Sequence[Throughput]) -> str:
+    """Say what share of a run's turns was disturbed and taken again, and which steps stayed disturbed; empty where none was."""
+    pairs = [pair for each in measurements for pair in each.pairs]
+    again = sum(pair.turns_again for pair in pairs)
+    kept = sum(len(pair.own_rounds_s) + len(pair.over_rounds_s) for pair in pairs)
+    disturbed = [f"{each.step} on {each.model}" for each in measurements if each.disturbed]
+    told = []
+    if again:
+        told.append(f"{again} of {kept + again} turns ({again / (kept + again):.0%}) were disturbed by others and taken again.")
+    if disturbed:
+        told.append(f"Disturbed all the same, so without verdict: {', '.join(disturbed)}; measure them again on an idle machine.")
+    return " ".join(told)
+
+
+def stairs(ladder: Ladder) -> tuple[Stair, ...]:
+    """Return the steps that the best recipe builds on, lowest first, each with its paired gain; empty where there is none.
+
+    They begin above a step that was disturbed, whose gain is no figure.
+    """
+    rows = {row.step: row for row in ladder.measured}
+    chain: list[tuple[str, SavedGain]] = []
+    row = ladder.best
+    while row is not None and row.gain is not None and not row.disturbed and row.step not in {step for step, _ in chain}:
+        chain.append((row.step, row.gain))
+        row = rows.get(row.gain.over)
+    found, height = [], 1.0
+    for step, gain in reversed(chain):
+        found.append(Stair(step=step, start=height, end=height * gain.ratio, gain=gain))
+        height *= gain.ratio
+    return tuple(found)
+
+
+def sps_interval(measurement: Throughput) -> tuple[float, float] | None:
+    """Return the 95 % interval of a throughput over the step's own processes; None below two."""
+    if len(measurement.pairs) < 2:
+        return None
+    low, _, high = mean_interval([measurement.samples_per_round / (pair.own_mean_s or pair.own_median_s) for pair in measurement.pairs])
+    return low, high
+
+
+def processes_sps(measurements: Sequence[Throughput]) -> dict[tuple[str, str], tuple[float, ...]]:
+    """Return, by model and step, the throughput of every fresh process: those of the step's own pairs, and its turns as a predecessor.
+
+    A process that served in several pairs counts once, by the geometric mean of them. Runs saved before processes had names tell them not.
+    """
+    found = {(m.model, m.step): [(p.own_process, m.samples_per_round / p.own_median_s) for p in m.pairs] for m in measurements}
+    for measurement in measurements:
+        predecessor = (measurement.model, measurement.gain.over) if measurement.gain is not None else None
+        if measurement.gain is not None and predecessor in found:
+            found[predecessor] += _predecessor_sps(measurement, measurement.gain.ratio)
+    return {(m.model, m.step): _once_each(found[m.model, m.step]) or (m.samples_per_second,) for m in measurements}
+
+
+def _once_each(turns: Sequence[tuple[str, float]]) -> tuple[float, ...]:
+    """Return one throughput for each process, given with its name in every pair that it served in; one without a name is one by itself."""
+    by_process: dict[str, list[float]] = {}
+    for number, (process, sps) in enumerate(turns):
+        by_process.setdefault(process or f"unnamed {number}", []).append(sps)
+    return tuple(values[0] if len(values) == 1 else geometric_mean(values) for values in by_process.values())
+
+
+def _predecessor_sps(measurement: Throughput, gain: float) -> list[tuple[str, float]]:
+    """Return name and throughput of the predecessor's processes; earlier runs tell its samples per round by the saved gain only."""
+    turns = [(pair.own_median_s, pair.over_median_s, pair.over_process) for pair in measurement.pairs if pair.over_median_s is not None]
+    if not turns:
+        return []
+    samples: float | None = measurement.over_samples_per_round
+    if samples is None:
+        mean = math.fsum(math.log(over_s / own_s) for own_s, over_s, _ in turns) / len(turns)
+        samples = measurement.samples_per_round * math.exp(mean) / gain
+    return [(process, samples / over_s) for _, over_s, process in turns]
+
+
+def _ladder(
+    model: str,
+    keys: Sequence[tuple[str, str]],
+    measured: dict[tuple[str, str], Measurement],
+    told: dict[tuple[str, str], Outcome],
+    processes: Mapping[tuple[str, str], Sequence[float]],
+) -> Ladder:
+    rows = []
+    for key in keys:
+        if key in measured and (key not in told or told[key].outcome == "measured"):
+            lowest = measured[key].recipe[:1] or (BASELINE,)  # training has a baseline of its own
+            rows.append(_measured_row(measured[key], measured.get((model, lowest[0]))))
+        else:
+            rows.append(_other_row(told[key]))
+    rows = _with_floating_point(rows, measured, processes)
+    candidates = [row for row in rows if row.samples_per_second is not None and not row.disturbed]
+    best = max(candidates, key=_throughput, default=None)
+    if best is None:
+        return Ladder(model=model, rows=tuple(rows), best=None)
+    by_step = {row.step: row for row in rows}
+    others = [(row, _paired(by_step, best.step, row.step)) for row in candidates if row is not best]
+    others.sort(key=lambda pair: -_throughput(pair[0]))
+    rivals = [Rival(step=row.step, ratio=ratio) for row, ratio in others if not _is_ahead(best, row, ratio)]
+    return Ladder(model=model, rows=tuple(rows), best=best, rivals=tuple(rivals), pays=_pays(by_step, best.step))
+
+
+def _with_floating_point(
+    rows: Sequence[LadderRow], measured: Mapping[tuple[str, str], Measurement], processes: Mapping[tuple[str, str], Sequence[float]]
+) -> list[LadderRow]:
+    """Return the rows of a model, those that bring INT8 with what it gives over the best floating point of their runtime."""
+    by_step = {row.step: row for row in rows if row.outcome == "measured"}
+    ours = [measured[row.model, row.step] for row in by_step.values()]
+
+    def over(row: LadderRow) -> OverFloat | None:
+        return over_floating_point(
+            measured[row.model, row.step],
+            ours,
+            paired=lambda one, other: _paired(by_step, one, other),
+            is_ahead=lambda one, other, ratio: one is not other and _is_ahead(by_step[one.step], by_step[other.step], ratio),
+            processes=processes,
+        )
+
+    return [replace(row, over_float=over(row)) if row.step in by_step else row for row in rows]
+
+
+def _is_ahead(best: LadderRow, other: LadderRow, ratio: Gain | None) -> bool:
+    """Whether the best is shown to be faster, by pairs, or, where no pairs lead from one to the other, by more than processes differ."""
+    if ratio is not None:
+        return ratio.low is not None and ratio.low > 1
+    return _throughput(best) > USUAL_SPREAD * _throughput(other)
+
+
+def _pays(rows: Mapping[str, LadderRow], step: str) -> bool:
+    """Whether a step's recipe is shown to be faster than the one at its bottom, in all or by any of its own steps."""
+    chain = _chain(rows, step)
+    whole = _product([(1, rows[name].gain) for name in chain])
+    gains = [rows[name].gain for name in chain]
+    return any(gain is not None and gain.verdict == FASTER for gain in gains) or (whole is not None and (whole.low or 0) > 1)
+
+
+def _paired(rows: Mapping[str, LadderRow], one: str, other: str) -> Gain | None:
+    """Return one step's throughput over another's, along the paired gains that lead from one to the other; None where none do."""
+    up, down = _chain(rows, one), _chain(rows, other)
+    while up and down and up[-1] == down[-1]:
+        up.pop()
+        down.pop()
+    ends = [rows[chain[-1]].gain for chain in (up, down) if chain]
+    grounds = {gain.over if gain is not None else None for gain in ends} | ({one} if not up else set()) | ({other} if not down else set())
+    if len(grounds) > 1:  # they stand on different ground
+        return None
+    return _product([(1, rows[name].gain) for name in up] + [(-1, rows[name].gain) for name in down])
+
+
+def _chain(rows: Mapping[str, LadderRow], step: str) -> list[str]:
+    """Return a step and those that it builds on, itself first, as far as they have gains."""
+    chain: list[str] = []
+    while step in rows and rows[step].gain is not None and step not in chain:
+        chain.append(step)
+        gain = rows[step].gain
+        step = gain.over if gain is not None else ""
+    return chain
+
+
+def _product(gains: Sequence[tuple[int, SavedGain | None]]) -> Gain | None:
+    """Return the product of gains, or of their reciprocals (-1); None where one has no interval, or was disturbed."""
+    log, square = 0.0, 0.0
+    for sign, gain in gains:
+        if gain is None or not gain.low or not gain.high or gain.verdict == DISTURBED:
+            return None
+        log += sign * math.log(gain.ratio)
+        square += (math.log(gain.high / gain.low) / 2) ** 2
+    half = math.sqrt(square)
+    low, high = math.exp(log - half), math.exp(log + half)
+    return Gain(ratio=math.exp(log), low=low, high=high, verdict=verdict(low, high))
+
+
+def rival_text(rival: Rival) -> str:
+    """Return a rival with the best's throughput over its own: `compile (1.02x [0.97, 1.07])`."""
+    found = rival.ratio
+    if found is None or found.low is None or found.high is None:
+        return f"{plain(rival.step)} (unpaired)"
+    return f"{plain(rival.step)} ({found.ratio:.2f}x [{found.low:.2f}, {found.high:.2f}])"
+
+
+def earlier_text(earlier: Sequence[Sequence[Effect]]) -> str:
+    """Say that earlier runs of the machine tell how far its pairs spread; empty where there are none."""
+    pairs = sum(map(len, earlier))
+    return f"How far pairs of this machine spread is told by {pairs} pairs of earlier runs, too." if pairs else ""
+
+
+def rivals_text(ladder: Ladder) -> str:
+    """Name the fastest of what is not told apart from the best, and count the others; empty where there is none."""
+    named = ", ".join(map(rival_text, ladder.rivals[:RIVALS_NAMED]))
+    more = len(ladder.rivals) - RIVALS_NAMED
+    return f"{named} and {more} more" if more > 0 else named
+
+
+def accuracy_text(ladder: Ladder) -> str:
+    """Say how many labelled pictures each step gets right, fp32 eager first; empty where none were given."""
+    rows = [row for row in ladder.measured if row.accuracy is not None]
+    if not rows or rows[0].accuracy is None:
+        return ""
+    first = rows[0].accuracy
+    steps = "; ".join(f"{row.step} {accuracy(row.accuracy)}" for row in rows)
+    return f"right of {first.pictures} labelled pictures, fp32 eager {100 * first.reference_top1:.1f} % top-1: {steps}"
+
+
+def slower_steps(ladder: Ladder, row: LadderRow) -> dict[str, str]:
+    """Return what the recipe of a row leaves out because it was slower here, and how much."""
+    decided = {each.step: each.decision for each in ladder.measured if each.decision is not None and not each.decision.kept}
+    return {step: slower_than(decided[step].gain) for step in row.left_out if step in decided}
+
+
+def without_text(ladder: Ladder, row: LadderRow) -> str:
+    """Return that as words: `bf16_autocast (44 % slower than channels_last)`; empty where nothing was slower."""
+    return ", ".join(f"{plain(step)} ({plain(why)})" for step, why in slower_steps(ladder, row).items())
+
+
+def int8_text(ladder: Ladder) -> str:
+    """Say what INT8 gives over the best floating point of each runtime; empty where none was measured."""
+    told = [f"{plain(row.step)} {over_float_text(row.over_float)}" for row in ladder.measured if row.over_float is not None]
+    return f"INT8 over the best floating point of its own runtime: {'; '.join(told)}" if told else ""
+
+
+def over_float_text(found: OverFloat) -> str:
+    """Return `+61.8 % [+58.0, +65.7] over openvino, faster`, and that it is unpaired where it is."""
+    said = found.ratio.verdict if found.ratio.low is None else found.ratio.verdict.partition(" (±")[0]
+    unpaired = "" if found.paired else " (unpaired: other processes, other minutes)"
+    return f"{gain_short(found.ratio)} over {plain(found.over)}, {said}{unpaired}"
+
+
+def by_chance(ladders: Iterable[Ladder]) -> str:
+    """Say how many verdicts are to be expected by chance; empty without any."""
+    rows = [row for ladder in ladders for row in ladder.measured if not row.disturbed]
+    gains = [row.gain for row in rows if row.gain is not None and row.gain.low is not None]
+    if not gains:
+        return ""
+    called = sum(gain.verdict in {FASTER, SLOWER} for gain in gains)
+    expected = (1 - CONFIDENCE) * len(gains)
+    return f"{called} of {len(gains)} gains are called faster or slower; where no step has an effect, chance calls about {expected:.1f}."
+
+
+def _throughput(row: LadderRow) -> float:
+    return row.samples_per_second or 0.0
+
+
+def _speedup(measurement: Measurement, baseline: Measurement | None) -> float | None:
+    """Return throughput / the baseline's; None without a baseline, and where either was disturbed."""
+    if baseline is None or measurement.disturbed or baseline.disturbed:
+        return None
+    return measurement.samples_per_second / baseline.samples_per_second
+
+
+def _measured_row(measurement: Measurement, baseline: Measurement | None) -> LadderRow:
+    return LadderRow(
+        model=measurement.model,
+        step=measurement.step,
+        outcome="measured",
+        samples_per_second=measurement.samples_per_second,
+        samples_per_second_interval=sps_interval(measurement),
+        speedup=_speedup(measurement, baseline),
+        disturbed=measurement.disturbed,
+        gain=measurement.gain,
+        in_pairs=_in_pairs(measurement),
+        batch_size=measurement.batch_size,
+        workers=measurement.workers,
+        latency_p50_s=measurement.latency_p50_s,
+        latency_p99_s=measurement.latency_p99_s,
+        latency_max_s=measurement.latency_max_s,
+        latency_samples=measurement.latency_samples,
+        cold_start_s=measurement.cold_start_s,
+        build_s=measurement.build_s,
+        peak_rss_bytes=measurement.peak_rss_bytes,
+        sqnr_db=measurement.sqnr_db,
+        top1_agreement=measurement.top1_agreement,
+        cosine=measurement.cosine,
+        accuracy=measurement.accuracy,
+        precision_share=measurement.precision_share,
+        left_out=measurement.left_out,
+        left_out_reasons=measurement.left_out_reasons,
+        decision=measurement.decision,
+        findings=measurement.findings,
+    )
+
+
+def _in_pairs(measurement: Measurement) -> tuple[float, float] | None:
+    """Return the throughputs of both sides at the median rounds of their pairs; None where the other side's samples were not saved."""
+    over_s = [pair.over_median_s for pair in measurement.pairs if pair.over_median_s is not None]
+    samples = measurement.over_samples_per_round
+    if measurement.gain is None or samples is None or not over_s:
+        return None
+    own_s = [pair.own_median_s for pair in measurement.pairs]
+    return measurement.samples_per_round / geometric_mean(own_s), samples / geometric_mean(over_s)
+
+
+def _other_row(outcome: Outcome) -> LadderRow:
+    if outcome.outcome == "measured":
+        return LadderRow(model=outcome.model, step=outcome.step, outcome="failed", reason="measured, but its record is missing")
+    return LadderRow(
+        model=outcome.model,
+        step=outcome.step,
+        outcome=outcome.outcome,
+        reason=outcome.reason or "no reason saved",
+        remedy=outcome.remedy or "",
+    )

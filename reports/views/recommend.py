@@ -1,0 +1,193 @@
+"""Which recipe of a run to deploy: the fastest one within the limits, and what ruled the others out. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from reports.saved.measurement import Measurement
+from reports.statistics import ONE_PROCESS, mean_interval, process_interval, unpaired_ratio
+from reports.statistics.latency import least_calls, tail_s
+from reports.text.figures import agreement, milliseconds, p99_text, sqnr
+from reports.views.ladder import USUAL_SPREAD, processes_sps
+
+DISTURBED_TEXT = "disturbed by other processes while it was measured, so it has no figure"
+NOT_SERVED = frozenset({"hosts", "xla_training", "cpu_training"})  # families of training, and of more hosts than one
+
+
+class NothingToRecommend(Exception):
+    """No recipe of the run is within the limits; the message says which came nearest and what to do."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Limits:
+    """What a deployment must keep: the longest p99 of a call, in seconds, and the least SQNR and cosine similarity to fp32 eager."""
+
+    p99_s: float | None = None
+    sqnr_db: float | None = None
+    cosine: float | None = None
+
+    @property
+    def of_outputs(self) -> "Limits":
+        """The limits that concern outputs alone."""
+        return Limits(sqnr_db=self.sqnr_db, cosine=self.cosine)
+
+    def broken_by(self, measurement: Measurement) -> str:
+        """Say which limit the measurement is not shown to keep; empty where it keeps all. A figure that is missing keeps no limit.
+
+        A p99 keeps its limit where so few of the calls are over it that this shows it at 95 % (docs/measuring.md).
+        """
+        broken = []
+        if self.p99_s is not None and (p99 := self._p99(measurement, self.p99_s)):
+            broken.append(p99)
+        if self.sqnr_db is not None and not (measurement.sqnr_db is not None and measurement.sqnr_db >= self.sqnr_db):
+            broken.append(f"{sqnr(measurement.sqnr_db)}, limit {self.sqnr_db:g} dB")
+        if self.cosine is not None and not (measurement.cosine is not None and measurement.cosine >= self.cosine):
+            broken.append(f"cosine {agreement(measurement.cosine)}, limit {self.cosine:g}")
+        return "; ".join(broken)
+
+    def refuted_by(self, measurement: Measurement) -> str:
+        """Say which limit the measurement is shown not to keep; a p99 that its calls leave open is none."""
+        without_p99 = replace(self, p99_s=None)
+        return without_p99.broken_by(measurement) if self.leaves_open(measurement) else self.broken_by(measurement)
+
+    def leaves_open(self, measurement: Measurement) -> bool:
+        """Whether the calls show neither that the p99 keeps its limit nor that it breaks it."""
+        return (
+            self.p99_s is not None
+            and not (measurement.latency_p99_high_s is not None and measurement.latency_p99_high_s <= self.p99_s)
+            and not _breaks(measurement, self.p99_s)
+        )
+
+    def _p99(self, measurement: Measurement, limit_s: float) -> str:
+        limit = f"limit {milliseconds(limit_s)} ms"
+        if _breaks(measurement, limit_s):
+            return f"{p99_text(measurement)}, {limit}"
+        if not self.leaves_open(measurement):
+            return ""
+        found = f"{p99_text(measurement)}, {limit}: not shown to be kept"
+        if measurement.latency_samples is None:
+            return f"{found}, as the run does not say of how many calls it is"
+        if measurement.latency_p99_high_s is None:
+            return f"{found}; {least_calls()} calls are needed"
+        return f"{found}; its {measurement.latency_samples} calls show at most {milliseconds(measurement.latency_p99_high_s)} ms"
+
+
+def _breaks(measurement: Measurement, limit_s: float) -> bool:
+    """Whether the p99 is shown to be over the limit; of calls that nobody counted, whether it was."""
+    low_s = measurement.latency_p99_low_s
+    if low_s is None:
+        low_s = measurement.latency_p99_s
+    return low_s is None or low_s > limit_s
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Candidate:
+    """One measured recipe. `interval` is that of its mean throughput, None below two processes; `broken` names limits not kept.
+
+    `unresolved` says that it is not shown to be slower than the winner.
+    """
+
+    measurement: Measurement
+    processes: tuple[float, ...]
+    interval: tuple[float, float] | None
+    broken: str
+    unresolved: bool = False
+
+    @property
+    def step(self) -> str:
+        return self.measurement.step
+
+    @property
+    def samples_per_second(self) -> float:
+        return self.measurement.samples_per_second
+
+    @property
+    def fresh_process(self) -> tuple[float, float] | None:
+        """The throughput that 95 % of fresh processes have; None below two measured ones."""
+        return process_interval(self.processes) if len(self.processes) > 1 else None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recommendation:
+    """The winner, the other recipes within the limits, and those ruled out; fastest first."""
+
+    model: str
+    limits: Limits
+    winner: Candidate
+    others: tuple[Candidate, ...]
+    ruled_out: tuple[Candidate, ...]
+
+    @property
+    def lead(self) -> float | None:
+        """The winner's throughput over that of the next recipe within the limits, unpaired."""
+        return self.winner.samples_per_second / self.others[0].samples_per_second if self.others else None
+
+
+def recommend(measurements: Sequence[Measurement], model: str, limits: Limits) -> Recommendation:
+    """Return the fastest recipe of `model` within `limits`. Raises NothingToRecommend."""
+    processes = processes_sps(measurements)
+    ours = [m for m in measurements if m.model == model and m.family not in NOT_SERVED]
+    if not ours:
+        known = ", ".join(dict.fromkeys(m.model for m in measurements)) or "none"
+        raise NothingToRecommend(f"the run has no measurement of model {model!r}: it has {known}; name one of them with --model")
+    candidates = sorted((_candidate(m, processes[m.model, m.step], limits) for m in ours), key=lambda each: -each.samples_per_second)
+    within = [each for each in candidates if not each.broken]
+    if all(each.measurement.disturbed for each in candidates):
+        raise NothingToRecommend(f"all recipes of {model} were disturbed while they were measured: measure them again on an idle machine")
+    if not within:
+        may_keep = next((each for each in candidates if not each.measurement.disturbed and not limits.refuted_by(each.measurement)), None)
+        if may_keep is not None:
+            raise NothingToRecommend(
+                f"no recipe of {model} is shown to keep the limits: the fastest that may is {may_keep.step!r}, {may_keep.broken}. "
+                "Let `python -m reports tune` with the same limits run such recipes back to back, for as many calls as that needs"
+            )
+        raise NothingToRecommend(
+            f"no recipe of {model} is within the limits: the fastest, {candidates[0].step!r}, has {candidates[0].broken}; "
+            f"{_nearest(candidates, limits)}. Widen the limits, or search smaller batches with `python -m reports tune`"
+        )
+    winner, *others = within
+    return Recommendation(
+        model=model,
+        limits=limits,
+        winner=winner,
+        others=tuple(_against(winner, each) for each in others),
+        ruled_out=tuple(each for each in candidates if each.broken),
+    )
+
+
+def _candidate(measurement: Measurement, processes: tuple[float, ...], limits: Limits) -> Candidate:
+    interval = None
+    if len(processes) > 1:
+        low, _, high = mean_interval(processes)
+        interval = (low, high)
+    broken = DISTURBED_TEXT if measurement.disturbed else limits.broken_by(measurement)
+    return Candidate(measurement=measurement, processes=processes, interval=interval, broken=broken)
+
+
+def _against(winner: Candidate, other: Candidate) -> Candidate:
+    ratio = unpaired_ratio((winner.processes,), (other.processes,))
+    unresolved = ratio.ratio < USUAL_SPREAD if ratio.verdict == ONE_PROCESS else (ratio.low or 0.0) <= 1
+    return Candidate(
+        measurement=other.measurement,
+        processes=other.processes,
+        interval=other.interval,
+        broken=other.broken,
+        unresolved=unresolved,
+    )
+
+
+def _nearest(candidates: Sequence[Candidate], limits: Limits) -> str:
+    """Say what the best figure of each limit is."""
+    found = []
+    latencies = [(found_s, each.step) for each in candidates if (found_s := tail_s(each.measurement)) is not None]
+    if limits.p99_s is not None and latencies:
+        best_s, step = min(latencies)
+        found.append(f"the lowest p99 is {milliseconds(best_s)} ms ({step})")
+    ratios = [(each.measurement.sqnr_db, each.step) for each in candidates if each.measurement.sqnr_db is not None]
+    if limits.sqnr_db is not None and ratios:
+        highest_db, step = max(ratios)
+        found.append(f"the highest {sqnr(highest_db)} ({step})")
+    cosines = [(each.measurement.cosine, each.step) for each in candidates if each.measurement.cosine is not None]
+    if limits.cosine is not None and cosines:
+        highest, step = max(cosines)
+        found.append(f"the highest cosine {agreement(highest)} ({step})")
+    return ", ".join(found) or "nothing else was measured"
