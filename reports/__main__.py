@@ -4,11 +4,12 @@ import argparse
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rich.console import Console
 
+from reports.commands.completion import add_completion
 from reports.commands.doctor_command import add_doctor
 from reports.commands.exports import FORMATS, export_json
 from reports.commands.measuring import CannotMeasure
@@ -193,8 +194,10 @@ def _fail(message: str, program: str) -> int:
     return ERROR
 
 
-def command_parser(program: str) -> argparse.ArgumentParser:
-    """Return the parser of all commands, which speaks of itself as `program`."""
+def command_parser(
+    program: str, also: "Callable[[argparse._SubParsersAction[argparse.ArgumentParser]], None] | None" = None
+) -> argparse.ArgumentParser:
+    """Return the parser of all commands, which speaks of itself as `program`; `also` adds more of them."""
     measures = "" if program == MODULE else "`ladder run` and `ladder quick` measure: `ladder run --help`. "
     parser = argparse.ArgumentParser(
         prog=program, description=f"{measures}Saved benchmark runs: listed, shown, compared and followed over time."
@@ -229,6 +232,9 @@ def command_parser(program: str) -> argparse.ArgumentParser:
     add_load(commands, common)
     add_tune(commands, common, RUN_HELP)
     add_doctor(commands, common)
+    add_completion(commands, common)
+    if also is not None:
+        also(commands)
     return parser
 
 
