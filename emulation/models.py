@@ -65,7 +65,7 @@ class Bottleneck(nn.Module):
         return functional.relu(self.branch(images) + self.shortcut(images))
 
 
-class Block(nn.Module):
+class TransformerBlock(nn.Module):
     """Attention and an MLP, each after a layer norm and beside a shortcut."""
 
     def __init__(self, width: int, heads: int) -> None:
@@ -96,7 +96,7 @@ class VisionTransformer(nn.Module):
         self.patches = nn.Conv2d(3, width, patch_size, patch_size)
         self.class_token = nn.Parameter(torch.randn(1, 1, width) * 0.02)
         self.positions = nn.Parameter(torch.randn(1, (image_size // patch_size) ** 2 + 1, width) * 0.02)
-        self.blocks = nn.Sequential(*(Block(width, heads) for _ in range(depth)))
+        self.blocks = nn.Sequential(*(TransformerBlock(width, heads) for _ in range(depth)))
         self.head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, CLASSES))
 
     def forward(self, images: Tensor) -> Tensor:

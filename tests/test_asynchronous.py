@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from fixtures.bench.turns import LAW_HOLDS_WITHIN, Round, Side, iterations_per_turn, take_turn
+from fixtures.bench.turns import LAW_HOLDS_WITHIN, Round, TimedSide, iterations_per_turn, take_turn
 from fixtures.protocol import ModelSpec, Timed, Turn
 from fixtures.protocol.rates import littles_law
 from fixtures.steps.recipe import resolve
@@ -41,7 +41,7 @@ def test_requests_that_fill_and_drain_the_queue_are_not_counted(make_rig: MakeRi
     # what is told of a burst that the law contradicts, and of none that it agrees with
     def findings(share: float) -> list[str]:
         off = replace(taken, in_flight=share)
-        return Side(iterations=1, samples_per_round=8, serving=serving, by_pair=[[off, off], [off]]).findings
+        return TimedSide(iterations=1, samples_per_round=8, serving=serving, by_pair=[[off, off], [off]]).findings
 
     assert [] == findings(1.02)
     [found] = findings(0.9)
@@ -50,6 +50,6 @@ def test_requests_that_fill_and_drain_the_queue_are_not_counted(make_rig: MakeRi
 
 def test_rounds_without_a_queue_have_no_law_to_keep() -> None:
     """One request at a time is in flight once."""
-    side = Side(iterations=1, samples_per_round=1, by_pair=[[Round(iteration_s=0.1, latencies_s=(0.1,))]])
+    side = TimedSide(iterations=1, samples_per_round=1, by_pair=[[Round(iteration_s=0.1, latencies_s=(0.1,))]])
 
     assert [] == side.findings

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from fixtures.bench.record import extra_info
-from fixtures.bench.rig import Rig, Work
+from fixtures.bench.rig import CountedWork, Rig
 from fixtures.bench.turns import PairedMeasurement, Plan, is_disturbed
 from fixtures.machine.host import HostSample, tick_s
 from fixtures.protocol import ModelSpec
@@ -20,7 +20,7 @@ from reports.statistics import DISTURBED
 from reports.tune.search import Search, Tried
 from reports.tune.space import Candidate, Space, ordered_steps
 from reports.views.ladder import disturbances, ladders
-from reports.views.recommend import Limits, NothingToRecommend, recommend
+from reports.views.recommend import DeploymentLimits, NothingToRecommend, recommend
 from tests.conftest import MakeRig
 from tests.reports.saved_runs import benchmark
 
@@ -41,7 +41,7 @@ def measured(rig: Rig) -> dict[str, Any]:
     over = resolve(own.over or "baseline", rig.catalogue, rig.machine)
     host, measurement = HostSample.now(), PairedMeasurement(rig, own, over, RESNET, PLAN)
     measurement.measure()
-    return extra_info("resnet18", measurement, host, Work(reason="not counted"))
+    return extra_info("resnet18", measurement, host, CountedWork(reason="not counted"))
 
 
 @pytest.mark.slow
@@ -110,7 +110,7 @@ def test_what_stays_disturbed_is_never_the_best() -> None:
     [ladder] = ladders(found)
     assert ladder.best is not None
     assert "channels_last" == ladder.best.step
-    recommended = recommend(found, "resnet50", Limits())
+    recommended = recommend(found, "resnet50", DeploymentLimits())
     assert ("channels_last", ["batch_64"]) == (recommended.winner.step, [each.step for each in recommended.ruled_out])
 
 
@@ -120,19 +120,19 @@ def test_a_run_that_was_disturbed_throughout_has_no_best() -> None:
     [ladder] = ladders(found)
     assert ladder.best is None
     with pytest.raises(NothingToRecommend, match="on an idle machine"):
-        recommend(found, "resnet50", Limits())
+        recommend(found, "resnet50", DeploymentLimits())
 
 
 def test_a_tuner_builds_on_nothing_disturbed() -> None:
     """A probe that was disturbed is neither the best nor tells where to go on; a ladder's disturbed step rules none out."""
     lucky, honest = (Candidate(step, 8, 1, 2) for step in ("batch_64", "channels_last"))
     found = {each.step: each for each in measurements_from_records(records(disturbed=["batch_64"]))}
-    search = Search(Space(("batch_64", "channels_last"), 2), Limits(), {"batch_64": 8, "channels_last": 8})
+    search = Search(Space(("batch_64", "channels_last"), 2), DeploymentLimits(), {"batch_64": 8, "channels_last": 8})
     search.tried = {lucky: Tried(lucky, found["batch_64"]), honest: Tried(honest, found["channels_last"])}
 
     assert search.best is not None
     assert honest == search.best.candidate
-    assert ("channels_last",) == ordered_steps({"batch_64": "x", "channels_last": "x"}, list(found.values()), Limits())
+    assert ("channels_last",) == ordered_steps({"batch_64": "x", "channels_last": "x"}, list(found.values()), DeploymentLimits())
 
 
 def test_the_suite_says_what_was_taken_again() -> None:

@@ -13,8 +13,8 @@ from reports.commands import doctor_command
 from reports.commands.doctor import (
     GIB,
     Check,
-    Place,
     Quiet,
+    WrittenFolder,
     check_cache,
     check_cpus,
     check_environment,
@@ -38,7 +38,7 @@ def ill(checks: Iterable[Check]) -> dict[str, Check]:
 
 
 def test_nothing_is_found_where_all_is_well(tmp_path: Path) -> None:
-    place = Place(folder=tmp_path, free_bytes=100 * GIB, file_system="ext4")
+    place = WrittenFolder(folder=tmp_path, free_bytes=100 * GIB, file_system="ext4")
     checks = [
         *check_cpus(WELL),
         *check_quiet(IDLE),
@@ -166,21 +166,21 @@ def test_what_this_clone_asks_for_is_looked_up() -> None:
     [({"free_bytes": GIB}, "missing"), ({"file_system": "tmpfs"}, "disturbs"), ({}, "fine")],
 )
 def test_room_of_the_artifact_cache(tmp_path: Path, place: dict[str, object], state: str) -> None:
-    found = replace(Place(folder=tmp_path, free_bytes=100 * GIB, file_system="ext4"), **place)  # type: ignore[arg-type]
+    found = replace(WrittenFolder(folder=tmp_path, free_bytes=100 * GIB, file_system="ext4"), **place)  # type: ignore[arg-type]
 
     assert [state] == [check.state for check in check_cache(tmp_path, found)]
 
 
 def test_an_artifact_cache_that_no_run_would_take_is_named(tmp_path: Path) -> None:
     tmp_path.chmod(0o777)
-    [check] = ill(check_cache(tmp_path, Place.of(tmp_path))).values()
+    [check] = ill(check_cache(tmp_path, WrittenFolder.of(tmp_path))).values()
 
     assert "may be written by others" in check.found
     assert check.remedy.startswith("name another folder with --artifact-cache")
 
 
 def test_a_folder_that_is_not_there_yet_is_looked_at_where_it_will_be(tmp_path: Path) -> None:
-    place = Place.of(tmp_path / "not" / "yet")
+    place = WrittenFolder.of(tmp_path / "not" / "yet")
 
     assert place.free_bytes > 0
     assert place.file_system

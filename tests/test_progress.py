@@ -2,7 +2,7 @@
 
 import io
 
-from fixtures.session.progress import Progress
+from fixtures.session.progress import SessionProgress
 
 
 class Clock:
@@ -15,14 +15,14 @@ class Clock:
         return self.now_s
 
 
-def line(ahead: int, clock: Clock) -> tuple[Progress, io.StringIO]:
+def line(ahead: int, clock: Clock) -> tuple[SessionProgress, io.StringIO]:
     stream = io.StringIO()
-    progress = Progress(stream, is_terminal=False, width=80, clock=clock)
+    progress = SessionProgress(stream, is_terminal=False, width=80, clock=clock)
     progress.plan(12, ahead=ahead)
     return progress, stream
 
 
-def told(progress: Progress, stream: io.StringIO, stage: str) -> str:
+def told(progress: SessionProgress, stream: io.StringIO, stage: str) -> str:
     progress.stage(stage)
     return stream.getvalue().splitlines()[-1]
 

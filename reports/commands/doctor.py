@@ -75,7 +75,7 @@ class Quiet:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class WrittenFolder:
     """A folder that measurements write into: how much is free there, and the type of its file system."""
 
     folder: Path
@@ -100,7 +100,7 @@ def diagnose(artifact_cache: Path, machine: Machine | None = None, environment: 
         *check_environment(environment, machine),
         *check_programs(machine),
         *check_versions(),
-        *check_cache(artifact_cache, Place.of(artifact_cache)),
+        *check_cache(artifact_cache, WrittenFolder.of(artifact_cache)),
         *check_steps(machine),
     ]
 
@@ -262,7 +262,7 @@ def _requires(name: str) -> list[str]:
         return []
 
 
-def check_cache(folder: Path, place: Place) -> Iterator[Check]:
+def check_cache(folder: Path, place: WrittenFolder) -> Iterator[Check]:
     """Check the folder that exported, quantized and compiled models are kept in."""
     try:
         entry_locks.check_path(folder)

@@ -11,7 +11,7 @@ from reports.saved.load import read_run
 from reports.saved.measurement import Measurement, Run
 from reports.saved.storage import Storage
 from reports.text.plain_text import plain
-from reports.views.recommend import Limits, NothingToRecommend, Recommendation, recommend
+from reports.views.recommend import DeploymentLimits, NothingToRecommend, Recommendation, recommend
 
 DESCRIPTION = """\
 Which recipe of a run is the fastest within the limits? --emit writes it as a folder that runs without this suite."""
@@ -39,7 +39,7 @@ def run_recommend(options: argparse.Namespace, storage: Storage, console: Consol
     """Recommend, print, and emit where asked."""
     run = read_run(storage.find(options.run))
     p99_s = options.max_p99_ms / 1000 if options.max_p99_ms else None
-    limits = Limits(p99_s=p99_s, sqnr_db=options.min_sqnr_db, cosine=options.min_cosine)
+    limits = DeploymentLimits(p99_s=p99_s, sqnr_db=options.min_sqnr_db, cosine=options.min_cosine)
     found = recommend(_among(run, options.step), _model(run, options.model), limits)
     if options.format == "json":
         console.file.write(recommendation_json(found))

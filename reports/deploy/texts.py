@@ -8,7 +8,7 @@ from reports.show.render_json import json_text
 from reports.statistics.latency import CONFIDENCE
 from reports.text.figures import milliseconds, p99_text, per_second, sqnr, times
 from reports.text.plain_text import plain
-from reports.views.recommend import Candidate, Limits, Recommendation
+from reports.views.recommend import DeploymentLimits, MeasuredRecipe, Recommendation
 
 
 def print_recommendation(console: Console, run: Run[Measurement], found: Recommendation) -> None:
@@ -29,7 +29,7 @@ def print_recommendation(console: Console, run: Run[Measurement], found: Recomme
         console.print(text.append(f": {candidate.broken}"), soft_wrap=True)
 
 
-def figures(candidate: Candidate) -> str:
+def figures(candidate: MeasuredRecipe) -> str:
     """Return a candidate's figures in one phrase."""
     measured = candidate.measurement
     interval = f" [{per_second(candidate.interval[0])}, {per_second(candidate.interval[1])}]" if candidate.interval else ""
@@ -68,7 +68,7 @@ def left_out(found: Recommendation) -> str:
     return ", ".join(f"{plain(step)} ({plain(why)})" if why else plain(step) for step, why in reasons.items())
 
 
-def limits_text(limits: Limits) -> str:
+def limits_text(limits: DeploymentLimits) -> str:
     """Return the limits in words; empty for none."""
     parts = []
     if limits.p99_s is not None:
@@ -95,7 +95,7 @@ def recommendation_json(found: Recommendation) -> str:
     )
 
 
-def _json(candidate: Candidate) -> dict[str, object]:
+def _json(candidate: MeasuredRecipe) -> dict[str, object]:
     measured = candidate.measurement
     return {
         "step": candidate.step,

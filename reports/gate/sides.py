@@ -108,7 +108,7 @@ class Side:
     def end_survey(self) -> Surveyed:
         """Return what the side says of itself. Raises GateError where it is not the code that was asked for."""
         try:
-            seen = self._hear(messages.Surveyed, "looking at what it can measure")
+            seen = self._hear(messages.SideSurveyed, "looking at what it can measure")
         except SideError as error:
             raise GateError(str(error)) from error
         expected = self.checkout.worker_root or self.checkout.code_root
@@ -150,11 +150,11 @@ class Side:
 
     def begin_proof(self) -> None:
         """Ask the workers to prove themselves, without waiting."""
-        self._process.tell([messages.Prove()])
+        self._process.tell([messages.ProveSide()])
 
     def end_proof(self) -> None:
         """Wait until the workers have proved themselves. Raises SideError."""
-        self._hear(messages.Proved, "proving")
+        self._hear(messages.SideProved, "proving")
 
     def open(self) -> messages.Opened:
         """Let the proved workers warm up. Raises SideError."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from reports.page.scales import Scale
 from reports.saved.measurement import Measurement, Run
-from reports.views.front import Point, points
+from reports.views.front import FrontPoint, points
 
 WIDTH, HEIGHT = 720, 320  # units of the drawing
 LEAST_POINTS = 2
@@ -18,7 +18,7 @@ _TICKS_MS = tuple(digit * 10.0**power for power in range(-3, 6) for digit in (1,
 class Dot:
     """One step in the drawing; `label_y` is where its name stands, so that names do not cover each other."""
 
-    point: Point
+    point: FrontPoint
     x: float
     y: float
     label_y: float
@@ -47,7 +47,7 @@ def fronts(run: Run[Measurement]) -> tuple[FrontView, ...]:
     return tuple(_view(f"front-{place}", model, known) for place, (model, known) in enumerate(wanted, 1))
 
 
-def _view(name: str, model: str, known: Sequence[Point]) -> FrontView:
+def _view(name: str, model: str, known: Sequence[FrontPoint]) -> FrontView:
     latencies = [point.tail_s for point in known]
     across = Scale(min(latencies) / 1.2, max(latencies) * 1.2, is_logarithmic=True)
     most = max(point.samples_per_second for point in known)
@@ -55,7 +55,7 @@ def _view(name: str, model: str, known: Sequence[Point]) -> FrontView:
     def x(latency_s: float) -> float:
         return round(across.place(latency_s) * WIDTH / 100, 1)
 
-    def dots(chosen: Sequence[Point]) -> tuple[Dot, ...]:
+    def dots(chosen: Sequence[FrontPoint]) -> tuple[Dot, ...]:
         made, lowest = [], float(HEIGHT)
         for point in chosen:
             y = round(HEIGHT * (1 - 0.94 * point.samples_per_second / most), 1)

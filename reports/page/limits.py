@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from reports.page.scales import Scale, amount_scale
 from reports.saved.measurement import Calibration, Measurement, Run
-from reports.statistics.roofline import CannotPlace, Point, Roofline, roofline
+from reports.statistics.roofline import CannotPlace, Roofline, RooflinePoint, roofline
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -14,29 +14,29 @@ class LimitsView:
 
     id: str
     model: str
-    points: tuple[Point, ...]
+    points: tuple[RooflinePoint, ...]
     shares: Scale
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Limits:
+class MachineLimits:
     """What the machine can do at most, and what the steps of each model reach of it."""
 
     roofline: Roofline
     models: tuple[LimitsView, ...]
 
 
-def limits(run: Run[Measurement], calibration: Calibration | None = None) -> Limits | None:
+def limits(run: Run[Measurement], calibration: Calibration | None = None) -> MachineLimits | None:
     """Return the run under a later calibration, or its own; None where it has none, or counts no FLOPs."""
     try:
         found = roofline(run, calibration)
     except CannotPlace:
         return None
     views = (_view(f"limits-{place}", model, found.points) for place, model in enumerate(found.models, 1))
-    return Limits(roofline=found, models=tuple(views))
+    return MachineLimits(roofline=found, models=tuple(views))
 
 
-def _view(name: str, model: str, points: Sequence[Point]) -> LimitsView:
+def _view(name: str, model: str, points: Sequence[RooflinePoint]) -> LimitsView:
     own = tuple(point for point in points if point.model == model)
     shares = amount_scale([1.0, *(point.place.share_of_peak for point in own if point.place)])
     return LimitsView(id=name, model=model, points=own, shares=shares)

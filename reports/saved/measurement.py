@@ -51,7 +51,7 @@ class OverSide:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Pair:
+class SavedPair:
     """The median and mean rounds of two fresh processes that took turns; a step that builds on nothing has no other side.
 
     Rounds are in seconds per iteration, in the order measured; `own_first` says of each round whose turn came first. A process has one name
@@ -77,7 +77,7 @@ class Pair:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Claim:
+class SavedClaim:
     """What a step had to prove, and what was seen."""
 
     claim: str
@@ -169,7 +169,7 @@ class Throughput:
     median_samples_per_second: PositiveFigure | None = None
     complete: bool = False
     gain: SavedGain | None = None
-    pairs: tuple[Pair, ...] = ()
+    pairs: tuple[SavedPair, ...] = ()
     disturbed: bool = False
 
 
@@ -218,7 +218,7 @@ class Measurement(Throughput):
     reference: dict[str, tuple[float, ...]] = field(default_factory=dict)
     precision_share: dict[str, Figure] = field(default_factory=dict)
     kernel_coverage: Figure | None = None
-    evidence: tuple[Claim, ...] = ()
+    evidence: tuple[SavedClaim, ...] = ()
     environment: dict[str, Any] = field(default_factory=dict)
     host: dict[str, Any] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()

@@ -12,7 +12,7 @@ from reports.show.render_plot import CannotPlot, picture
 from reports.text.figures import decibels, gain_short, milliseconds, p99_ms, per_second, top1
 from reports.text.markdown import escape
 from reports.text.plain_text import plain
-from reports.views.grid import Cell, Grid
+from reports.views.grid import Grid, GridCell
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -88,15 +88,15 @@ def _heat_map(axes: "Axes", grid: Grid, step: str) -> None:
     axes.set_title(f"{plain(grid.model, 30)}\n{plain(step, 30)}", parse_math=False, fontsize=9)
 
 
-def _log(cell: Cell | None) -> float:
+def _log(cell: GridCell | None) -> float:
     return math.log(cell.queries_per_second) if cell and cell.queries_per_second else math.nan
 
 
-def _measured(grid: Grid) -> list[Cell]:
+def _measured(grid: Grid) -> list[GridCell]:
     return [cell for cell in grid.cells if cell.queries_per_second is not None]
 
 
-def _texts(cell: Cell) -> Iterator[str]:
+def _texts(cell: GridCell) -> Iterator[str]:
     yield plain(cell.step)
     yield str(cell.sequence_length)
     yield str(cell.batch_size)

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from reports.show.render_plot import BAR, BEST, DOWN, FAINT, picture
 from reports.text.figures import milliseconds
 from reports.text.plain_text import plain
-from reports.views.front import Point
-from reports.views.recommend import Limits
+from reports.views.front import FrontPoint
+from reports.views.recommend import DeploymentLimits
 
 
-def pareto_picture(points: Sequence[Point], limits: Limits, *, title: str, winner: str, suffix: str) -> bytes:
+def pareto_picture(points: Sequence[FrontPoint], limits: DeploymentLimits, *, title: str, winner: str, suffix: str) -> bytes:
     """Draw throughput against p99: the front as a line with names, all other recipes as dots, the limit as a border."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import FuncFormatter

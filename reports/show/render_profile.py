@@ -18,7 +18,7 @@ from reports.show.render_terminal import LONGEST_STEP
 from reports.text.figures import NONE, milliseconds, significant
 from reports.text.markdown import escape
 from reports.text.plain_text import plain
-from reports.views.profile import Breakdown, Profiled
+from reports.views.profile import Breakdown, StepProfile
 
 WHOLE = "one inference"
 LONGEST_OPERATOR = 80
@@ -82,7 +82,7 @@ def _table(found: Breakdown, wide: bool) -> Table:
     return shown
 
 
-def _sentences(profiled: Profiled) -> Iterator[str]:
+def _sentences(profiled: StepProfile) -> Iterator[str]:
     profile = profiled.profile
     timed = f"; {milliseconds(profiled.latency_p50_s)} ms at the median when it was timed" if profiled.latency_p50_s is not None else ""
     inference = f"{milliseconds(profile.inference_s)} ms an inference of batch {profiled.batch_size}"
@@ -97,7 +97,7 @@ def _cells(side: OperatorTime | None) -> tuple[str, str, str]:
     return milliseconds(side.self_s), f"{100 * side.share:.1f}", _calls(side.calls)
 
 
-def _whole(profiled: Profiled) -> tuple[str, str, str]:
+def _whole(profiled: StepProfile) -> tuple[str, str, str]:
     return milliseconds(profiled.profile.inference_s), "100.0", _calls(profiled.calls)
 
 

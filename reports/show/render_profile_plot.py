@@ -6,7 +6,7 @@ from reports.saved.measurement import OperatorTime
 from reports.show.render_plot import BAR, BEST, name_rows, picture
 from reports.text.figures import milliseconds
 from reports.text.plain_text import plain
-from reports.views.profile import Breakdown, Profiled
+from reports.views.profile import Breakdown, StepProfile
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,6 +52,6 @@ def _bars(axes: "Axes", place: int, sides: tuple[OperatorTime | None, ...], colo
         axes.annotate(label, (1000 * side.self_s, middle), xytext=(4, 0), textcoords="offset points", va="center", fontsize=7)
 
 
-def _label(profiled: Profiled) -> str:
+def _label(profiled: StepProfile) -> str:
     inference = f"{milliseconds(profiled.profile.inference_s)} ms, batch {profiled.batch_size}"
     return f"{plain(profiled.step, 40)}: {inference}, under {plain(profiled.profile.source, 40)}"

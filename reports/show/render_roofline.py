@@ -8,7 +8,7 @@ import msgspec
 from reports.saved.measurement import Calibration
 from reports.show.render_json import json_text
 from reports.show.render_tables import Cell, Column, Table
-from reports.statistics.roofline import FAULT, WINOGRAD, Point, Roofline
+from reports.statistics.roofline import FAULT, WINOGRAD, Roofline, RooflinePoint
 from reports.text.figures import NONE, per_second, share_percent, significant
 
 GIGA = 1e9
@@ -96,7 +96,7 @@ def _table(roofline: Roofline, model: str) -> Table:
     )
 
 
-def _row(point: Point) -> tuple[Cell, ...]:
+def _row(point: RooflinePoint) -> tuple[Cell, ...]:
     place = point.place
     named = (Cell(point.model), Cell(point.step), Cell(per_second(point.samples_per_second), point.samples_per_second))
     mix = Cell(share_percent(point.precision_share), " ".join(f"{name}={share:.4f}" for name, share in point.precision_share.items()))

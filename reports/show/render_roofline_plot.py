@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from reports.saved.measurement import Calibration
 from reports.show.render_plot import DOWN, FAINT, picture
 from reports.show.render_roofline import GIGA, percent
-from reports.statistics.roofline import Place, Point, Roofline
+from reports.statistics.roofline import Place, Roofline, RooflinePoint
 from reports.text.figures import significant
 from reports.text.plain_text import plain
 
@@ -36,7 +36,7 @@ def roofline_picture(roofline: Roofline, suffix: str) -> bytes:
     return picture(figure, suffix)
 
 
-def _placed(roofline: Roofline, model: str) -> list[tuple[Point, Place, float]]:
+def _placed(roofline: Roofline, model: str) -> list[tuple[RooflinePoint, Place, float]]:
     return [
         (point, place, place.intensity)
         for point in roofline.points
@@ -44,7 +44,7 @@ def _placed(roofline: Roofline, model: str) -> list[tuple[Point, Place, float]]:
     ]
 
 
-def _panel(axes: "Axes", title: str, placed: Sequence[tuple[Point, Place, float]], calibration: Calibration) -> None:
+def _panel(axes: "Axes", title: str, placed: Sequence[tuple[RooflinePoint, Place, float]], calibration: Calibration) -> None:
     axes.set_title(title, parse_math=False, loc="left", fontsize=10)
     if not placed:
         axes.set_axis_off()
@@ -85,7 +85,7 @@ def _slope(calibration: Calibration) -> float:
     return calibration.bandwidth_bytes_per_second or math.inf
 
 
-def _range(placed: Sequence[tuple[Point, Place, float]], calibration: Calibration) -> tuple[float, float]:
+def _range(placed: Sequence[tuple[RooflinePoint, Place, float]], calibration: Calibration) -> tuple[float, float]:
     ridges = [peak.flops_per_second / _slope(calibration) for peak in calibration.peaks if calibration.bandwidth_bytes_per_second]
     seen = [intensity for _, _, intensity in placed] + ridges
     return min(seen) / 2, max(seen) * 2
@@ -107,7 +107,7 @@ def _roofs(axes: "Axes", calibration: Calibration, low: float, high: float) -> N
         text.set_parse_math(False)
 
 
-def _labels(axes: "Axes", placed: Sequence[tuple[Point, Place, float]]) -> None:
+def _labels(axes: "Axes", placed: Sequence[tuple[RooflinePoint, Place, float]]) -> None:
     """Name each point in a column at the right, in order of height, joined to it by a thin line."""
     chosen = sorted(sorted(placed, key=lambda each: -each[1].share_of_peak)[:_MOST_LABELS], key=lambda each: each[1].flops_per_second)
     bottom, top = (math.log(limit) for limit in axes.get_ylim())

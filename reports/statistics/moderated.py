@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import betainc, polygamma, psi, stdtrit
 
-from reports.saved.measurement import LARGEST_FIGURE, Pair, SavedGain, Throughput
+from reports.saved.measurement import LARGEST_FIGURE, SavedGain, SavedPair, Throughput
 from reports.statistics import CONFIDENCE, DISTURBED, Gain, verdict
 
 Values = npt.NDArray[np.float64]
@@ -205,7 +205,7 @@ def trigamma_inverse(value: float) -> float:
     return found
 
 
-def _is_whole(pair: Pair) -> bool:
+def _is_whole(pair: SavedPair) -> bool:
     return len(pair.own_rounds_s) == len(pair.over_rounds_s) > 0
 
 

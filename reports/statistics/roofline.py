@@ -48,7 +48,7 @@ class Place:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Point:
+class RooflinePoint:
     """One step under the roof; `reason` says why `place` is None."""
 
     model: str
@@ -65,14 +65,14 @@ class Roofline:
 
     machine: str
     calibration: Calibration
-    points: tuple[Point, ...]
+    points: tuple[RooflinePoint, ...]
 
     @property
     def models(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(point.model for point in self.points))
 
     @property
-    def faults(self) -> tuple[Point, ...]:
+    def faults(self) -> tuple[RooflinePoint, ...]:
         """Steps above 100 %: the calibration is wrong."""
         return tuple(point for point in self.points if point.place is not None and point.place.fault)
 
@@ -170,7 +170,7 @@ def _mix(precision_share: Mapping[str, float], calibration: Calibration) -> tupl
     return sum(share * peak.flops_per_second for share, peak in known) / covered, dominating
 
 
-def _point(measurement: Measurement, calibration: Calibration) -> Point:
+def _point(measurement: Measurement, calibration: Calibration) -> RooflinePoint:
     threads = None if measurement.threads is None else measurement.threads * measurement.workers
     found = place(
         samples_per_second=measurement.samples_per_second,
@@ -181,7 +181,7 @@ def _point(measurement: Measurement, calibration: Calibration) -> Point:
         calibration=calibration,
         kernels=[kernel.implementation for kernel in measurement.kernels],
     )
-    return Point(
+    return RooflinePoint(
         model=measurement.model,
         step=measurement.step,
         samples_per_second=measurement.samples_per_second,

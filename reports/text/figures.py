@@ -11,7 +11,7 @@ NONE = "-"
 EQUAL_DB = 200.0
 
 
-class Row(Protocol):
+class GainRow(Protocol):
     """A step's line: whether it was disturbed, and its gain."""
 
     @property
@@ -112,7 +112,7 @@ def verdict_over(gain: SavedGain | None) -> str:
     return f"{verdict} {'than' if verdict in {FASTER, SLOWER} else 'against'} {gain.over}"
 
 
-def verdict_of(row: Row) -> str:
+def verdict_of(row: GainRow) -> str:
     """Return a step's verdict over its predecessor; without one, whether it was disturbed all the same."""
     return DISTURBED if row.gain is None and row.disturbed else verdict_over(row.gain)
 

@@ -14,7 +14,7 @@ from reports.saved.measurement import Measurement
 from reports.statistics.latency import least_calls
 from reports.text.durations import duration
 from reports.tune.measure import measure
-from reports.views.recommend import Limits
+from reports.views.recommend import DeploymentLimits
 
 AGAIN = Plan(pairs=2, budget_s=1.0, warmup_limit_s=1.5)
 BACK_TO_BACK_S = 10.0
@@ -24,7 +24,7 @@ MARGIN = 1.1  # calls of several workers count only while all of them are busy
 BACK_TO_BACK = "back to back"
 
 
-def measure_again(bench: Bench, recipe: Recipe, limits: Limits, most_s: float) -> dict[str, Any]:
+def measure_again(bench: Bench, recipe: Recipe, limits: DeploymentLimits, most_s: float) -> dict[str, Any]:
     """Return a second record of the recipe, of processes of its own. Raises ServingError, WorkerError.
 
     Where its turns leave open whether it keeps the limit of the p99, one more process runs back to back, for as many calls as that needs
@@ -43,7 +43,7 @@ def measure_again(bench: Bench, recipe: Recipe, limits: Limits, most_s: float) -
         return record | latencies(back_to_back(serving, calls)) | {"latency_calls": BACK_TO_BACK}
 
 
-def needs_calls(measurement: Measurement, limits: Limits) -> bool:
+def needs_calls(measurement: Measurement, limits: DeploymentLimits) -> bool:
     """Whether more calls can tell if a recipe that is good for something keeps the limit of its p99."""
     return not measurement.disturbed and not limits.of_outputs.broken_by(measurement) and limits.leaves_open(measurement)
 
@@ -67,7 +67,7 @@ def back_to_back(serving: Serving, calls: int) -> tuple[float, ...]:
     return take_turn(serving, iterations, untimed=1).latencies_s
 
 
-def with_calls_of(record: Mapping[str, Any], earlier: Mapping[str, Any], limits: Limits) -> dict[str, Any]:
+def with_calls_of(record: Mapping[str, Any], earlier: Mapping[str, Any], limits: DeploymentLimits) -> dict[str, Any]:
     """Return a record with the latencies of an earlier one's calls back to back, unless its own show that the limit is broken."""
     [measurement] = measurements_from_records([record])
     if earlier.get("latency_calls") != BACK_TO_BACK or not limits.leaves_open(measurement):

@@ -14,7 +14,7 @@ from reports.saved.measurement import Measurement
 from reports.saved.storage import NoSuchRun, Storage
 from reports.show.render_plot import check_plot
 from reports.text.plain_text import plain
-from reports.views.recommend import Limits
+from reports.views.recommend import DeploymentLimits
 
 INTERRUPTED = 130
 DESCRIPTION = """\
@@ -55,7 +55,7 @@ def run_tune(options: argparse.Namespace, storage: Storage, console: Console) ->
     if options.plot:
         check_plot(options.plot)
     p99_s = options.max_p99_ms / 1000 if options.max_p99_ms else None
-    limits = Limits(p99_s=p99_s, sqnr_db=options.min_sqnr_db, cosine=options.min_cosine)
+    limits = DeploymentLimits(p99_s=p99_s, sqnr_db=options.min_sqnr_db, cosine=options.min_cosine)
     made = bench(
         options, image_size=options.image_size, sequence_length=options.sequence_length, threads=options.threads, warmup_limit_s=1.5
     )

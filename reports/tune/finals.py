@@ -18,7 +18,7 @@ MOST_PAIRS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rival:
+class Finalist:
     """What the winner was measured against: its throughputs, one for each pair, and the winner's over it."""
 
     name: str
@@ -34,7 +34,7 @@ class Finals:
     """The winner's record from these pairs, and its rivals."""
 
     record: dict[str, Any]
-    rivals: tuple[Rival, ...]
+    rivals: tuple[Finalist, ...]
     notes: tuple[str, ...]
 
     def as_json(self) -> dict[str, Any]:
@@ -98,11 +98,11 @@ def hold_finals(
     return Finals(record=record | {"gain": record["gain"] and dict(record["gain"])}, rivals=tuple(rivals), notes=tuple(notes))
 
 
-def _rival(name: str, own_sps: list[float], sps: list[float], p99_s: float | None, *, disturbed: bool, note: str = "") -> Rival:
+def _rival(name: str, own_sps: list[float], sps: list[float], p99_s: float | None, *, disturbed: bool, note: str = "") -> Finalist:
     gain = paired_gain([1 / each for each in own_sps], [1 / each for each in sps], own_samples=1, over_samples=1)
     if disturbed:
         gain = replace(gain, verdict=DISTURBED)
-    return Rival(name=name, samples_per_second=tuple(sps), latency_p99_s=p99_s, gain=gain, note=note)
+    return Finalist(name=name, samples_per_second=tuple(sps), latency_p99_s=p99_s, gain=gain, note=note)
 
 
 def _same(bench: Bench, one: Recipe, other: Recipe) -> bool:

@@ -28,7 +28,7 @@ from reports.tune.measure import fingerprint, measure, save
 from reports.tune.search import Search, Tried
 from reports.tune.space import BATCHES, START_BATCH, Candidate, Space, ordered_steps, start_batch
 from reports.views.front import may_be_on_front, pareto_front
-from reports.views.recommend import Limits, NothingToRecommend, recommend
+from reports.views.recommend import DeploymentLimits, NothingToRecommend, recommend
 
 PROBE = Plan(pairs=1, budget_s=0.7, least_rounds=3, warmup_limit_s=1.5)
 FINALS_SHARE = 0.3
@@ -51,7 +51,7 @@ class Tuning:
     """What a search found, complete or not. `measured_again` names steps whose figures are not those that they were chosen for."""
 
     model: str
-    limits: Limits
+    limits: DeploymentLimits
     budget_s: float
     records: list[dict[str, Any]] = field(default_factory=list)
     failed: list[tuple[str, str]] = field(default_factory=list)
@@ -110,7 +110,7 @@ class Tuning:
 def tune(
     bench: Bench,
     *,
-    limits: Limits,
+    limits: DeploymentLimits,
     budget_s: float,
     ladder: Sequence[Measurement],
     out: Path,
@@ -207,7 +207,7 @@ def _measure(bench: Bench, candidate: Candidate) -> tuple[dict[str, Any] | None,
         return None, str(error).splitlines()[0]
 
 
-def _measure_again(bench: Bench, candidate: Candidate, limits: Limits, most_s: float) -> tuple[dict[str, Any] | None, str]:
+def _measure_again(bench: Bench, candidate: Candidate, limits: DeploymentLimits, most_s: float) -> tuple[dict[str, Any] | None, str]:
     try:
         return measure_again(bench, recipe_of(candidate, bench), limits, most_s), ""
     except (ServingError, WorkerError) as error:
@@ -240,7 +240,7 @@ def _draw_again(bench: Bench, search: Search, *, found: Tuning, clock: Clock, ke
         say(f"{chosen.step}, measured again: {_told(search.tried[candidate], found.limits)}")
 
 
-def _cost_again_s(chosen: Measurement, limits: Limits) -> float:
+def _cost_again_s(chosen: Measurement, limits: DeploymentLimits) -> float:
     """Return about how long a second measurement takes, calls back to back included where they may be needed."""
     start_s = 1.5 * (chosen.cold_start_s or 5.0)
     return 2 * start_s + 5.0 + (start_s + BACK_TO_BACK_S if needs_calls(chosen, limits) else 0.0)
@@ -273,7 +273,7 @@ def _decide(
             return
 
 
-def _faster(before: Finals | None, now: Finals, limits: Limits) -> Finals:
+def _faster(before: Finals | None, now: Finals, limits: DeploymentLimits) -> Finals:
     """Return the finals whose recipe keeps the limits and is the faster one; of two that do not, the later ones."""
     if before is None:
         return now
@@ -283,7 +283,7 @@ def _faster(before: Finals | None, now: Finals, limits: Limits) -> Finals:
     return before if limits.broken_by(later) or earlier.samples_per_second > later.samples_per_second else now
 
 
-def _best_in_turns(bench: Bench, search: Search, limits: Limits, *, clock: Clock, say: Callable[[str], None]) -> Tried | None:
+def _best_in_turns(bench: Bench, search: Search, limits: DeploymentLimits, *, clock: Clock, say: Callable[[str], None]) -> Tried | None:
     """Return the fastest within the limits. What came close takes turns with it, while there is time: single probes differ by chance."""
     within = [each for each in search.ranked() if each.measurement is not None and not limits.broken_by(each.measurement)]
     if not within:
@@ -372,7 +372,7 @@ def _keep(found: Tuning, tried: Tried, record: dict[str, Any] | None) -> None:
         found.failed.append((tried.candidate.name, tried.reason))
 
 
-def _told(tried: Tried, limits: Limits) -> str:
+def _told(tried: Tried, limits: DeploymentLimits) -> str:
     measurement = tried.measurement
     if measurement is None:
         return f"failed: {tried.reason}"
@@ -402,7 +402,7 @@ def _alarm(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def _conditions(bench: Bench, limits: Limits, machine: Mapping[str, Any]) -> dict[str, Any]:
+def _conditions(bench: Bench, limits: DeploymentLimits, machine: Mapping[str, Any]) -> dict[str, Any]:
     """Return what candidates must share to be one search; other limits may judge the same measurements."""
     found: dict[str, Any] = json.loads(
         json.dumps(

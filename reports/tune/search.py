@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from reports.saved.measurement import Measurement
 from reports.statistics.latency import tail_s
 from reports.tune.space import Candidate, Space
-from reports.views.recommend import Limits
+from reports.views.recommend import DeploymentLimits
 
 NEAR = 0.85
 MOST_FAILURES = 2
@@ -38,7 +38,7 @@ class Search:
     """The candidates tried so far, and which to try next. Known ones of an interrupted search are given as `tried`."""
 
     space: Space
-    limits: Limits
+    limits: DeploymentLimits
     start_batches: Mapping[str, int]
     tried: dict[Candidate, Tried] = field(default_factory=dict)
 
@@ -104,7 +104,7 @@ class Search:
         if any(self.limits.of_outputs.broken_by(m) for m in measured):
             return False
         # A larger batch in the same placement takes longer.
-        latency = Limits(p99_s=self.limits.p99_s)
+        latency = DeploymentLimits(p99_s=self.limits.p99_s)
         return not any(
             each.measurement is not None and each.stands and latency.refuted_by(each.measurement)
             for each in same_step

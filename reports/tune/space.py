@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from reports.saved.measurement import Measurement
 from reports.statistics.latency import tail_s
-from reports.views.recommend import Limits
+from reports.views.recommend import DeploymentLimits
 
 BATCHES = (1, 2, 4, 8, 16, 32, 64)
 START_BATCH = 8
@@ -65,7 +65,7 @@ class Space:
         return tuple(found)
 
 
-def ordered_steps(families: Mapping[str, str], ladder: Sequence[Measurement], limits: Limits) -> tuple[str, ...]:
+def ordered_steps(families: Mapping[str, str], ladder: Sequence[Measurement], limits: DeploymentLimits) -> tuple[str, ...]:
     """Return the steps worth trying, most promising first. `families` maps the steps that apply here to their families.
 
     A saved ladder of this model rules out steps whose outputs drift beyond the limit, and those of less than half the best one's
@@ -81,7 +81,7 @@ def ordered_steps(families: Mapping[str, str], ladder: Sequence[Measurement], li
     return tuple(step for place, step in enumerate(ranked) if place < LEAST_KEPT or exact[step].samples_per_second >= KEPT_SHARE * best)
 
 
-def start_batch(step: str, ladder: Sequence[Measurement], limits: Limits) -> int:
+def start_batch(step: str, ladder: Sequence[Measurement], limits: DeploymentLimits) -> int:
     """Return the batch to try first: the ladder's, or the largest whose p99 the ladder lets expect within the limit."""
     known = next((m for m in ladder if m.step == step and not m.disturbed), None)
     batch = START_BATCH if known is None or known.batch_size not in BATCHES else known.batch_size

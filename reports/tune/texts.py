@@ -10,7 +10,7 @@ from reports.show.render_pareto import pareto_picture
 from reports.text.durations import duration
 from reports.text.figures import decibels, gain_short, milliseconds, p99_ms, p99_text, per_second
 from reports.text.plain_text import plain
-from reports.tune.finals import Rival
+from reports.tune.finals import Finalist
 from reports.tune.run import Tuning
 from reports.views.front import points
 
@@ -102,7 +102,7 @@ def _print_finals(console: Console, found: Tuning) -> None:
         console.print(Text(f"  note: {plain(note, 400)}", style="dim"), soft_wrap=True)
 
 
-def rival_line(rival: Rival) -> str:
+def rival_line(rival: Finalist) -> str:
     """Return the winner against one rival: `+3.1 % [+1.2, +5.0] over …`."""
     p99 = f", p99 {milliseconds(rival.latency_p99_s)} ms" if rival.latency_p99_s is not None else ""
     middle = sorted(rival.samples_per_second)[len(rival.samples_per_second) // 2]

@@ -10,7 +10,7 @@ from reports.commands.measuring import CannotMeasure, above_zero, add_input_opti
 from reports.show.render_json import json_text
 from reports.statistics.latency import MLPERF_CONFIDENCE, least_calls
 from reports.text.plain_text import plain
-from reports.under_load.requests import Load
+from reports.under_load.requests import LoadRun
 from reports.under_load.texts import load_line, print_loads
 
 DESCRIPTION = """\
@@ -74,7 +74,7 @@ def run_load_command(options: argparse.Namespace, _storage: object, console: Con
         runs = f", and each rate is run {SEEDS} times" if wish.scenario == "server" else ""
         least = least_calls(MLPERF_CONFIDENCE)
         _say(f"a p99 is shown by at least {least} requests (MLPerf's early stopping){runs}: slow models take a while")
-    found: list[Load | None] = []
+    found: list[LoadRun | None] = []
     for workers in options.workers or (None,):
         try:
             loaded = run_load(made, wish, workers, note=lambda load: _say(load_line(load)))

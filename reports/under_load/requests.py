@@ -33,7 +33,7 @@ def poisson_arrivals(rate: float, count: int, seed: int) -> np.ndarray:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Served:
+class ServedRequests:
     """Requests in order of arrival: when each arrived, began to be served and was complete, in seconds from the start."""
 
     arrivals_s: tuple[float, ...]
@@ -57,7 +57,7 @@ class Served:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Load:
+class LoadRun:
     """One run of a scenario, in requests; a request is one call of `batch_size` samples.
 
     `rate` is that which was asked for, None where requests did not arrive at random; `scheduled` what the draw made of it. `achieved`
@@ -111,7 +111,7 @@ def percentile_name(share: float) -> str:
 
 
 def summarize(
-    served: Served,
+    served: ServedRequests,
     *,
     scenario: Scenario,
     step: str,
@@ -120,14 +120,14 @@ def summarize(
     batch_size: int,
     rate: float | None = None,
     limit_s: float | None = None,
-) -> Load:
+) -> LoadRun:
     """Return what one run amounts to. Raises ValueError for a run of no request."""
     latencies_s = served.service_s if scenario == "single-stream" else served.latencies_s
     if not latencies_s:
         raise ValueError("no request was served")
     ordered = sorted(latencies_s)
     counted = len(ordered) - 1 if scenario == "server" and len(ordered) > 1 else len(ordered)
-    return Load(
+    return LoadRun(
         scenario=scenario,
         step=step,
         workers=workers,
@@ -146,7 +146,7 @@ def summarize(
     )
 
 
-def simulate(arrivals_s: Sequence[float], service_s: Sequence[float], workers: int) -> Served:
+def simulate(arrivals_s: Sequence[float], service_s: Sequence[float], workers: int) -> ServedRequests:
     """Return what `workers` behind one queue, first come first served, make of requests that take `service_s` each."""
     free_s = [0.0] * workers
     begin_s, end_s = [], []
@@ -155,4 +155,4 @@ def simulate(arrivals_s: Sequence[float], service_s: Sequence[float], workers: i
         heapq.heappush(free_s, begin + service)
         begin_s.append(begin)
         end_s.append(begin + service)
-    return Served(arrivals_s=tuple(arrivals_s), begin_s=tuple(begin_s), end_s=tuple(end_s))
+    return ServedRequests(arrivals_s=tuple(arrivals_s), begin_s=tuple(begin_s), end_s=tuple(end_s))

@@ -11,7 +11,7 @@ from fixtures.steps.optimizations import Placement
 from fixtures.steps.placement import place
 from reports.commands.measuring import Bench, CannotMeasure
 from reports.statistics.latency import MLPERF_CONFIDENCE, least_calls
-from reports.under_load.requests import Load, Scenario, Served, poisson_arrivals, summarize
+from reports.under_load.requests import LoadRun, Scenario, ServedRequests, poisson_arrivals, summarize
 from reports.under_load.search import highest_rate, median_run
 from reports.under_load.serving import MOST_REQUESTS, send
 
@@ -35,16 +35,16 @@ class Wish:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Loaded:
+class LoadSearch:
     """The load that was asked for, and how far the search for it went. `found` is None where no rate keeps the limit."""
 
-    found: Load | None
-    trials: tuple[Load, ...]
+    found: LoadRun | None
+    trials: tuple[LoadRun, ...]
     evidence: tuple[str, ...]
     findings: tuple[str, ...]
 
 
-def run_load(bench: Bench, wish: Wish, workers: int | None, note: Callable[[Load], None] = lambda _load: None) -> Loaded:
+def run_load(bench: Bench, wish: Wish, workers: int | None, note: Callable[[LoadRun], None] = lambda _load: None) -> LoadSearch:
     """Serve the step in `workers` pinned workers (None: as its recipe has them), prove it, and load it. Raises CannotMeasure."""
     rig = bench.rig
     if wish.step not in rig.catalogue:
@@ -72,7 +72,7 @@ def run_load(bench: Bench, wish: Wish, workers: int | None, note: Callable[[Load
             raise CannotMeasure(f"single-stream has one request at a time: {serving.job.workers} workers would wait; leave --workers at 1")
         runner = Runner(serving, wish, note)
         found = runner.run()
-        return Loaded(
+        return LoadSearch(
             found=found,
             trials=tuple(runner.trials),
             evidence=tuple(f"{each.claim}: {each.observed}" for each in serving.evidence),
@@ -83,13 +83,13 @@ def run_load(bench: Bench, wish: Wish, workers: int | None, note: Callable[[Load
 class Runner:
     """Sends loads to one serving, and keeps what each amounted to."""
 
-    def __init__(self, serving: Serving, wish: Wish, note: Callable[[Load], None]) -> None:
+    def __init__(self, serving: Serving, wish: Wish, note: Callable[[LoadRun], None]) -> None:
         self._serving = serving
         self._wish = wish
         self._note = note
-        self.trials: list[Load] = []
+        self.trials: list[LoadRun] = []
 
-    def run(self) -> Load | None:
+    def run(self) -> LoadRun | None:
         """Run what was wished for. Raises CannotMeasure, WorkerError."""
         wish = self._wish
         if wish.scenario == "single-stream":
@@ -101,12 +101,12 @@ class Runner:
         at_once = self._keep(self._all_at_once(min(CAPACITY_S, wish.seconds), LEAST_REQUESTS), scenario="offline")
         return highest_rate(self.at_rate, at_once, wish.seed)
 
-    def at_rate(self, rate: float, seed: int) -> Load:
+    def at_rate(self, rate: float, seed: int) -> LoadRun:
         """Run random arrivals at `rate` requests a second."""
         count = self._count(rate, self._wish.seconds, self._least)
         return self._keep(self._send(count, poisson_arrivals(rate, count, seed)), rate=rate)
 
-    def _all_at_once(self, seconds: float, least: int) -> Served:
+    def _all_at_once(self, seconds: float, least: int) -> ServedRequests:
         count = self._count(self._serving.job.workers / self._serving.iteration_s, seconds, least)
         return self._send(count, np.zeros(count))
 
@@ -118,12 +118,12 @@ class Runner:
     def _count(rate: float, seconds: float, least: int) -> int:
         return max(least, min(MOST_REQUESTS, math.ceil(rate * seconds)))
 
-    def _send(self, count: int, arrivals_s: np.ndarray | None) -> Served:
+    def _send(self, count: int, arrivals_s: np.ndarray | None) -> ServedRequests:
         serving = self._serving
         longest_s = 10 * count * serving.iteration_s + (0.0 if arrivals_s is None else float(arrivals_s[-1]))
         return send(serving, requests=count, arrivals_s=arrivals_s, timeout_s=GRACE_S + longest_s)
 
-    def _keep(self, served: Served, *, rate: float | None = None, scenario: Scenario | None = None) -> Load:
+    def _keep(self, served: ServedRequests, *, rate: float | None = None, scenario: Scenario | None = None) -> LoadRun:
         job, wish = self._serving.job, self._wish
         load = summarize(
             served,

@@ -9,7 +9,7 @@ and the highest of many rates that kept the limit is the luckiest one.
 import math
 from collections.abc import Callable
 
-from reports.under_load.requests import Load
+from reports.under_load.requests import LoadRun
 
 RESOLUTION = 1.03
 FIRST_SHARE = 0.7
@@ -18,10 +18,10 @@ SEEDS = 3
 STEPS_BELOW = 2
 CONFIRMATIONS = 2
 ATTEMPTS = 8
-Measure = Callable[[float, int], Load]
+Measure = Callable[[float, int], LoadRun]
 
 
-def highest_rate(measure: Measure, at_once: Load, seed: int) -> Load | None:
+def highest_rate(measure: Measure, at_once: LoadRun, seed: int) -> LoadRun | None:
     """Return the median run at the highest rate that is shown to keep the limit; None if none is.
 
     `measure(rate, seed)` runs one load. `at_once` is the run of requests that all came at once: above the rate that it achieved every
@@ -42,13 +42,13 @@ def highest_rate(measure: Measure, at_once: Load, seed: int) -> Load | None:
     return _confirmed(measure, low, seed)
 
 
-def median_run(measure: Measure, rate: float, seed: int) -> Load:
+def median_run(measure: Measure, rate: float, seed: int) -> LoadRun:
     """Return of three runs with other arrivals the one whose p99 is shown to keep the median of their limits."""
     runs = [measure(rate, seed + number) for number in range(SEEDS)]
     return sorted(runs, key=lambda load: (load.behind, math.inf if load.p99_high_s is None else load.p99_high_s))[SEEDS // 2]
 
 
-def keeps(load: Load) -> bool:
+def keeps(load: LoadRun) -> bool:
     """Whether a run keeps its limit, and its queue did not grow to the end."""
     return bool(load.keeps_limit) and not load.behind
 
@@ -59,7 +59,7 @@ def _most_keep(measure: Measure, rate: float, seed: int) -> bool:
     return found[0] if len(set(found)) == 1 else keeps(measure(rate, seed + SEEDS - 1))
 
 
-def _confirmed(measure: Measure, rate: float, seed: int) -> Load | None:
+def _confirmed(measure: Measure, rate: float, seed: int) -> LoadRun | None:
     """Measure a rate a little below the one that was found, twice with arrivals that the search has not seen; go down where it fails."""
     rate /= RESOLUTION**STEPS_BELOW
     for _ in range(ATTEMPTS):

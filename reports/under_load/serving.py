@@ -17,14 +17,14 @@ import numpy as np
 from fixtures import protocol
 from fixtures.bench.rig import Serving
 from fixtures.protocol import Turn
-from reports.under_load.requests import Served
+from reports.under_load.requests import ServedRequests
 
 LEAD_S = 0.1
 LARGEST_PIPE_BYTES = 2**20
 MOST_REQUESTS = LARGEST_PIPE_BYTES // protocol.REQUEST_BYTES - 1024
 
 
-def send(serving: Serving, *, requests: int, arrivals_s: np.ndarray | None, timeout_s: float | None = None) -> Served:
+def send(serving: Serving, *, requests: int, arrivals_s: np.ndarray | None, timeout_s: float | None = None) -> ServedRequests:
     """Send `requests` to the workers and wait until all are served. Without `arrivals_s` each is due once a worker is idle.
 
     Raises WorkerError, and ValueError for more requests than the queue takes.
@@ -46,7 +46,7 @@ def send(serving: Serving, *, requests: int, arrivals_s: np.ndarray | None, time
     )
     if arrivals_s is None:
         start_s = min(begin for _, begin, _ in times)
-    return Served(
+    return ServedRequests(
         arrivals_s=tuple(begin - start_s for _, begin, _ in times) if arrivals_s is None else tuple(arrivals_s.tolist()),
         begin_s=tuple(begin - start_s for _, begin, _ in times),
         end_s=tuple(end - start_s for _, _, end in times),

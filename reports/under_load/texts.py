@@ -8,7 +8,7 @@ from rich.text import Text
 
 from reports.text.figures import milliseconds, per_second
 from reports.text.plain_text import plain
-from reports.under_load.requests import Load
+from reports.under_load.requests import LoadRun
 
 REQUESTS_FOR_P999 = 1000
 COLUMNS = (
@@ -27,7 +27,7 @@ COLUMNS = (
 )
 
 
-def load_line(load: Load) -> str:
+def load_line(load: LoadRun) -> str:
     """Return one run in one line, for progress."""
     at = f" at {per_second(load.rate)} requests/s" if load.rate is not None else ""
     verdict = "" if load.limit_s is None else f", limit {_verdict(load)}"
@@ -36,7 +36,7 @@ def load_line(load: Load) -> str:
     return f"{load.scenario}{at}, {workers}: p99 {milliseconds(load.p99_s)} ms, {per_second(load.achieved)} served/s{verdict}{behind}"
 
 
-def print_loads(console: Console, model: str, loads: Sequence[Load]) -> None:
+def print_loads(console: Console, model: str, loads: Sequence[LoadRun]) -> None:
     """Print a table of loads, and what is to be known of its figures."""
     if not loads:
         return
@@ -61,7 +61,7 @@ def print_loads(console: Console, model: str, loads: Sequence[Load]) -> None:
         console.print(Text(f"p99.9 of fewer than {REQUESTS_FOR_P999} requests is the slowest one: use a longer --duration.", style="dim"))
 
 
-def _cells(load: Load) -> tuple[str, ...]:
+def _cells(load: LoadRun) -> tuple[str, ...]:
     limit = "-" if load.limit_s is None else f"{_verdict(load)} ({milliseconds(load.limit_s)} ms)"
     return (
         load.scenario,
@@ -77,7 +77,7 @@ def _cells(load: Load) -> tuple[str, ...]:
     )
 
 
-def _verdict(load: Load) -> str:
+def _verdict(load: LoadRun) -> str:
     """Say whether the run shows that its p99 keeps the limit, breaks it, or neither."""
     if load.keeps_limit:
         return "kept"

@@ -17,7 +17,7 @@ DIFFERS = " differs too: "
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Cell:
+class VersionCell:
     """One step in one version; `reason` says why there is no throughput. `processes` are those of fresh processes."""
 
     samples_per_second: float | None = None
@@ -35,7 +35,7 @@ class VersionRow:
 
     model: str
     step: str
-    cells: tuple[Cell | None, ...]
+    cells: tuple[VersionCell | None, ...]
     unpaired: Gain | None = None
     paired: Gain | None = None
 
@@ -160,8 +160,8 @@ def _image_sizes(runs: Sequence[Run[Measurement]]) -> dict[Key, int]:
     return {(m.model, m.step): m.input_shape[-1] for run in runs for m in run.measurements if m.input_shape}
 
 
-def _cells(runs: Sequence[Run[Measurement]], sizes: Mapping[Key, int]) -> dict[Key, Cell]:
-    cells: dict[Key, Cell] = {}
+def _cells(runs: Sequence[Run[Measurement]], sizes: Mapping[Key, int]) -> dict[Key, VersionCell]:
+    cells: dict[Key, VersionCell] = {}
     for run in runs:
         cells |= {(o.model, o.step): _unmeasured(o) for o in run.outcomes if o.outcome != "measured"}
         processes = processes_sps(run.measurements)
@@ -172,11 +172,11 @@ def _cells(runs: Sequence[Run[Measurement]], sizes: Mapping[Key, int]) -> dict[K
     return cells
 
 
-def _unmeasured(outcome: Outcome) -> Cell:
-    return Cell(outcome=outcome.outcome, reason=_first_line(outcome.reason or "no reason saved"))
+def _unmeasured(outcome: Outcome) -> VersionCell:
+    return VersionCell(outcome=outcome.outcome, reason=_first_line(outcome.reason or "no reason saved"))
 
 
-def _unpaired(cells: Sequence[Cell | None]) -> Gain | None:
+def _unpaired(cells: Sequence[VersionCell | None]) -> Gain | None:
     measured = [cell.processes for cell in cells if cell is not None and cell.processes]
     return unpaired_ratio((measured[-1],), (measured[0],)) if len(measured) > 1 else None
 
@@ -190,7 +190,7 @@ def _broken(row: VersionRow, versions: Sequence[str]) -> Iterator[Broken]:
             )
 
 
-def _pair_cells(row: Row, base: str, head: str) -> dict[str, Cell]:
+def _pair_cells(row: Row, base: str, head: str) -> dict[str, VersionCell]:
     """Return what a gate's row says of each side. A side that failed has a reason and no pairs; the other one works."""
     if row.pairs:
         return {
@@ -199,14 +199,14 @@ def _pair_cells(row: Row, base: str, head: str) -> dict[str, Cell]:
         }
     if row.failed_on is None:
         return {}
-    failed = Cell(outcome="failed" if row.was_tried else "skipped", reason=_first_line(row.judged.why))
-    works = Cell(reason="not timed: the other release could not")
+    failed = VersionCell(outcome="failed" if row.was_tried else "skipped", reason=_first_line(row.judged.why))
+    works = VersionCell(reason="not timed: the other release could not")
     return {base: failed if row.failed_on != "head" else works, head: failed if row.failed_on != "base" else works}
 
 
-def _of_processes(processes: Sequence[float]) -> Cell:
+def _of_processes(processes: Sequence[float]) -> VersionCell:
     """The geometric mean, of which the ratio between two versions is one."""
-    return Cell(samples_per_second=geometric_mean(processes), processes=tuple(processes))
+    return VersionCell(samples_per_second=geometric_mean(processes), processes=tuple(processes))
 
 
 def _paired(row: Row) -> Gain | None:

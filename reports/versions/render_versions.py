@@ -12,7 +12,7 @@ from reports.statistics import Gain
 from reports.text.figures import NONE, gain_short, per_second
 from reports.text.markdown import escape
 from reports.text.plain_text import plain
-from reports.versions import Broken, Cell, VersionRow, Versions
+from reports.versions import Broken, VersionCell, VersionRow, Versions
 
 T = TypeVar("T")
 
@@ -70,7 +70,7 @@ def _figures(table: Versions, row: VersionRow, shown: Callable[[str, str], T]) -
         yield shown(_verdict(row.paired), row.paired.verdict if row.paired else "")
 
 
-def _cell(cell: Cell | None) -> str:
+def _cell(cell: VersionCell | None) -> str:
     if cell is None:
         return NONE
     if cell.outcome != "measured":

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from reports.saved.machines import Difference
-from reports.saved.measurement import Claim, KernelTime, Measurement
+from reports.saved.measurement import KernelTime, Measurement, SavedClaim
 from reports.text.figures import share_short
 
 ABSENT = "-"
@@ -135,7 +135,7 @@ def _mapping_changes(prefix: str, base: Mapping[str, object], head: Mapping[str,
             yield Difference(f"{prefix} {name}", _text(before), _text(after))
 
 
-def _evidence_changes(base: Iterable[Claim], head: Iterable[Claim]) -> Iterator[Difference]:
+def _evidence_changes(base: Iterable[SavedClaim], head: Iterable[SavedClaim]) -> Iterator[Difference]:
     before, after = ({claim.claim: claim for claim in claims} for claims in (base, head))
     for text in {**before, **after}:
         old, new = before.get(text), after.get(text)
@@ -151,7 +151,7 @@ def differs(old: str, new: str) -> bool:
     return any(abs(a - b) > MOVED_NUMBER * max(abs(a), abs(b)) for a, b in numbers)
 
 
-def _observed(claim: Claim | None) -> str:
+def _observed(claim: SavedClaim | None) -> str:
     if claim is None:
         return "not claimed"
     return f"{claim.observed}" if claim.holds else f"does not hold: {claim.observed}"

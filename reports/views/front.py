@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 from reports.saved.measurement import Measurement
 from reports.statistics.latency import tail_s
-from reports.views.recommend import Limits
+from reports.views.recommend import DeploymentLimits
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Point:
+class FrontPoint:
     """One recipe: its latencies in seconds, its throughput, whether it is on the front, and which limit it is not shown to keep.
 
     `tail_s` is its p99, or, of fewer calls than have one, the slowest. `is_first` says that its figures are those that it was chosen for.
@@ -27,18 +27,18 @@ class Point:
 
 
 def points(
-    measurements: Iterable[Measurement], limits: Limits | None = None, *, measured_again: Collection[str] | None = None
-) -> tuple[Point, ...]:
+    measurements: Iterable[Measurement], limits: DeploymentLimits | None = None, *, measured_again: Collection[str] | None = None
+) -> tuple[FrontPoint, ...]:
     """Return all recipes that have a latency, lowest p99 first.
 
     Those that do not keep the limits of outputs, and disturbed ones, cannot be on the front. `measured_again` names those whose figures
     are of a second measurement, None where nothing was chosen by the first.
     """
-    limits = limits or Limits()
+    limits = limits or DeploymentLimits()
     known = [(m, found_s) for m in measurements if (found_s := tail_s(m)) is not None]
     front = {m.step for m in pareto_front([m for m, _ in known if may_be_on_front(m, limits)])}
     found = [
-        Point(
+        FrontPoint(
             step=m.step,
             tail_s=found_s,
             latency_p99_s=m.latency_p99_s,
@@ -54,7 +54,7 @@ def points(
     return tuple(sorted(found, key=lambda point: (point.tail_s, -point.samples_per_second)))
 
 
-def may_be_on_front(measurement: Measurement, limits: Limits) -> bool:
+def may_be_on_front(measurement: Measurement, limits: DeploymentLimits) -> bool:
     """Whether a recipe's figures are worth anything, and its outputs within the limits."""
     return not measurement.disturbed and not limits.of_outputs.broken_by(measurement)
 

@@ -12,7 +12,7 @@ class NoGrid(NothingToFollow):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Cell:
+class GridCell:
     """One step at one point; a query is one text. Without a measurement the figures are None, and `reason` says why."""
 
     step: str
@@ -36,7 +36,7 @@ class Grid:
     """All points of one model: step by step, eager first, sequence lengths and batch sizes rising."""
 
     model: str
-    cells: tuple[Cell, ...]
+    cells: tuple[GridCell, ...]
 
     @property
     def steps(self) -> tuple[str, ...]:
@@ -51,7 +51,7 @@ class Grid:
     def batch_sizes(self) -> tuple[int, ...]:
         return tuple(sorted({cell.batch_size for cell in self.cells}))
 
-    def at(self, step: str, sequence_length: int, batch_size: int) -> Cell | None:
+    def at(self, step: str, sequence_length: int, batch_size: int) -> GridCell | None:
         """Return a step's cell, None where the grid has none there."""
         wanted = (step, sequence_length, batch_size)
         return next((cell for cell in self.cells if (cell.step, cell.sequence_length, cell.batch_size) == wanted), None)
@@ -59,7 +59,7 @@ class Grid:
 
 def grids(run: Run[Measurement]) -> tuple[Grid, ...]:
     """Return one grid per model, models and steps in the order of the run. Raises NoGrid."""
-    cells: dict[str, list[Cell]] = {}
+    cells: dict[str, list[GridCell]] = {}
     for measured in run.measurements:
         if point := _point(measured.model):
             cells.setdefault(point[0], []).append(_measured(measured, *point[1:]))
@@ -87,7 +87,7 @@ def _is_count(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) <= 6
 
 
-def _in_order(cells: list[Cell]) -> tuple[Cell, ...]:
+def _in_order(cells: list[GridCell]) -> tuple[GridCell, ...]:
     steps = list(dict.fromkeys([EAGER, *(cell.step for cell in cells)]))
     return tuple(sorted(cells, key=lambda cell: (steps.index(cell.step), cell.sequence_length, cell.batch_size)))
 
@@ -96,8 +96,8 @@ def _step(step: str, batch_size: int) -> str:
     return EAGER if step == eager_at(batch_size) else step
 
 
-def _measured(measured: Measurement, sequence_length: int, batch_size: int) -> Cell:
-    return Cell(
+def _measured(measured: Measurement, sequence_length: int, batch_size: int) -> GridCell:
+    return GridCell(
         step=_step(measured.step, batch_size),
         sequence_length=sequence_length,
         batch_size=batch_size,
@@ -114,8 +114,8 @@ def _measured(measured: Measurement, sequence_length: int, batch_size: int) -> C
     )
 
 
-def _missing(outcome: Outcome, sequence_length: int, batch_size: int) -> Cell:
-    return Cell(
+def _missing(outcome: Outcome, sequence_length: int, batch_size: int) -> GridCell:
+    return GridCell(
         step=_step(outcome.step, batch_size),
         sequence_length=sequence_length,
         batch_size=batch_size,

@@ -15,7 +15,7 @@ class NoProfile(Exception):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Profiled:
+class StepProfile:
     """One step's profile, its batch, and the median latency that it was timed with, without the profiler."""
 
     model: str
@@ -47,7 +47,7 @@ class OperatorRow:
 class Breakdown:
     """One or two steps and the operators of either, the most expensive first and "(others)" last."""
 
-    steps: tuple[Profiled, ...]
+    steps: tuple[StepProfile, ...]
     rows: tuple[OperatorRow, ...]
 
 
@@ -70,7 +70,7 @@ def without_small(found: Breakdown, least: float = SMALL) -> Breakdown:
     return replace(found, rows=(*(row for row in found.rows if row not in small), others))
 
 
-def trace_file(run: Run[Measurement], profiled: Profiled) -> Path:
+def trace_file(run: Run[Measurement], profiled: StepProfile) -> Path:
     """Return the Chrome trace of a profile. Raises NoProfile where there is none."""
     of = f"run {run.name}: the profile of step {profiled.step!r} on {profiled.model!r}"
     if profiled.profile.trace is None:
@@ -98,13 +98,13 @@ def _model(run: Run[Measurement], model: str | None) -> str:
     return wanted
 
 
-def _profiled(run: Run[Measurement], model: str, step: str) -> Profiled:
+def _profiled(run: Run[Measurement], model: str, step: str) -> StepProfile:
     measured = {each.step: each for each in run.measurements if each.model == model}
     having = [name for name, each in measured.items() if each.profile is not None]
     again = "take one with `pytest benchmarks/ --profile --benchmark-autosave`"
     found = measured.get(step)
     if found is not None and found.profile is not None:
-        return Profiled(model=model, step=step, batch_size=found.batch_size, latency_p50_s=found.latency_p50_s, profile=found.profile)
+        return StepProfile(model=model, step=step, batch_size=found.batch_size, latency_p50_s=found.latency_p50_s, profile=found.profile)
     if found is not None and found.profile_failure is not None:
         raise NoProfile(f"run {run.name}: step {step!r} on {model!r} was measured, but profiling it failed: {found.profile_failure}")
     if not having:

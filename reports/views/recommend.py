@@ -18,7 +18,7 @@ class NothingToRecommend(Exception):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Limits:
+class DeploymentLimits:
     """What a deployment must keep: the longest p99 of a call, in seconds, and the least SQNR and cosine similarity to fp32 eager."""
 
     p99_s: float | None = None
@@ -26,9 +26,9 @@ class Limits:
     cosine: float | None = None
 
     @property
-    def of_outputs(self) -> "Limits":
+    def of_outputs(self) -> "DeploymentLimits":
         """The limits that concern outputs alone."""
-        return Limits(sqnr_db=self.sqnr_db, cosine=self.cosine)
+        return DeploymentLimits(sqnr_db=self.sqnr_db, cosine=self.cosine)
 
     def broken_by(self, measurement: Measurement) -> str:
         """Say which limit the measurement is not shown to keep; empty where it keeps all. A figure that is missing keeps no limit.
@@ -80,7 +80,7 @@ def _breaks(measurement: Measurement, limit_s: float) -> bool:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Candidate:
+class MeasuredRecipe:
     """One measured recipe. `interval` is that of its mean throughput, None below two processes; `broken` names limits not kept.
 
     `unresolved` says that it is not shown to be slower than the winner.
@@ -111,10 +111,10 @@ class Recommendation:
     """The winner, the other recipes within the limits, and those ruled out; fastest first."""
 
     model: str
-    limits: Limits
-    winner: Candidate
-    others: tuple[Candidate, ...]
-    ruled_out: tuple[Candidate, ...]
+    limits: DeploymentLimits
+    winner: MeasuredRecipe
+    others: tuple[MeasuredRecipe, ...]
+    ruled_out: tuple[MeasuredRecipe, ...]
 
     @property
     def lead(self) -> float | None:
@@ -122,7 +122,7 @@ class Recommendation:
         return self.winner.samples_per_second / self.others[0].samples_per_second if self.others else None
 
 
-def recommend(measurements: Sequence[Measurement], model: str, limits: Limits) -> Recommendation:
+def recommend(measurements: Sequence[Measurement], model: str, limits: DeploymentLimits) -> Recommendation:
     """Return the fastest recipe of `model` within `limits`. Raises NothingToRecommend."""
     processes = processes_sps(measurements)
     ours = [m for m in measurements if m.model == model and m.family not in NOT_SERVED]
@@ -154,19 +154,19 @@ def recommend(measurements: Sequence[Measurement], model: str, limits: Limits) -
     )
 
 
-def _candidate(measurement: Measurement, processes: tuple[float, ...], limits: Limits) -> Candidate:
+def _candidate(measurement: Measurement, processes: tuple[float, ...], limits: DeploymentLimits) -> MeasuredRecipe:
     interval = None
     if len(processes) > 1:
         low, _, high = mean_interval(processes)
         interval = (low, high)
     broken = DISTURBED_TEXT if measurement.disturbed else limits.broken_by(measurement)
-    return Candidate(measurement=measurement, processes=processes, interval=interval, broken=broken)
+    return MeasuredRecipe(measurement=measurement, processes=processes, interval=interval, broken=broken)
 
 
-def _against(winner: Candidate, other: Candidate) -> Candidate:
+def _against(winner: MeasuredRecipe, other: MeasuredRecipe) -> MeasuredRecipe:
     ratio = unpaired_ratio((winner.processes,), (other.processes,))
     unresolved = ratio.ratio < USUAL_SPREAD if ratio.verdict == ONE_PROCESS else (ratio.low or 0.0) <= 1
-    return Candidate(
+    return MeasuredRecipe(
         measurement=other.measurement,
         processes=other.processes,
         interval=other.interval,
@@ -175,7 +175,7 @@ def _against(winner: Candidate, other: Candidate) -> Candidate:
     )
 
 
-def _nearest(candidates: Sequence[Candidate], limits: Limits) -> str:
+def _nearest(candidates: Sequence[MeasuredRecipe], limits: DeploymentLimits) -> str:
     """Say what the best figure of each limit is."""
     found = []
     latencies = [(found_s, each.step) for each in candidates if (found_s := tail_s(each.measurement)) is not None]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from reports.saved.measurement import Pair, SavedGain, Throughput
+from reports.saved.measurement import SavedGain, SavedPair, Throughput
 from reports.views.ladder import processes_sps
 
 
@@ -11,7 +11,11 @@ def steps(waiting: str) -> list[Throughput]:
     over = SavedGain(over="baseline", ratio=2.0, verdict="")
     return [
         Throughput(
-            model="m", step="baseline", samples_per_second=10.0, samples_per_round=1, pairs=(Pair(own_median_s=0.1, own_process=waiting),)
+            model="m",
+            step="baseline",
+            samples_per_second=10.0,
+            samples_per_round=1,
+            pairs=(SavedPair(own_median_s=0.1, own_process=waiting),),
         ),
         *(
             Throughput(
@@ -20,7 +24,7 @@ def steps(waiting: str) -> list[Throughput]:
                 samples_per_second=20.0,
                 samples_per_round=1,
                 gain=over,
-                pairs=(Pair(own_median_s=0.05, over_median_s=0.1, own_process=step, over_process=waiting),),
+                pairs=(SavedPair(own_median_s=0.05, over_median_s=0.1, own_process=step, over_process=waiting),),
             )
             for step in ("one", "two")
         ),

@@ -11,7 +11,7 @@ from reports.__main__ import main
 from reports.saved.load import measurements_from_records
 from reports.saved.measurement import Measurement
 from reports.statistics import process_interval
-from reports.views.recommend import NOT_SERVED, Limits, NothingToRecommend, recommend
+from reports.views.recommend import NOT_SERVED, DeploymentLimits, NothingToRecommend, recommend
 from tests.reports.saved_runs import benchmark, calls, save, saved_run
 
 
@@ -25,7 +25,7 @@ SLOW = benchmark("baseline", medians_s=(0.300, 0.310, 0.320), latency_p99_s=0.32
 
 
 def test_the_fastest_wins_without_limits() -> None:
-    found = recommend(measured(SLOW, FAST, EXACT), "resnet50", Limits())
+    found = recommend(measured(SLOW, FAST, EXACT), "resnet50", DeploymentLimits())
 
     assert ("openvino_int8", ["openvino", "baseline"]) == (found.winner.step, [each.step for each in found.others])
     assert () == found.ruled_out
@@ -36,13 +36,13 @@ def test_training_and_several_hosts_are_no_recipes_to_deploy() -> None:
     """However many samples per second they had."""
     others = (benchmark(f"{family}_step", medians_s=(0.001, 0.001), family=family) for family in NOT_SERVED)
 
-    assert recommend(measured(SLOW, FAST, EXACT), "resnet50", Limits()) == recommend(
-        measured(SLOW, FAST, EXACT, *others), "resnet50", Limits()
+    assert recommend(measured(SLOW, FAST, EXACT), "resnet50", DeploymentLimits()) == recommend(
+        measured(SLOW, FAST, EXACT, *others), "resnet50", DeploymentLimits()
     )
 
 
 def test_each_limit_rules_out_by_name() -> None:
-    found = recommend(measured(FAST, EXACT, SLOW), "resnet50", Limits(p99_s=0.1, cosine=0.999))
+    found = recommend(measured(FAST, EXACT, SLOW), "resnet50", DeploymentLimits(p99_s=0.1, cosine=0.999))
 
     assert "openvino" == found.winner.step
     assert {"openvino_int8": "cosine 0.9910, limit 0.999", "baseline": "p99 320 ms, limit 100 ms"} == {
@@ -53,7 +53,7 @@ def test_each_limit_rules_out_by_name() -> None:
 def test_a_figure_on_the_limit_keeps_it_and_a_missing_one_does_not() -> None:
     unknown = benchmark("mystery", medians_s=(0.01, 0.01, 0.01), latency_p99_s=None, cosine=None)
 
-    found = recommend(measured(EXACT, unknown), "resnet50", Limits(p99_s=0.085, cosine=0.9999))
+    found = recommend(measured(EXACT, unknown), "resnet50", DeploymentLimits(p99_s=0.085, cosine=0.9999))
 
     assert "openvino" == found.winner.step
     assert ["p99 - ms, limit 85.0 ms; cosine -, limit 0.9999"] == [each.broken for each in found.ruled_out]
@@ -63,14 +63,14 @@ def test_a_p99_of_few_calls_keeps_no_limit_and_the_number_that_would_is_told() -
     """However far below it is: of 27 calls the slowest is below the true p99 in three of four runs."""
     few = benchmark("few", medians_s=(0.01, 0.01, 0.01), **calls(0.02, samples=27))
 
-    found = recommend(measured(EXACT, few), "resnet50", Limits(p99_s=0.1))
+    found = recommend(measured(EXACT, few), "resnet50", DeploymentLimits(p99_s=0.1))
     assert "openvino" == found.winner.step
     assert ["at most 20.0 ms in 27 calls, limit 100 ms: not shown to be kept; 299 calls are needed"] == [
         each.broken for each in found.ruled_out
     ]
     with pytest.raises(NothingToRecommend, match=r"is shown to keep the limits: the fastest that may is 'few'.*reports tune"):
-        recommend(measured(few), "resnet50", Limits(p99_s=0.1))
-    assert "few" == recommend(measured(EXACT, few), "resnet50", Limits()).winner.step
+        recommend(measured(few), "resnet50", DeploymentLimits(p99_s=0.1))
+    assert "few" == recommend(measured(EXACT, few), "resnet50", DeploymentLimits()).winner.step
 
 
 def test_many_calls_keep_a_limit_by_their_upper_bound_alone() -> None:
@@ -80,10 +80,10 @@ def test_many_calls_keep_a_limit_by_their_upper_bound_alone() -> None:
     [near_measured, over_measured] = measured(near, over)
 
     expected = "p99 90.0 ms, limit 100 ms: not shown to be kept; its 500 calls show at most 110 ms"
-    assert expected == Limits(p99_s=0.1).broken_by(near_measured)
-    assert ("", True) == (Limits(p99_s=0.1).refuted_by(near_measured), Limits(p99_s=0.1).leaves_open(near_measured))
-    assert "" == Limits(p99_s=0.11).broken_by(near_measured)
-    assert "at most 90.0 ms in 60 calls, limit 100 ms" == Limits(p99_s=0.1).refuted_by(over_measured)
+    assert expected == DeploymentLimits(p99_s=0.1).broken_by(near_measured)
+    assert ("", True) == (DeploymentLimits(p99_s=0.1).refuted_by(near_measured), DeploymentLimits(p99_s=0.1).leaves_open(near_measured))
+    assert "" == DeploymentLimits(p99_s=0.11).broken_by(near_measured)
+    assert "at most 90.0 ms in 60 calls, limit 100 ms" == DeploymentLimits(p99_s=0.1).refuted_by(over_measured)
 
 
 def test_runs_that_counted_no_calls_keep_no_limit_of_a_p99() -> None:
@@ -91,13 +91,13 @@ def test_runs_that_counted_no_calls_keep_no_limit_of_a_p99() -> None:
     [read] = measured(old)
 
     expected = "p99 50.0 ms, limit 100 ms: not shown to be kept, as the run does not say of how many calls it is"
-    assert expected == Limits(p99_s=0.1).broken_by(read)
-    assert "p99 50.0 ms, limit 40.0 ms" == Limits(p99_s=0.04).refuted_by(read)
+    assert expected == DeploymentLimits(p99_s=0.1).broken_by(read)
+    assert "p99 50.0 ms, limit 40.0 ms" == DeploymentLimits(p99_s=0.04).refuted_by(read)
 
 
 def test_nothing_within_the_limits_says_what_came_nearest() -> None:
     with pytest.raises(NothingToRecommend) as refused:
-        recommend(measured(FAST, EXACT, SLOW), "resnet50", Limits(p99_s=0.001, cosine=0.99))
+        recommend(measured(FAST, EXACT, SLOW), "resnet50", DeploymentLimits(p99_s=0.001, cosine=0.99))
 
     for part in ("fastest, 'openvino_int8', has p99 90.0 ms", "lowest p99 is 85.0 ms (openvino)", "python -m reports tune"):
         assert part in str(refused.value)
@@ -108,7 +108,7 @@ def test_recipes_that_are_not_shown_to_be_slower_are_marked() -> None:
     near = benchmark("near", medians_s=(0.040, 0.042, 0.0425))
     one_near, one_far = benchmark("one_near", medians_s=(0.045,)), benchmark("one_far", medians_s=(0.060,))
 
-    found = recommend(measured(FAST, EXACT, near, one_near, one_far), "resnet50", Limits())
+    found = recommend(measured(FAST, EXACT, near, one_near, one_far), "resnet50", DeploymentLimits())
 
     assert {"openvino": False, "near": True, "one_near": True, "one_far": False} == {each.step: each.unresolved for each in found.others}
 

@@ -16,7 +16,7 @@ from reports.gate.result import Result, Row, SideRecord
 from reports.saved.load import read_run
 from reports.saved.machines import Difference
 from reports.saved.measurement import Measurement, Run
-from reports.versions import Cell, VersionRow, Versions, comparable, from_runs, with_pairs
+from reports.versions import VersionCell, VersionRow, Versions, comparable, from_runs, with_pairs
 from reports.versions.render_versions import versions_markdown
 from tests.reports.saved_runs import FINGERPRINT, benchmark, outcome, save, saved_run
 
@@ -213,7 +213,7 @@ def test_step_that_a_side_does_not_offer_is_skipped_not_failed() -> None:
 
 def test_markdown_shows_names_as_text() -> None:
     """Reasons come from files and processes."""
-    broken = Cell(outcome="failed", reason="<script>|")
+    broken = VersionCell(outcome="failed", reason="<script>|")
     table = Versions(package="torch", versions=("1",), rows=(VersionRow(model="m|", step="s", cells=(broken,)),), broken=())
     shown = versions_markdown(table)
 

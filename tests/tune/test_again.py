@@ -15,11 +15,11 @@ from reports.tune import again
 from reports.tune.again import BACK_TO_BACK, calls_within, needs_calls, with_calls_of
 from reports.tune.run import recipe_of
 from reports.tune.space import Candidate
-from reports.views.recommend import Limits
+from reports.views.recommend import DeploymentLimits
 from tests.conftest import skip_unless_met
 from tests.reports.saved_runs import benchmark, calls
 
-LIMIT = Limits(p99_s=0.1)
+LIMIT = DeploymentLimits(p99_s=0.1)
 
 
 def record(**extra: Any) -> dict[str, Any]:
@@ -64,9 +64,9 @@ def test_only_what_calls_can_decide_runs_back_to_back() -> None:
         )
     )
 
-    limits = Limits(p99_s=0.1, sqnr_db=20.0)
+    limits = DeploymentLimits(p99_s=0.1, sqnr_db=20.0)
     assert [True, False, False, False, False] == [needs_calls(each, limits) for each in (open_, kept, broken, disturbed, drifted)]
-    assert not needs_calls(open_, Limits(sqnr_db=20.0))
+    assert not needs_calls(open_, DeploymentLimits(sqnr_db=20.0))
 
 
 def test_finals_keep_what_calls_back_to_back_showed_unless_their_own_refute_it() -> None:
@@ -91,7 +91,7 @@ def test_a_recipe_is_run_back_to_back_until_its_limit_is_shown_or_the_time_is_ov
     )
     made = bench(options, image_size=64)
     recipe = recipe_of(Candidate("onnxruntime", 1, 2, 1), made)
-    limits = Limits(p99_s=1000.0)
+    limits = DeploymentLimits(p99_s=1000.0)
 
     shown, cut_short = (again.measure_again(made, recipe, limits, most_s) for most_s in (60.0, 0.001))
 

@@ -25,18 +25,18 @@ from reports.tune import command, finals
 from reports.tune import run as tuning
 from reports.tune.again import BACK_TO_BACK
 from reports.tune.benchmark_app import AppRun, BenchmarkAppError, parse
-from reports.tune.finals import Finals, Rival
+from reports.tune.finals import Finalist, Finals
 from reports.tune.run import Tuning, tune
 from reports.tune.space import Candidate
 from reports.tune.texts import print_tuning, tuning_picture
 from reports.views.front import points
-from reports.views.recommend import Limits
+from reports.views.recommend import DeploymentLimits
 from tests.conftest import skip_unless_met
 from tests.reports.saved_runs import benchmark, calls, save, saved_run
 
 MODEL = "torchvision:resnet18"
 MODEL_ID = "torchvision.resnet18"
-NO_LIMITS = Limits()
+NO_LIMITS = DeploymentLimits()
 PRINTED = """
 [ INFO ] Latency:
 [ INFO ]    99 percentile: 45.67 ms
@@ -84,12 +84,12 @@ def stubbed(monkeypatch: pytest.MonkeyPatch) -> list[Candidate]:
             return None, "the exporter refused it"
         return record(candidate.name, throughput(candidate), candidate.batch_size), ""
 
-    def again(_bench: Bench, candidate: Candidate, _limits: Limits, _most_s: float) -> tuple[dict[str, Any] | None, str]:
+    def again(_bench: Bench, candidate: Candidate, _limits: DeploymentLimits, _most_s: float) -> tuple[dict[str, Any] | None, str]:
         return record(candidate.name, throughput(candidate), candidate.batch_size), ""
 
     def hold(_bench: Bench, winner: Any, ladder_best: Any, **_options: Any) -> Finals:
         gain = paired_gain([1.0, 1.1], [1.2, 1.2], own_samples=1, over_samples=1)
-        rival = Rival(name=f"ladder's best: {ladder_best.step.name}", samples_per_second=(180.0, 185.0), latency_p99_s=None, gain=gain)
+        rival = Finalist(name=f"ladder's best: {ladder_best.step.name}", samples_per_second=(180.0, 185.0), latency_p99_s=None, gain=gain)
         return Finals(record=record(winner.step.name, 222.0), rivals=(rival,), notes=("a note",))
 
     monkeypatch.setattr(Rig, "content", lambda _rig, model: {"name": model.name})
@@ -107,7 +107,7 @@ def finals_as_they_are(_bench: Bench, winner: Any, _ladder_best: Any, **_options
     return Finals(record=record(candidate.name, throughput(candidate), candidate.batch_size), rivals=(), notes=())
 
 
-def search(made: Bench, out: Path, *, limits: Limits = NO_LIMITS, budget_s: float = 1e6) -> Tuning:
+def search(made: Bench, out: Path, *, limits: DeploymentLimits = NO_LIMITS, budget_s: float = 1e6) -> Tuning:
     return tune(made, limits=limits, budget_s=budget_s, ladder=(), out=out, say=lambda _text: None)
 
 
@@ -147,7 +147,7 @@ def test_a_winner_that_breaks_a_limit_when_measured_again_is_not_the_winner(
 
     monkeypatch.setattr(tuning, "hold_finals", hold)
 
-    found = search(made, tmp_path / "tuned.json", limits=Limits(p99_s=1.0))
+    found = search(made, tmp_path / "tuned.json", limits=DeploymentLimits(p99_s=1.0))
 
     assert 2 == len(set(held)) == len(held)
     assert found.finals is not None
@@ -184,7 +184,7 @@ def test_what_breaks_a_limit_in_its_finals_is_not_the_winner_where_another_keeps
     )
     monkeypatch.setattr(tuning, "hold_finals", late)
 
-    found = search(made, tmp_path / "tuned.json", limits=Limits(p99_s=1.0))
+    found = search(made, tmp_path / "tuned.json", limits=DeploymentLimits(p99_s=1.0))
 
     assert found.finals is not None
     assert found.winner not in {None, found.finals.record["step"]}
@@ -230,7 +230,7 @@ def test_what_falls_behind_makes_room_for_what_is_measured_again_too(
 ) -> None:
     lucky: list[str] = []
 
-    def again(_bench: Bench, candidate: Candidate, _limits: Limits, _most_s: float) -> tuple[dict[str, Any] | None, str]:
+    def again(_bench: Bench, candidate: Candidate, _limits: DeploymentLimits, _most_s: float) -> tuple[dict[str, Any] | None, str]:
         lucky.append(candidate.name)
         return record(candidate.name, 0.5 * throughput(candidate) if len(lucky) == 1 else throughput(candidate), candidate.batch_size), ""
 
@@ -270,7 +270,7 @@ def test_no_time_to_measure_the_front_again_is_said(
     monkeypatch.setattr(tuning, "_cost_again_s", lambda *_arguments: 1e9)
     said: list[str] = []
 
-    found = tune(made, limits=Limits(), budget_s=1e6, ladder=(), out=tmp_path / "tuned.json", say=said.append)
+    found = tune(made, limits=DeploymentLimits(), budget_s=1e6, ladder=(), out=tmp_path / "tuned.json", say=said.append)
 
     assert any(text.startswith("no time is left to measure") for text in said)
     shown = points(found.measurements, measured_again=found.measured_again)
@@ -287,7 +287,7 @@ def test_a_winner_is_one_that_is_shown_to_keep_the_limit(
     def probe(_bench: Bench, candidate: Candidate) -> tuple[dict[str, Any] | None, str]:
         return record(candidate.name, throughput(candidate), candidate.batch_size) | calls(0.001 * candidate.batch_size, samples=40), ""
 
-    def again(_bench: Bench, candidate: Candidate, _limits: Limits, _most_s: float) -> tuple[dict[str, Any] | None, str]:
+    def again(_bench: Bench, candidate: Candidate, _limits: DeploymentLimits, _most_s: float) -> tuple[dict[str, Any] | None, str]:
         asked.append(candidate.name)
         tail_s = 0.04 if candidate.batch_size > 8 else 0.01
         shown = calls(tail_s) | {"latency_calls": BACK_TO_BACK}
@@ -300,13 +300,13 @@ def test_a_winner_is_one_that_is_shown_to_keep_the_limit(
     )
     monkeypatch.setattr(tuning, "hold_finals", hold)
 
-    found = search(made, tmp_path / "tuned.json", limits=Limits(p99_s=0.03))
+    found = search(made, tmp_path / "tuned.json", limits=DeploymentLimits(p99_s=0.03))
 
     assert found.winner is not None
     assert 8 == candidate_of(found.winner).batch_size
     [winner] = [m for m in found.measurements if m.step == found.winner]
     assert (1000, 0.01) == (winner.latency_samples, winner.latency_p99_high_s)
-    assert "" == Limits(p99_s=0.03).broken_by(winner)
+    assert "" == DeploymentLimits(p99_s=0.03).broken_by(winner)
     assert any(candidate_of(step).batch_size > 8 for step in asked)
 
 
@@ -320,7 +320,7 @@ def test_probes_alone_make_no_winner_under_a_limit(
     monkeypatch.setattr(tuning, "_measure", few)
     monkeypatch.setattr(tuning, "_measure_again", few)
 
-    found = search(made, tmp_path / "tuned.json", limits=Limits(p99_s=0.03))
+    found = search(made, tmp_path / "tuned.json", limits=DeploymentLimits(p99_s=0.03))
     console = Console(record=True, width=150)
     print_tuning(console, found, tmp_path / "tuned.json")
 
@@ -414,18 +414,21 @@ def test_the_budget_ends_a_candidate_that_hangs(
 
 
 def test_nothing_within_the_limits_holds_no_finals(made: Bench, stubbed: list[Candidate], tmp_path: Path) -> None:
-    found = search(made, tmp_path / "tuned.json", limits=Limits(p99_s=1e-9))
+    found = search(made, tmp_path / "tuned.json", limits=DeploymentLimits(p99_s=1e-9))
 
     assert found.records
     assert found.finals is None
 
 
-@pytest.mark.parametrize(("found", "code"), [({}, 0), ({"limits": Limits(p99_s=1e-9)}, 1), ({"ended": "interrupted: x"}, 130)])
+@pytest.mark.parametrize(("found", "code"), [({}, 0), ({"limits": DeploymentLimits(p99_s=1e-9)}, 1), ({"ended": "interrupted: x"}, 130)])
 def test_the_command_tells_how_it_ended(
     found: dict[str, Any], code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     result = Tuning(
-        model=MODEL_ID, limits=Limits(), budget_s=60.0, records=[record("openvino@b8w1t2", 200.0), record("onnxruntime@b8w1t2", 90.0)]
+        model=MODEL_ID,
+        limits=DeploymentLimits(),
+        budget_s=60.0,
+        records=[record("openvino@b8w1t2", 200.0), record("onnxruntime@b8w1t2", 90.0)],
     )
     for name, value in found.items():
         setattr(result, name, value)

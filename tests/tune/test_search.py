@@ -10,7 +10,7 @@ from reports.saved.measurement import Measurement
 from reports.tune.search import Search, Tried
 from reports.tune.space import BATCHES, Candidate, Space, ordered_steps, start_batch
 from reports.views.front import pareto_front, points
-from reports.views.recommend import Limits
+from reports.views.recommend import DeploymentLimits
 from tests.reports.saved_runs import benchmark
 
 CPUS = 8
@@ -41,24 +41,24 @@ LADDER = (
     measured("openvino", 118, 0.07, cosine=0.99995),
     measured("openvino_int8", 225, 0.038, cosine=0.9998),
 )
-EXACT = Limits(cosine=0.999)
+EXACT = DeploymentLimits(cosine=0.999)
 
 
 def test_a_ladder_puts_the_fastest_first_and_rules_out_the_slow_and_the_inexact() -> None:
-    assert ("openvino_int8", "pt2e_int8", "openvino") == ordered_steps(FAMILIES, LADDER, Limits())
+    assert ("openvino_int8", "pt2e_int8", "openvino") == ordered_steps(FAMILIES, LADDER, DeploymentLimits())
     assert ("openvino_int8", "openvino", "huge_pages") == ordered_steps(FAMILIES, (*LADDER, measured("onnxruntime_int8", 70, 0.1)), EXACT)
 
 
 def test_without_a_ladder_every_usual_step_that_applies_is_tried() -> None:
-    usual = ordered_steps(FAMILIES, (), Limits())
+    usual = ordered_steps(FAMILIES, (), DeploymentLimits())
 
     assert ("openvino_int8", "onnxruntime_int8", "pt2e_int8", "openvino", "openvino_throughput", "huge_pages") == usual
 
 
 @pytest.mark.parametrize(("limit_s", "batch"), [(None, 8), (1.0, 8), (0.02, 4), (0.0001, 1)])
 def test_the_first_batch_is_the_largest_that_the_ladder_expects_within_the_limit(limit_s: float | None, batch: int) -> None:
-    assert batch == start_batch("openvino_int8", LADDER, Limits(p99_s=limit_s))
-    assert 8 == start_batch("unknown", LADDER, Limits(p99_s=limit_s))
+    assert batch == start_batch("openvino_int8", LADDER, DeploymentLimits(p99_s=limit_s))
+    assert 8 == start_batch("unknown", LADDER, DeploymentLimits(p99_s=limit_s))
 
 
 def test_neighbours_differ_by_one_doubling() -> None:
@@ -71,7 +71,7 @@ def test_neighbours_differ_by_one_doubling() -> None:
     assert {(1, 8, 1)} < {(each.batch_size, each.workers, each.threads) for each in space.neighbours(Candidate("a", 1, 4, 2))}
 
 
-NO_LIMITS = Limits()
+NO_LIMITS = DeploymentLimits()
 Machine = Callable[[Candidate], Tried]
 
 
@@ -91,7 +91,7 @@ def machine(peaks: dict[str, float], cosines: dict[str, float] | None = None, fa
     return measure
 
 
-def searched(steps: tuple[str, ...], measure: Machine, limits: Limits = NO_LIMITS, seconds: float = 1e9) -> Search:
+def searched(steps: tuple[str, ...], measure: Machine, limits: DeploymentLimits = NO_LIMITS, seconds: float = 1e9) -> Search:
     search = Search(Space(steps, CPUS), limits, dict.fromkeys(steps, 8))
     spent: list[float] = []
 
@@ -105,7 +105,7 @@ def searched(steps: tuple[str, ...], measure: Machine, limits: Limits = NO_LIMIT
     return search
 
 
-def all_of(steps: tuple[str, ...], measure: Machine, limits: Limits) -> list[Measurement]:
+def all_of(steps: tuple[str, ...], measure: Machine, limits: DeploymentLimits) -> list[Measurement]:
     """Every point of the space that is within the limits."""
     candidates = [Candidate(step, batch, workers, CPUS // workers) for step in steps for batch in BATCHES for workers in (1, 2, 4, 8)]
     found = [measure(candidate).measurement for candidate in candidates]
@@ -117,7 +117,7 @@ PEAKS = {"a": 200.0, "b": 190.0, "c": 60.0}
 
 @pytest.mark.parametrize("limit_s", [None, 1.0, 0.2, 0.1, 0.06, 0.03, 0.018])
 def test_the_best_of_the_whole_space_is_found_in_a_fifth_of_its_measurements(limit_s: float | None) -> None:
-    steps, limits = ("b", "a", "c"), Limits(p99_s=limit_s)
+    steps, limits = ("b", "a", "c"), DeploymentLimits(p99_s=limit_s)
 
     search = searched(steps, machine(PEAKS), limits)
 
@@ -130,7 +130,7 @@ def test_the_best_of_the_whole_space_is_found_in_a_fifth_of_its_measurements(lim
 
 
 def test_a_step_that_drifts_is_tried_once() -> None:
-    search = searched(("a", "b"), machine(PEAKS, cosines={"a": 0.9}), Limits(cosine=0.99))
+    search = searched(("a", "b"), machine(PEAKS, cosines={"a": 0.9}), DeploymentLimits(cosine=0.99))
 
     assert 1 == sum(candidate.step == "a" for candidate in search.tried)
     assert search.best is not None
@@ -146,7 +146,7 @@ def test_a_step_that_fails_is_left_after_two_failures() -> None:
 
 
 def test_nothing_within_the_limits_goes_towards_the_lowest_latency() -> None:
-    search = searched(("a",), machine(PEAKS), Limits(p99_s=1e-6))
+    search = searched(("a",), machine(PEAKS), DeploymentLimits(p99_s=1e-6))
 
     assert search.best is not None
     assert (1, 1) == (search.best.candidate.batch_size, search.best.candidate.workers)
@@ -170,7 +170,7 @@ def test_the_front_has_what_none_other_beats_in_both() -> None:
 
 def test_points_say_what_is_on_the_front_and_which_limit_is_broken() -> None:
     drifted = measured("drifted", 500, 0.01, cosine=0.5)
-    found = points([measured("fast", 200, 0.1), measured("quick", 50, 0.02), drifted], Limits(p99_s=0.05, cosine=0.9))
+    found = points([measured("fast", 200, 0.1), measured("quick", 50, 0.02), drifted], DeploymentLimits(p99_s=0.05, cosine=0.9))
 
     assert [("drifted", False), ("quick", True), ("fast", True)] == [(p.step, p.on_front) for p in found]
     assert ["cosine 0.5000, limit 0.9", "", "p99 100 ms, limit 50.0 ms"] == [p.broken for p in found]

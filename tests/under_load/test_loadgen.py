@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from reports.under_load.requests import PERCENTILES, Scenario, Served, poisson_arrivals, simulate, summarize
+from reports.under_load.requests import PERCENTILES, Scenario, ServedRequests, poisson_arrivals, simulate, summarize
 
 loadgen = pytest.importorskip("mlperf_loadgen", reason="LoadGen is not installed -> pip install -e '.[dev]' (x86_64 only)")
 
@@ -84,12 +84,12 @@ class Driven:
         assert found, f"{label!r} in {self.summary}"
         return float(found[1])
 
-    def served(self) -> Served:
+    def served(self) -> ServedRequests:
         """The run as this suite would have seen it: LoadGen's schedule, and the service times that were taken in the worker."""
         ends = [scheduled + latency for scheduled, latency in zip(self.scheduled_s, self.latencies_s, strict=True)]
         service = [end - begin for begin, end in zip(self.begin_s, self.end_s, strict=True)]
         begins = [end - each for end, each in zip(ends, service, strict=True)]
-        return Served(arrivals_s=tuple(self.scheduled_s), begin_s=tuple(begins), end_s=tuple(ends))
+        return ServedRequests(arrivals_s=tuple(self.scheduled_s), begin_s=tuple(begins), end_s=tuple(ends))
 
     def _issue(self, samples: list[Any]) -> None:
         for sample in samples:
@@ -170,7 +170,7 @@ def test_single_stream_figures_are_loadgens(tmp_path: Path, infer: Infer) -> Non
     ends = tuple(start + latency for start, latency in zip(arrivals, driven.latencies_s, strict=True))
 
     load = summarize(
-        Served(arrivals_s=arrivals, begin_s=arrivals, end_s=ends),
+        ServedRequests(arrivals_s=arrivals, begin_s=arrivals, end_s=ends),
         scenario="single-stream",
         step="small",
         workers=1,

@@ -8,11 +8,11 @@ from collections.abc import Callable
 
 import pytest
 
-from reports.under_load.requests import Load, Served, percentile, poisson_arrivals, simulate, summarize
+from reports.under_load.requests import LoadRun, ServedRequests, percentile, poisson_arrivals, simulate, summarize
 from reports.under_load.search import highest_rate
 
 
-def summarized(served: Served, rate: float | None = None, limit_s: float | None = None) -> Load:
+def summarized(served: ServedRequests, rate: float | None = None, limit_s: float | None = None) -> LoadRun:
     return summarize(served, scenario="server", step="s", workers=1, threads=1, batch_size=4, rate=rate, limit_s=limit_s)
 
 
@@ -79,7 +79,7 @@ def test_a_run_is_summarized_as_loadgen_does() -> None:
     assert {"p50": 0.5, "p90": 0.5, "p99": 0.5, "p99.9": 0.5} == pytest.approx(at_random.percentiles_s)
     assert (False, None) == (at_random.keeps_limit, at_once.keeps_limit)
     with pytest.raises(ValueError, match="no request"):
-        summarized(Served(arrivals_s=(), begin_s=(), end_s=()))
+        summarized(ServedRequests(arrivals_s=(), begin_s=(), end_s=()))
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_a_run_is_summarized_as_loadgen_does() -> None:
 def test_a_limit_is_kept_by_as_many_requests_as_early_stopping_wants(requests: int, late: int, kept: bool) -> None:
     """2000 requests of which 19 are late have a p99 within the limit, and do not show that the next 2000 will."""
     service_s = [0.5] * late + [0.01] * (requests - late)
-    served = Served(arrivals_s=(0.0,) * requests, begin_s=(0.0,) * requests, end_s=tuple(service_s))
+    served = ServedRequests(arrivals_s=(0.0,) * requests, begin_s=(0.0,) * requests, end_s=tuple(service_s))
 
     assert kept == summarized(served, rate=1.0, limit_s=0.1).keeps_limit
 
@@ -100,13 +100,13 @@ def test_a_queue_that_grows_to_the_end_is_told() -> None:
     assert not summarized(simulate(arrivals, [0.1] * 2000, workers=1), rate=2.0).behind
 
 
-Measure = Callable[[float, int], Load]
+Measure = Callable[[float, int], LoadRun]
 
 
 def served_by(service_s: float, limit_s: float, trials: list[float], count: int = 8000) -> Measure:
     """A server of constant service time behind arrivals of the rate and seed that are asked for."""
 
-    def measure(rate: float, seed: int) -> Load:
+    def measure(rate: float, seed: int) -> LoadRun:
         trials.append(rate)
         served = simulate(poisson_arrivals(rate, count, seed).tolist(), [service_s] * count, workers=1)
         return summarized(served, rate=rate, limit_s=limit_s)
@@ -114,7 +114,7 @@ def served_by(service_s: float, limit_s: float, trials: list[float], count: int 
     return measure
 
 
-def at_once(service_s: float, limit_s: float) -> Load:
+def at_once(service_s: float, limit_s: float) -> LoadRun:
     served = simulate([0.0] * 100, [service_s] * 100, workers=1)
     return summarize(served, scenario="offline", step="s", workers=1, threads=1, batch_size=4, limit_s=limit_s)
 
@@ -156,7 +156,7 @@ def test_the_search_gives_up_where_a_hundredth_of_the_capacity_is_too_much() -> 
     """One request in fifty takes ten times as long as the limit allows, at any rate."""
     trials: list[float] = []
 
-    def measure(rate: float, seed: int) -> Load:
+    def measure(rate: float, seed: int) -> LoadRun:
         trials.append(rate)
         served = simulate(poisson_arrivals(rate, 1000, seed).tolist(), [0.01] * 980 + [0.2] * 20, workers=1)
         return summarized(served, rate=rate, limit_s=0.02)

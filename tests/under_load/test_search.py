@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from reports.statistics.latency import MLPERF_CONFIDENCE, p99_high_s
-from reports.under_load.requests import Load, poisson_arrivals, simulate
+from reports.under_load.requests import LoadRun, poisson_arrivals, simulate
 from reports.under_load.run import LEAST_REQUESTS_OF_LIMIT
 from reports.under_load.search import SEEDS, highest_rate, keeps, median_run
 
@@ -30,15 +30,15 @@ class Server:
     seconds: float
     draw: np.random.Generator = field(default_factory=lambda: np.random.default_rng(5))
 
-    def measure(self, rate: float, seed: int) -> Load:
+    def measure(self, rate: float, seed: int) -> LoadRun:
         count = max(LEAST_REQUESTS_OF_LIMIT, int(rate * self.seconds))
         return self.load(poisson_arrivals(rate, count, seed), rate)
 
-    def load(self, arrivals_s: np.ndarray, rate: float | None = None) -> Load:
+    def load(self, arrivals_s: np.ndarray, rate: float | None = None) -> LoadRun:
         service_s = self.service_s * np.exp(SPREAD * self.draw.standard_normal(len(arrivals_s)))
         ordered_s = np.sort(found := latencies(arrivals_s, service_s)).tolist()
         count, end_s, last_s = len(found), float((found + arrivals_s).max()), float(arrivals_s[-1])
-        return Load(
+        return LoadRun(
             scenario="server",
             step="s",
             workers=1,
@@ -97,7 +97,7 @@ def test_a_rate_is_judged_by_the_median_of_three_runs() -> None:
     for runs, kept in (([good, bad, bad], False), ([bad, good, good], True), ([good, bad, good], True), ([bad, bad, bad], False)):
         seeds: list[int] = []
 
-        def measure(_rate: float, seed: int, runs: list[Load] = runs, seeds: list[int] = seeds) -> Load:
+        def measure(_rate: float, seed: int, runs: list[LoadRun] = runs, seeds: list[int] = seeds) -> LoadRun:
             seeds.append(seed)
             return runs[len(seeds) - 1]
 

@@ -16,7 +16,7 @@ from fixtures.steps.optimizations import Placement
 from fixtures.steps.placement import place
 from fixtures.steps.recipe import resolve
 from reports.__main__ import main
-from reports.under_load.requests import Served, poisson_arrivals
+from reports.under_load.requests import ServedRequests, poisson_arrivals
 from reports.under_load.serving import MOST_REQUESTS, send
 from tests.conftest import MakeRig, skip_unless_met
 from tests.processes import with_variable
@@ -35,7 +35,7 @@ def two_workers(make_rig: MakeRig) -> Iterator[Serving]:
         yield serving
 
 
-def most_at_once(served: Served) -> int:
+def most_at_once(served: ServedRequests) -> int:
     """How many requests were worked on at the same moment."""
     events = sorted([(begin, 1) for begin in served.begin_s] + [(end, -1) for end in served.end_s])
     return int(np.cumsum([change for _, change in events]).max())
