@@ -52,6 +52,11 @@ def test_one_commit_for_each_action() -> None:
     assert len(used) == len({each.split("@")[0] for each in used})
 
 
+def test_no_index_stands_beside_another(file: Path) -> None:
+    """Beside PyPI, for every name, whoever gets a package of the right name into either would be installed."""
+    assert not re.search(r"extra-index|EXTRA_INDEX", file.read_text())
+
+
 def test_pull_requests_code_never_meets_rights(workflow: dict[str, Any]) -> None:
     """No pull_request_target; by default a workflow reads the code, or nothing; only the comment may write, and only comments."""
     assert "pull_request_target" not in workflow["on"]

@@ -5,18 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from reports.gate.statistics import (
-    LEAST_FOR_LAG,
-    as_ratio,
-    build_variance,
-    holm,
-    interval,
-    lag_1,
-    lag_1_test,
-    sign_flip_test,
-    t_test,
-    t_test_over_builds,
-)
+from reports.gate.builds import over_builds
+from reports.gate.statistics import LEAST_FOR_LAG, as_ratio, holm, interval, lag_1, lag_1_test, sign_flip_test, t_test
 
 
 class Verdict(StrEnum):
@@ -44,7 +34,8 @@ class Rules:
     """When to call what. `alpha` holds for a whole gate; `tolerated` and `least_effect` are slowdowns, 0.03 = 3 % more time.
 
     `looks` are the shares of alpha that each look at the confirming pairs spends: the first, and those of a gate that is started again
-    because it could not tell. `control_pairs` are those of base against a second build of base, where sides have artifacts of their own.
+    because it could not tell. Where sides have artifacts of their own, `screen_builds` of each side take turns over the screen and
+    `confirm_builds` over the confirmation, and `control_pairs` are those of base against a second build of base.
     `alike` is the level at which pairs that are neighbours in time count as alike, so that they are no sample to judge by.
     """
 
@@ -53,6 +44,8 @@ class Rules:
     screen_pairs: int = 6
     control_pairs: int = 6
     confirm_pairs: int = 11
+    screen_builds: int = 2
+    confirm_builds: int = 4
     tolerated: float = 0.03
     least_effect: float = 0.02
     alike: float = 0.01
@@ -71,18 +64,29 @@ class Sample:
     """The slowdowns of one benchmark's pairs, in the order they were measured.
 
     Where the sides have artifacts of their own (`has_own_builds`), `control` are those of base against a second build of base, and
-    `head_builds` says by which build of head each confirming pair is.
+    `base_builds` and `head_builds` say by which builds each confirming pair is.
     """
 
     screen: tuple[float, ...]
     confirm: tuple[float, ...] = ()
     control: tuple[float, ...] = ()
+    base_builds: tuple[int, ...] = ()
     head_builds: tuple[int, ...] = ()
     has_own_builds: bool = False
 
     def first(self, confirming: int) -> "Sample":
         """Return the sample as it was after so many confirming pairs."""
-        return replace(self, confirm=self.confirm[:confirming], head_builds=self.head_builds[:confirming])
+        return replace(
+            self, confirm=self.confirm[:confirming], base_builds=self.base_builds[:confirming], head_builds=self.head_builds[:confirming]
+        )
+
+    @property
+    def tested(self) -> tuple[float, float | None]:
+        """The one-sided p value that head is slower, and the standard deviation between builds of equal code; None where none differ."""
+        if not self.has_own_builds or len({*self.base_builds}) + len({*self.head_builds}) < 3:
+            return t_test(self.confirm), None
+        found = over_builds(self.confirm, self.base_builds, self.head_builds, self.control)
+        return float(found.p_value), float(found.spread)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -155,7 +159,7 @@ def judge(samples: Sequence[Sample], rules: Rules, own: Sequence[Rules] | None =
             for place in suspects
             if looks_taken(samples[place], each[place]) >= look and _is_open(confirmed.get(place))
         }
-        p_values = [_p_value(due[place]) if place in due else 1.0 for place in suspects]
+        p_values = [due[place].tested[0] if place in due else 1.0 for place in suspects]
         adjusted = dict(zip(suspects, zip(p_values, holm(p_values), strict=True), strict=True))
         for place, sample in due.items():
             confirmed[place] = _order_in_time(_confirmed(sample, *adjusted[place], each[place], look), sample, each[place])
@@ -175,12 +179,6 @@ def overall(verdicts: Iterable[Verdict]) -> Verdict:
 
 def _is_open(judged: Judged | None) -> bool:
     return judged is None or judged.verdict is Verdict.INCONCLUSIVE
-
-
-def _p_value(sample: Sample) -> float:
-    if not sample.has_own_builds:
-        return t_test(sample.confirm)
-    return t_test_over_builds(sample.confirm, *build_variance(sample.confirm, sample.head_builds, sample.control))
 
 
 def _unconfirmed(sample: Sample, rules: Rules) -> Judged:
@@ -218,8 +216,7 @@ def _confirmed(sample: Sample, p_value: float, p_holm: float, rules: Rules, look
     slowdowns, alpha = sample.confirm, rules.alpha_of(look)
     p_sign_flip = sign_flip_test(slowdowns)
     median = as_ratio(statistics.median(slowdowns))
-    variance, _ = build_variance(slowdowns, sample.head_builds, sample.control) if sample.has_own_builds else (0.0, 0)
-    build_spread = variance**0.5 if sample.has_own_builds else None
+    build_spread = sample.tested[1]
     is_significant = p_holm <= alpha
     if is_significant and p_sign_flip <= rules.alpha and median >= rules.least_effect:
         verdict, why = Verdict.REGRESSION, f"{100 * median:.1f} % slower in the median of {len(slowdowns)} fresh pairs"

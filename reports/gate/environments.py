@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import distributions
@@ -36,7 +36,11 @@ LONGEST_REASON = 1500
 # What would install anywhere else than into the environment.
 REDIRECTING = ("PYTHONPATH", "PYTHONHOME", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_USER", "PIP_PYTHON", "VIRTUAL_ENV")
 _OPTION = re.compile(r"(-r|--requirement|-c|--constraint|-e|--editable|-f|--find-links)(?:[ =]\s*|(?<=-[rcef]))(\S.*)")
-_NESTED = {"-r", "--requirement", "-c", "--constraint"}
+_REQUIREMENTS = {"-r", "--requirement"}
+_NESTED = _REQUIREMENTS | {"-c", "--constraint"}
+# PyPI's builds of these bring gigabytes of CUDA libraries; no other name is looked for in their index.
+TORCH_INDEX = "TORCH_INDEX"
+_OF_TORCH = re.compile(r"(?:torch|torchvision|torchaudio)\s*(?:[\[=<>!~;(].*)?", re.IGNORECASE)
 _DESCRIBE = """
 import json, os, sys
 from importlib.metadata import distributions
@@ -128,6 +132,8 @@ def _held(wanted: Wanted, root: Path, tell: Callable[[str], None]) -> Iterator[P
     top = str(checkout.top or checkout.folder)
     files = {str(path).removeprefix(top): content for path, content in _content(checkout, wanted.file).items()}
     content = {"python": checkout.python, "version": interpreter.version, "packages": interpreter.packages, "files": files}
+    if _from_torch_index(checkout, wanted.file):
+        content["torch_index"] = os.environ[TORCH_INDEX]
     folder = root / hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:24]
     lock, told = root / f"{folder.name}.lock", set[str]()
 
@@ -161,7 +167,10 @@ def _build(wanted: Wanted, folder: Path) -> None:
         own = Path(_run([str(python), "-I", "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], folder.parent, ASK_S).strip())
         lines = [f"import site; site.addsitedir({site!r})\n" for site in wanted.interpreter.sites]
         (own / "packages_below.pth").write_text("".join(lines))
-        _run(_installer(str(python), wanted.file), checkout.folder, INSTALL_S)
+        if of_torch := _from_torch_index(checkout, wanted.file):
+            index = ["--no-deps", "--index-url", os.environ[TORCH_INDEX]]
+            _run([*_installer(str(python)), *index, *of_torch], checkout.folder, INSTALL_S)
+        _run([*_installer(str(python)), "--requirement", str(wanted.file)], checkout.folder, INSTALL_S)
         found = {found.name: found.version for found in distributions(path=[str(own)])}
         write_atomically(folder / MARKER, json.dumps({"of": name, "packages": found}, indent=1).encode())
     except _FailedError as error:
@@ -175,13 +184,12 @@ def _build(wanted: Wanted, folder: Path) -> None:
         raise
 
 
-def _installer(python: str, file: Path) -> list[str]:
-    """Return the command that installs a requirements file for another interpreter, by this one's pip, else by uv."""
+def _installer(python: str) -> list[str]:
+    """Return the command that installs for another interpreter, by this one's pip, else by uv."""
     if find_spec("pip") is not None:
-        pip = [sys.executable, "-I", "-m", "pip", "--python", python, "install", "--disable-pip-version-check", "--no-input", "--quiet"]
-        return [*pip, "--requirement", str(file)]
+        return [sys.executable, "-I", "-m", "pip", "--python", python, "install", "--disable-pip-version-check", "--no-input", "--quiet"]
     if (uv := shutil.which("uv")) is not None:
-        return [uv, "pip", "install", "--quiet", "--python", python, "--requirement", str(file)]
+        return [uv, "pip", "install", "--quiet", "--python", python]
     raise GateError(f"--requirements needs pip or uv, and {sys.executable} has neither: install one ({sys.executable} -m ensurepip)")
 
 
@@ -221,7 +229,18 @@ def files_of(checkout: Checkout, name: str) -> frozenset[str]:
     return frozenset(os.path.relpath(path, checkout.folder) for path in _content(checkout, file)) if file else frozenset()
 
 
-def _content(checkout: Checkout, file: Path) -> Mapping[Path, str]:
+def _from_torch_index(checkout: Checkout, file: Path) -> tuple[str, ...]:
+    """Return the requirements of torch's packages, which come from the index that `TORCH_INDEX` names; none where it names none.
+
+    A line with a hash is of one index's file, and stays with the others.
+    """
+    if not os.environ.get(TORCH_INDEX):
+        return ()
+    texts = _content(checkout, file, _REQUIREMENTS).values()
+    return tuple(dict.fromkeys(said for text in texts for said in _lines(text) if _OF_TORCH.fullmatch(said) and "--hash" not in said))
+
+
+def _content(checkout: Checkout, file: Path, followed: Set[str] = _NESTED) -> Mapping[Path, str]:
     """Return what decides what a requirements file installs, as far as it is here: its text, those that it names, and local packages."""
     found: dict[Path, str] = {}
     waiting = [file]
@@ -233,23 +252,27 @@ def _content(checkout: Checkout, file: Path) -> Mapping[Path, str]:
         found[current] = text
         for option, value in _named(text):
             for place in dict.fromkeys((current.parent / value, checkout.folder / value)):
-                if option in _NESTED:
+                if option in followed:
                     waiting.append(place)
-                elif place.exists():
+                elif option not in _NESTED and place.exists():
                     found[place] = _mark(checkout, place)
     return found
 
 
 def _named(text: str) -> Iterator[tuple[str, str]]:
     """Yield what the lines of a requirements file name beside packages of an index: options with their values, and paths."""
-    for line in text.replace("\\\n", " ").splitlines():
-        said = re.sub(r"(^|\s)#.*", "", line).strip()
+    for said in _lines(text):
         option = _OPTION.match(said)
         name, value = (option[1], option[2]) if option else ("", said.rpartition(" @ ")[2])
         value = value.partition(";")[0].strip().removeprefix("file://")
         is_path = bool(option) or value.startswith((".", "/")) or value.endswith((".whl", ".tar.gz", ".zip"))
         if value and is_path and "://" not in value:
             yield name, re.sub(r"\[[^\]]*\]$", "", value)
+
+
+def _lines(text: str) -> list[str]:
+    """Return the lines of a requirements file, continued ones as one, without comments."""
+    return [re.sub(r"(^|\s)#.*", "", line).strip() for line in text.replace("\\\n", " ").splitlines()]
 
 
 def _mark(checkout: Checkout, path: Path) -> str:

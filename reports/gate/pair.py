@@ -34,8 +34,8 @@ class Pair:
     Durations in seconds; turns of the same place in `base_rounds_s` and `head_rounds_s` are neighbours in time. `restless` counts the
     turns after which workers did not stand still in time. `stolen` is the share of CPU time that the hypervisor took, `others` the
     share of the CPUs that processes other than the gate's used while turns were taken. Which side started first is drawn; older gates do
-    not tell. `base` and `head` are their figures beside time, `base_build` and `head_build` the numbers of the builds that served: 0, and 1
-    for a second one, where the sides have artifacts of their own. In a `control` head is the second build of base.
+    not tell. `base` and `head` are their figures beside time, `base_build` and `head_build` the numbers of the builds that served, from 0:
+    others than the first where the sides have artifacts of their own. In a `control` head is the second build of base.
     """
 
     model: str

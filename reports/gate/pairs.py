@@ -1,7 +1,7 @@
 """Measures the pairs of two sides, artifacts built before, and writes them down.
 
-Where the sides have artifacts of their own, what one build happened to become would count as head's in every pair. So each is built twice,
-and the pairs take turns over the builds.
+Where the sides have artifacts of their own, what one build happened to become would count as head's in every pair. So each is built
+several times, a suspect oftener, and the pairs take turns over the builds.
 """
 
 import json
@@ -13,6 +13,7 @@ from pathlib import Path
 
 from fixtures.artifacts.cache import MANIFEST
 from reports.gate.benchmarks import Benchmark
+from reports.gate.decision import Rules
 from reports.gate.failures import SideError, both_failed
 from reports.gate.journal import PairJournal
 from reports.gate.pair import Pair, Phase
@@ -23,19 +24,27 @@ from reports.saved.machines import Difference
 
 
 class Pairs:
-    """Measures pairs of two sides. `again` returns another process of a side, with a cache for second builds.
+    """Measures pairs of two sides. `again(side, number)` returns another process of a side, with a cache for its builds of that number.
 
     `taken` are the pairs of a gate that this one goes on with.
     """
 
     def __init__(
-        self, base: Side, head: Side, journal: PairJournal, progress: Progress, *, again: Callable[[Side], Side], taken: Iterable[Pair] = ()
+        self,
+        base: Side,
+        head: Side,
+        journal: PairJournal,
+        progress: Progress,
+        *,
+        again: Callable[[Side, int], Side],
+        taken: Iterable[Pair] = (),
+        rules: Rules,
     ) -> None:
-        self._sides = (base, head)
+        self._sides = {0: (base, head)}  # by the number of the build
         self._journal = journal
         self._progress = progress
         self._again = again
-        self._seconds: tuple[Side, Side] | None = None
+        self._rules = rules
         self._builds: dict[Benchmark, int] = {}
         self._taken = Counter((pair.benchmark, pair.phase, pair.base_build, pair.head_build) for pair in taken)
         self.changes: dict[Benchmark, tuple[Difference, ...]] = {}
@@ -45,10 +54,11 @@ class Pairs:
         """Measure one pair, artifacts built before. Raises SideError."""
         if benchmark not in self._builds:
             self._builds[benchmark] = self._build(benchmark)
+        if phase == "confirm" and 1 < self._builds[benchmark] < self._rules.confirm_builds:
+            self._builds[benchmark] = self._build_further(benchmark)
         builds = self._next_builds(benchmark, phase)
-        base, head = self._sides[0], self._sides[0 if phase == "control" else 1]
-        served = [self._second(side) if build else side for side, build in zip((base, head), builds, strict=True)]
-        pair, changes = measure_pair(served[0], served[1], benchmark, phase, self._order)
+        base, head = self._sides_of(builds[0])[0], self._sides_of(builds[1])[0 if phase == "control" else 1]
+        pair, changes = measure_pair(base, head, benchmark, phase, self._order)
         pair = replace(pair, base_build=builds[0], head_build=builds[1])
         if phase != "control":
             self.changes[benchmark] = changes
@@ -60,13 +70,20 @@ class Pairs:
         return pair
 
     def _next_builds(self, benchmark: Benchmark, phase: Phase) -> tuple[int, int]:
-        """Return the builds of base and head that were paired least often, drawn among several; a control is base's first and second."""
+        """Return the builds of base and head that were paired least often, drawn among several; a control is base's first and second.
+
+        Of equally rare pairs the one whose builds served least is taken, so that each serves about as often.
+        """
         if phase == "control":
             return 0, 1
         numbers = range(self._builds[benchmark])
-        every = [(one, other) for one in numbers for other in numbers]
-        least = min(self._taken[benchmark, phase, *each] for each in every)
-        return self._order.choice([each for each in every if self._taken[benchmark, phase, *each] == least])
+        taken = {(one, other): self._taken[benchmark, phase, one, other] for one in numbers for other in numbers}
+
+        def so_far(pair: tuple[int, int]) -> tuple[int, int]:
+            return taken[pair], sum(count for other, count in taken.items() for side in (0, 1) if other[side] == pair[side])
+
+        least = min(map(so_far, taken))
+        return self._order.choice([pair for pair in taken if so_far(pair) == least])
 
     def _build(self, benchmark: Benchmark) -> int:
         """Build both sides' artifacts, one after the other, and return how many of each are to be paired.
@@ -74,17 +91,26 @@ class Pairs:
         Sides whose artifact is equal have one. Others are built twice; where each side's builds are equal to the byte, one stands for both.
         Raises SideError.
         """
-        base, head = _built(self._sides, benchmark)
+        base, head = _built(self._sides[0], benchmark)
         if base is None or head is None or _are_equal(base, head):
             return 1
         self._progress.note(f"{benchmark.id}: the sides have artifacts of their own, so each is built twice")
-        second = _built([self._second(side) for side in self._sides], benchmark)
-        return 1 if _are_equal(base, second[0]) and _are_equal(head, second[1]) else 2
+        second = _built(self._sides_of(1), benchmark)
+        return 1 if _are_equal(base, second[0]) and _are_equal(head, second[1]) else self._rules.screen_builds
 
-    def _second(self, side: Side) -> Side:
-        if self._seconds is None:
-            self._seconds = self._again(self._sides[0]), self._again(self._sides[1])
-        return self._seconds[self._sides.index(side)]
+    def _build_further(self, benchmark: Benchmark) -> int:
+        """Build what a suspect needs beside the builds of its screen, which it failed with. Raises SideError."""
+        numbers = range(self._rules.screen_builds, self._rules.confirm_builds)
+        self._progress.note(f"{benchmark.id}: a suspect, and builds differ, so each side is built {len(numbers)} times more")
+        for number in numbers:
+            _built(self._sides_of(number), benchmark)
+        return self._rules.confirm_builds
+
+    def _sides_of(self, number: int) -> tuple[Side, Side]:
+        if number not in self._sides:
+            base, head = self._sides[0]
+            self._sides[number] = self._again(base, number), self._again(head, number)
+        return self._sides[number]
 
 
 def _built(sides: Sequence[Side], benchmark: Benchmark) -> list[str | None]:

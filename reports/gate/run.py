@@ -80,7 +80,15 @@ def hold(request: Request) -> Result:
         selection = select(base.offers, head.offers, request.expression, request.steps, request.only)
         journal = PairJournal(folder, _conditions(request, checkouts, versions))
         progress = Progress(request.rules, len(selection.compared))
-        pairs = Pairs(sides[0], sides[1], journal, progress, again=lambda side: stack.enter_context(side.again()), taken=journal.pairs)
+        pairs = Pairs(
+            sides[0],
+            sides[1],
+            journal,
+            progress,
+            again=lambda side, number: stack.enter_context(side.again(number)),
+            taken=journal.pairs,
+            rules=request.rules,
+        )
         schedule = Schedule(
             selection.compared,
             journal.pairs,

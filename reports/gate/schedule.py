@@ -35,13 +35,14 @@ class Case:
             screen=screen,
             confirm=confirm,
             control=control,
+            base_builds=tuple(pair.base_build for pair in self.pairs["confirm"]),
             head_builds=tuple(pair.head_build for pair in self.pairs["confirm"]),
             has_own_builds=self.has_own_builds,
         )
 
     @property
     def has_own_builds(self) -> bool:
-        """Whether the sides have artifacts of their own, of which two builds each were measured."""
+        """Whether the sides have artifacts of their own, of which several builds each are measured."""
         return any(pair.base_build or pair.head_build for pair in self.pairs["screen"])
 
     @property

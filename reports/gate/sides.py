@@ -25,7 +25,7 @@ SIDE = Program(
     speaks="fixtures/protocol/side_protocol.py",
 )
 MOST_ANSWERS_OF_WORKERS = 4  # a side may wait for its workers this often before it answers
-SECOND_BUILDS = "second-builds"
+BUILDS = ("", "second-builds", "third-builds", "fourth-builds")  # the folder of each in the artifact cache
 SHUT_S = 30.0  # ending workers takes a few seconds, also of those that must be killed
 
 Answer = TypeVar("Answer", bound=Message)
@@ -129,9 +129,9 @@ class Side:
         """
         return self._ask(messages.Build(model=benchmark.model, step=benchmark.step), messages.Built, "building").artifact
 
-    def again(self) -> "Side":
-        """Return another process of this side, whose artifacts are second builds. Raises GateError."""
-        side = Side(self.checkout, replace(self._settings, artifact_cache=self._settings.artifact_cache / SECOND_BUILDS))
+    def again(self, number: int) -> "Side":
+        """Return another process of this side, whose artifacts are builds of that number, 1 for the second. Raises GateError."""
+        side = Side(self.checkout, replace(self._settings, artifact_cache=self._settings.artifact_cache / BUILDS[number]))
         try:
             side.begin_survey()
             side.end_survey()

@@ -56,36 +56,6 @@ def t_test(slowdowns: Sequence[float]) -> float:
     return float(ttest_1samp(slowdowns, 0.0, alternative="greater").pvalue)
 
 
-def build_variance(slowdowns: Sequence[float], head_builds: Sequence[int], control: Sequence[float]) -> tuple[float, int]:
-    """Return the variance of log times between builds of equal code, and its degrees of freedom: one for each side whose builds differ.
-
-    `control` are slowdowns of base's second build against its first; `head_builds` says by which build of head each of `slowdowns` is.
-    The spread of pairs is in it too, so that it is rather too large than too small.
-    """
-    squares = [statistics.fmean(control) ** 2] if control else []
-    groups = [[d for d, build in zip(slowdowns, head_builds, strict=True) if build == number] for number in sorted({*head_builds})]
-    squares += [(statistics.fmean(second) - statistics.fmean(first)) ** 2 for first, second in itertools.pairwise(groups)][:1]
-    return (sum(squares) / (2 * len(squares)), len(squares)) if squares else (0.0, 0)
-
-
-def t_test_over_builds(slowdowns: Sequence[float], variance: float, freedom: int) -> float:
-    """Return the one-sided p value that head is slower, where two builds of each side are a sample of many, of such a variance.
-
-    The mean of two builds a side varies by the variance of one build. Degrees of freedom by Satterthwaite, "An approximate distribution of
-    estimates of variance components" (1946). Raises ValueError for fewer than two pairs.
-    """
-    from scipy.special import stdtr
-
-    if not variance or not freedom:
-        return t_test(slowdowns)
-    if len(slowdowns) < 2:
-        raise ValueError("a t test needs two pairs")
-    of_pairs = statistics.variance(slowdowns) / len(slowdowns)
-    total = of_pairs + variance
-    degrees = total**2 / (of_pairs**2 / (len(slowdowns) - 1) + variance**2 / freedom)
-    return float(stdtr(degrees, -statistics.fmean(slowdowns) / math.sqrt(total)))
-
-
 def sign_flip_test(slowdowns: Sequence[float]) -> float:
     """Return the one-sided p value of the exact sign-flip test of the mean: every d could as well have had the other sign.
 

@@ -17,7 +17,7 @@ import pytest
 from reports.gate import environments
 from reports.gate.benchmarks import GateError
 from reports.gate.checkouts import Checkout
-from reports.gate.environments import MARKER, Wanted, check_name, files_of, with_requirements
+from reports.gate.environments import MARKER, TORCH_INDEX, Wanted, check_name, files_of, with_requirements
 from tests.gate.wheels import requirements, wheel
 
 FILE = "requirements.txt"
@@ -97,6 +97,46 @@ def test_each_side_has_what_it_requires_and_the_judge_nothing_of_it(place: Place
         assert sides[0].python == again.python
         assert "1.0" == ask(again, f"import {NAME}; print({NAME}.VERSION)")
     assert 2 == len(place.told), "nothing was installed again"
+
+
+@pytest.mark.slow
+def test_only_torchs_packages_come_from_its_index(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever gets another name into that index is not installed; the rest comes from where it came from before."""
+    simple, wheels = place.folder / "simple", place.folder / "wheels"
+    for name in ("torchaudio", NAME):
+        made = wheel(simple / name, name, "99.0", "WHENCE = 'the index of torch'\n")
+        (simple / name / "index.html").write_text(f'<a href="{made.name}">{made.name}</a>')
+    monkeypatch.setenv(TORCH_INDEX, simple.as_uri())
+    with ExitStack() as stack:
+        side = place.installed(stack, place.checkout("head", requirements(wheels, f"{NAME}>=1.0", "torchaudio==99.0 # speech")))
+        assert ("2.0", "99.0") == (side.packages[NAME], side.packages["torchaudio"])
+        assert "the index of torch" == ask(side, "import torchaudio; print(torchaudio.WHENCE)")
+        with pytest.raises(GateError, match=f"No matching distribution found for {NAME}==99.0"):
+            place.installed(stack, place.checkout("base", requirements(wheels, f"{NAME}==99.0")))
+
+
+@pytest.mark.parametrize(
+    ("line", "is_torchs"),
+    [
+        ("torch", True),
+        ("torch==2.12.0", True),
+        ("Torch >= 2.10, <2.13 ; python_version > '3.10'", True),
+        ("torchvision[gdown]", True),
+        ("torch==2.12.0 --hash=sha256:00", False),
+        ("torch @ https://example.org/torch.whl", False),
+        ("torch-scatter==2.1", False),
+        ("torchao", False),
+        ("-c constraints.txt", False),
+    ],
+)
+def test_which_lines_are_of_torchs_index(place: Place, monkeypatch: pytest.MonkeyPatch, line: str, is_torchs: bool) -> None:
+    """In the file and in those that it includes; what only constrains asks for nothing."""
+    checkout = place.checkout("base", "-r more.txt\n-c constraints.txt\n")
+    (place.folder / "base" / "more.txt").write_text(f"{line}\n")
+    (place.folder / "base" / "constraints.txt").write_text("torchaudio==1.0\n")
+    assert () == environments._from_torch_index(checkout, checkout.folder / FILE)
+    monkeypatch.setenv(TORCH_INDEX, "https://example.org/cpu")
+    assert ((line,) if is_torchs else ()) == environments._from_torch_index(checkout, checkout.folder / FILE)
 
 
 def test_requirement_that_the_judge_has_otherwise_is_replaced_for_the_side_only(place: Place) -> None:

@@ -1,4 +1,4 @@
-"""Which builds serve a pair: the sides' one artifact, or two builds of each in turns."""
+"""Which builds serve a pair: the sides' one artifact, or several builds of each in turns."""
 
 import json
 import random
@@ -11,9 +11,11 @@ import pytest
 
 from fixtures.artifacts.cache import MANIFEST
 from reports.gate import pairs
+from reports.gate.decision import Rules
 from reports.gate.failures import SideError
 from reports.gate.pair import Pair, Phase
 from reports.gate.pairs import Pairs
+from reports.gate.sides import BUILDS
 from tests.gate.pairs import SOME, pair
 
 
@@ -76,8 +78,8 @@ def bench(
         served.append((one.name, other.name))
         return pair(0.0, phase), ()
 
-    def again(side: StandIn) -> StandIn:
-        made.append(StandIn(f"{side.name}-2", side.content and side.content + second, folder))
+    def again(side: StandIn, number: int) -> StandIn:
+        made.append(StandIn(f"{side.name}-{number + 1}", side.content and side.content + number * second, folder))
         return made[-1]
 
     monkeypatch.setattr(pairs, "measure_pair", measure_pair)
@@ -85,7 +87,7 @@ def bench(
     other: Any = StandIn("head", head, folder)
     notes: Any = Notes()
     another: Any = again
-    return Bench(Pairs(one, other, notes, notes, again=another, taken=taken), served, made)
+    return Bench(Pairs(one, other, notes, notes, again=another, taken=taken, rules=Rules()), served, made)
 
 
 def test_sides_that_share_an_artifact_have_one_build(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -114,10 +116,29 @@ def test_control_is_base_against_its_second_build(monkeypatch: pytest.MonkeyPatc
     assert ("control", 0, 1) == (found.phase, found.base_build, found.head_build)
 
 
+def test_suspect_is_confirmed_by_four_builds_of_each_side(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Each serves about as often, and no two meet twice while others have not met."""
+    made = bench(monkeypatch, tmp_path, "old", "new")
+    made.measure(6)
+    made.measure(6, "control")
+    assert 2 == len(made.seconds)
+    found = made.measure(11, "confirm")
+
+    assert [["base-2"], ["head-2"], ["base-3"], ["head-3"], ["base-4"], ["head-4"]] == [each.builds for each in made.seconds]
+    assert 11 == len({(each.base_build, each.head_build) for each in found})
+    for served in (Counter(each.base_build for each in found), Counter(each.head_build for each in found)):
+        assert {0, 1, 2, 3} == set(served)
+        assert set(served.values()) <= {2, 3, 4}
+
+
+def test_every_build_has_a_folder_of_its_own() -> None:
+    assert Rules().screen_builds <= Rules().confirm_builds == len(set(BUILDS))
+
+
 def test_builds_that_come_out_equal_are_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """An exporter that writes the same bytes again: no build differs from another, so there is nothing to sample."""
     made = bench(monkeypatch, tmp_path, "old", "new", second="")
-    found = made.measure(4)
+    found = [*made.measure(2), *made.measure(2, "confirm")]
 
     assert [("base", "head")] * 4 == made.served
     assert {(0, 0)} == {(each.base_build, each.head_build) for each in found}

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from reports.gate.statistics import build_variance, holm, interval, lag_1, lag_1_test, sign_flip_test, t_test, t_test_over_builds
+from reports.gate.statistics import holm, interval, lag_1, lag_1_test, sign_flip_test, t_test
 
 # Student's sleep data, drug 2 against drug 1: the mean difference is 1.58, t = 4.0621 at 9 degrees of freedom.
 SLEEP = (1.2, 2.4, 1.3, 1.3, 0.0, 1.0, 1.8, 0.8, 4.6, 1.4)
@@ -90,21 +90,6 @@ def test_sign_flip_test_is_scipys(count: int) -> None:
 def test_sign_flip_test_of_three_looks_is_exact() -> None:
     """33 pairs of one size: at least 25 of them must be positive, as by the binomial distribution."""
     assert sign_flip_test([0.01] * 25 + [-0.01] * 8) == pytest.approx(stats.binom.sf(24, 33, 0.5))
-
-
-def test_build_variance_by_hand() -> None:
-    """Base's second build is 2 % slower than its first, head's 1 % faster: ((0.02)^2 + (0.01)^2) / 4."""
-    assert (0.000125, 2) == pytest.approx(build_variance([0.03, 0.02, 0.03, 0.02], [0, 1, 0, 1], [0.03, 0.01]))
-    assert (0.0002, 1) == pytest.approx(build_variance([0.03, 0.02], [0, 0], [0.03, 0.01]))
-    assert (0.0, 0) == build_variance([0.03, 0.02], [0, 0], [])
-
-
-def test_t_test_over_builds_by_hand() -> None:
-    """Builds that do not differ leave the t test as it is; where they are all that differs, their two degrees of freedom decide."""
-    assert t_test(SLEEP) == t_test_over_builds(SLEEP, 0.0, 2)
-    steady = [1.0, 1.000001] * 5
-    assert stats.t.sf(4.0, 2) == pytest.approx(t_test_over_builds(steady, (1.0000005 / 4) ** 2, 2), rel=1e-3)
-    assert t_test_over_builds(SLEEP, 0.1, 2) > t_test(SLEEP)
 
 
 def test_holm_gives_published_values() -> None:

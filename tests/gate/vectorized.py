@@ -1,12 +1,13 @@
 """The gate's rule once more, in numpy over thousands of gates at once, for rates that single gates are too slow for."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import ndtr, stdtr, stdtrit
 
+from reports.gate.builds import over_builds
 from reports.gate.decision import Rules
 from reports.gate.statistics import sign_flip_test
 
@@ -18,10 +19,11 @@ Draw = Callable[[np.random.Generator, tuple[int, int, int]], np.ndarray]
 
 @dataclass(frozen=True)
 class Builds:
-    """Two builds of each side: `control` has shape (gates, benchmarks, 6), `head` the build of head in each of the confirming pairs."""
+    """Four builds of each side: `control` has shape (gates, benchmarks, 6), `base` and `head` are the builds of each confirming pair."""
 
     control: np.ndarray
-    head: np.ndarray
+    base: Sequence[int]
+    head: Sequence[int]
 
 
 def verdicts(slowdowns: np.ndarray, looks: int = 1, rules: Rules = RULES, builds: Builds | None = None) -> np.ndarray:
@@ -54,7 +56,7 @@ def _at_look(
     if builds is None:
         p_values[place] = stdtr(count - 1, -confirm.mean(1) / (confirm.std(1, ddof=1) / np.sqrt(count)))
     else:
-        p_values[place] = _p_over_builds(confirm, builds.control[place], builds.head[:count])
+        p_values[place] = over_builds(confirm, builds.base[:count], builds.head[:count], builds.control[place]).p_value
     regression = _holm(p_values, suspect)[place] <= rules.alpha_of(look)
     regression &= np.expm1(np.median(confirm, 1)) >= rules.least_effect
     regression[regression] = _flips(confirm[regression]) <= rules.alpha
@@ -66,15 +68,6 @@ def _passes(slowdowns: np.ndarray, alpha: float, rules: Rules) -> np.ndarray:
     count = slowdowns.shape[-1]
     high = slowdowns.mean(-1) + stdtrit(count - 1, 1 - alpha) * slowdowns.std(-1, ddof=1) / np.sqrt(count)
     return np.asarray(np.expm1(high) < rules.tolerated)
-
-
-def _p_over_builds(confirm: np.ndarray, control: np.ndarray, head: np.ndarray) -> np.ndarray:
-    count = confirm.shape[1]
-    variance = (control.mean(1) ** 2 + (confirm[:, head == 1].mean(1) - confirm[:, head == 0].mean(1)) ** 2) / 4
-    of_pairs = confirm.var(1, ddof=1) / count
-    total = of_pairs + variance
-    degrees = total**2 / (of_pairs**2 / (count - 1) + variance**2 / 2)
-    return np.asarray(stdtr(degrees, -confirm.mean(1) / np.sqrt(total)))
 
 
 def _flips(confirm: np.ndarray) -> np.ndarray:

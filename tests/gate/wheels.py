@@ -6,7 +6,7 @@ from pathlib import Path
 
 def wheel(folder: Path, name: str, version: str, code: str) -> Path:
     """Write a wheel of one module `name`, with this code, into a folder."""
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     file, info = folder / f"{name}-{version}-py3-none-any.whl", f"{name}-{version}.dist-info"
     content = {
         f"{name}.py": code,

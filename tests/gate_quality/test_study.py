@@ -144,15 +144,22 @@ def test_command_that_says_nothing_is_an_error(tmp_path: Path) -> None:
 
 @pytest.mark.nightly
 def test_study_holds_a_real_gate_and_writes_its_page(tmp_path: Path) -> None:
-    """What it measures depends on the machine, that it is recorded does not."""
+    """What it measures depends on the machine, that it is recorded does not; a failure shows what the gate said.
+
+    A machine that has no time for six pairs within the gate's budget makes it INCONCLUSIVE, and that is what the gate has to say then.
+    """
     command = [sys.executable, "-m", "benchmarks.gate_quality", "--out", str(tmp_path / "study"), "--gates", "1"]
-    subprocess.run([*command, "--write", str(tmp_path / "page.md")], cwd=ROOT, check=True, timeout=900)
+    ran = subprocess.run(
+        [*command, "--write", str(tmp_path / "page.md")], cwd=ROOT, capture_output=True, text=True, check=False, timeout=3600
+    )
+    assert 0 == ran.returncode, ran.stderr
     found = read(tmp_path / "study")
 
     assert found is not None
     [held] = found.gates
-    assert ("same", "ERROR") != (held.kind, held.verdict)
-    assert 6 <= len(held.pairs)
+    assert ("same", True) == (held.kind, held.verdict != "ERROR"), held.why
+    assert held.pairs, held.why
+    assert len(held.pairs) >= 6 or "budget" in held.why, held.why
     assert all(len(pair.base_rounds_s) == len(pair.head_rounds_s) >= 9 for pair in held.pairs)
     assert "**A part of the study: 1 of 280 gates have been held**" in (tmp_path / "page.md").read_text()
 
@@ -162,8 +169,7 @@ def test_study_that_is_stopped_keeps_what_it_has(tmp_path: Path) -> None:
     """SIGTERM in the middle of a gate: that gate is lost, no process is left, no worktree either."""
     command = [sys.executable, "-m", "benchmarks.gate_quality", "--out", str(tmp_path), "--only", "same_noisy"]
     with subprocess.Popen(command, cwd=ROOT, env=os.environ | {MARK: str(tmp_path)}, stderr=subprocess.PIPE, text=True) as process:
-        deadline_s = time.monotonic() + 600
-        while not (tmp_path / FILE).exists() and time.monotonic() < deadline_s:
+        while not (tmp_path / FILE).exists() and process.poll() is None:
             time.sleep(0.5)
         time.sleep(3)
         process.send_signal(signal.SIGTERM)

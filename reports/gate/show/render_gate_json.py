@@ -21,8 +21,8 @@ def gate_json(result: Result) -> str:
     - `base`, `head`: `{revision, commit, subject, python, fixtures, versions, code, notes}`; commit is empty for a working folder,
       `code` are the files that the models' code came from, relative to the worktree's top; null where the gate ended before.
       `software`: `[{field, base, head}]` that differ. `machine`: the fingerprint. `notes`: texts.
-    - `rules`: `{alpha, looks, screen_pairs, control_pairs, confirm_pairs, tolerated, least_effect, alike}`. `limits`,
-      `budget_s`, `took_s`.
+    - `rules`: `{alpha, looks, screen_pairs, control_pairs, confirm_pairs, screen_builds, confirm_builds, tolerated, least_effect,
+      alike}`. `limits`, `budget_s`, `took_s`.
     - `benchmarks`: `[{model, step, id, verdict, why, slowdown, low, high, median_slowdown, spread, is_faster, p_value, p_holm,
       p_sign_flip, lag_1, p_lag_1, look, significance, build_spread, changes, quantities, limits, pairs, control}]`. `verdict` is
       by time and all else, and may also be `acknowledged`, `new` or `skipped`. `low` and `high` are one-sided bounds of 1 - alpha each;
@@ -38,8 +38,8 @@ def gate_json(result: Result) -> str:
     - `pairs`: `[{phase, base_rounds_s, head_rounds_s, base_samples, head_samples, slowdown, restless, took_s, stolen, others,
       head_started_first, base, head, base_build, head_build}]` in the order measured, raw times included; `slowdown` is the median log
       ratio of neighbouring turns, by sample, by which is judged. `base` and `head`: `{peak_rss_bytes, cold_start_s, build_s,
-      artifact_bytes, sqnr_db, sqnr_samples}`; `base_build`, `head_build`: which of two builds served. `control`: likewise, of base and a
-      second build of base.
+      artifact_bytes, sqnr_db, sqnr_samples}`; `base_build`, `head_build`: which build served, 0 the first. `control`: likewise, of
+      base and a second build of base.
     """
     value = {
         "version": VERSION,
