@@ -9,12 +9,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from reports.commands.completion import add_completion
 from reports.commands.doctor_command import add_doctor
 from reports.commands.exports import FORMATS, export_json
 from reports.commands.measuring import CannotMeasure
 from reports.commands.model_commands import add_model_commands
 from reports.commands.peak_commands import add_peak_commands
+from reports.completion import add_completion
 from reports.deploy.command import add_recommend
 from reports.gate.benchmarks import GateError
 from reports.gate.bisect_command import add_bisect

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from reports.commands.completion import completion
+from reports.completion import completion
 
 COMPLETE = """
 source "$1"; shift
