@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from fixtures.steps.optimizations import Optimization, catalogue
+from fixtures.steps.__main__ import written
+from fixtures.steps.optimizations import catalogue
 from reports.__main__ import MODULE, command_parser
 
 ROOT = Path(__file__).parent.parent
@@ -16,17 +17,12 @@ PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.glob("*.md")
 A_PATTERN = re.compile(r"[\[|…]|\bWORD\b")  # of a command, such as `[RUN]`, and not one to type
 
 
-def row(step: Optimization) -> str:
-    """The row of `step` in docs/steps.md."""
-    on = f"`{step.builds_on}`" if step.builds_on else "-"
-    claims = "; ".join(claim.text for claim in step.claims)
-    tolerance = "as below it" if step.least_sqnr_db is None else f"{step.least_sqnr_db:g} dB"
-    return f"| `{step.name}` | {on} | {step.changes} ([source]({step.source})) | {claims} | {tolerance} |"
+def test_every_step_is_documented_as_it_is() -> None:
+    """The names and what each builds on are a contract: they stand in saved runs."""
+    page = (DOCS / "steps.md").read_text()
 
-
-@pytest.mark.parametrize("step", catalogue().values(), ids=lambda step: step.name)
-def test_every_step_is_documented_as_it_is(step: Optimization) -> None:
-    assert row(step) in (DOCS / "steps.md").read_text().splitlines()
+    assert written(page) == page, "docs/steps.md is written by: python -m fixtures.steps"
+    assert len(catalogue()) == len(re.findall(r"^\| `\w+` \|", page, re.MULTILINE))
 
 
 def commands(page: Path) -> Iterator[str]:
