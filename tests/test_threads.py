@@ -15,9 +15,10 @@ from fixtures.bench.rig import Rig, ServingError
 from fixtures.machine import this_machine, thread_work
 from fixtures.machine.thread_work import ThreadWork, watch
 from fixtures.protocol import Job, ModelSpec
-from fixtures.steps.evidence import ProofError
+from fixtures.steps.evidence import ProofError, threads_in_force
 from fixtures.steps.recipe import Recipe
 from tests.conftest import MakeRig, skip_unless_met
+from tests.test_evidence import of_two_threads, seen
 
 RESNET = ModelSpec(name="torchvision:resnet18")
 TINY = ModelSpec(name="torchvision:squeezenet1_1", image_size=32)
@@ -108,6 +109,27 @@ def test_threads_that_do_not(seen: ThreadWork, threads: int, shown: str) -> None
 
     assert not holds
     assert shown in told
+
+
+@pytest.mark.parametrize(
+    ("work_of", "taken"),
+    [
+        (work(0.3, cpus=[ANYWHERE], idle_s=0.1), "other processes took 1.60 of the 2 CPUs"),
+        (replace(work(0.3, cpus=[ANYWHERE], idle_s=0.1), stolen_s=1.5), "the hypervisor took 1.60 of the 2 CPUs"),
+        (work(1.0, idle_s=1.0), ""),
+        (work(0.5, 0.5, cpus=[[0], [0]], idle_s=0.0), ""),
+        (work(0.3), ""),
+    ],
+    ids=["neighbours", "hypervisor", "idle machine", "one CPU for two", "idle unknown"],
+)
+def test_who_took_the_cpus_is_said_with_the_refusal(work_of: ThreadWork, taken: str) -> None:
+    """And with it to measure again; where the threads had the time to work, nobody else is blamed."""
+    holds, told = threads_in_force().check(of_two_threads(seen(thread_work=work_of)))
+
+    assert not holds
+    assert bool(taken) == told.endswith("; measure again on an idle machine")
+    assert ("took" in told) == bool(taken)
+    assert taken in told
 
 
 def test_work_is_seen_in_this_process() -> None:

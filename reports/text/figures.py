@@ -30,13 +30,23 @@ def milliseconds(value_s: float | None) -> str:
 
 def p99_ms(calls: Calls) -> str:
     """Return a p99 in milliseconds; of fewer calls than have one, the slowest: `48.1 (max of 27)`."""
-    shown = milliseconds(tail_s(calls))
-    return shown if has_p99(calls) else f"{shown} (max of {calls.latency_samples})"
+    few = max_of(calls)
+    return f"{tail_ms(calls)} ({few})" if few else tail_ms(calls)
+
+
+def tail_ms(calls: Calls) -> str:
+    """Return the number of that alone, which `max_of` stands beside: `48.1`."""
+    return milliseconds(tail_s(calls))
+
+
+def max_of(calls: Calls) -> str:
+    """Return that the slowest call stands where a p99 would: `max of 27`; nothing where there are calls enough for one."""
+    return "" if has_p99(calls) else f"max of {calls.latency_samples}"
 
 
 def p99_text(calls: Calls) -> str:
     """Return the same in a sentence: `p99 46.3 ms`, `at most 48.1 ms in 27 calls`."""
-    shown = milliseconds(tail_s(calls))
+    shown = tail_ms(calls)
     return f"p99 {shown} ms" if has_p99(calls) else f"at most {shown} ms in {calls.latency_samples} calls"
 
 

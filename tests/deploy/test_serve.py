@@ -53,9 +53,17 @@ class Served:
 
     def __init__(self, process: "subprocess.Popen[str]", host: str, port: int) -> None:
         self.process, self.host, self.port = process, host, port
+        self._connected: list[socket.socket] = []
 
     def connect(self) -> socket.socket:
-        return socket.create_connection((self.host, self.port), timeout=60)
+        """Open a connection, which is closed after the test at the latest."""
+        self._connected.append(socket.create_connection((self.host, self.port), timeout=60))
+        return self._connected[-1]
+
+    def close(self) -> None:
+        """Close what the test left open, however it ended."""
+        for each in self._connected:
+            each.close()
 
     def ask(self, method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, dict[str, str], bytes]:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -83,6 +91,7 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
         shutil.copy(EMITTED / name, tmp_path)
     (tmp_path / "model.py").write_text(MODEL)
     started: list[subprocess.Popen[str]] = []
+    served: list[Served] = []
 
     def start(**limits: float) -> Served:
         lines = ["import serve, sys", *(f"serve.{name} = {value}" for name, value in limits.items()), "sys.exit(serve.main())"]
@@ -94,9 +103,12 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
         line = process.stderr.readline()
         assert line.startswith("serving on "), line + process.stderr.read()
         host, _, port = line.split()[-1].rpartition(":")
-        return Served(process, host, int(port))
+        served.append(Served(process, host, int(port)))
+        return served[-1]
 
     yield start
+    for each in served:
+        each.close()
     for process in started:
         process.kill()
         process.communicate()
@@ -466,7 +478,7 @@ def test_no_good_request_is_lost_under_load(serve: Serve) -> None:
         ]
         while not stop.wait(0.1):  # this process has to ask the good ones, too
             for each in wrong:
-                with closing(served.connect()) as client:
+                with socket.create_connection((served.host, served.port), timeout=60) as client:
                     client.sendall(each)
 
     attackers = [threading.Thread(target=bad) for _ in range(4)]

@@ -15,7 +15,7 @@ from reports.__main__ import main
 from reports.page.scales import Scale, ratio_scale
 from reports.page.sections import MOST_WHOLE
 from tests.reports.html import Element, parse
-from tests.reports.saved_runs import FINGERPRINT, benchmark, ladder, outcome, save, saved_run
+from tests.reports.saved_runs import FINGERPRINT, benchmark, calls, ladder, outcome, save, saved_run
 from tests.reports.test_render import HOSTILE
 
 ROOT = Path(__file__).parents[2]
@@ -386,6 +386,34 @@ def test_front_names_the_steps_that_no_other_beats(storage: Path) -> None:
 
     assert labels
     assert "baseline" not in labels
+
+
+def test_nothing_is_to_choose_from_where_all_steps_were_disturbed(tmp_path: Path) -> None:
+    """It is said with the reason, and neither a drawing nor a table stands there empty; another model of the run has both."""
+    steps = [benchmark(step, disturbed=True) for step in ("baseline", "compile")]
+    save(tmp_path, 1, saved_run(steps))
+    save(tmp_path, 2, saved_run([*steps, *ladder("baseline", "compile", model="vit")]))
+
+    alone, beside = (page(tmp_path, run).one("section", id="front") for run in ("1", "2"))
+
+    reason = "None of 2 steps to choose from: all of them were disturbed by other processes while they were measured."
+    assert reason in alone.text
+    assert "the ones to choose from" not in alone.text
+    assert [] == alone.all("svg", "table")
+    assert reason in beside.text
+    assert "the ones to choose from" in beside.text
+    assert 1 == len(beside.all("svg"))
+    assert 1 == len(beside.all("table"))
+
+
+def test_few_calls_are_counted_below_their_slowest(tmp_path: Path) -> None:
+    """On a line of its own, so that the column stays narrow."""
+    save(tmp_path, 1, saved_run([benchmark(**calls(0.074, 21))]))
+
+    [cell] = [cell for cell in page(tmp_path).one("table", class_="ladder").all("td") if cell.text.startswith("74.0")]
+
+    assert "74.0 max of 21" == cell.text
+    assert 1 == len(cell.all("br"))
 
 
 def test_cost_is_shown_where_a_price_is_given(storage: Path, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from reports.__main__ import main
 from tests.reports.browser import chromium, complaints, run, show
-from tests.reports.saved_runs import FINGERPRINT, benchmark, ladder, outcome, save, saved_run
+from tests.reports.saved_runs import FINGERPRINT, benchmark, calls, ladder, outcome, save, saved_run
 from tests.reports.test_page import SCRIPTS, hostile_run
 from tests.reports.test_render import HOSTILE
 
@@ -152,6 +152,17 @@ def test_only_tables_scroll_sideways(driver: "Chrome", page: Path, hostile: Path
         show(driver, file, width=width)
         run(driver, "document.querySelectorAll('details').forEach(d => d.open = true)")
         assert width == run(driver, "return document.documentElement.scrollWidth"), file
+
+
+def test_a_ladder_of_few_calls_fits_into_1200_pixels(driver: "Chrome", tmp_path: Path) -> None:
+    """With long names, marks and counts below each p99."""
+    few = calls(12.086, 21) | {"disturbed": True, "precision_share": {"int8": 0.95, "f32": 0.05}}
+    paired = {"over": "compile_freezing", "medians_s": (11.8,) * 3, "over_medians_s": (11.9, 12.0, 12.1)}
+    save(tmp_path, 1, saved_run([benchmark(**few), benchmark("compile_workers_pinned", **paired, **few)]))
+    show(driver, written(tmp_path), width=1200)
+
+    left = run(driver, "const s = document.querySelector('.scroll:has(.ladder)'); return s.scrollWidth - s.clientWidth")
+    assert left <= 0
 
 
 def test_a_narrow_window_shows_the_answer_and_keeps_the_steps_in_sight(driver: "Chrome", page: Path) -> None:
