@@ -157,7 +157,7 @@ def test_only_tables_scroll_sideways(driver: "Chrome", page: Path, hostile: Path
 def test_a_ladder_of_few_calls_fits_into_1200_pixels(driver: "Chrome", tmp_path: Path) -> None:
     """With long names, marks and counts below each p99."""
     few = calls(12.086, 21) | {"disturbed": True, "precision_share": {"int8": 0.95, "f32": 0.05}}
-    paired = {"over": "compile_freezing", "medians_s": (11.8,) * 3, "over_medians_s": (11.9, 12.0, 12.1)}
+    paired: dict[str, Any] = {"over": "compile_freezing", "medians_s": (11.8,) * 3, "over_medians_s": (11.9, 12.0, 12.1)}
     save(tmp_path, 1, saved_run([benchmark(**few), benchmark("compile_workers_pinned", **paired, **few)]))
     show(driver, written(tmp_path), width=1200)
 
