@@ -34,8 +34,9 @@ class Rules:
     """When to call what. `alpha` holds for a whole gate; `tolerated` and `least_effect` are slowdowns, 0.03 = 3 % more time.
 
     `looks` are the shares of alpha that each look at the confirming pairs spends: the first, and those of a gate that is started again
-    because it could not tell. Where sides have artifacts of their own, `screen_builds` of each side take turns over the screen and
-    `confirm_builds` over the confirmation, and `control_pairs` are those of base against a second build of base.
+    because it could not tell. Where sides have artifacts of their own, `screen_builds` of each side take turns over the screen,
+    `confirm_builds` over the confirmation and `further_builds` more at each further look, and `control_pairs` are those of base against
+    a second build of base.
     `alike` is the level at which pairs that are neighbours in time count as alike, so that they are no sample to judge by.
     """
 
@@ -46,6 +47,7 @@ class Rules:
     confirm_pairs: int = 11
     screen_builds: int = 2
     confirm_builds: int = 4
+    further_builds: int = 2
     tolerated: float = 0.03
     least_effect: float = 0.02
     alike: float = 0.01
@@ -53,6 +55,10 @@ class Rules:
     def alpha_of(self, look: int) -> float:
         """Return the level of a regression at this look, 1 for the first."""
         return self.alpha * self.looks[look - 1]
+
+    def builds_of(self, look: int) -> int:
+        """Return how many builds of each side a suspect has at this look, 1 for the first."""
+        return self.confirm_builds + (look - 1) * self.further_builds
 
     def bound_of(self, look: int) -> float:
         """Return the level of the bound that a pass has to be below: further looks may add little to the first one's error."""

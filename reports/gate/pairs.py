@@ -54,8 +54,8 @@ class Pairs:
         """Measure one pair, artifacts built before. Raises SideError."""
         if benchmark not in self._builds:
             self._builds[benchmark] = self._build(benchmark)
-        if phase == "confirm" and 1 < self._builds[benchmark] < self._rules.confirm_builds:
-            self._builds[benchmark] = self._build_further(benchmark)
+        if phase == "confirm" and self._builds[benchmark] > 1:
+            self._build_further(benchmark)
         builds = self._next_builds(benchmark, phase)
         base, head = self._sides_of(builds[0])[0], self._sides_of(builds[1])[0 if phase == "control" else 1]
         pair, changes = measure_pair(base, head, benchmark, phase, self._order)
@@ -98,13 +98,16 @@ class Pairs:
         second = _built(self._sides_of(1), benchmark)
         return 1 if _are_equal(base, second[0]) and _are_equal(head, second[1]) else self._rules.screen_builds
 
-    def _build_further(self, benchmark: Benchmark) -> int:
-        """Build what a suspect needs beside the builds of its screen, which it failed with. Raises SideError."""
-        numbers = range(self._rules.screen_builds, self._rules.confirm_builds)
-        self._progress.note(f"{benchmark.id}: a suspect, and builds differ, so each side is built {len(numbers)} times more")
+    def _build_further(self, benchmark: Benchmark) -> None:
+        """Build what a suspect needs beside the builds that it is one for, or that could not tell. Raises SideError."""
+        taken = sum(count for (other, phase, *_), count in self._taken.items() if (other, phase) == (benchmark, "confirm"))
+        wanted = self._rules.builds_of(1 + taken // self._rules.confirm_pairs)
+        numbers = range(self._builds[benchmark], wanted)
+        if numbers:
+            self._progress.note(f"{benchmark.id}: a suspect, and builds differ, so each side is built {len(numbers)} times more")
         for number in numbers:
             _built(self._sides_of(number), benchmark)
-        return self._rules.confirm_builds
+        self._builds[benchmark] = max(wanted, self._builds[benchmark])
 
     def _sides_of(self, number: int) -> tuple[Side, Side]:
         if number not in self._sides:

@@ -25,7 +25,8 @@ SIDE = Program(
     speaks="fixtures/protocol/side_protocol.py",
 )
 MOST_ANSWERS_OF_WORKERS = 4  # a side may wait for its workers this often before it answers
-BUILDS = ("", "second-builds", "third-builds", "fourth-builds")  # the folder of each in the artifact cache
+# The folder in the artifact cache of each build of the same code.
+BUILDS = ("", *(f"{number}-builds" for number in ("second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")))
 SHUT_S = 30.0  # ending workers takes a few seconds, also of those that must be killed
 
 Answer = TypeVar("Answer", bound=Message)

@@ -131,8 +131,23 @@ def test_suspect_is_confirmed_by_four_builds_of_each_side(monkeypatch: pytest.Mo
         assert set(served.values()) <= {2, 3, 4}
 
 
+def test_gate_that_looks_again_brings_further_builds(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Two more of each side for the eleven pairs of the second look, which serve most of them."""
+    screen = tuple(pair(base_build=place % 2, head_build=place // 2 % 2) for place in range(6))
+    looked = tuple(pair(0.0, "confirm", base_build=place % 4, head_build=(place + place // 4) % 4) for place in range(11))
+    made = bench(monkeypatch, tmp_path, "old", "new", taken=screen + looked)
+    found = made.measure(11, "confirm")
+
+    assert [f"base-{number}" for number in range(2, 7)] == [name for each in made.seconds for name in each.builds if "base" in name]
+    for served in (Counter(each.base_build for each in found), Counter(each.head_build for each in found)):
+        assert {4, 5} <= set(served)
+        assert served[4] + served[5] >= 6
+
+
 def test_every_build_has_a_folder_of_its_own() -> None:
-    assert Rules().screen_builds <= Rules().confirm_builds == len(set(BUILDS))
+    rules = Rules()
+    assert rules.screen_builds <= rules.confirm_builds == rules.builds_of(1)
+    assert rules.builds_of(len(rules.looks)) == len(set(BUILDS))
 
 
 def test_builds_that_come_out_equal_are_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
