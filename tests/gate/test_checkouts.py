@@ -128,6 +128,41 @@ def test_submodule_that_is_not_here_is_named(with_submodule: Repository, tmp_pat
         ]
 
 
+def test_submodule_whose_commit_was_not_fetched_is_named(with_submodule: Repository, tmp_path: Path) -> None:
+    absent = "1" * 40
+    with_submodule.git("update-index", "--cacheinfo", f"160000,{absent},third_party/net")
+    with_submodule.git("commit", "--quiet", "--message", "A commit of the library that is not here")
+    with checked_out("head", "HEAD", None, tmp_path / "head") as made:
+        [note] = made.notes
+    assert note.startswith(
+        f"submodule third_party/net: its commit {absent[:12]} is not in {with_submodule.folder}; git -C third_party/net fetch"
+    )
+
+
+def test_submodules_of_submodules_are_filled_too(other: Repository, tmp_path: Path) -> None:
+    """The innermost one has an LFS file whose content is not here: it is named with the submodule's path."""
+    within = tmp_path / "inner"
+    for name, add in (("inner", None), ("outer", "inner")):
+        made = Repository(tmp_path / name)
+        made.folder.mkdir()
+        made.git("init", "--quiet", "--initial-branch", "main")
+        if add is None:
+            (within / ".gitattributes").write_text("*.bin filter=lfs diff=lfs merge=lfs -text\n")
+            (within / "w.bin").write_text(f"version https://git-lfs.github.com/spec/v1\noid sha256:{'2' * 64}\nsize 9\n")
+            (within / "net.py").write_text("N = 3\n")
+        else:
+            made.git("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(tmp_path / add), add)
+        made.git("add", "--all")
+        made.git("commit", "--quiet", "--message", name)
+    other.git("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(tmp_path / "outer"), "outer")
+    other.git("-c", "protocol.file.allow=always", "submodule", "--quiet", "update", "--init", "--recursive")
+    other.git("commit", "--quiet", "--message", "Submodules")
+    with checked_out("head", "HEAD", None, tmp_path / "head") as side:
+        assert "N = 3\n" == (side.folder / "outer" / "inner" / "net.py").read_text()
+        [note] = side.notes
+    assert note.startswith(f"in submodule outer: in submodule inner: LFS file w.bin: its content {'2' * 12} is not in")
+
+
 def test_lfs_files_come_from_the_clone(other: Repository, tmp_path: Path) -> None:
     """Each side has its commit's content, without git-lfs and without a server; what is not here is named."""
     (other.folder / ".gitattributes").write_text("*.bin filter=lfs diff=lfs merge=lfs -text\n")

@@ -111,7 +111,8 @@ def builds_in_turns(looks: int) -> np.ndarray:
     confirming = [(place % 4, (place + place // 4) % 4) for place in range(RULES.confirm_pairs)]
     for look in range(2, looks + 1):
         for _ in range(RULES.confirm_pairs):
-            pairs = list(itertools.product(range(RULES.builds_of(look)), repeat=2))
+            numbers = range(RULES.builds_of(look))
+            pairs = list(itertools.product(numbers, numbers))
             of_base, of_head = (Counter(pair[side] for pair in confirming) for side in (0, 1))
             confirming.append(min(pairs, key=lambda pair: (confirming.count(pair), of_base[pair[0]] + of_head[pair[1]])))
     return np.array(taken + confirming)
