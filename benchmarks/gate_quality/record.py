@@ -19,6 +19,7 @@ from reports.saved.machines import machine_differences
 
 FILE = "gates.jsonl"
 MEASURING = ("fixtures", "reports/gate")
+SHOWING = "reports/gate/show"  # changes no verdict
 HOLDING = ("blocks.py", "gates.py", "neighbour.py", "repository.py")  # of this folder
 
 
@@ -68,7 +69,8 @@ def conditions_now() -> dict[str, Any]:
 
 def code_digest(root: Path) -> str:
     """Return a digest of the code that measures and decides."""
-    files = [file for folder in MEASURING for file in sorted((root / folder).rglob("*.py"))]
+    found = [file for folder in MEASURING for file in sorted((root / folder).rglob("*.py"))]
+    files = [file for file in found if root / SHOWING not in file.parents]
     files += [root / "benchmarks" / "gate_quality" / name for name in HOLDING]
     content = b"".join(f"{file.relative_to(root)}\0".encode() + file.read_bytes() for file in files)
     return hashlib.sha256(content).hexdigest()[:16]
