@@ -231,6 +231,8 @@ def _confirmed(sample: Sample, p_value: float, p_holm: float, rules: Rules, look
     elif build_spread and not is_significant and median >= rules.least_effect and t_test(slowdowns) <= alpha:
         verdict = Verdict.INCONCLUSIVE
         why = f"slower by {100 * median:.1f} % in the median, but {BUILDS_DIFFER} {100 * build_spread:.1f} %"
+        if look < len(rules.looks):
+            why += f"; started again with the same --out, the gate brings {rules.further_builds} more of each side"
     else:
         verdict, why = Verdict.INCONCLUSIVE, _undecided(is_significant, p_sign_flip, median, rules)
     found = _describe(slowdowns, verdict, why, rules, p_value=p_value, p_holm=p_holm, p_sign_flip=p_sign_flip)
