@@ -30,7 +30,7 @@ from reports.saved.files import write_atomically
 from reports.saved.load import read_run
 from tests.conftest import MARK, mounted
 from tests.processes import ended, with_variable
-from tests.test_suite import Suite, answer_interrupts, fill
+from tests.session.test_suite import Suite, answer_interrupts, fill
 
 STEPS = ("baseline", "onnxruntime")
 GATE = (

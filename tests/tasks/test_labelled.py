@@ -16,8 +16,8 @@ from fixtures.steps.recipe import Recipe, resolve
 from fixtures.tasks import labelled
 from fixtures.tasks.labelled import AccuracyLostError, LabelsError, compare, find
 from tests import digit_pictures
+from tests.bench.test_outputs import CALIBRATED, Checkout, checkout  # noqa: F401 - a fixture
 from tests.conftest import MakeRig, skip_unless_met
-from tests.test_outputs import CALIBRATED, Checkout, checkout  # noqa: F401 - a fixture
 
 SIZE = digit_pictures.SIZE
 

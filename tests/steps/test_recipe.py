@@ -15,7 +15,7 @@ from tests.machines import X86
 
 EVERYTHING = {name: replace(step, requires=()) for name, step in catalogue().items()}
 NEVER = Requirement("never", lambda machine: Skip("not here", "go elsewhere"))
-BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 MODEL = ModelSpec(name="torchvision:resnet18", image_size=64)
 
 

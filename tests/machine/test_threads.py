@@ -18,7 +18,7 @@ from fixtures.protocol import Job, ModelSpec
 from fixtures.steps.evidence import ProofError, threads_in_force
 from fixtures.steps.recipe import Recipe
 from tests.conftest import MakeRig, skip_unless_met
-from tests.test_evidence import of_two_threads, seen
+from tests.steps.test_evidence import of_two_threads, seen
 
 RESNET = ModelSpec(name="torchvision:resnet18")
 TINY = ModelSpec(name="torchvision:squeezenet1_1", image_size=32)

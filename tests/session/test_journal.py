@@ -27,7 +27,7 @@ def written(folder: Path, *records: Finished) -> Path:
 def begun_elsewhere(folder: Path) -> "subprocess.Popen[str]":
     """A living run with one record; it adds a second one, and ends, once its stdin closes."""
     program = (
-        "import sys\nfrom pathlib import Path\nfrom tests.test_journal import CONDITIONS, FIRST, SECOND, Journal\n"
+        "import sys\nfrom pathlib import Path\nfrom tests.session.test_journal import CONDITIONS, FIRST, SECOND, Journal\n"
         "journal = Journal(Path(sys.argv[1]), CONDITIONS); journal.add(FIRST); print(journal.file, flush=True); sys.stdin.read()\n"
         "journal.add(SECOND)"
     )

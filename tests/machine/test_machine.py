@@ -144,7 +144,7 @@ def test_cpu_part_is_asserted(read_from: Reader, expected: str, code: int, capsy
 def test_machine_is_told_without_anything_installed() -> None:
     """The job asserts its machine before it installs gigabytes."""
     command = [sys.executable, "-S", "-m", "fixtures.machine"]
-    told = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=True)
+    told = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True)
 
     assert "CPU part" in told.stdout
 

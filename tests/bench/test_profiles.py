@@ -18,7 +18,7 @@ from fixtures.protocol.profiles import LONGEST_NAME, MOST_OPERATORS, OTHERS, OUT
 from fixtures.steps.recipe import resolve
 from reports.__main__ import main
 from tests.conftest import MakeRig, skip_unless_met
-from tests.test_suite import Suite, records
+from tests.session.test_suite import Suite, records
 
 RESNET = ModelSpec(name="torchvision:resnet18", image_size=64)
 CONVOLUTIONS = 20  # of a ResNet-18, the three of its shortcuts included

@@ -14,7 +14,7 @@ from fixtures.models.torchvision_models import import_torchvision
 from fixtures.protocol import ModelSpec
 from fixtures.protocol.kernels import precision_share
 from tests.conftest import MARK, MakeRig, skip_unless_met
-from tests.test_suite import LADDER
+from tests.session.test_suite import LADDER
 
 LIMIT_S = 3000.0
 

@@ -1,6 +1,6 @@
 """Training steps: what is proved of them, and that each claim fails where it is broken. Small models, real processes.
 
-What needs PyTorch/XLA runs in its environment only: `tox -e xla -- tests/test_training.py`.
+What needs PyTorch/XLA runs in its environment only: `tox -e xla -- tests/training/test_training.py`.
 """
 
 import math
@@ -247,7 +247,7 @@ def needs_xla() -> None:
     try:
         version("torch_xla")
     except PackageNotFoundError:
-        pytest.skip("torch_xla is not installed here -> tox -e xla -- tests/test_training.py")
+        pytest.skip("torch_xla is not installed here -> tox -e xla -- tests/training/test_training.py")
 
 
 def test_two_xla_processes_on_the_cpu_are_two_worlds(make_rig: MakeRig) -> None:

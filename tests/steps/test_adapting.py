@@ -10,7 +10,7 @@ from fixtures.machine import this_machine
 from fixtures.steps.optimizations import catalogue
 from fixtures.steps.recipe import unmet
 from tests.conftest import skip_unless_met
-from tests.test_suite import Suite, outcomes, read_until, records
+from tests.session.test_suite import Suite, outcomes, read_until, records
 
 SLOW = """\
 import torch
