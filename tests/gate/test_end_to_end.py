@@ -412,7 +412,11 @@ def create():
 """
 
 
-@pytest.mark.parametrize("model", ["mynet:create", "{here}/src/mynet/__init__.py:create", "src/mynet/__init__.py:create"])
+@pytest.mark.parametrize(
+    "model",
+    ["mynet:create", "{here}/src/mynet/__init__.py:create", "src/mynet/__init__.py:create"],
+    ids=["installed", "absolute path", "relative path"],
+)
 def test_head_that_does_more_work_is_a_regression_by_whatever_name(tmp_path: Path, model: str) -> None:
     """A package in `src` that is installed editable in the judging environment: by its name, by an absolute and by a relative path.
 
