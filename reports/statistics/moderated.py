@@ -98,7 +98,9 @@ def spread(steps: Sequence[Sequence[Effect]]) -> Spread:
     between = _between(variances, expected, freedoms)
     floor = max(between + within, 1e-12)
     scale, freedom = fit_f(variances / np.maximum(between + expected, floor), freedoms)
-    return Spread(between, max(within, 1e-12), scale, freedom, total, seen=True)
+    # rounds tell a pair's variance roughly: a step whose rounds seem quiet is taken for a usual one, neither for a quieter one
+    usual = float(np.mean([min(max(_within(pairs), within), 2 * within) for pairs in steps if pairs]))
+    return Spread(between, max(usual, 1e-12), scale, freedom, total, seen=True)
 
 
 def gain(pairs: Sequence[Effect], run: Spread, *, confidence: float = CONFIDENCE) -> Gain:
