@@ -61,3 +61,13 @@ def test_nothing_is_promised_before_a_step_has_ended() -> None:
     progress.begin("resnet50-baseline")
 
     assert "[1/12] resnet50-baseline: pair 1 of 1, starting" == told(progress, stream, "pair 1 of 1")
+
+
+def test_further_pairs_have_the_time_that_was_given() -> None:
+    progress, stream = line(1, Clock())
+    progress.begin("resnet50-compile")
+    progress.end("9.0 samples per second", counts=True)
+    progress.go_on(lambda: 42.0)
+    progress.begin("resnet50-compile")
+
+    assert "[further] resnet50-compile: pair 2 of 2, starting, about 42 s left" == told(progress, stream, "pair 2 of 2")
