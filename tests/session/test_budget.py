@@ -21,7 +21,7 @@ from fixtures.steps.recipe import resolve
 from reports.statistics.further_pairs import MOST_PAIRS
 from tests.conftest import MakeRig
 from tests.reports.saved_runs import benchmark
-from tests.test_suite import Suite, records
+from tests.session.test_suite import Suite, records
 
 QUIET = ("-p", "tests.undisturbed", "--benchmark-autosave")
 
