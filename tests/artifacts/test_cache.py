@@ -166,8 +166,8 @@ def test_rest_of_a_killed_build_is_no_entry(root: Path) -> None:
     assert not (folder / "half-written").exists()
 
 
-BUILD_SLOWLY = """
-import sys, time
+BUILD_UNTIL_TOLD = """
+import sys
 from pathlib import Path
 from fixtures.artifacts.cache import ArtifactCache
 name, root = sys.argv[1], Path(sys.argv[2])
@@ -175,7 +175,8 @@ def build(folder):
     print("begun", flush=True)
     for part in range(5):
         (folder / f"part{part}").write_text(name)
-        time.sleep(0.1)
+        if part == 2:
+            sys.stdin.readline()
     return 0.5
 cache = ArtifactCache(root, progress=lambda text: print(text, flush=True))
 found = cache.get({"runtime": "inductor", "model": {"name": "resnet18"}}, build)
@@ -185,8 +186,16 @@ sys.stdin.read()
 
 
 def _start(name: str, root: Path) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-c", BUILD_SLOWLY, name, str(root)]
+    command = [sys.executable, "-c", BUILD_UNTIL_TOLD, name, str(root)]
     return subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def _told_to_go_on(process: "subprocess.Popen[str]") -> str:
+    """Its next line."""
+    assert process.stdin is not None
+    process.stdin.write("\n")
+    process.stdin.flush()
+    return _line(process)
 
 
 def _line(process: "subprocess.Popen[str]") -> str:
@@ -201,7 +210,7 @@ def test_second_process_waits_for_the_first_and_takes_what_it_built(root: Path) 
         with _start("B", root) as second:
             try:
                 said = _line(second)
-                assert _line(first) == "parts AAAAA"
+                assert _told_to_go_on(first) == "parts AAAAA"
                 assert _line(second) == "parts AAAAA"
             finally:
                 for process in (first, second):
@@ -212,7 +221,7 @@ def test_second_process_waits_for_the_first_and_takes_what_it_built(root: Path) 
 def test_entry_that_another_process_uses_is_not_rebuilt_under_it(root: Path) -> None:
     """Who finds an entry damaged waits for those who use it, and says so; a process that is killed leaves no lock."""
     with _start("A", root) as first:
-        assert (_line(first), _line(first)) == ("begun", "parts AAAAA")
+        assert (_line(first), _told_to_go_on(first)) == ("begun", "parts AAAAA")
         [folder] = (each for each in root.iterdir() if each.is_dir())
         (folder / "part0").write_text("damaged")
         with _start("B", root) as second:
@@ -220,7 +229,7 @@ def test_entry_that_another_process_uses_is_not_rebuilt_under_it(root: Path) -> 
                 assert _line(second) == f"waiting for process {first.pid}, which uses inductor of resnet18"
                 first.kill()
                 first.wait()
-                assert (_line(second), _line(second)) == ("begun", "parts BBBBB")
+                assert (_line(second), _told_to_go_on(second)) == ("begun", "parts BBBBB")
             finally:
                 for process in (first, second):
                     process.communicate()
