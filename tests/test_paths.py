@@ -42,7 +42,7 @@ def measure(checkout: Path, *options: str) -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_compilers_build_below_awkward_paths(checkout: Path, tmp_path: Path) -> None:
     """Only the cache has no space and no quote, which torch's compile commands do not bear; all steps are measured and saved."""
     for step in STEPS:
@@ -56,7 +56,7 @@ def test_compilers_build_below_awkward_paths(checkout: Path, tmp_path: Path) -> 
     assert 1 == len(list((checkout / ".benchmarks").rglob("0001_*.json")))
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_cache_that_torch_would_take_apart_is_refused_with_the_remedy(checkout: Path) -> None:
     """The default one of a checkout in such a folder, before anything is built."""
     code, output = measure(checkout, "--step", "baseline")

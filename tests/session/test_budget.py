@@ -93,7 +93,7 @@ def test_a_step_whose_further_pair_fails_keeps_what_it_has() -> None:
     assert f"{MOST_PAIRS - 1} further pairs" in told
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_further_pair_that_fails_leaves_nothing_of_itself(make_rig: MakeRig, monkeypatch: pytest.MonkeyPatch) -> None:
     """In its second turn; the next one is whole."""
     rig, model = make_rig(), ModelSpec(name="torchvision:resnet18", image_size=64)
@@ -122,7 +122,7 @@ def test_a_further_pair_that_fails_leaves_nothing_of_itself(make_rig: MakeRig, m
     assert len(rounds_s) == len(before["pairs"][0]["own_rounds_s"]) == len(after["pairs"][1]["over_rounds_s"])
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_time_that_is_left_goes_into_further_pairs(suite: Suite) -> None:
     """They are pairs like the first one, of fresh processes, and all that is saved of the step is of all its pairs."""
     status, output = suite.run(*QUIET, "--budget=15m", steps=["baseline", "batch_2"])
@@ -144,7 +144,7 @@ def test_time_that_is_left_goes_into_further_pairs(suite: Suite) -> None:
     assert [] == suite.journals()
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_first_pairs_that_take_all_the_time_are_kept(suite: Suite) -> None:
     status, output = suite.run(*QUIET, "--budget=1s", steps=["baseline", "batch_2"])
     [run] = suite.runs()
@@ -154,7 +154,7 @@ def test_first_pairs_that_take_all_the_time_are_kept(suite: Suite) -> None:
     assert "the first pairs took all of --budget 1 s" in output
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_second_run_is_told_by_the_pairs_of_the_first(suite: Suite) -> None:
     """The report says so, with their number; the file keeps it."""
     _, first = suite.run(*QUIET, "--budget=15m", steps=["baseline", "batch_2"])
