@@ -23,11 +23,6 @@ the emulated kernel time, by which only a reference kernel or a wrong precision 
 one of its twelve blocks, with images of 16 (`emulation/models.py`).
 """
 
-EARLIER = """\
-**From an earlier version of the suite**, with a ViT of larger patches, whose claims let reference kernels pass and read
-settings where today's read effects: `tox -e {generation}` proves all anew.
-"""
-
 
 def update(generation: str, proofs: Path) -> None:
     """Keep the proofs of one CPU and write the page anew from all that are kept."""
@@ -44,15 +39,10 @@ def kept() -> dict[str, Proofs]:
 
 def render(proofs: dict[str, Proofs]) -> str:
     """Return the page."""
-    parts = [HEAD, _differences({generation: each for generation, each in proofs.items() if not is_earlier(each)})]
+    parts = [HEAD, _differences(proofs)]
     for generation, each in proofs.items():
         parts.append(_section(generation, each))
     return "\n".join(parts)
-
-
-def is_earlier(proofs: Proofs) -> bool:
-    """Whether they are of a version that had no SQNR."""
-    return all(step.sqnr_db is None for step in proofs.steps)
 
 
 def _section(generation: str, proofs: Proofs) -> str:
@@ -61,7 +51,6 @@ def _section(generation: str, proofs: Proofs) -> str:
     lines = [
         f"## {generation.capitalize()}: {fingerprint['cpu_model']}",
         "",
-        *([EARLIER.format(generation=generation)] if is_earlier(proofs) else []),
         f"CPU part {fingerprint['cpu_part']}; {', '.join(fingerprint['features'])}. Batch {proofs.batch_size} after the sweep. "
         f"Python {fingerprint['python']}, {versions}.",
         "",
@@ -69,22 +58,15 @@ def _section(generation: str, proofs: Proofs) -> str:
     for model in dict.fromkeys(step.model for step in proofs.steps):
         steps = [step for step in proofs.steps if step.model == model]
         lines += [f"### {model}", ""]
-        by_signal = not is_earlier(proofs)  # which have the cosine alone
         lines += _table(
-            ("step", "outcome", "kernels of convolutions and matrix products", "precision share", "SQNR dB" if by_signal else "cosine"),
-            ((s.step, s.outcome, _kernels(s), _shares(s.precision_share), _outputs(s)) for s in steps),
+            ("step", "outcome", "kernels of convolutions and matrix products", "precision share", "SQNR dB"),
+            ((s.step, s.outcome, _kernels(s), _shares(s.precision_share), "" if s.sqnr_db is None else f"{s.sqnr_db:.1f}") for s in steps),
         )
         told = [(s.step, text) for s in steps for text in ([f"{s.outcome}: {s.reason}"] if s.reason else s.findings)]
         if told:
             lines += ["", *(f"- **{step}** {text}" for step, text in told)]
         lines.append("")
     return "\n".join(lines)
-
-
-def _outputs(step: StepProof) -> str:
-    if step.sqnr_db is not None:
-        return f"{step.sqnr_db:.1f}"
-    return "" if step.cosine is None else f"{step.cosine:.5f}"
 
 
 def _differences(proofs: dict[str, Proofs]) -> str:
@@ -96,8 +78,6 @@ def _differences(proofs: dict[str, Proofs]) -> str:
         if len(set(cells)) > 1:
             rows.append((model, step, *cells))
     lines = ["## What differs between the generations", ""]
-    if len(proofs) < len(GENERATIONS):
-        lines += [f"Run with this version of the suite: {', '.join(proofs) or 'none yet'}.", ""]
     if not rows:
         return "\n".join([*lines, *(["Nothing.", ""] if len(proofs) > 1 else [])])
     lines += _table(("model", "step", *generations), rows)

@@ -30,7 +30,9 @@ def test_a_layout_changes_nothing_of_a_vit(vit: Seen) -> None:
 
 
 def _changes_nothing(step: StepProof) -> bool:
-    return step.step == "channels_last" and "vit" in step.model
+    """A layout on a ViT; autotuning that keeps what is there, as it may: it chooses by times, which mean nothing under emulation."""
+    autotuned = step.step == "compile_max_autotune" and (step.reason or "").startswith("nothing changed")
+    return autotuned or (step.step == "channels_last" and "vit" in step.model)
 
 
 def test_without_bf16_the_reason_is_bf16(either: Seen, proofs: Proofs) -> None:
