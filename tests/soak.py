@@ -1,13 +1,17 @@
 """Kill the suite, its workers, a gate's sides or the disk at random moments, and look at what is left: `tox -e soak`.
 
-    python -m tests.soak --moments 200 --seed 1 --out docs/reliability.md
+    python -m tests.soak --moments 200 --minutes 60
 
-Each moment is a whole session of its own (two steps of a small model, or a gate of a commit against itself) with storage of its own. All
-share one artifact cache, which is emptied now and then so that builds are hit, too. No moment may leave a process, lose a record that was
-reported as finished, leave a partial file, save a step whose worker was killed, or end in a traceback.
+Each moment is a whole session of its own (two steps of a small model, or a gate of a commit against itself) with storage, temporary folder
+and clone of its own. All share one artifact cache, which is emptied now and then so that builds are hit, too. No moment may leave a
+process, lose a record that was reported as finished, leave a partial file, save a step whose worker was killed, or end in a traceback.
+
+What was done is kept line by line in `--folder`, so that it goes on where it was stopped; the table in docs/reliability.md is written anew
+after each moment.
 """
 
 import argparse
+import json
 import os
 import random
 import re
@@ -20,12 +24,13 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from fixtures.bench.launch import ROOT
 from fixtures.machine import this_machine
+from fixtures.session.journal import append_line, read_lines
 from reports.saved.files import write_atomically
 from reports.saved.load import read_run
 from tests.conftest import MARK, mounted
@@ -33,32 +38,20 @@ from tests.processes import ended, with_variable
 from tests.session.test_suite import Suite, answer_interrupts, fill
 
 STEPS = ("baseline", "onnxruntime")
-GATE = (
-    "--base",
-    "HEAD",
-    "--head",
-    "HEAD",
-    "-k",
-    "resnet18 and onnxruntime and not int8",
-    "--model",
-    "torchvision:resnet18",
-    "--image-size",
-    "64",
-)
-FINISHED = re.compile(r"^\[\d+/\d+\] torchvision\.resnet18-(\w+): .* samples per second", re.MULTILINE)
+MODEL = "emulation.models:tiny_vit"
+SMALL = ("--model", MODEL, "--image-size", "64")
+GATE = ("--base", "HEAD", "--head", "HEAD", "-k", "onnxruntime and not onnxruntime_", *SMALL, "--budget", "20s")
+FINISHED = re.compile(rf"^\[\d+/\d+\] {re.escape(MODEL.replace(':', '.'))}-(\w+): .* samples per second", re.MULTILINE)
+READY = {False: "test session starts", True: "pair"}  # before it a signal meets Python's own imports
+GATE_ENDS = {0, 2, 3}  # a commit is no regression against itself
 END_LIMIT_S = 240.0  # a session that was harmed and is still there after it hangs
 ORPHAN_LIMIT_S = 10.0
+USUAL_S = 60.0  # how long a session takes, until one has come to its end
 EMPTIED_EVERY = 8  # moments
 DISK = "80m"
-LONGEST_MESSAGE = 300
-
-HEAD = """\
-# Killed at random moments
-
-Written by `tox -e soak`; do not edit. Each moment is a whole session (two steps of ResNet-18 at 64 px, or a gate of a commit against
-itself) that is harmed at a random time of its course. Then it has to end, none of its processes may be left, every saved file has to be
-whole, what was reported as finished has to be saved or taken up by `--resume`, and a step whose worker was killed must not be saved.
-"""
+LONGEST_MESSAGE = 600
+PAGE = ROOT / "docs" / "reliability.md"
+MARKS = ("<!-- written by tox -e soak: begin -->\n", "<!-- written by tox -e soak: end -->\n")
 
 
 class Session:
@@ -66,15 +59,21 @@ class Session:
 
     def __init__(self, folder: Path, storage: Path, artifacts: Path, *, gates: bool) -> None:
         self.storage = storage
+        self.gates = gates
         self.mark = uuid.uuid4().hex
         self.suite = Suite(storage, artifacts, self.mark)
+        self.temporary, self.clone = folder / "temporary", folder / "clone"
+        self.temporary.mkdir()
+        self.suite.environment["TMPDIR"] = str(self.temporary)
         self.output = folder / "output.txt"
-        gate = [sys.executable, "-m", "reports", "gate", *GATE, "--budget", "60s", "--out", str(folder / "gate")]
-        command = [*gate, f"--artifact-cache={artifacts}"] if gates else self.suite.command("--benchmark-autosave", steps=STEPS)
+        command = self.suite.command("--benchmark-autosave", *SMALL, steps=STEPS)
+        if gates:
+            subprocess.run(["git", "clone", "--quiet", "--shared", str(ROOT), str(self.clone)], check=True)
+            command = [sys.executable, "-m", "reports", "gate", *GATE, f"--artifact-cache={artifacts}", "--out", str(folder / "gate")]
         with self.output.open("wb") as output:
             self.process = subprocess.Popen(
                 command,
-                cwd=ROOT,
+                cwd=self.clone if gates else ROOT,
                 env=self.suite.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -90,14 +89,38 @@ class Session:
         """The steps that it has reported as finished."""
         return set(FINISHED.findall(self.said()))
 
+    def saved(self) -> set[str]:
+        return {each["extra_info"]["step"] for run in self.suite.runs() for each in run["benchmarks"]}
+
     def others(self) -> list[int]:
         """Workers, builders and sides: all but the process that was started."""
         return sorted(with_variable(MARK, self.mark) - {self.process.pid})
 
+    def ends_within(self, limit_s: float) -> bool:
+        try:
+            self.process.wait(timeout=limit_s)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
 
-@dataclass
+    def kill(self) -> None:
+        """End whatever is left of it."""
+        for pid in with_variable(MARK, self.mark):
+            with_no_such_process(pid)
+        self.process.wait()
+
+
+def with_no_such_process(pid: int) -> None:
+    """SIGKILL for a process that may have ended by itself meanwhile."""
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+
+
+@dataclass(frozen=True)
 class Kind:
-    """What is done to a session at a random moment, and what came of it."""
+    """What is done to a session at a random moment."""
 
     name: str
     harm: Callable[[Session, random.Random], None]
@@ -105,10 +128,22 @@ class Kind:
     goes_on: bool = False  # the session ends by itself
     small_disk: bool = False
     gates: bool = False
-    moments: int = 0
-    too_late: int = 0
-    ends_s: list[float] = field(default_factory=list)
-    wrong: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What was done once, and what came of it."""
+
+    number: int
+    kind: str
+    emptied: bool
+    before: str  # the last line that the session had said
+    too_late: bool
+    took_s: float | None  # a session that came to its own end
+    ended_s: float | None  # from the signal to the end
+    finished: int  # steps that it had reported by its end
+    wrong: list[str]
+    commit: str
 
 
 def _signals(*numbers: signal.Signals) -> Callable[[Session, random.Random], None]:
@@ -121,11 +156,10 @@ def _signals(*numbers: signal.Signals) -> Callable[[Session, random.Random], Non
 
 
 def _kill_another(session: Session, chance: random.Random) -> None:
-    """SIGKILL for one of its workers, builders or sides."""
-    if others := session.others():
-        try:
-            os.kill(chance.choice(others), signal.SIGKILL)
-        except ProcessLookupError:  # it ended by itself meanwhile
+    """SIGKILL for one of its workers, builders or sides, as soon as there is one."""
+    while not session.ends_within(0.1):
+        if others := session.others():
+            with_no_such_process(chance.choice(others))
             return
 
 
@@ -134,67 +168,76 @@ def _fill_disk(session: Session, _chance: random.Random) -> None:
 
 
 def kinds() -> list[Kind]:
-    return [
+    """All kinds; those that need a file system of their own only where one can be mounted."""
+    every = [
         Kind("Ctrl-C", _signals(signal.SIGINT), saves=True),
-        Kind("Ctrl-C twice", _signals(signal.SIGINT, signal.SIGINT), saves=True),
-        Kind("SIGTERM", _signals(signal.SIGTERM), saves=True),
-        Kind("SIGHUP", _signals(signal.SIGHUP), saves=True),
-        Kind("SIGKILL of the suite", _signals(signal.SIGKILL)),
         Kind("SIGKILL of a worker or builder", _kill_another, saves=True, goes_on=True),
+        Kind("SIGTERM", _signals(signal.SIGTERM), saves=True),
+        Kind("SIGKILL of the suite", _signals(signal.SIGKILL)),
+        Kind("gate: SIGKILL of a side, worker or builder", _kill_another, goes_on=True, gates=True),
+        Kind("Ctrl-C twice", _signals(signal.SIGINT, signal.SIGINT), saves=True),
         Kind("full disk", _fill_disk, goes_on=True, small_disk=True),
-        Kind("gate: SIGKILL of a side or worker", _kill_another, goes_on=True, gates=True),
+        Kind("SIGHUP", _signals(signal.SIGHUP), saves=True),
         Kind("gate: Ctrl-C", _signals(signal.SIGINT), gates=True),
     ]
+    return [kind for kind in every if os.geteuid() == 0 or not kind.small_disk]
 
 
-def moment(kind: Kind, artifacts: Path, whole_s: float, chance: random.Random) -> None:
-    """Start a session, harm it, and look at what is left; what breaks a promise is kept in `kind.wrong`."""
-    with tempfile.TemporaryDirectory(prefix="soak-") as name:
-        folder = Path(name)
-        disk = mounted(folder / "disk", DISK) if kind.small_disk else nullcontext(folder / "storage")
-        with disk as storage, _worktrees_unchanged(kind):
-            session = Session(folder, storage, artifacts, gates=kind.gates)
-            try:
-                session.process.wait(timeout=chance.uniform(0.0, whole_s))
-                kind.too_late += 1
-            except subprocess.TimeoutExpired:
+def moment(number: int, kind: Kind, artifacts: Path, usual_s: float, chance: random.Random) -> Moment:
+    """Start a session, harm it, and look at what is left."""
+    emptied = number % EMPTIED_EVERY == EMPTIED_EVERY - 1
+    if emptied:
+        shutil.rmtree(artifacts, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix="soak-") as name, _disk(kind, Path(name)) as storage:
+        started_s = time.monotonic()
+        session = Session(Path(name), storage, artifacts, gates=kind.gates)
+        try:
+            too_late = session.ends_within(chance.uniform(0.0, usual_s))
+            before = (session.said().strip().splitlines() or [""])[-1][:LONGEST_MESSAGE]
+            harmed_s = time.monotonic()
+            if not too_late:
                 kind.harm(session, chance)
-            kind.moments += 1
-            began_s = time.monotonic()
-            kind.wrong += _ending(session)
-            if not kind.goes_on:
-                kind.ends_s.append(time.monotonic() - began_s)
-            if not kind.gates:
-                kind.wrong += _left(kind, session)
+            wrong = [*_ending(session)]
+            ended_s = time.monotonic()
+            wrong += [*(_gate_left(kind, session) if kind.gates else _left(kind, session))]
+        finally:
+            session.kill()
+        return Moment(
+            number=number,
+            kind=kind.name,
+            emptied=emptied,
+            before=before,
+            too_late=too_late,
+            took_s=ended_s - started_s if too_late or kind.small_disk else None,
+            ended_s=None if too_late or kind.goes_on else ended_s - harmed_s,
+            finished=len(session.finished()),
+            wrong=wrong,
+            commit=_commit(),
+        )
 
 
 @contextmanager
-def _worktrees_unchanged(kind: Kind) -> Iterator[None]:
-    before = _worktrees()
-    yield
-    if kind.gates and (more := _worktrees() - before):
-        kind.wrong.append(f"worktrees are left: {sorted(more)}")
+def _disk(kind: Kind, folder: Path) -> Iterator[Path]:
+    with mounted(folder / "disk", DISK) if kind.small_disk else nullcontext(folder / "storage") as storage:
+        yield storage
 
 
-def _worktrees() -> set[str]:
-    command = ["git", "worktree", "list", "--porcelain"]
-    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    return set(re.findall(r"^worktree (.+)$", listed, re.MULTILINE))
+def _commit() -> str:
+    command = ["git", "rev-parse", "--short", "HEAD"]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def _ending(session: Session) -> Iterator[str]:
     """It ends, without a traceback, and no process of it is left."""
-    try:
-        session.process.wait(timeout=END_LIMIT_S)
-    except subprocess.TimeoutExpired:
+    if not session.ends_within(END_LIMIT_S):
         yield f"still running after {END_LIMIT_S:.0f} s: {session.said()[-LONGEST_MESSAGE:]!r}"
         session.process.kill()
         session.process.wait()
     for pid in [pid for pid in session.others() if not ended(pid, limit_s=ORPHAN_LIMIT_S)]:
         yield f"an orphan: {Path(f'/proc/{pid}/cmdline').read_bytes()[:LONGEST_MESSAGE]!r}"
-        os.kill(pid, signal.SIGKILL)
-    if "Traceback (most recent call last)" in session.said():
-        yield f"a traceback: {session.said()[-2 * LONGEST_MESSAGE :]!r}"
+        with_no_such_process(pid)
+    if "Traceback (most recent call last)" in session.said() and READY[session.gates] in session.said():
+        yield f"a traceback: {session.said()[-5 * LONGEST_MESSAGE :]!r}"
 
 
 def _left(kind: Kind, session: Session) -> Iterator[str]:
@@ -203,19 +246,39 @@ def _left(kind: Kind, session: Session) -> Iterator[str]:
     (session.storage / "filler").unlink(missing_ok=True)
     finished, said = session.finished(), session.said()
     yield from _partial(session, temporary=killed)
-    saved = _saved(session)
-    if finished - saved and kind.saves:
-        yield f"finished and not saved: {sorted(finished - saved)}: {said[-LONGEST_MESSAGE:]!r}"
+    saved = session.saved()
     if saved - finished:
         yield f"saved and never finished: {sorted(saved - finished)}: {said[-LONGEST_MESSAGE:]!r}"
+    if finished - saved and kind.saves:
+        yield f"finished and not saved: {sorted(finished - saved)}: {said[-LONGEST_MESSAGE:]!r}"
     if kind.goes_on and finished != set(STEPS) and not re.search(r"FAILED|ERROR|error:|journal", said):
         yield f"steps are missing without a word: {said[-LONGEST_MESSAGE:]!r}"
     if finished and not saved and not kind.saves:
-        status, output = session.suite.run("--benchmark-autosave", "--resume", steps=STEPS)
+        status, output = session.suite.run("--benchmark-autosave", "--resume", *SMALL, steps=STEPS)
         runs = session.suite.runs()
         resumed = {each["extra_info"]["step"] for run in runs for each in run["benchmarks"] if "resumed" in each["extra_info"]}
-        if status or resumed != finished or _saved(session) != set(STEPS):
+        if status or resumed != finished or session.saved() != set(STEPS):
             yield f"--resume (exit {status}) took {sorted(resumed)} of {sorted(finished)}: {output[-LONGEST_MESSAGE:]!r}"
+    elif not killed and (files := _files(session.temporary)):
+        yield f"temporary files are left: {files}"
+
+
+def _gate_left(kind: Kind, session: Session) -> Iterator[str]:
+    """Its worktrees are gone, it ends with a verdict or says why there is none, and equal sides are no regression."""
+    listed = subprocess.run(["git", "worktree", "list"], cwd=session.clone, capture_output=True, text=True, check=True).stdout
+    if len(listed.splitlines()) > 1:
+        yield f"worktrees are left: {listed}"
+    said, code = session.said(), session.process.returncode
+    if code not in GATE_ENDS and READY[True] in said:
+        yield f"it ended with {code}: {said[-LONGEST_MESSAGE:]!r}"
+    if kind.goes_on and not re.search(r"PASS|INCONCLUSIVE|ERROR|error", said):
+        yield f"no verdict: {said[-LONGEST_MESSAGE:]!r}"
+    if files := _files(session.temporary):
+        yield f"temporary files are left: {files}"
+
+
+def _files(folder: Path) -> list[str]:
+    return sorted(str(file.relative_to(folder)) for file in folder.rglob("*") if not file.is_dir())[:5]
 
 
 def _partial(session: Session, *, temporary: bool) -> Iterator[str]:
@@ -232,71 +295,66 @@ def _partial(session: Session, *, temporary: bool) -> Iterator[str]:
                 yield f"a wrong record: {each.step}"
 
 
-def _saved(session: Session) -> set[str]:
-    return {each["extra_info"]["step"] for run in session.suite.runs() for each in run["benchmarks"]}
-
-
-def page(done: Sequence[Kind], seed: int, emptied: int) -> str:
+def table(done: Sequence[Moment], seed: int) -> str:
     """Return docs/reliability.md's table of what was done and what came of it."""
-    machine, moments = this_machine(), sum(kind.moments for kind in done)
-    wrong = [f"- **{kind.name}**: {text}" for kind in done for text in kind.wrong]
+    machine = this_machine()
+    rows = [(name, [each for each in done if each.kind == name]) for name in dict.fromkeys(kind.name for kind in kinds())]
+    wrong = [f"- **{each.kind}** ({each.commit}): {' '.join(text.split())}" for each in done for text in each.wrong]
     return "\n".join(
         [
-            HEAD,
             f"{datetime.now(UTC):%d %B %Y}, {machine.cpu_model}, {len(machine.allowed_cpus)} CPUs, beside other work; "
-            f"seed {seed}. {moments} moments; the artifact cache was emptied {emptied} times.",
+            f"seed {seed}. {len(done)} moments; the artifact cache was emptied {sum(each.emptied for each in done)} times.",
             "",
-            "| what was done | moments | after the end | ended within, median (longest) | promises broken |",
-            "|---|---:|---:|---:|---:|",
-            *(f"| {kind.name} | {kind.moments} | {kind.too_late} | {_ends(kind)} | {len(kind.wrong)} |" for kind in done),
+            "| what was done | moments | after the end | had finished steps | ended within, median (longest) | promises broken |",
+            "|---|---:|---:|---:|---:|---:|",
+            *(
+                f"| {name} | {len(each)} | {sum(one.too_late for one in each)} | {sum(one.finished > 0 for one in each)} "
+                f"| {_ends(each)} | {sum(bool(one.wrong) for one in each)} |"
+                for name, each in rows
+            ),
             "",
             '"After the end": the session was over before its moment came. Times are of a busy machine, and hold no promise.',
-            *(["", "## Broken", "", *wrong] if wrong else []),
+            *(["", *wrong] if wrong else []),
             "",
         ]
     )
 
 
-def _ends(kind: Kind) -> str:
-    if not kind.ends_s:
-        return "goes on"
-    ordered = sorted(kind.ends_s)
-    return f"{ordered[len(ordered) // 2]:.1f} s ({ordered[-1]:.1f})"
+def _ends(moments: Sequence[Moment]) -> str:
+    ordered = sorted(each.ended_s for each in moments if each.ended_s is not None)
+    return f"{ordered[len(ordered) // 2]:.1f} s ({ordered[-1]:.1f})" if ordered else "goes on"
+
+
+def with_table(page: str, written: str) -> str:
+    """Return the page with what stands between its marks replaced. Raises ValueError where it has none."""
+    begin, end = (page.index(mark) for mark in MARKS)
+    return page[: begin + len(MARKS[0])] + written + page[end:]
 
 
 def main() -> int:
     """Return 1 where a promise was broken."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--moments", type=int, default=200, metavar="N")
+    parser.add_argument("--moments", type=int, default=200, metavar="N", help="in all, those of earlier calls included (default: 200)")
+    parser.add_argument("--minutes", type=float, default=float("inf"), metavar="M", help="begin no moment later than that")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the page, written anew after each moment")
+    parser.add_argument("--folder", type=Path, default=ROOT / ".cache" / "soak", metavar="DIR", help="what was done, and the artifacts")
+    parser.add_argument("--page", type=Path, default=PAGE, metavar="FILE", help="whose table is written anew (default: docs/reliability.md)")
     options = parser.parse_args()
-    chance, done, emptied = random.Random(options.seed), kinds(), 0
-    with tempfile.TemporaryDirectory(prefix="soak-artifacts-") as name:
-        artifacts = Path(name) / "artifacts"
-        whole_s = {gates: _whole_s(artifacts, gates=gates) for gates in (False, True)}
-        for number in range(options.moments):
-            if number % EMPTIED_EVERY == EMPTIED_EVERY - 1:
-                shutil.rmtree(artifacts, ignore_errors=True)
-                emptied += 1
-            kind = done[number % len(done)]
-            before = len(kind.wrong)
-            moment(kind, artifacts, whole_s[kind.gates], chance)
-            print(f"[{number + 1}/{options.moments}] {kind.name}", *kind.wrong[before:], sep="\n    ", flush=True)
-            write_atomically(options.out, page(done, options.seed, emptied).encode())
-    return int(any(kind.wrong for kind in done))
-
-
-def _whole_s(artifacts: Path, *, gates: bool) -> float:
-    """Return how long a session takes that nobody harms, its artifacts built before. Raises RuntimeError where it does not pass."""
-    for _ in range(2):
-        with tempfile.TemporaryDirectory(prefix="soak-") as name:
-            began_s = time.monotonic()
-            session = Session(Path(name), Path(name) / "storage", artifacts, gates=gates)
-            status = session.process.wait(timeout=10 * END_LIMIT_S)
-            if status not in ({0, 3} if gates else {0}):
-                raise RuntimeError(f"a session that nobody harmed ended with status {status}: {session.said()[-3000:]}")
-    return time.monotonic() - began_s
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # its session ends with it
+    options.folder.mkdir(parents=True, exist_ok=True)
+    journal, began_s = options.folder / "moments.jsonl", time.monotonic()
+    done = [Moment(**each) for each in read_lines(journal)[1]] if journal.exists() else []
+    while len(done) < options.moments and time.monotonic() - began_s < 60 * options.minutes:
+        number, every = len(done), kinds()
+        kind = every[number % len(every)]
+        chance = random.Random(f"{options.seed}-{number}")
+        before = [each.took_s for each in done if each.took_s and each.kind.startswith("gate") == kind.gates]
+        usual_s = max(before[-3:], default=USUAL_S)
+        done.append(moment(number, kind, options.folder / "artifacts", usual_s, chance))
+        append_line(journal, asdict(done[-1]), {"seed": options.seed})
+        print(f"[{number + 1}/{options.moments}] {json.dumps(asdict(done[-1]))}", flush=True)
+        write_atomically(options.page, with_table(options.page.read_text(), table(done, options.seed)).encode())
+    return int(any(each.wrong for each in done))
 
 
 if __name__ == "__main__":

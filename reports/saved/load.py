@@ -193,13 +193,15 @@ def _is_ours(extra_info: msgspec.Raw) -> bool:
         marks = _MARKS.decode(extra_info)
     except msgspec.DecodeError:
         return False
+    except (UnicodeDecodeError, RecursionError):  # `_read_record` says which record is damaged
+        return True
     return isinstance(marks.model, str) and isinstance(marks.step, str)
 
 
 def _read_record(path: Path, benchmark: _Benchmark[msgspec.Raw], reader: _Reader[Record]) -> Record:
     try:
         return reader.record.decode(benchmark.extra_info)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UnreadableRun(f"{path}: benchmark {benchmark.fullname[:200]!r}: {error}") from error
 
 

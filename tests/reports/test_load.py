@@ -39,6 +39,7 @@ REFUSED: list[tuple[Any, str]] = [
     (changed() | {"datetime": "yesterday"}, "datetime"),
     (changed() | {"outcomes": [outcome("x", "measured") | {"outcome": "won"}]}, "outcome"),
     ("[" * 100_000, "not a saved run"),
+    (json.dumps(changed()).encode().replace(b'"model": "resnet50"', b'"model": "\x80"', 1), "benchmark '.*decode byte 0x80"),
     ('{"benchmarks": ' + "[" * 100_000 + "]" * 100_000 + "}", "nested too deeply|not a saved run"),
 ]
 
