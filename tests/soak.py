@@ -338,7 +338,9 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=float("inf"), metavar="M", help="begin no moment later than that")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--folder", type=Path, default=ROOT / ".cache" / "soak", metavar="DIR", help="what was done, and the artifacts")
-    parser.add_argument("--page", type=Path, default=PAGE, metavar="FILE", help="whose table is written anew (default: docs/reliability.md)")
+    parser.add_argument(
+        "--page", type=Path, default=PAGE, metavar="FILE", help="whose table is written anew (default: docs/reliability.md)"
+    )
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # its session ends with it
     options.folder.mkdir(parents=True, exist_ok=True)

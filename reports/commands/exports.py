@@ -76,7 +76,9 @@ def exported(file: Path) -> list[Exported]:
     if gate is not None:
         found = [each for row in gate.benchmarks for each in _of_gate(row)]
         if not found:
-            raise UnreadableRun(f"{file}: a gate that measured no pair ({plain(gate.verdict, 20)}): there is nothing to export")
+            raise UnreadableRun(
+                f"{file}: a gate that measured no pair ({plain(gate.verdict, 20)}): there is nothing to export; name another file"
+            )
         return found
     return [each for measurement in read_run(file).measurements for each in _of_run(measurement)]
 
@@ -162,6 +164,6 @@ def _read_gate(file: Path) -> _Gate | None:
             return None  # the reader of runs says so
         return msgspec.json.decode(file.read_bytes(), type=_Gate)
     except OSError as error:
-        raise UnreadableRun(f"{file}: {error.strerror or error}") from error
+        raise UnreadableRun(f"{file}: {error.strerror or error}; name another file") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None

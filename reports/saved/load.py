@@ -65,6 +65,7 @@ class _Reader(Generic[Record]):
 _WHOLE = _Reader(msgspec.json.Decoder(_SavedFile[Measurement]), msgspec.json.Decoder(Measurement))
 _BRIEF = _Reader(msgspec.json.Decoder(_SavedFile[Throughput]), msgspec.json.Decoder(Throughput))
 _UNREAD = msgspec.json.Decoder(_SavedFile[msgspec.Raw])
+_OTHER = "name another run"
 _MARKS = msgspec.json.Decoder(_Marks)
 _OUTCOMES = msgspec.json.Decoder(list[Outcome])
 _CALIBRATION = msgspec.json.Decoder(Calibration)
@@ -133,9 +134,9 @@ def _read(path: Path, reader: _Reader[Record]) -> Run[Record]:
         records = [_read_record(path, benchmark, reader) for benchmark in ours]
         frame = unread
     if not records and others:
-        raise UnreadableRun(f"{path}: none of its {others} benchmarks is of this suite (no `model` and `step` in extra_info)")
+        raise UnreadableRun(f"{path}: none of its {others} benchmarks is of this suite (no `model` and `step` in extra_info); {_OTHER}")
     if not records and not frame.outcomes:
-        raise UnreadableRun(f"{path}: holds no benchmark")
+        raise UnreadableRun(f"{path}: holds no benchmark; {_OTHER}")
     complete = {(record.model, record.step): record for record in records if record.complete}
     return Run(
         path=path,
@@ -163,29 +164,31 @@ def _notes(records: list[Record], others: int, kept: int) -> Iterable[str]:
 def _read_bytes(path: Path) -> bytes:
     try:
         if not path.is_file():
-            raise UnreadableRun(f"{path}: not a file")
+            raise UnreadableRun(f"{path}: not a file; {_OTHER}")
         if (size := path.stat().st_size) > LARGEST_FILE_BYTES:
-            raise UnreadableRun(f"{path}: {size} bytes; a saved run has at most {LARGEST_FILE_BYTES}")
+            raise UnreadableRun(f"{path}: {size} bytes; a saved run has at most {LARGEST_FILE_BYTES}; {_OTHER}")
         return path.read_bytes()
     except OSError as error:
-        raise UnreadableRun(f"{path}: {error.strerror or error}") from error
+        raise UnreadableRun(f"{path}: {error.strerror or error}; {_OTHER}") from error
 
 
 def _read_frame(path: Path, data: bytes) -> _SavedFile[msgspec.Raw]:
     """Read everything but the records, or say why the file cannot be read."""
     if not data.strip():
-        raise UnreadableRun(f"{path}: the file is empty")
+        raise UnreadableRun(f"{path}: the file is empty; {_OTHER}")
     try:
         return _UNREAD.decode(data)
     except msgspec.ValidationError as error:
-        raise UnreadableRun(f"{path}: not a saved run: {error}") from error
+        raise UnreadableRun(f"{path}: not a saved run: {error}; {_OTHER}") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         if "truncated" in str(error):
-            raise UnreadableRun(f"{path}: truncated after {len(data)} bytes: the session that wrote it did not finish saving") from error
+            raise UnreadableRun(
+                f"{path}: truncated after {len(data)} bytes: the session that wrote it did not finish saving; {_OTHER}"
+            ) from error
         named = " (NaN and Infinity are not JSON)" if b"NaN" in data or b"Infinity" in data else ""
-        raise UnreadableRun(f"{path}: {error}{named}") from error
+        raise UnreadableRun(f"{path}: {error}{named}; {_OTHER}") from error
     except RecursionError as error:
-        raise UnreadableRun(f"{path}: nested too deeply to be a saved run") from error
+        raise UnreadableRun(f"{path}: nested too deeply to be a saved run; {_OTHER}") from error
 
 
 def _is_ours(extra_info: msgspec.Raw) -> bool:
@@ -202,7 +205,7 @@ def _read_record(path: Path, benchmark: _Benchmark[msgspec.Raw], reader: _Reader
     try:
         return reader.record.decode(benchmark.extra_info)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UnreadableRun(f"{path}: benchmark {benchmark.fullname[:200]!r}: {error}") from error
+        raise UnreadableRun(f"{path}: benchmark {benchmark.fullname[:200]!r}: {error}; {_OTHER}") from error
 
 
 def _check_version(path: Path, found: int) -> None:

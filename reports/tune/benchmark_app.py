@@ -55,7 +55,9 @@ def parse(text: str) -> AppRun:
     """Read what benchmark_app prints at its end. Raises BenchmarkAppError where it has no throughput."""
     throughput = re.search(r"Throughput:\s+([\d.]+)\s*FPS", text)
     if throughput is None:
-        raise BenchmarkAppError("OpenVINO's benchmark_app printed no throughput: is its version a known one?")
+        raise BenchmarkAppError(
+            "OpenVINO's benchmark_app printed no throughput that this suite can read; install a release that constraints.txt has"
+        )
     percentile = re.search(r"99 percentile:\s+([\d.]+)\s*ms", text)
     count = re.search(r"Count:\s+(\d+)\s*iterations", text)
     too_few = count is not None and int(count[1]) < FEWEST_FOR_P99
