@@ -2,12 +2,13 @@
 
     python -m tests.soak --moments 200 --minutes 60
 
-Each moment is a whole session of its own (two steps of a small model, or a gate of a commit against itself) with storage, temporary folder
-and clone of its own. All share one artifact cache, which is emptied now and then so that builds are hit, too. No moment may leave a
-process, lose a record that was reported as finished, leave a partial file, save a step whose worker was killed, or end in a traceback.
+A session is three steps of a small model, or a gate of a commit against itself, with storage, temporary folder and clone of its own. Up to
+two of its processes are killed, then comes what ends it, or a full disk. All share one artifact cache, which is emptied now and then so
+that builds are hit, too. No session may leave a process, lose a record that was reported as finished, leave a partial file, save a step
+whose worker was killed, or end in a traceback.
 
 What was done is kept line by line in `--folder`, so that it goes on where it was stopped; the table in docs/reliability.md is written anew
-after each moment.
+after each session.
 """
 
 import argparse
@@ -27,6 +28,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import median
 
 from fixtures.bench.launch import ROOT
 from fixtures.machine import this_machine
@@ -37,17 +39,18 @@ from tests.conftest import MARK, mounted
 from tests.processes import ended, with_variable
 from tests.session.test_suite import Suite, answer_interrupts, fill
 
-STEPS = ("baseline", "onnxruntime")
+STEPS = ("baseline", "batch_2", "onnxruntime")
 MODEL = "emulation.models:tiny_vit"
 SMALL = ("--model", MODEL, "--image-size", "64")
 GATE = ("--base", "HEAD", "--head", "HEAD", "-k", "onnxruntime and not onnxruntime_", *SMALL, "--budget", "20s")
 FINISHED = re.compile(rf"^\[\d+/\d+\] {re.escape(MODEL.replace(':', '.'))}-(\w+): .* samples per second", re.MULTILINE)
 READY = {False: "test session starts", True: "pair"}  # before it a signal meets Python's own imports
+NOT_OURS = {".ses"}  # ONNX Runtime's
 GATE_ENDS = {0, 2, 3}  # a commit is no regression against itself
 END_LIMIT_S = 240.0  # a session that was harmed and is still there after it hangs
 ORPHAN_LIMIT_S = 10.0
-USUAL_S = 60.0  # how long a session takes, until one has come to its end
-EMPTIED_EVERY = 8  # moments
+GAP_S = 25.0  # at most, before each moment
+EMPTIED_EVERY = 8  # sessions
 DISK = "80m"
 LONGEST_MESSAGE = 600
 PAGE = ROOT / "docs" / "reliability.md"
@@ -106,11 +109,11 @@ class Session:
     def kill(self) -> None:
         """End whatever is left of it."""
         for pid in with_variable(MARK, self.mark):
-            with_no_such_process(pid)
+            kill(pid)
         self.process.wait()
 
 
-def with_no_such_process(pid: int) -> None:
+def kill(pid: int) -> None:
     """SIGKILL for a process that may have ended by itself meanwhile."""
     try:
         os.kill(pid, signal.SIGKILL)
@@ -125,25 +128,32 @@ class Kind:
     name: str
     harm: Callable[[Session, random.Random], None]
     saves: bool = False  # finished steps are in a saved run when the session has ended; else `--resume` has them
-    goes_on: bool = False  # the session ends by itself
+    ends: bool = True  # else the session goes on, and ends by itself
     small_disk: bool = False
     gates: bool = False
 
 
 @dataclass(frozen=True)
 class Moment:
-    """What was done once, and what came of it."""
+    """What was done once, and the last line that the session had said before."""
+
+    kind: str
+    before: str
+
+
+@dataclass(frozen=True)
+class Course:
+    """One session with all its moments, and what came of them."""
 
     number: int
-    kind: str
+    commit: str
+    gates: bool
     emptied: bool
-    before: str  # the last line that the session had said
-    too_late: bool
-    took_s: float | None  # a session that came to its own end
+    moments: list[dict[str, str]]
+    ended_by: str  # a kind's name; empty where it came to its own end
     ended_s: float | None  # from the signal to the end
     finished: int  # steps that it had reported by its end
     wrong: list[str]
-    commit: str
 
 
 def _signals(*numbers: signal.Signals) -> Callable[[Session, random.Random], None]:
@@ -156,69 +166,89 @@ def _signals(*numbers: signal.Signals) -> Callable[[Session, random.Random], Non
 
 
 def _kill_another(session: Session, chance: random.Random) -> None:
-    """SIGKILL for one of its workers, builders or sides, as soon as there is one."""
-    while not session.ends_within(0.1):
-        if others := session.others():
-            with_no_such_process(chance.choice(others))
-            return
+    """SIGKILL for one of its workers, builders or sides."""
+    if others := session.others():
+        kill(chance.choice(others))
 
 
 def _fill_disk(session: Session, _chance: random.Random) -> None:
     fill(session.storage / "filler")
 
 
-def kinds() -> list[Kind]:
-    """All kinds; those that need a file system of their own only where one can be mounted."""
+KILLED = Kind("SIGKILL of a worker or builder", _kill_another, saves=True, ends=False)
+KILLED_IN_GATE = Kind("gate: SIGKILL of a side, worker or builder", _kill_another, ends=False, gates=True)
+
+
+def _has(session: Session, kind: Kind) -> bool:
+    """Wait until there is what this kind harms; False where the session ends before."""
+    while kind.harm is _kill_another and not session.others():
+        if session.ends_within(0.1):
+            return False
+    return session.process.poll() is None
+
+
+def lasts() -> list[Kind | None]:
+    """What comes last in the sessions, in turn; None: nothing more. A file system of one's own needs root."""
     every = [
         Kind("Ctrl-C", _signals(signal.SIGINT), saves=True),
-        Kind("SIGKILL of a worker or builder", _kill_another, saves=True, goes_on=True),
-        Kind("SIGTERM", _signals(signal.SIGTERM), saves=True),
         Kind("SIGKILL of the suite", _signals(signal.SIGKILL)),
-        Kind("gate: SIGKILL of a side, worker or builder", _kill_another, goes_on=True, gates=True),
-        Kind("Ctrl-C twice", _signals(signal.SIGINT, signal.SIGINT), saves=True),
-        Kind("full disk", _fill_disk, goes_on=True, small_disk=True),
-        Kind("SIGHUP", _signals(signal.SIGHUP), saves=True),
         Kind("gate: Ctrl-C", _signals(signal.SIGINT), gates=True),
+        Kind("SIGTERM", _signals(signal.SIGTERM), saves=True),
+        None,
+        Kind("Ctrl-C twice", _signals(signal.SIGINT, signal.SIGINT), saves=True),
+        KILLED_IN_GATE,
+        Kind("full disk", _fill_disk, ends=False, small_disk=True),
+        Kind("SIGHUP", _signals(signal.SIGHUP), saves=True),
     ]
-    return [kind for kind in every if os.geteuid() == 0 or not kind.small_disk]
+    return [kind for kind in every if kind is None or os.geteuid() == 0 or not kind.small_disk]
 
 
-def moment(number: int, kind: Kind, artifacts: Path, usual_s: float, chance: random.Random) -> Moment:
-    """Start a session, harm it, and look at what is left."""
+def course(number: int, last: Kind | None, artifacts: Path, chance: random.Random) -> Course:
+    """Start a session, kill up to two of its processes, do what comes last, and look at what is left."""
     emptied = number % EMPTIED_EVERY == EMPTIED_EVERY - 1
     if emptied:
         shutil.rmtree(artifacts, ignore_errors=True)
-    with tempfile.TemporaryDirectory(prefix="soak-") as name, _disk(kind, Path(name)) as storage:
-        started_s = time.monotonic()
-        session = Session(Path(name), storage, artifacts, gates=kind.gates)
+    gates, small_disk = last is not None and last.gates, last is not None and last.small_disk
+    kills = [KILLED_IN_GATE if gates else KILLED] * chance.choice([1, 2] if last is None else [0, 1, 1, 2])
+    with tempfile.TemporaryDirectory(prefix="soak-") as name, _disk(small_disk, Path(name)) as storage:
+        session, done, harmed_s = Session(Path(name), storage, artifacts, gates=gates), [], time.monotonic()
         try:
-            too_late = session.ends_within(chance.uniform(0.0, usual_s))
-            before = (session.said().strip().splitlines() or [""])[-1][:LONGEST_MESSAGE]
-            harmed_s = time.monotonic()
-            if not too_late:
+            for kind in [*kills, *([last] if last else [])]:
+                if session.ends_within(chance.uniform(0.0, GAP_S)) or not _has(session, kind):
+                    break
+                lines = session.said().strip().splitlines()
+                harmed_s = time.monotonic()
                 kind.harm(session, chance)
+                done.append(Moment(kind.name, lines[-1][:LONGEST_MESSAGE] if lines else ""))
+            ended_by = last.name if last and last.ends and done and done[-1].kind == last.name else ""
             wrong = [*_ending(session)]
-            ended_s = time.monotonic()
-            wrong += [*(_gate_left(kind, session) if kind.gates else _left(kind, session))]
+            ended_s = time.monotonic() - harmed_s
+            names = {each.kind for each in done}
+            wrong += [
+                *(
+                    _gate_left(session)
+                    if gates
+                    else _left(session, ended_by, resumes=last is not None and last.name in names and not last.saves)
+                )
+            ]
         finally:
             session.kill()
-        return Moment(
+        return Course(
             number=number,
-            kind=kind.name,
+            commit=_commit(),
+            gates=gates,
             emptied=emptied,
-            before=before,
-            too_late=too_late,
-            took_s=ended_s - started_s if too_late or kind.small_disk else None,
-            ended_s=None if too_late or kind.goes_on else ended_s - harmed_s,
+            moments=[asdict(each) for each in done],
+            ended_by=ended_by,
+            ended_s=ended_s if ended_by else None,
             finished=len(session.finished()),
             wrong=wrong,
-            commit=_commit(),
         )
 
 
 @contextmanager
-def _disk(kind: Kind, folder: Path) -> Iterator[Path]:
-    with mounted(folder / "disk", DISK) if kind.small_disk else nullcontext(folder / "storage") as storage:
+def _disk(small: bool, folder: Path) -> Iterator[Path]:
+    with mounted(folder / "disk", DISK) if small else nullcontext(folder / "storage") as storage:
         yield storage
 
 
@@ -235,13 +265,13 @@ def _ending(session: Session) -> Iterator[str]:
         session.process.wait()
     for pid in [pid for pid in session.others() if not ended(pid, limit_s=ORPHAN_LIMIT_S)]:
         yield f"an orphan: {Path(f'/proc/{pid}/cmdline').read_bytes()[:LONGEST_MESSAGE]!r}"
-        with_no_such_process(pid)
+        kill(pid)
     if "Traceback (most recent call last)" in session.said() and READY[session.gates] in session.said():
         yield f"a traceback: {session.said()[-5 * LONGEST_MESSAGE :]!r}"
 
 
-def _left(kind: Kind, session: Session) -> Iterator[str]:
-    """Files are whole, what was finished is saved or resumed, and nothing else is."""
+def _left(session: Session, ended_by: str, *, resumes: bool) -> Iterator[str]:
+    """Files are whole, what was finished is saved or (`resumes`) resumed, and nothing else is."""
     killed = session.process.returncode == -signal.SIGKILL
     (session.storage / "filler").unlink(missing_ok=True)
     finished, said = session.finished(), session.said()
@@ -249,21 +279,21 @@ def _left(kind: Kind, session: Session) -> Iterator[str]:
     saved = session.saved()
     if saved - finished:
         yield f"saved and never finished: {sorted(saved - finished)}: {said[-LONGEST_MESSAGE:]!r}"
-    if finished - saved and kind.saves:
+    if finished - saved and not resumes:
         yield f"finished and not saved: {sorted(finished - saved)}: {said[-LONGEST_MESSAGE:]!r}"
-    if kind.goes_on and finished != set(STEPS) and not re.search(r"FAILED|ERROR|error:|journal", said):
+    if not ended_by and finished != set(STEPS) and not re.search(r"FAILED|ERROR|error:|journal", said):
         yield f"steps are missing without a word: {said[-LONGEST_MESSAGE:]!r}"
-    if finished and not saved and not kind.saves:
+    if not killed and (files := _files(session.temporary)):
+        yield f"temporary files are left: {files}"
+    if finished - saved and resumes:
         status, output = session.suite.run("--benchmark-autosave", "--resume", *SMALL, steps=STEPS)
         runs = session.suite.runs()
         resumed = {each["extra_info"]["step"] for run in runs for each in run["benchmarks"] if "resumed" in each["extra_info"]}
         if status or resumed != finished or session.saved() != set(STEPS):
             yield f"--resume (exit {status}) took {sorted(resumed)} of {sorted(finished)}: {output[-LONGEST_MESSAGE:]!r}"
-    elif not killed and (files := _files(session.temporary)):
-        yield f"temporary files are left: {files}"
 
 
-def _gate_left(kind: Kind, session: Session) -> Iterator[str]:
+def _gate_left(session: Session) -> Iterator[str]:
     """Its worktrees are gone, it ends with a verdict or says why there is none, and equal sides are no regression."""
     listed = subprocess.run(["git", "worktree", "list"], cwd=session.clone, capture_output=True, text=True, check=True).stdout
     if len(listed.splitlines()) > 1:
@@ -271,14 +301,14 @@ def _gate_left(kind: Kind, session: Session) -> Iterator[str]:
     said, code = session.said(), session.process.returncode
     if code not in GATE_ENDS and READY[True] in said:
         yield f"it ended with {code}: {said[-LONGEST_MESSAGE:]!r}"
-    if kind.goes_on and not re.search(r"PASS|INCONCLUSIVE|ERROR|error", said):
+    if code != -signal.SIGINT and not re.search(r"PASS|INCONCLUSIVE|ERROR|error|interrupted", said):
         yield f"no verdict: {said[-LONGEST_MESSAGE:]!r}"
     if files := _files(session.temporary):
         yield f"temporary files are left: {files}"
 
 
 def _files(folder: Path) -> list[str]:
-    return sorted(str(file.relative_to(folder)) for file in folder.rglob("*") if not file.is_dir())[:5]
+    return sorted(str(file.relative_to(folder)) for file in folder.rglob("*") if not file.is_dir() and file.name not in NOT_OURS)[:5]
 
 
 def _partial(session: Session, *, temporary: bool) -> Iterator[str]:
@@ -295,34 +325,31 @@ def _partial(session: Session, *, temporary: bool) -> Iterator[str]:
                 yield f"a wrong record: {each.step}"
 
 
-def table(done: Sequence[Moment], seed: int) -> str:
+def table(done: Sequence[Course], seed: int) -> str:
     """Return docs/reliability.md's table of what was done and what came of it."""
-    machine = this_machine()
-    rows = [(name, [each for each in done if each.kind == name]) for name in dict.fromkeys(kind.name for kind in kinds())]
-    wrong = [f"- **{each.kind}** ({each.commit}): {' '.join(text.split())}" for each in done for text in each.wrong]
+    machine, moments = this_machine(), [each["kind"] for one in done for each in one.moments]
+    names = [KILLED.name, *(kind.name for kind in lasts() if kind)]
+    wrong = [(" then ".join(each["kind"] for each in one.moments), one.commit, text) for one in done for text in one.wrong]
+    ends = {name: [one.ended_s for one in done if one.ended_s is not None and one.ended_by == name] for name in names}
     return "\n".join(
         [
-            f"{datetime.now(UTC):%d %B %Y}, {machine.cpu_model}, {len(machine.allowed_cpus)} CPUs, beside other work; "
-            f"seed {seed}. {len(done)} moments; the artifact cache was emptied {sum(each.emptied for each in done)} times.",
+            f"{datetime.now(UTC):%d %B %Y}, {machine.cpu_model}, {len(machine.allowed_cpus)} CPUs, beside other work; seed {seed}. "
+            f"{len(moments)} moments in {len(done)} sessions. {sum(one.finished > 0 for one in done)} sessions had finished steps by their "
+            f"end; the artifact cache was emptied {sum(one.emptied for one in done)} times. Promises broken: {len(wrong)}.",
             "",
-            "| what was done | moments | after the end | had finished steps | ended within, median (longest) | promises broken |",
-            "|---|---:|---:|---:|---:|---:|",
-            *(
-                f"| {name} | {len(each)} | {sum(one.too_late for one in each)} | {sum(one.finished > 0 for one in each)} "
-                f"| {_ends(each)} | {sum(bool(one.wrong) for one in each)} |"
-                for name, each in rows
-            ),
+            "| what was done | moments | ended within, median (longest) |",
+            "|---|---:|---:|",
+            *(f"| {name} | {moments.count(name)} | {_ends(ends[name])} |" for name in names),
             "",
-            '"After the end": the session was over before its moment came. Times are of a busy machine, and hold no promise.',
-            *(["", *wrong] if wrong else []),
+            "Times are of a busy machine, and hold no promise.",
+            *(["", *(f"- **{name}** ({commit}): {' '.join(text.split())}" for name, commit, text in wrong)] if wrong else []),
             "",
         ]
     )
 
 
-def _ends(moments: Sequence[Moment]) -> str:
-    ordered = sorted(each.ended_s for each in moments if each.ended_s is not None)
-    return f"{ordered[len(ordered) // 2]:.1f} s ({ordered[-1]:.1f})" if ordered else "goes on"
+def _ends(took_s: Sequence[float]) -> str:
+    return f"{median(took_s):.1f} s ({max(took_s):.1f})" if took_s else "-"
 
 
 def with_table(page: str, written: str) -> str:
@@ -335,7 +362,7 @@ def main() -> int:
     """Return 1 where a promise was broken."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--moments", type=int, default=200, metavar="N", help="in all, those of earlier calls included (default: 200)")
-    parser.add_argument("--minutes", type=float, default=float("inf"), metavar="M", help="begin no moment later than that")
+    parser.add_argument("--minutes", type=float, default=float("inf"), metavar="M", help="begin no session later than that")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--folder", type=Path, default=ROOT / ".cache" / "soak", metavar="DIR", help="what was done, and the artifacts")
     parser.add_argument(
@@ -344,19 +371,15 @@ def main() -> int:
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # its session ends with it
     options.folder.mkdir(parents=True, exist_ok=True)
-    journal, began_s = options.folder / "moments.jsonl", time.monotonic()
-    done = [Moment(**each) for each in read_lines(journal)[1]] if journal.exists() else []
-    while len(done) < options.moments and time.monotonic() - began_s < 60 * options.minutes:
-        number, every = len(done), kinds()
-        kind = every[number % len(every)]
-        chance = random.Random(f"{options.seed}-{number}")
-        before = [each.took_s for each in done if each.took_s and each.kind.startswith("gate") == kind.gates]
-        usual_s = max(before[-3:], default=USUAL_S)
-        done.append(moment(number, kind, options.folder / "artifacts", usual_s, chance))
+    journal, began_s = options.folder / "sessions.jsonl", time.monotonic()
+    done = [Course(**each) for each in read_lines(journal)[1]] if journal.exists() else []
+    while sum(len(one.moments) for one in done) < options.moments and time.monotonic() - began_s < 60 * options.minutes:
+        number, last = len(done), lasts()[len(done) % len(lasts())]
+        done.append(course(number, last, options.folder / "artifacts", random.Random(f"{options.seed}-{number}")))
         append_line(journal, asdict(done[-1]), {"seed": options.seed})
-        print(f"[{number + 1}/{options.moments}] {json.dumps(asdict(done[-1]))}", flush=True)
+        print(json.dumps(asdict(done[-1])), flush=True)
         write_atomically(options.page, with_table(options.page.read_text(), table(done, options.seed)).encode())
-    return int(any(each.wrong for each in done))
+    return int(any(one.wrong for one in done))
 
 
 if __name__ == "__main__":
