@@ -45,11 +45,13 @@ SMALL = ("--model", MODEL, "--image-size", "64")
 GATE = ("--base", "HEAD", "--head", "HEAD", "-k", "onnxruntime and not onnxruntime_", *SMALL, "--budget", "20s")
 FINISHED = re.compile(rf"^\[\d+/\d+\] {re.escape(MODEL.replace(':', '.'))}-(\w+): .* samples per second", re.MULTILINE)
 READY = {False: "test session starts", True: "pair"}  # before it a signal meets Python's own imports
+TOLD = re.compile("FAILED|ERROR|error:|journal|nothing was measured")  # why a step is missing
 NOT_OURS = {".ses"}  # ONNX Runtime's
 GATE_ENDS = {0, 2, 3}  # a commit is no regression against itself
 END_LIMIT_S = 240.0  # a session that was harmed and is still there after it hangs
 ORPHAN_LIMIT_S = 10.0
-GAP_S = 25.0  # at most, before each moment
+GAP_S = 20.0  # at most, before each moment, once the steps are finished that it waits for
+WAITS_FOR = (0, 1, 1, 2)  # finished steps
 EMPTIED_EVERY = 8  # sessions
 DISK = "80m"
 LONGEST_MESSAGE = 600
@@ -179,6 +181,15 @@ KILLED = Kind("SIGKILL of a worker or builder", _kill_another, saves=True, ends=
 KILLED_IN_GATE = Kind("gate: SIGKILL of a side, worker or builder", _kill_another, ends=False, gates=True)
 
 
+def _waited(session: Session, kind: Kind, chance: random.Random) -> bool:
+    """Wait for finished steps and then for a random time; False where the session ends before."""
+    steps, gap_s = 0 if kind.gates else chance.choice(WAITS_FOR), chance.uniform(0.0, GAP_S)
+    while len(session.finished()) < steps:
+        if session.ends_within(0.1):
+            return False
+    return not session.ends_within(gap_s)
+
+
 def _has(session: Session, kind: Kind) -> bool:
     """Wait until there is what this kind harms; False where the session ends before."""
     while kind.harm is _kill_another and not session.others():
@@ -209,12 +220,12 @@ def course(number: int, last: Kind | None, artifacts: Path, chance: random.Rando
     if emptied:
         shutil.rmtree(artifacts, ignore_errors=True)
     gates, small_disk = last is not None and last.gates, last is not None and last.small_disk
-    kills = [KILLED_IN_GATE if gates else KILLED] * chance.choice([1, 2] if last is None else [0, 1, 1, 2])
+    kills = [KILLED_IN_GATE if gates else KILLED] * chance.choice([1, 2] if last is None or gates else [0, 0, 1])
     with tempfile.TemporaryDirectory(prefix="soak-") as name, _disk(small_disk, Path(name)) as storage:
         session, done, harmed_s = Session(Path(name), storage, artifacts, gates=gates), [], time.monotonic()
         try:
             for kind in [*kills, *([last] if last else [])]:
-                if session.ends_within(chance.uniform(0.0, GAP_S)) or not _has(session, kind):
+                if not _waited(session, kind, chance) or not _has(session, kind):
                     break
                 lines = session.said().strip().splitlines()
                 harmed_s = time.monotonic()
@@ -281,7 +292,7 @@ def _left(session: Session, ended_by: str, *, resumes: bool) -> Iterator[str]:
         yield f"saved and never finished: {sorted(saved - finished)}: {said[-LONGEST_MESSAGE:]!r}"
     if finished - saved and not resumes:
         yield f"finished and not saved: {sorted(finished - saved)}: {said[-LONGEST_MESSAGE:]!r}"
-    if not ended_by and finished != set(STEPS) and not re.search(r"FAILED|ERROR|error:|journal", said):
+    if not ended_by and finished != set(STEPS) and not TOLD.search(said):
         yield f"steps are missing without a word: {said[-LONGEST_MESSAGE:]!r}"
     if not killed and (files := _files(session.temporary)):
         yield f"temporary files are left: {files}"
