@@ -154,7 +154,9 @@ class Course:
     moments: list[dict[str, str]]
     ended_by: str  # a kind's name; empty where it came to its own end
     ended_s: float | None  # from the signal to the end
+    status: int  # its exit code, or a signal's number as a negative one
     finished: int  # steps that it had reported by its end
+    said: str  # the end of its output
     wrong: list[str]
 
 
@@ -252,7 +254,9 @@ def course(number: int, last: Kind | None, artifacts: Path, chance: random.Rando
             moments=[asdict(each) for each in done],
             ended_by=ended_by,
             ended_s=ended_s if ended_by else None,
+            status=session.process.returncode,
             finished=len(session.finished()),
+            said=session.said()[-LONGEST_MESSAGE:],
             wrong=wrong,
         )
 

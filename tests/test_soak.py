@@ -14,7 +14,9 @@ def course(*kinds: str, ended_by: str = "", ended_s: float | None = None, wrong:
         moments=[{"kind": kind, "before": ""} for kind in kinds],
         ended_by=ended_by,
         ended_s=ended_s,
+        status=0,
         finished=1,
+        said="",
         wrong=[*wrong],
     )
 
