@@ -685,6 +685,14 @@ def test_grid_is_measured_where_it_is_asked_for(suite: Suite) -> None:
     assert not any("language_models" in line for line in collected(suite))
 
 
+def test_a_step_on_demand_is_measured_where_it_is_named(suite: Suite) -> None:
+    """By the step or by its file, and not among the others."""
+    name = "benchmarks/test_optional.py::test_optional[torchvision.resnet18-flush_denormals]"
+
+    assert [name] == collected(suite, "--step", "flush_denormals")
+    assert not any("test_optional" in line for line in collected(suite))
+
+
 def test_steps_can_be_chosen_by_keyword(suite: Suite) -> None:
     """pytest's own `-k` works too."""
     assert collected(suite, "-k", "freezing and not autotune") == [

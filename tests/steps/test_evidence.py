@@ -8,7 +8,7 @@ import pytest
 
 from fixtures.machine.memory import Memory
 from fixtures.machine.thread_work import ThreadWork
-from fixtures.protocol import Job, ModelSpec, Observations
+from fixtures.protocol import Job, ModelSpec, Observations, Subnormals
 from fixtures.protocol.kernels import Kernel
 from fixtures.steps import evidence as prove
 from fixtures.steps.accuracy import Agreement
@@ -48,6 +48,12 @@ def working(count: int, **fields: Any) -> Observations:
 
 def of_two_threads(rank: Observations) -> Proof:
     return replace(proof(rank), job=msgspec.structs.replace(JOB, threads=2, workers=1))
+
+
+def subnormals(activations: int, **fields: Any) -> Subnormals:
+    """What is left of 1000 where flushing is in force."""
+    given: dict[str, Any] = {"weights": 3, "looked_at": 5000, "flushed_share": 1.0, "unflushed_activations": 1000, **fields}
+    return Subnormals(activations=activations, **given)
 
 
 SERVED = Memory(
@@ -317,6 +323,18 @@ CASES: list[tuple[str, Claim, Proof, Proof]] = [
         proof(seen(memory=replace(SERVED, large_reserved=80 * 2**20, tensor_reserved=True))),
         proof(seen(memory=SERVED)),
     ),
+    (
+        "subnormals",
+        prove.subnormals_flushed(),
+        proof(seen(subnormals=subnormals(activations=0))),
+        proof(seen(subnormals=subnormals(activations=900))),
+    ),
+    (
+        "subnormals in all threads",
+        prove.subnormals_flushed(),
+        proof(seen(subnormals=subnormals(activations=0))),
+        proof(seen(subnormals=subnormals(activations=0, flushed_share=0.5))),
+    ),
     ("cache", prove.primitives_cached(), proof(seen(cache_hits=20, cache_misses=0)), proof(seen(cache_hits=20, cache_misses=1))),
     ("cache in use", prove.primitives_cached(), proof(seen(cache_hits=1, cache_misses=0)), proof(seen(cache_hits=None, cache_misses=None))),
     (
@@ -465,6 +483,7 @@ NOTHING_CHANGED: list[tuple[str, Claim, Observations]] = [
             settings={"PERFORMANCE_HINT": "THROUGHPUT", "NUM_STREAMS": "1", "OPTIMAL_NUMBER_OF_INFER_REQUESTS": "1"}, requests_in_flight=1.0
         ),
     ),
+    ("nothing to flush", prove.subnormals_flushed(), seen(subnormals=subnormals(0, weights=0, unflushed_activations=0))),
     ("nothing to pack", prove.weights_packed("conv_pack"), seen(counters={}, layers=0)),
     ("nothing to lower", prove.kernels_in("bf16"), seen(kernels=[])),
     ("nothing to quantize", prove.int8_kernels(), seen(kernels=[])),
@@ -595,6 +614,12 @@ def test_other_kernels_are_no_finding(implementation: str) -> None:
     """`ref` is a part of the name, not any three letters of it."""
     assert findings(seen(kernels=[kernel("f32", implementation=implementation)])) == []
     assert findings(seen(kernels=[kernel("f32", operation="reorder", implementation="ref:any")])) == []
+
+
+@pytest.mark.parametrize(("activations", "found"), [(0, 0), (5, 0), (6, 1)])
+def test_subnormal_activations_are_a_finding_from_a_thousandth_on(activations: int, found: int) -> None:
+    """Fewer cost nothing that one could measure."""
+    assert found == sum("subnormal" in text for text in findings(seen(subnormals=subnormals(activations))))
 
 
 def test_a_model_without_products_says_so_and_only_by_the_count() -> None:
