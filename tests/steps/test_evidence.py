@@ -323,6 +323,8 @@ CASES: list[tuple[str, Claim, Proof, Proof]] = [
         proof(seen(memory=replace(SERVED, large_reserved=80 * 2**20, tensor_reserved=True))),
         proof(seen(memory=SERVED)),
     ),
+    ("weights in 16 bits", prove.weights_halved(), proof(seen(half_weights_share=0.99)), proof(seen(half_weights_share=0.0))),
+    ("weights not seen", prove.weights_halved(), proof(seen(half_weights_share=1.0)), proof(seen(half_weights_share=None))),
     (
         "subnormals",
         prove.subnormals_flushed(),

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from fixtures.bench.launch import UnsupportedError
 from fixtures.bench.rig import Rig, Serving
 from fixtures.protocol import ModelSpec
 from fixtures.steps.evidence import NothingChangedError
 from fixtures.steps.optimizations import catalogue
-from tests.conftest import MakeRig
+from tests.conftest import MakeRig, skip_unless_met
 from tests.steps.test_broken_steps import changed, recipe, refused, refused_as
 
 DEAD_CHANNELS = """
@@ -88,3 +89,59 @@ def test_flushing_changes_nothing_of_a_model_without_such_numbers(make_rig: Make
 
     told = refused_as(rig, recipe(rig, "flush_denormals"), NothingChangedError, dead_channels(tmp_path, "0.5"))
     assert "nothing changed: 100% of subnormal products flushed over all threads; no weight and no activation is subnormal" in told
+
+
+@pytest.mark.slow
+def test_weights_in_bf16_compute_in_bf16(make_rig: MakeRig) -> None:
+    """And agree with fp32 as bf16 does."""
+    skip_unless_met("bf16_weights")
+
+    assert "bf16" in observed(served(make_rig(), "bf16_weights", SMALL), "bf16_weights")
+
+
+@pytest.mark.slow
+def test_weights_that_autocast_casts_are_none_in_bf16(make_rig: MakeRig) -> None:
+    """Where the kernels are the same, the weights tell."""
+    rig = make_rig()
+    broken = recipe(rig, "bf16_weights", transforms=("bf16_autocast",), requires=())
+
+    assert "the weights lie in 16 bits: 0% of the floating weights lie in 16 bits" in refused(rig, broken, SMALL)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("step", "word"), [("bf16_weights", "bf16"), ("torch_fp16", "f16")])
+def test_sixteen_bits_on_a_cpu_that_has_no_kernels_for_them(make_rig: MakeRig, step: str, word: str) -> None:
+    """The weights are halved, and PyTorch's own slow kernels run, which report themselves to nobody."""
+    rig = make_rig(environment={"ONEDNN_MAX_CPU_ISA": "AVX2"})
+    if rig.machine.architecture == "aarch64":
+        pytest.skip("oneDNN on Arm cannot be held back -> run on x86")
+
+    told = refused(rig, recipe(rig, step, requires=()), SMALL)
+    assert f"convolutions and matrix products run in {word} (at least 50% of their time): no convolution or matmul kernel seen" in told
+
+
+MIXES_TYPES = """
+import torch
+from torch import nn
+
+class Mixed(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(3 * 32 * 32, 8)
+
+    def forward(self, x):
+        return self.layer(x.flatten(1).float() * torch.ones(1))
+
+def create():
+    return Mixed()
+"""
+
+
+@pytest.mark.slow
+def test_a_model_that_mixes_types_is_skipped_with_the_reason(make_rig: MakeRig, tmp_path: Path) -> None:
+    """Converted weights alone do not make a model of 16 bits."""
+    (tmp_path / "mixed.py").write_text(MIXES_TYPES)
+    rig, model = make_rig(), ModelSpec(name=f"{tmp_path / 'mixed.py'}:create", image_size=32)
+
+    told = refused_as(rig, recipe(rig, "bf16_weights", requires=()), UnsupportedError, model)
+    assert "does not run with all of its weights in bfloat16: " in told
