@@ -9,6 +9,7 @@ from fixtures.protocol.kernels import (
     Kernel,
     c_stdout,
     count_cache_lookups,
+    count_small_products,
     count_weight_reorders,
     merge,
     parse_mkl,
@@ -259,6 +260,13 @@ def test_reorders_of_weights_are_counted() -> None:
     text = "\n".join([REORDER, REORDER, REORDER.replace("64x3x7x7", "2x3x64x64"), REORDER.replace("exec", "create:cache_hit"), BANNER])
 
     assert count_weight_reorders(text, {(64, 3, 7, 7), (1000, 512)}) == 2
+
+
+def test_small_products_are_counted_by_their_smallest_side() -> None:
+    """Rows, depth or columns: of products and of inner products, and of nothing else."""
+    text = "\n".join([BANNER, BF16_MATMUL, BF16_MATMUL.replace("2x512:512x1000", "8x128x32:8x32x128"), BF16_CONVOLUTION, CACHE_MISS])
+
+    assert [0, 1, 2] == [count_small_products(text, side) for side in (1, 2, 32)]
 
 
 def test_cache_lookups_are_counted() -> None:

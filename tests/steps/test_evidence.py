@@ -8,7 +8,7 @@ import pytest
 
 from fixtures.machine.memory import Memory
 from fixtures.machine.thread_work import ThreadWork
-from fixtures.protocol import Job, ModelSpec, Observations, Subnormals
+from fixtures.protocol import Job, ModelSpec, Observations, SmallProducts, Subnormals
 from fixtures.protocol.kernels import Kernel
 from fixtures.steps import evidence as prove
 from fixtures.steps.accuracy import Agreement
@@ -323,6 +323,43 @@ CASES: list[tuple[str, Claim, Proof, Proof]] = [
         proof(seen(memory=replace(SERVED, large_reserved=80 * 2**20, tensor_reserved=True))),
         proof(seen(memory=SERVED)),
     ),
+    (
+        "small products",
+        prove.small_products_elsewhere(),
+        proof(seen(small_products=SmallProducts(layers=3, in_onednn=0))),
+        proof(seen(small_products=SmallProducts(layers=3, in_onednn=3))),
+    ),
+    (
+        "small products not seen",
+        prove.small_products_elsewhere(),
+        proof(seen(small_products=SmallProducts(layers=3, in_onednn=0))),
+        proof(seen()),
+    ),
+    (
+        "another OpenMP runtime",
+        prove.other_openmp_serves(),
+        of_two_threads(seen(openmp_threads={"libiomp5.so": 1})),
+        of_two_threads(seen(openmp_threads={"libgomp.so.1": 1})),
+    ),
+    (
+        "one OpenMP runtime of two",
+        prove.other_openmp_serves(),
+        of_two_threads(seen(openmp_threads={"libomp.so.5": 1})),
+        of_two_threads(seen(openmp_threads={"libomp.so.5": 1, "libgomp.so.1": 1})),
+    ),
+    ("OpenMP not seen", prove.other_openmp_serves(), of_two_threads(seen(openmp_threads={"libomp.so.5": 1})), of_two_threads(seen())),
+    (
+        "between calls",
+        prove.idle_between_calls(),
+        of_two_threads(seen(busy_between_calls=0.01, busy_by_default=0.9)),
+        of_two_threads(seen(busy_between_calls=0.8, busy_by_default=0.9)),
+    ),
+    (
+        "between calls, not seen",
+        prove.idle_between_calls(),
+        of_two_threads(seen(busy_between_calls=0.01, busy_by_default=0.9)),
+        of_two_threads(seen(busy_between_calls=0.01)),
+    ),
     ("weights in 16 bits", prove.weights_halved(), proof(seen(half_weights_share=0.99)), proof(seen(half_weights_share=0.0))),
     ("weights not seen", prove.weights_halved(), proof(seen(half_weights_share=1.0)), proof(seen(half_weights_share=None))),
     (
@@ -485,6 +522,9 @@ NOTHING_CHANGED: list[tuple[str, Claim, Observations]] = [
             settings={"PERFORMANCE_HINT": "THROUGHPUT", "NUM_STREAMS": "1", "OPTIMAL_NUMBER_OF_INFER_REQUESTS": "1"}, requests_in_flight=1.0
         ),
     ),
+    ("no small product", prove.small_products_elsewhere(), seen(small_products=SmallProducts(layers=0, in_onednn=0))),
+    ("one thread has no team", prove.other_openmp_serves(), seen(openmp_threads={})),
+    ("one thread waits for nobody", prove.idle_between_calls(), seen(busy_between_calls=0.0, busy_by_default=0.0)),
     ("nothing to flush", prove.subnormals_flushed(), seen(subnormals=subnormals(0, weights=0, unflushed_activations=0))),
     ("nothing to pack", prove.weights_packed("conv_pack"), seen(counters={}, layers=0)),
     ("nothing to lower", prove.kernels_in("bf16"), seen(kernels=[])),

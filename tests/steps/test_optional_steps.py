@@ -6,9 +6,11 @@ import pytest
 
 from fixtures.bench.launch import UnsupportedError
 from fixtures.bench.rig import Rig, Serving
+from fixtures.machine import openmp, this_machine
 from fixtures.protocol import ModelSpec
+from fixtures.steps import requirements as need
 from fixtures.steps.evidence import NothingChangedError
-from fixtures.steps.optimizations import catalogue
+from fixtures.steps.optimizations import ORT_SPINNING, catalogue
 from tests.conftest import MakeRig, skip_unless_met
 from tests.steps.test_broken_steps import changed, recipe, refused, refused_as
 
@@ -145,3 +147,86 @@ def test_a_model_that_mixes_types_is_skipped_with_the_reason(make_rig: MakeRig, 
 
     told = refused_as(rig, recipe(rig, "bf16_weights", requires=()), UnsupportedError, model)
     assert "does not run with all of its weights in bfloat16: " in told
+
+
+@pytest.mark.slow
+def test_threads_that_sleep_between_calls(make_rig: MakeRig) -> None:
+    """They keep no CPU busy, where a session with the default does."""
+    skip_unless_met("onnxruntime_no_spinning")
+    rig = make_rig()
+    if rig.threads == 1:
+        pytest.skip("one thread waits for nobody -> allow more CPUs")
+
+    assert " CPUs busy right after a call, " in observed(served(rig, "onnxruntime_no_spinning", SMALL), "onnxruntime_no_spinning")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [({ORT_SPINNING: "1"}, " CPUs busy right after a call, "), ({}, "what the process does between calls was not seen")],
+    ids=["switched on", "never set"],
+)
+def test_threads_that_spin_all_the_same(make_rig: MakeRig, settings: dict[str, str], told: str) -> None:
+    """The session has the option, and its threads do what the other value says."""
+    skip_unless_met("onnxruntime_no_spinning")
+    rig = make_rig()
+    if rig.threads == 1:
+        pytest.skip("one thread waits for nobody -> allow more CPUs")
+
+    message = refused(rig, recipe(rig, "onnxruntime_no_spinning", settings=settings), SMALL)
+    assert "no thread keeps a CPU busy between calls" in message
+    assert told in message
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("step", ["onnxruntime_fp16", "openvino_fp16"])
+def test_fp16_that_the_runtime_computes_in_fp32(make_rig: MakeRig, step: str) -> None:
+    """The model and the options say fp16, the CPU or the release has no such kernels, and the runtime casts."""
+    rig = make_rig()
+    skip_unless_met(rig.catalogue[step].builds_on or "")
+    if {"f16", "bf16"} & set(rig.machine.features):
+        pytest.skip("this CPU may have the kernels -> run on x86 without AVX-512 FP16")
+
+    told = refused(rig, recipe(rig, step, requires=()), SMALL)
+    assert "convolutions and matrix products run in f16 (at least 50% of their time): f32 " in told
+
+
+def test_an_option_that_the_installed_onnxruntime_does_not_know() -> None:
+    """Its library tells, with nothing loaded: an option of each release is known, one of none is not."""
+    skip_unless_met("onnxruntime")
+
+    assert need.onnxruntime_knows("session.no_such_option", ORT_SPINNING).unmet(this_machine()) is None
+    skip = need.onnxruntime_knows("session.no_such_option").unmet(this_machine())
+    assert skip is not None
+    assert skip.reason.endswith("knows no session option session.no_such_option")
+
+
+@pytest.mark.slow
+def test_threads_of_another_openmp_runtime(make_rig: MakeRig) -> None:
+    """Between parallel regions they wait in the preloaded library."""
+    skip_unless_met("openmp_runtime")
+    rig = make_rig()
+    if rig.threads == 1:
+        pytest.skip("one thread has no team -> allow more CPUs")
+
+    told = observed(served(rig, "openmp_runtime", SMALL), "openmp_runtime")
+    assert f"{rig.threads - 1} threads beside the first, waiting: {rig.threads - 1} in lib" in told
+    assert "libgomp" not in told
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mapped", [False, True], ids=["not preloaded", "mapped too late"])
+def test_an_openmp_runtime_that_runs_nothing(make_rig: MakeRig, tmp_path: Path, *, mapped: bool) -> None:
+    """Installed, even mapped, is not in force: torch's own runtime came first."""
+    library = openmp.library()
+    if mapped and library is None:
+        pytest.skip("no other OpenMP runtime is installed -> apt-get install libomp5")
+    after = f"import torch, ctypes; ctypes.CDLL({library!r}, ctypes.RTLD_GLOBAL)\n" if mapped else ""
+    (tmp_path / "sitecustomize.py").write_text(after)
+    rig = make_rig(environment={"PYTHONPATH": str(tmp_path)})
+    if rig.threads == 1:
+        pytest.skip("one thread has no team -> allow more CPUs")
+
+    told = refused(rig, recipe(rig, "openmp_runtime", preload=None, requires=()), SMALL)
+    assert f"the preloaded OpenMP runtime runs the threads: {rig.threads - 1} threads beside the first, waiting: " in told
+    assert f"{rig.threads - 1} in libgomp" in told
