@@ -12,6 +12,8 @@ from memory import Block
 from onednn import precision_share
 from tensors import allocate, block_of, blocks_of, keeping_the_largest, large_product
 
+HALVES = {"bf16_weights": torch.bfloat16, "fp16_weights": torch.float16}
+
 
 class Session:
     """The module, compiled where the recipe says so: the first inference then takes as long as the compiler."""
@@ -22,7 +24,10 @@ class Session:
 
     def __init__(self, artifact: Path, deployment: dict[str, Any]) -> None:
         self._transforms = set(deployment["transforms"])
+        if "flush_denormals" in self._transforms:
+            torch.set_flush_denormal(True)  # before there are other threads, which take the mode over
         torch.set_num_threads(deployment["threads"])
+        self._half = next((dtype for word, dtype in HALVES.items() if word in self._transforms), None)
         module = _quantized(artifact) if "pt2e_int8" in self._transforms else self._with_weights(artifact)
         self._module = module
         self._largest: list[torch.Tensor] = []
@@ -46,7 +51,7 @@ class Session:
         module: torch.nn.Module = create().eval().requires_grad_(False)
         load_model(module, artifact / "weights.safetensors")
         placed: torch.nn.Module = self._in_layout(module)
-        return placed
+        return placed if self._half is None else placed.to(self._half)
 
     def _in_layout(self, value: Any) -> Any:
         return value.to(memory_format=torch.channels_last) if "channels_last" in self._transforms else value
@@ -60,7 +65,8 @@ class Session:
 
     def run(self, placed: tuple[torch.Tensor, ...]) -> np.ndarray:
         with torch.no_grad(), self._autocast():
-            output: np.ndarray = self._function(*placed).float().numpy()
+            inputs = placed if self._half is None else tuple(each.to(self._half) for each in placed)
+            output: np.ndarray = self._function(*inputs).float().numpy()
         return output
 
     def facts(self, placed: tuple[torch.Tensor, ...]) -> dict[str, Any]:
