@@ -25,6 +25,7 @@ from fixtures.session.ending import ignores_interrupts
 from fixtures.steps.optimizations import ON_DEMAND, catalogue, environment_variables
 from fixtures.steps.recipe import unmet
 from fixtures.steps.requirements import allocator, compiler, huge_pages_on_request, torch_allocates_by_malloc
+from reports.commands.recipes import PAGE, recipe_for
 
 State = Literal["fine", "note", "missing", "disturbs"]
 GIB = 2**30
@@ -102,6 +103,7 @@ def diagnose(artifact_cache: Path, machine: Machine | None = None, environment: 
         *check_versions(),
         *check_cache(artifact_cache, WrittenFolder.of(artifact_cache)),
         *check_steps(machine),
+        *tell_recipe(machine),
     ]
 
 
@@ -293,6 +295,13 @@ def check_steps(machine: Machine) -> Iterator[Check]:
             skipped.setdefault((skip.reason, skip.remedy), []).append(step.name)
     for (reason, remedy), steps in skipped.items():
         yield Check(name="steps", state="note", found=f"{', '.join(steps)} will be skipped: {reason}", remedy=remedy)
+
+
+def tell_recipe(machine: Machine) -> Iterator[Check]:
+    """Tell what to set on this machine before anything is measured on it."""
+    page = f" ({PAGE}; not timed by us)" if machine.architecture == "aarch64" else ""
+    for number, line in enumerate(recipe_for(machine)):
+        yield Check(name="recipe", state="note", found=line + ("" if number else page))
 
 
 def available_bytes(root: Path = ROOT) -> int | None:

@@ -104,8 +104,8 @@ def emit(emission: Emission, folder: Path) -> None:
         raise CannotMeasure(no_folder_text("--emit", folder))
     if any(step.preload == "openmp" for step in emission.recipe.steps):
         raise CannotMeasure(
-            f"{emission.recipe.step.name} preloads an OpenMP runtime that is installed here, and a deployment cannot prove which one runs its "
-            "threads: emit the recipe below it, and set LD_PRELOAD where it is served"
+            f"{emission.recipe.step.name} preloads an OpenMP runtime that is installed here, and a deployment cannot prove which one runs "
+            "its threads: emit the recipe below it, and set LD_PRELOAD where it is served"
         )
     _check_same(emission)
     try:

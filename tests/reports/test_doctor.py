@@ -1,5 +1,6 @@
 """The doctor names what is missing and what disturbs, each with its remedy, and finds nothing where all is well."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -24,8 +25,10 @@ from reports.commands.doctor import (
     check_steps,
     check_versions,
 )
-from tests.machines import GRAVITON2, X86
+from reports.commands.recipes import DO, DO_NOT, ORDERS, PAGE, recipe_for
+from tests.machines import GRAVITON2, GRAVITON3, X86
 
+ROOT = Path(__file__).parents[2]
 IDLE = Quiet(others_share=0.0, steal_share=0.0, load_1min=0.0)
 WELL = replace(X86, governor="performance", boost="off")
 
@@ -206,3 +209,28 @@ def test_the_command_ends_with_1_where_something_is_to_be_done(
     assert "governor: powersave" in shown
     assert "-> echo performance" in shown
     assert state in doctor_command.STYLES
+
+
+@pytest.mark.parametrize("row", [each.row for each in (*ORDERS, *DO, *DO_NOT)])
+def test_the_recipe_is_the_page_of_graviton(row: str) -> None:
+    """What the doctor prints on Arm stands on the page, with its source."""
+    assert row in (ROOT / PAGE).read_text().splitlines()
+
+
+def test_the_recipe_is_that_of_the_machine() -> None:
+    """Without bf16 nothing is said of it; on x86 the telling steps are named."""
+    old, new, x86 = (list(recipe_for(machine)) for machine in (GRAVITON2, GRAVITON3, X86))
+
+    assert any(line.startswith("do: bf16 autocast") and line.endswith("no bf16") for line in old)
+    assert not any(line.startswith("do not: freezing") for line in old)
+    assert any(line.startswith("do not: freezing") for line in new)
+    assert any("bf16_autocast, compile_freezing, onnxruntime_int8" in line for line in new)
+    assert ["measure first: baseline, channels_last, bf16_autocast, "] == [line[:55] for line in x86]
+    assert not any("](" in line or "`" in line for line in (*old, *new))
+
+
+def test_every_step_that_the_recipe_names_is_one() -> None:
+    named = {name for order in ORDERS for cell in (order.without_bf16, order.with_bf16) for name in re.findall(r"`(\w+)`", cell)}
+
+    assert len(named) > 8
+    assert set() == named - set(catalogue())
