@@ -143,7 +143,7 @@ DO = (
         do="`TORCH_MKLDNN_MATMUL_MIN_DIM=64` (`small_products`) for small linear layers in fp32",
         without_bf16="try",
         with_bf16="try, without autocast",
-        known_from=f"[read]({SMALL_PRODUCTS})",
+        known_from=f"seen to reach OpenBLAS; [read]({SMALL_PRODUCTS})",
     ),
 )
 DO_NOT = (
@@ -183,8 +183,8 @@ DO_NOT = (
     ),
     Warned(
         what="fp16 in torch (`torch_fp16`)",
-        why="2 to 10 times slower than bf16 in PyTorch's own aarch64 runs (2024)",
-        known_from="[read](https://github.com/pytorch/pytorch/issues/134709)",
+        why="layers run in PyTorch's own loops, 2 to 10 times slower than bf16 in its aarch64 runs (2024)",
+        known_from="seen; [read](https://github.com/pytorch/pytorch/issues/134709)",
     ),
 )
 

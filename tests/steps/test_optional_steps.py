@@ -1,5 +1,6 @@
 """Steps on demand, with real workers: what each does where it does something, and how it is refused where its effect is taken away."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,7 @@ def observed(serving: Serving, step: str) -> str:
     return next(item.observed for item in serving.evidence if item.claim in texts)
 
 
+@pytest.mark.slow
 def test_subnormal_activations_are_found_and_flushed(make_rig: MakeRig, tmp_path: Path) -> None:
     """The record of a step that computes with them names the step that helps, which then leaves none."""
     rig, model = make_rig(), dead_channels(tmp_path)
@@ -64,7 +66,7 @@ def test_subnormal_activations_are_found_and_flushed(make_rig: MakeRig, tmp_path
     assert [] == [text for text in flushed.findings if "subnormal" in text]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_flushing_that_was_never_asked_for_is_refused(make_rig: MakeRig, tmp_path: Path) -> None:
     """The step's word reaches the worker, and its mode does not reach the CPU."""
     rig = make_rig(root=changed(tmp_path, "runtimes/eager.py", "torch.set_flush_denormal(True)", "pass"))
@@ -75,7 +77,7 @@ def test_flushing_that_was_never_asked_for_is_refused(make_rig: MakeRig, tmp_pat
 @pytest.mark.slow
 def test_flushing_that_reaches_one_thread_of_several_is_refused(make_rig: MakeRig, tmp_path: Path) -> None:
     """As `torch.set_flush_denormal` does where it is called after an inference: the other threads were made before."""
-    late = "torch.set_num_threads(job.threads), torch.ones(2**20).exp(), torch.set_flush_denormal(True)"
+    late = "torch.ones(2**20).exp(), torch.set_flush_denormal(True)"
     rig = make_rig(root=changed(tmp_path, "runtimes/eager.py", "torch.set_flush_denormal(True)", late))
     if rig.threads == 1:
         pytest.skip("there is one thread only -> allow more CPUs")
@@ -84,7 +86,7 @@ def test_flushing_that_reaches_one_thread_of_several_is_refused(make_rig: MakeRi
     assert 0 < int(told.partition("flushed to zero: ")[2].partition("%")[0]) < 100
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_flushing_changes_nothing_of_a_model_without_such_numbers(make_rig: MakeRig, tmp_path: Path) -> None:
     """It is skipped, with what was seen."""
     rig = make_rig()
@@ -93,7 +95,7 @@ def test_flushing_changes_nothing_of_a_model_without_such_numbers(make_rig: Make
     assert "nothing changed: 100% of subnormal products flushed over all threads; no weight and no activation is subnormal" in told
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_weights_in_bf16_compute_in_bf16(make_rig: MakeRig) -> None:
     """And agree with fp32 as bf16 does."""
     skip_unless_met("bf16_weights")
@@ -101,7 +103,7 @@ def test_weights_in_bf16_compute_in_bf16(make_rig: MakeRig) -> None:
     assert "bf16" in observed(served(make_rig(), "bf16_weights", SMALL), "bf16_weights")
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_weights_that_autocast_casts_are_none_in_bf16(make_rig: MakeRig) -> None:
     """Where the kernels are the same, the weights tell."""
     rig = make_rig()
@@ -110,7 +112,7 @@ def test_weights_that_autocast_casts_are_none_in_bf16(make_rig: MakeRig) -> None
     assert "the weights lie in 16 bits: 0% of the floating weights lie in 16 bits" in refused(rig, broken, SMALL)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize(("step", "word"), [("bf16_weights", "bf16"), ("torch_fp16", "f16")])
 def test_sixteen_bits_on_a_cpu_that_has_no_kernels_for_them(make_rig: MakeRig, step: str, word: str) -> None:
     """The weights are halved, and PyTorch's own slow kernels run, which report themselves to nobody."""
@@ -139,7 +141,7 @@ def create():
 """
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_model_that_mixes_types_is_skipped_with_the_reason(make_rig: MakeRig, tmp_path: Path) -> None:
     """Converted weights alone do not make a model of 16 bits."""
     (tmp_path / "mixed.py").write_text(MIXES_TYPES)
@@ -149,7 +151,7 @@ def test_a_model_that_mixes_types_is_skipped_with_the_reason(make_rig: MakeRig, 
     assert "does not run with all of its weights in bfloat16: " in told
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_threads_that_sleep_between_calls(make_rig: MakeRig) -> None:
     """They keep no CPU busy, where a session with the default does."""
     skip_unless_met("onnxruntime_no_spinning")
@@ -178,7 +180,7 @@ def test_threads_that_spin_all_the_same(make_rig: MakeRig, settings: dict[str, s
     assert told in message
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("step", ["onnxruntime_fp16", "openvino_fp16"])
 def test_fp16_that_the_runtime_computes_in_fp32(make_rig: MakeRig, step: str) -> None:
     """The model and the options say fp16, the CPU or the release has no such kernels, and the runtime casts."""
@@ -201,7 +203,7 @@ def test_an_option_that_the_installed_onnxruntime_does_not_know() -> None:
     assert skip.reason.endswith("knows no session option session.no_such_option")
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_threads_of_another_openmp_runtime(make_rig: MakeRig) -> None:
     """Between parallel regions they wait in the preloaded library."""
     skip_unless_met("openmp_runtime")
@@ -210,11 +212,10 @@ def test_threads_of_another_openmp_runtime(make_rig: MakeRig) -> None:
         pytest.skip("one thread has no team -> allow more CPUs")
 
     told = observed(served(rig, "openmp_runtime", SMALL), "openmp_runtime")
-    assert f"{rig.threads - 1} threads beside the first, waiting: {rig.threads - 1} in lib" in told
-    assert "libgomp" not in told
+    assert re.fullmatch(rf"{rig.threads - 1} threads beside the first, waiting: \d+ in lib(iomp5\.so|omp\.so\.5)", told)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("mapped", [False, True], ids=["not preloaded", "mapped too late"])
 def test_an_openmp_runtime_that_runs_nothing(make_rig: MakeRig, tmp_path: Path, *, mapped: bool) -> None:
     """Installed, even mapped, is not in force: torch's own runtime came first."""

@@ -200,6 +200,7 @@ def test_the_suite_removes_exactly_the_variables_that_steps_set() -> None:
         "MIMALLOC_ALLOW_LARGE_OS_PAGES",
         "LRU_CACHE_CAPACITY",
         "DNNL_DEFAULT_FPMATH_MODE",
+        "TORCH_MKLDNN_MATMUL_MIN_DIM",
         "OMP_NUM_THREADS",
         "XLA_USE_BF16",
         "NEURON_CC_FLAGS",

@@ -24,9 +24,9 @@ class Session:
 
     def __init__(self, artifact: Path, deployment: dict[str, Any]) -> None:
         self._transforms = set(deployment["transforms"])
+        torch.set_num_threads(deployment["threads"])
         if "flush_denormals" in self._transforms:
             torch.set_flush_denormal(True)  # before there are other threads, which take the mode over
-        torch.set_num_threads(deployment["threads"])
         self._half = next((dtype for word, dtype in HALVES.items() if word in self._transforms), None)
         module = _quantized(artifact) if "pt2e_int8" in self._transforms else self._with_weights(artifact)
         self._module = module
