@@ -1,21 +1,28 @@
 """Every step ends as it must on this CPU: proved, or skipped for a reason that is known."""
 
 from fixtures.bench.proofs import Proofs, StepProof
+from fixtures.machine import this_machine
 from fixtures.machine.allocators import torch_allocator
-from fixtures.steps.optimizations import ORT_FAST_MATH
+from fixtures.steps import requirements as need
+from fixtures.steps.optimizations import ORT_FAST_MATH, ORT_FP16
 from tests.arm.conftest import Seen
 
 NEEDS_BF16 = {"bf16_autocast", "fast_math", "onnxruntime_fast_math"}
 ALREADY_THE_DEFAULT = {"primitive_cache"}
 REPLACES_MALLOC = {"tcmalloc", "huge_pages", "jemalloc"}
-NOT_UNDER_EMULATION = {"huge_pages", "mimalloc_huge_pages"}
+NOT_UNDER_EMULATION = {"huge_pages", "mimalloc_huge_pages", "openmp_runtime"}
+# Steps on demand, which a run has only where it names them: torch has no fp16 kernels on Arm, and f16 is OpenVINO's default there.
+NOT_ON_ARM = {"torch_fp16", "openvino_fp16"}
+OTHERS_THAT_MAY_CHANGE_NOTHING = {"compile_max_autotune", "flush_denormals", "small_products", "onnxruntime_no_spinning"}
 
 
 def test_steps_that_are_skipped_are_those_that_cannot_apply(proofs: Proofs) -> None:
     """A step that is skipped for any other reason was not tried."""
     has_bf16 = "bf16" in proofs.fingerprint["features"]
     emulated = proofs.fingerprint["emulated"]
-    known = ALREADY_THE_DEFAULT | (set() if has_bf16 else NEEDS_BF16) | (NOT_UNDER_EMULATION if emulated else set())
+    known = ALREADY_THE_DEFAULT | NOT_ON_ARM | (NOT_UNDER_EMULATION if emulated else set())
+    known |= set() if has_bf16 else NEEDS_BF16 | {"bf16_weights"}
+    known |= set() if need.onnxruntime_knows(*ORT_FP16).unmet(this_machine()) is None else {"onnxruntime_fp16"}
     known |= {"mimalloc_huge_pages"} if torch_allocator() == "malloc" else REPLACES_MALLOC
     skipped = {(step.model, step.step) for step in proofs.steps if step.outcome == "skipped" and not _changes_nothing(step)}
 
@@ -30,9 +37,12 @@ def test_a_layout_changes_nothing_of_a_vit(vit: Seen) -> None:
 
 
 def _changes_nothing(step: StepProof) -> bool:
-    """A layout on a ViT; autotuning that keeps what is there, as it may: it chooses by times, which mean nothing under emulation."""
-    autotuned = step.step == "compile_max_autotune" and (step.reason or "").startswith("nothing changed")
-    return autotuned or (step.step == "channels_last" and "vit" in step.model)
+    """A layout on a ViT; autotuning that keeps what is there, as it may: it chooses by times, which mean nothing under emulation.
+
+    And steps on demand for models that have not what they change.
+    """
+    other = step.step in OTHERS_THAT_MAY_CHANGE_NOTHING and (step.reason or "").startswith("nothing changed")
+    return other or (step.step == "channels_last" and "vit" in step.model)
 
 
 def test_without_bf16_the_reason_is_bf16(either: Seen, proofs: Proofs) -> None:
