@@ -252,7 +252,7 @@ def test_weights_beside_the_code_are_told_apart(cases: Path, make_rig: MakeRig) 
     assert not np.allclose(outputs[0], outputs[1])
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_config_and_inputs_beside_the_code_are_told_apart(cases: Path, make_rig: MakeRig) -> None:
     """What changes how a module computes is no weight, and counts all the same; so do example inputs."""
     for name, file, one, other in (

@@ -31,8 +31,7 @@ CONVOLUTION = {
     "onnxruntime_int8": "QLinearConv",
     "openvino": "Convolution",
 }
-UNTRACED = ("openvino", "aot_inductor")
-TRACED = [step for step in CONVOLUTION if step not in UNTRACED]
+TRACED = [step for step in CONVOLUTION if step not in ("openvino", "aot_inductor")]
 
 
 def serve(make_rig: MakeRig, step: str) -> Serving:
@@ -99,7 +98,7 @@ def test_the_trace_is_chromes_format(make_rig: MakeRig, tmp_path: Path, step: st
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("step", UNTRACED)
+@pytest.mark.parametrize("step", ["openvino", pytest.param("aot_inductor", marks=pytest.mark.nightly)])
 def test_counters_make_no_trace_and_say_so(make_rig: MakeRig, tmp_path: Path, step: str) -> None:
     """Durations without a beginning are not laid out on a made-up time line."""
     profile = profiled(make_rig, step, tmp_path)
@@ -109,7 +108,7 @@ def test_counters_make_no_trace_and_say_so(make_rig: MakeRig, tmp_path: Path, st
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize(("step", "said"), [("workers_pinned", "one worker of "), ("openvino_throughput", "one request alone; ")])
 def test_what_runs_side_by_side_is_profiled_once_and_says_so(make_rig: MakeRig, tmp_path: Path, step: str, said: str) -> None:
     """Several workers do the same work while one of them is profiled; of an asynchronous queue one request is."""
@@ -132,7 +131,7 @@ def test_a_worker_that_dies_of_it_costs_the_profile_only(make_rig: MakeRig, tmp_
     assert "being profiled" in fields["profile_failure"]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_trace_that_cannot_be_kept_costs_the_trace_only(make_rig: MakeRig, tmp_path: Path) -> None:
     (tmp_path / "traces").write_text("a file where the folder should be")
 
@@ -143,7 +142,7 @@ def test_a_trace_that_cannot_be_kept_costs_the_trace_only(make_rig: MakeRig, tmp
     assert any("the trace was not kept: " in note for note in fields["profile"]["notes"])
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_file_names_of_traces_stay_in_their_folder(make_rig: MakeRig, tmp_path: Path) -> None:
     """A model's id may hold a path."""
     fields = profile_fields(serve(make_rig, "baseline"), tmp_path, "traces/session", "../../my model/net.py:create-baseline")

@@ -66,7 +66,7 @@ def test_predecessor_that_waits_is_taken_over(rig: Rig) -> None:
     assert not running(baseline)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_worker_that_died_while_it_waited_is_replaced(rig: Rig) -> None:
     """What happened to a waiting worker is no fault of the step that would have used it."""
     baseline = measured(rig, "baseline")["baseline"]
@@ -76,7 +76,7 @@ def test_worker_that_died_while_it_waited_is_replaced(rig: Rig) -> None:
     assert baseline != measured(rig, "batch_2")["baseline"]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_workers_of_another_model_do_not_wait_any_longer(rig: Rig) -> None:
     """At most one model's workers are in memory."""
     baseline = measured(rig, "baseline")["baseline"]

@@ -181,7 +181,7 @@ def refused(rig: Rig, broken: Recipe, model: ModelSpec = RESNET) -> str:
     ("environment", "seen"),
     [
         ({"OMP_THREAD_LIMIT": "1"}, "1 of 2 threads worked"),
-        ({"GOMP_CPU_AFFINITY": str(this_machine().allowed_cpus[0])}, "on 1 CPUs"),
+        pytest.param({"GOMP_CPU_AFFINITY": str(this_machine().allowed_cpus[0])}, "on 1 CPUs", marks=pytest.mark.nightly),
         pytest.param({"OMP_PLACES": f"{{{this_machine().allowed_cpus[0]}}}"}, "on 1 CPUs", marks=pytest.mark.nightly),
     ],
     ids=["limited to one", "bound to one CPU", "one place"],
@@ -256,7 +256,7 @@ def test_openvino_with_fewer_threads(make_rig: MakeRig, step: str, settings: dic
     assert "the asked-for number of threads computes at the same time: 1 of 2 threads worked" in message
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_onnxruntime_with_fewer_threads(make_rig: MakeRig, tmp_path: Path) -> None:
     """A session that never got its options computes with threads of its own choice."""
     skip_unless_met("onnxruntime")

@@ -77,7 +77,7 @@ def run(folder: Path, artifacts: Path, *arguments: str) -> tuple[int, str, dict[
     return done.returncode, done.stdout, json.loads(file.read_text())
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_own_benchmark_file_has_the_fixtures(tmp_path: Path, artifact_folder: Path) -> None:
     """Five lines in a folder of one's own: the steps are proved, measured in turns, and saved."""
     for name, text in {"served.py": SERVED, "conftest.py": CONFTEST, "test_mine.py": TEST}.items():
@@ -94,7 +94,7 @@ def test_own_benchmark_file_has_the_fixtures(tmp_path: Path, artifact_folder: Pa
     assert all(record["cosine"] > 0.999 and record["complete"] for record in records)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_encoder_layer_of_pytorch_is_no_black_box(tmp_path: Path, make_rig: MakeRig) -> None:
     """In eager mode it may run as one operator, through which neither autocast nor a compiler sees."""
     skip_unless_met("compile_freezing")

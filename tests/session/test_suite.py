@@ -422,7 +422,7 @@ def test_without_a_compiler_compiled_steps_are_skipped(suite: Suite, tmp_path: P
     assert {outcome["remedy"] for outcome in run["outcomes"]} == {None, "apt-get install g++"}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_steps_are_proved_without_timing(suite: Suite, tmp_path: Path) -> None:
     """Each is served once; how it ended is in one file, and no run is saved."""
     file = tmp_path / "proofs.json"
@@ -437,7 +437,7 @@ def test_steps_are_proved_without_timing(suite: Suite, tmp_path: Path) -> None:
     assert [] == suite.journals()
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_an_emulated_cpu_is_proved_and_never_timed(suite: Suite, tmp_path: Path) -> None:
     """What is written of it says that it is emulated."""
     file, emulated = tmp_path / "proofs.json", suite.environment | {"QEMU_CPU": "neoverse-v1"}

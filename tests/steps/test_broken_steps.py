@@ -100,7 +100,7 @@ def test_step_without_what_it_changes(make_rig: MakeRig, step: str, changes: dic
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("step", ["tcmalloc", "jemalloc"])
+@pytest.mark.parametrize("step", ["tcmalloc", pytest.param("jemalloc", marks=pytest.mark.nightly)])
 def test_allocator_that_is_not_preloaded(make_rig: MakeRig, step: str) -> None:
     """Installed is not in the process."""
     skip_unless_met(step)
@@ -165,7 +165,7 @@ NO_DIFFERENCE = "outputs differ from those of the same artifact without the sett
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("settings", [{}, {ORT_FAST_MATH: "0"}], ids=["never set", "switched off"])
+@pytest.mark.parametrize("settings", [pytest.param({}, marks=pytest.mark.nightly), {ORT_FAST_MATH: "0"}], ids=["never set", "switched off"])
 def test_onnxruntime_options_that_never_reach_the_session(make_rig: MakeRig, settings: dict[str, str]) -> None:
     """The published mistake: the session is made before its options. The outputs are those of a session without."""
     skip_unless_met("onnxruntime")

@@ -216,7 +216,7 @@ def test_an_int8_that_ruins_it_is_refused(make_rig: MakeRig, digits: Path, check
     assert isinstance(refused.value.cause, AccuracyLostError)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_model_with_inputs_of_its_own_is_told_apart(rig: Rig) -> None:
     with pytest.raises(ServingError, match="--accuracy classifies pictures, and transformers:bert has inputs of its own"):
         rig.serve(resolve("baseline", rig.catalogue, rig.machine), model=ModelSpec(name="transformers:bert", sequence_length=8))

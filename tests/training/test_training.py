@@ -226,7 +226,7 @@ def test_bf16_that_does_not_reach_the_kernels_is_refused(make_rig: MakeRig) -> N
     assert "training computes in bf16: f32" in refused(rig, recipe(rig, "train_autocast_bf16", transforms=()))
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_training_that_learns_something_else_is_refused(make_rig: MakeRig, tmp_path: Path) -> None:
     """A trainer whose optimizer never steps: same model, same data, and the loss stays where it was."""
     shutil.copytree(ROOT / "fixtures", tmp_path / "fixtures")
