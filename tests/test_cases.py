@@ -163,7 +163,7 @@ def test_model_that_does_none_of_it_is_served(cases: Path, make_rig: MakeRig) ->
     assert serving.job.model.state == rig.build(case(cases, "plain")).state
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_model_without_products_is_measured_and_says_that_nothing_was_to_be_proved(cases: Path, make_rig: MakeRig) -> None:
     """By the count of its reference; what claims another precision has nothing to change."""
     rig, model = make_rig(), case(cases, "no_products")

@@ -53,7 +53,7 @@ def running(pid: int) -> bool:
     return True
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_predecessor_that_waits_is_taken_over(rig: Rig) -> None:
     """The baseline of a quick run starts once; the other side of each pair is fresh and ends with it."""
     baseline = measured(rig, "baseline")["baseline"]

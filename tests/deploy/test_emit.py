@@ -131,7 +131,7 @@ except ValueError as error:
     assert (0, "this deployment takes 1 to 2 samples in a call, found 4\n") == (done.returncode, done.stdout), done.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_pinned_workers_are_proved_apart(emit: Emit) -> None:
     folder = emit("openvino_fp32", workers=2)
 

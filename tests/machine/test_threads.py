@@ -244,13 +244,13 @@ def test_ranks_on_one_core(make_rig: MakeRig) -> None:
     assert "workers have cores of their own and do not oversubscribe: CPUs [[0], [0]]" in message
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("step", "settings"), [("openvino_fp32", {"INFERENCE_NUM_THREADS": "1"})])
-def test_openvino_with_fewer_threads(make_rig: MakeRig, step: str, settings: dict[str, str]) -> None:
+@pytest.mark.nightly
+def test_openvino_with_fewer_threads(make_rig: MakeRig) -> None:
+    step = "openvino_fp32"
     skip_unless_met(step)
     rig = two_threads(make_rig())
     steps = dict(rig.catalogue)
-    steps[step] = replace(steps[step], settings=dict(steps[step].settings) | settings)
+    steps[step] = replace(steps[step], settings=dict(steps[step].settings) | {"INFERENCE_NUM_THREADS": "1"})
     message = refused(rig, rig.recipe(step, RESNET, steps=steps))
 
     assert "the asked-for number of threads computes at the same time: 1 of 2 threads worked" in message

@@ -395,7 +395,7 @@ def test_step_that_is_not_in_force_leaves_no_record_and_the_rest_goes_on(suite: 
     assert info["gain"]["over"] == "channels_last"
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_step_below_that_was_not_measured_and_fails_is_left_out(suite: Suite) -> None:
     """A model whose tensors are all too small for huge pages loses that step, and no other that applies to this machine."""
     skip_unless_met("huge_pages", "workers_pinned")
