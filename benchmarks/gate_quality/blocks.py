@@ -1,12 +1,14 @@
 """A network of equal blocks: one block more is one block's arithmetic more, by the same kernel on the same shapes.
 
-The study puts this file into its repository as `fixtures/models/synthetic_models.py`; its branches differ in `BLOCKS` alone.
+The study puts this file into its repository as `fixtures/models/synthetic_models.py`; its branches differ in `BLOCKS` and
+`GAIN` alone.
 """
 
 import torch
 from torch import nn
 
 BLOCKS = 20
+GAIN = 1.0
 CHANNELS = 64
 PATCH = 4
 CLASSES = 10
@@ -33,6 +35,7 @@ class Classifier(nn.Module):
         self.patches = nn.Conv2d(3, CHANNELS, PATCH, stride=PATCH)
         self.blocks = nn.Sequential(*(Block() for _ in range(BLOCKS)))
         self.classes = nn.Linear(CHANNELS, CLASSES)
+        nn.init.normal_(self.classes.weight, std=GAIN / CHANNELS**0.5)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         scores: torch.Tensor = self.classes(self.blocks(self.patches(images)).mean((2, 3)))

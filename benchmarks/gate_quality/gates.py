@@ -17,7 +17,6 @@ from benchmarks.gate_quality.repository import MODEL, clean_environment
 from fixtures.bench.launch import ROOT
 from reports.gate.pair import Pair
 
-STEP = "openvino_fp32"
 IMAGE_SIZE = 64
 BATCH_SIZE = 1
 BUILD_BUDGET = "1s"  # the first pair is always measured, so all is built
@@ -27,9 +26,10 @@ def hold(kind: Kind, folder: Path, budget: str | None = None) -> Gate:
     """Hold one gate on the repository in `folder`. Raises StudyError where the command says nothing that can be read."""
     with tempfile.TemporaryDirectory(prefix="gate-quality-") as scratch, _neighbour(present=kind.is_noisy):
         file = Path(scratch, "gate.json")
+        artifacts = Path(scratch, "artifacts") if kind.has_other_weights else folder / "artifacts"
         command = [sys.executable, "-m", "reports", "gate", *arguments(kind, budget), "--json", str(file)]
         began, begin_s = datetime.now(UTC), time.monotonic()
-        code, last_line = _run([*command, "--artifact-cache", str(folder / "artifacts")], folder / "repository")
+        code, last_line = _run([*command, "--artifact-cache", str(artifacts)], folder / "repository")
         took_s = time.monotonic() - begin_s
         try:
             told = json.loads(file.read_text())
@@ -40,7 +40,8 @@ def hold(kind: Kind, folder: Path, budget: str | None = None) -> Gate:
 
 def arguments(kind: Kind, budget: str | None = None) -> list[str]:
     """Return the gate's options for a kind."""
-    sides = ["--base", branch(kind.base_blocks), "--head", branch(kind.head_blocks), "-k", STEP, "--budget", budget or kind.budget]
+    head = branch(kind.head_blocks, other_weights=kind.has_other_weights)
+    sides = ["--base", branch(kind.base_blocks), "--head", head, "-k", kind.step, "--budget", budget or kind.budget]
     return [*sides, "--model", MODEL, "--image-size", str(IMAGE_SIZE), "--batch-size", str(BATCH_SIZE)]
 
 

@@ -4,16 +4,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 BLOCKS = 20  # of base's model, where no other number is named
+STEP = "openvino_fp32"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Kind:
-    """Gates of one kind: how many blocks base and head compute, whether a neighbour disturbs, and how many are wanted."""
+    """Gates of one kind: how many blocks base and head compute, by which step, whether a neighbour disturbs, and how many are wanted.
+
+    Where head has other weights, which cost no time, both sides have builds of their own in every gate, made anew for it.
+    """
 
     name: str
     gates: int
     base_blocks: int = BLOCKS
     head_blocks: int = BLOCKS
+    step: str = STEP
+    has_other_weights: bool = False
     is_noisy: bool = False
     budget: str = "20m"
 
@@ -33,12 +39,14 @@ KINDS = (
     Kind(name="same_noisy", gates=30, is_noisy=True, budget="3m"),
     Kind(name="slower_10", gates=30, head_blocks=22),
     Kind(name="faster_5", gates=30, head_blocks=19),
+    Kind(name="same_inductor", gates=30, base_blocks=4, head_blocks=4, step="aot_inductor", has_other_weights=True),
+    Kind(name="same_pt2e", gates=30, base_blocks=4, head_blocks=4, step="pt2e_int8", has_other_weights=True),
 )
 
 
-def branch(blocks: int) -> str:
-    """Return the branch whose model has this many blocks."""
-    return f"blocks-{blocks}"
+def branch(blocks: int, *, other_weights: bool = False) -> str:
+    """Return the branch whose model has this many blocks, and weights of its own where asked."""
+    return f"blocks-{blocks}{'-other-weights' if other_weights else ''}"
 
 
 def next_kind(done: Mapping[str, int], kinds: Sequence[Kind]) -> Kind | None:

@@ -45,7 +45,8 @@ def _beginning(recorded: Recorded, found: Mapping[str, Summary]) -> Iterator[str
         yield f"All {wanted} gates of the study have been held."
     yield (
         "Whole gates (`python -m reports gate`, two checkouts, fresh processes) over heads of which it is known how much they compute: "
-        "the models are equal but for their number of equal blocks, which in head is the same, larger or smaller. Written by "
+        "the models are equal but for their number of equal blocks, which in head is the same, larger or smaller, or for their weights, "
+        "which cost no time but give each side builds of its own. Written by "
         "`tox -e gate-quality`; nothing here is edited by hand. What the gate does is in [The gate](gate.md)."
     )
 
@@ -63,6 +64,7 @@ def _targets(found: Mapping[str, Summary]) -> Iterator[str]:
 def _gates(found: Mapping[str, Summary]) -> Iterator[str]:
     header = (
         "kind",
+        "step",
         "blocks of base, head",
         "gates",
         *COUNTED,
@@ -87,6 +89,7 @@ def _gates(found: Mapping[str, Summary]) -> Iterator[str]:
 def _gate_row(found: Summary) -> tuple[str, ...]:
     return (
         title(found.kind),
+        found.kind.step,
         f"{found.kind.base_blocks}, {found.kind.head_blocks}",
         f"{found.held} of {found.kind.gates}",
         *(str(found.verdicts.get(verdict, 0)) for verdict in COUNTED),
@@ -104,9 +107,10 @@ def _drawn(gates: Sequence[Gate]) -> Iterator[str]:
     yield (
         "Not held, but drawn: the pairs of each gate with replacement from the recorded ones, judged by the gate's own decision code. "
         "Bounds are one-sided, 95 % each, as if the recorded pairs were all there are. Of a dozen benchmarks the eleven others are drawn "
-        "from the idle gates without a change. Drawing takes pairs to be independent of one another, and knows nothing of a budget."
+        "from the idle gates without a change. Drawing takes pairs to be independent of one another, which those of several builds are "
+        "not, and knows nothing of a budget."
     )
-    pools = {kind: pool for kind in KINDS if len(pool := _pool(kind, gates)) >= FEWEST_PAIRS}
+    pools = {kind: pool for kind in KINDS if not kind.has_other_weights and len(pool := _pool(kind, gates)) >= FEWEST_PAIRS}
     rows = [row for kind, pool in pools.items() for row in _drawn_rows(kind, pool, pools.get(KINDS[0]))]
     if rows:
         yield _table(("pairs drawn from", "pairs", "gates", "benchmarks", "REGRESSION", "INCONCLUSIVE", "PASS"), rows)
@@ -161,8 +165,8 @@ def _obtained(recorded: Recorded) -> Iterator[str]:
         f"{_code(conditions)}. The gates took {duration(sum(gate.took_s for gate in gates))} together."
     )
     yield (
-        "Each gate is this command in a repository of its own, in which branches differ in the number of the model's blocks and in nothing "
-        "else; kinds take turns, so that the hours of a day meet all of them alike:"
+        "Each gate is this command in a repository of its own, in which branches differ in the number of the model's blocks, or in its "
+        "weights, and in nothing else; kinds take turns, so that the hours of a day meet all of them alike:"
     )
     yield f"    python -m reports gate {' '.join(arguments(KINDS[1]))}"
     yield (
@@ -179,6 +183,8 @@ def _code(conditions: Mapping[str, Any]) -> str:
 
 def title(kind: Kind) -> str:
     """Return a kind in words."""
+    if kind.has_other_weights:
+        return f"no change, own builds of {kind.step}"
     if not kind.more_work:
         return "no change, noisy" if kind.is_noisy else "no change"
     return f"{abs(100 * kind.more_work):.0f} % {'more' if kind.more_work > 0 else 'less'} work"

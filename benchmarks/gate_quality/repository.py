@@ -1,12 +1,12 @@
-"""The repository that is gated: this suite as it stands, with branches whose models differ in their number of blocks."""
+"""The repository that is gated: this suite, with branches whose models differ in their number of blocks, or in their weights."""
 
 import os
 import shutil
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from benchmarks.gate_quality.kinds import BLOCKS, branch
+from benchmarks.gate_quality.kinds import BLOCKS, Kind, branch
 from benchmarks.gate_quality.record import StudyError
 from fixtures.bench.launch import ROOT
 
@@ -16,8 +16,8 @@ SOURCES = "SOURCES = {"
 AUTHOR = ("-c", "user.name=gate quality", "-c", "user.email=gate-quality@localhost", "-c", "commit.gpgsign=false")
 
 
-def make(folder: Path, blocks: Iterable[int]) -> None:
-    """Make the repository anew in `folder`, a branch for each number of blocks. Raises OSError and StudyError."""
+def make(folder: Path, kinds: Sequence[Kind]) -> None:
+    """Make the repository anew in `folder`, with a branch for each model of these kinds. Raises OSError and StudyError."""
     shutil.rmtree(folder, ignore_errors=True)
     for name in ("fixtures", "reports"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -28,10 +28,14 @@ def make(folder: Path, blocks: Iterable[int]) -> None:
     _git(folder, "init", "--quiet", "--initial-branch", branch(BLOCKS))
     _git(folder, "add", "--all")
     _git(folder, "commit", "--quiet", "--message", f"The suite and a model of {BLOCKS} blocks")
-    for number in sorted({*blocks} - {BLOCKS}):
+    for number in sorted({blocks for kind in kinds for blocks in (kind.base_blocks, kind.head_blocks)} - {BLOCKS}):
         _git(folder, "switch", "--quiet", "--create", branch(number), branch(BLOCKS))
         _replace(source, f"\nBLOCKS = {BLOCKS}\n", f"\nBLOCKS = {number}\n")
         _git(folder, "commit", "--quiet", "--all", "--message", f"{number} blocks")
+    for number in sorted({kind.head_blocks for kind in kinds if kind.has_other_weights}):
+        _git(folder, "switch", "--quiet", "--create", branch(number, other_weights=True), branch(number))
+        _replace(source, "\nGAIN = 1.0\n", "\nGAIN = 1.01\n")
+        _git(folder, "commit", "--quiet", "--all", "--message", f"{number} blocks with other weights")
     _git(folder, "switch", "--quiet", branch(BLOCKS))
 
 

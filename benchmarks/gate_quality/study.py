@@ -44,12 +44,14 @@ def prepare(folder: Path, code: str) -> None:
     if not made.is_file() or made.read_text() != code:
         made.unlink(missing_ok=True)
         shutil.rmtree(folder / BUILT, ignore_errors=True)
-        repository.make(folder / "repository", {blocks for kind in KINDS for blocks in (kind.base_blocks, kind.head_blocks)})
+        repository.make(folder / "repository", KINDS)
         made.write_text(code)
 
 
 def build(kind: Kind, folder: Path) -> None:
-    """Build the models of a kind by a gate that does not count, unless that is done. Raises StudyError."""
+    """Build the models of a kind by a gate that does not count, unless that is done or each has its own. Raises StudyError."""
+    if kind.has_other_weights:
+        return
     built = folder / BUILT / f"{kind.base_blocks}-{kind.head_blocks}"
     if not built.exists():
         print(f"building models of {kind.base_blocks} and {kind.head_blocks} blocks", file=sys.stderr)

@@ -44,6 +44,9 @@ def targets(found: Mapping[str, Summary]) -> Iterator[Target]:
     same, noisy = found["same"], found["same_noisy"]
     yield Target(promise="no change, idle: gates that call a regression", rate=same.rate(Verdict.REGRESSION), at_most=0.01)
     yield Target(promise="no change, noisy: gates that call a regression", rate=noisy.rate(Verdict.REGRESSION), at_most=0.01)
+    for kind, builds in (("same_inductor", "Inductor"), ("same_pt2e", "PT2E")):
+        promise = f"no change, own builds of {builds}: gates that call a regression"
+        yield Target(promise=promise, rate=found[kind].rate(Verdict.REGRESSION), at_most=0.01)
     yield Target(promise="3 % more work: gates that call a regression", rate=found["slower_3"].rate(Verdict.REGRESSION), at_least=0.95)
     for kind in ("slower_5", "slower_10"):
         summary = found[kind]

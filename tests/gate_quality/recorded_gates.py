@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from benchmarks.gate_quality.gates import STEP
+from benchmarks.gate_quality.kinds import STEP
 from benchmarks.gate_quality.record import Gate, Recorded
 from reports.gate.benchmarks import Benchmark
 from reports.gate.decision import Rules, Sample, Verdict, is_suspect, judge

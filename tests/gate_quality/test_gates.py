@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.gate_quality import repository
 from benchmarks.gate_quality.gates import arguments, read_gate
-from benchmarks.gate_quality.kinds import KINDS
+from benchmarks.gate_quality.kinds import KINDS, Kind
 from benchmarks.gate_quality.record import StudyError
 from fixtures.bench.launch import ROOT
 from reports.gate.decision import Verdict
@@ -17,6 +17,8 @@ from reports.gate.show.render_gate_json import gate_json
 from tests.gate.pairs import percent, result, row
 from tests.gate_quality.recorded_gates import BLOCKS
 from tests.processes import ended
+
+MADE = (KINDS[0], KINDS[1], next(kind for kind in KINDS if kind.has_other_weights))
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -26,7 +28,7 @@ def git(folder: Path, *arguments: str) -> str:
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("study") / "repository"
-    repository.make(folder, [20, 33, 34])
+    repository.make(folder, MADE)
     return folder
 
 
@@ -37,9 +39,17 @@ def test_branches_differ_in_the_number_of_blocks_only(made: Path) -> None:
     assert ["fixtures/models/synthetic_models.py"] == git(made, "diff", "--name-only", "blocks-20", "blocks-33").split()
 
 
+def test_other_weights_are_the_only_difference(made: Path) -> None:
+    changed = git(made, "diff", "--unified=0", "blocks-4", "blocks-4-other-weights").splitlines()
+
+    assert ["-GAIN = 1.0", "+GAIN = 1.01"] == [line for line in changed if line[0] in "+-" and line[:3] not in {"+++", "---"}]
+
+
 def test_repository_is_made_anew_over_an_old_one(made: Path) -> None:
-    repository.make(made, [20, 33, 34])
-    assert ["blocks-20", "blocks-33", "blocks-34"] == git(made, "branch", "--format=%(refname:short)").split()
+    repository.make(made, MADE)
+    assert ["blocks-20", "blocks-33", "blocks-34", "blocks-4", "blocks-4-other-weights"] == git(
+        made, "branch", "--format=%(refname:short)"
+    ).split()
     assert "" == git(made, "status", "--porcelain")
 
 
@@ -70,13 +80,16 @@ print(model_id(spec.name), counter.get_total_flops())
 def test_moved_text_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The study patches two lines of the suite; where they are gone, no study is made of something else."""
     monkeypatch.setattr(repository, "BLOCKS", 77)
+    kind = Kind(name="slower", gates=1, base_blocks=77, head_blocks=78)
     with pytest.raises(StudyError, match=r"synthetic_models\.py has .*BLOCKS = 77.* 0 times, expected once"):
-        repository.make(tmp_path / "repository", [78])
+        repository.make(tmp_path / "repository", [kind])
 
 
 def test_gate_is_asked_for_both_branches_and_one_benchmark() -> None:
     asked = " ".join(arguments(KINDS[1]))
     assert "--base blocks-33 --head blocks-34 -k openvino_fp32 --budget 20m --model synthetic:blocks" in asked
+    own = " ".join(arguments(next(kind for kind in KINDS if kind.has_other_weights)))
+    assert "--base blocks-4 --head blocks-4-other-weights -k aot_inductor " in own
     assert "--budget 3m" in " ".join(arguments(next(kind for kind in KINDS if kind.is_noisy)))
 
 
