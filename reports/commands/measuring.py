@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 from reports.saved.files import no_pictures_text
 from reports.text.durations import seconds_of
 from reports.text.plain_text import plain
+from reports.views.recommend import DeploymentLimits
 
 if TYPE_CHECKING:
     from fixtures.bench.rig import Rig
     from fixtures.protocol import ModelSpec
+    from fixtures.tasks.labelled import Labelled
 
 MEMORY_SHARE = 0.75
 
@@ -59,6 +61,33 @@ def add_input_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--threads", type=positive, metavar="N", help="threads to compute with (the cores this process may use)")
 
 
+def add_limit_options(command: argparse.ArgumentParser) -> None:
+    """Add the options that say what a deployment must keep."""
+    command.add_argument("--max-p99-ms", type=above_zero, metavar="MS", help="longest p99 of a call (no limit)")
+    command.add_argument(
+        "--min-sqnr-db", type=above_zero, metavar="DB", help="least SQNR of the outputs against fp32 eager's (each step's tolerance)"
+    )
+    command.add_argument(
+        "--min-cosine", type=cosine, metavar="COSINE", help="least cosine similarity to fp32 eager (no limit; prefer the SQNR)"
+    )
+    command.add_argument(
+        "--max-accuracy-loss",
+        type=points,
+        metavar="POINTS",
+        help="most points of top-1 that may be lost against fp32 eager on labelled pictures, measured with --accuracy (no limit)",
+    )
+
+
+def limits_of(options: argparse.Namespace) -> DeploymentLimits:
+    """Return what `add_limit_options` were given."""
+    return DeploymentLimits(
+        p99_s=options.max_p99_ms / 1000 if options.max_p99_ms else None,
+        sqnr_db=options.min_sqnr_db,
+        cosine=options.min_cosine,
+        accuracy_loss_points=options.max_accuracy_loss,
+    )
+
+
 def bench(
     options: argparse.Namespace,
     *,
@@ -67,6 +96,7 @@ def bench(
     batch_size: int = 8,
     threads: int | None = None,
     warmup_limit_s: float = 3.0,
+    pictures: "Labelled | None" = None,
     progress: Callable[[str], None] = lambda _stage: None,
 ) -> Bench:
     """Return the rig for this machine, and the model that `options` names. Raises CannotMeasure."""
@@ -115,6 +145,7 @@ def bench(
         calibration=calibration,
         calibration_digest=folder_digest(calibration),
         warmup_limit_s=warmup_limit_s,
+        pictures=pictures,
         progress=progress,
     )
     try:
@@ -158,6 +189,17 @@ def cosine(text: str) -> float:
     value = above_zero(text)
     if value > 1:
         raise argparse.ArgumentTypeError(f"expected a cosine similarity, at most 1, found {plain(text)!r}")
+    return value
+
+
+def points(text: str) -> float:
+    """Return an option's points of a share, from 0 to 100."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 100:
+        raise argparse.ArgumentTypeError(f"expected points from 0 to 100, found {plain(text)!r}")
     return value
 
 

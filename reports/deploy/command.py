@@ -5,13 +5,13 @@ from pathlib import Path
 
 from rich.console import Console
 
-from reports.commands.measuring import CannotMeasure, above_zero, add_model_options, bench, cosine
+from reports.commands.measuring import CannotMeasure, add_limit_options, add_model_options, bench, limits_of
 from reports.deploy.texts import print_recommendation, recommendation_json
 from reports.saved.load import read_run
 from reports.saved.measurement import Measurement, Run
 from reports.saved.storage import Storage
 from reports.text.plain_text import plain
-from reports.views.recommend import DeploymentLimits, NothingToRecommend, Recommendation, recommend
+from reports.views.recommend import NothingToRecommend, Recommendation, recommend
 
 DESCRIPTION = """\
 Which recipe of a run is the fastest within the limits? --emit writes it as a folder that runs without this suite."""
@@ -21,13 +21,7 @@ def add_recommend(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     """Add the command to the command line."""
     command = commands.add_parser("recommend", parents=[common], help="the recipe to deploy, and what runs it", description=DESCRIPTION)
     command.add_argument("run", metavar="RUN", nargs="?", default="latest", help=f"{run_help}, or what `tune` wrote (latest)")
-    command.add_argument("--max-p99-ms", type=above_zero, metavar="MS", help="longest p99 of a call (no limit)")
-    command.add_argument(
-        "--min-sqnr-db", type=above_zero, metavar="DB", help="least SQNR of the outputs against fp32 eager's (each step's tolerance)"
-    )
-    command.add_argument(
-        "--min-cosine", type=cosine, metavar="COSINE", help="least cosine similarity to fp32 eager (no limit; prefer the SQNR)"
-    )
+    add_limit_options(command)
     command.add_argument("--step", action="append", metavar="STEP", help="choose among these only, repeatable (all of the run)")
     command.add_argument("--format", choices=("text", "json"), default="text")
     command.add_argument("--emit", type=Path, metavar="DIR", help="write what runs the winner into this new folder")
@@ -38,9 +32,7 @@ def add_recommend(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
 def run_recommend(options: argparse.Namespace, storage: Storage, console: Console) -> int:
     """Recommend, print, and emit where asked."""
     run = read_run(storage.find(options.run))
-    p99_s = options.max_p99_ms / 1000 if options.max_p99_ms else None
-    limits = DeploymentLimits(p99_s=p99_s, sqnr_db=options.min_sqnr_db, cosine=options.min_cosine)
-    found = recommend(_among(run, options.step), _model(run, options.model), limits)
+    found = recommend(_among(run, options.step), _model(run, options.model), limits_of(options))
     if options.format == "json":
         console.file.write(recommendation_json(found))
     else:

@@ -107,6 +107,7 @@ def _json(candidate: MeasuredRecipe) -> dict[str, object]:
         "sqnr_db": measured.sqnr_db,
         "top1_agreement": measured.top1_agreement,
         "cosine": measured.cosine,
+        "accuracy": measured.accuracy,
         "batch_size": measured.batch_size,
         "workers": measured.workers,
         "threads": measured.threads,

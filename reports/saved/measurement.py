@@ -132,6 +132,11 @@ class SavedAccuracy:
     top5: Share | None = None
     reference_top5: Share | None = None
 
+    @property
+    def lost_points(self) -> float:
+        """How many points of top-1 the step loses against fp32 eager; below 0 where it gains. Rounded far below one picture's share."""
+        return round(-100 * self.difference, 6)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SavedHost:

@@ -3,10 +3,20 @@
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from reports.commands.measuring import CannotMeasure, above_zero, add_input_options, add_model_options, bench, cosine, time_s
+from reports.commands.measuring import (
+    CannotMeasure,
+    add_input_options,
+    add_limit_options,
+    add_model_options,
+    bench,
+    limits_of,
+    positive,
+    time_s,
+)
 from reports.saved.files import no_folder_text, write_atomically
 from reports.saved.load import read_run
 from reports.saved.machines import machine_differences, missing_identity
@@ -14,7 +24,9 @@ from reports.saved.measurement import Measurement
 from reports.saved.storage import NoSuchRun, Storage
 from reports.show.render_plot import check_plot
 from reports.text.plain_text import plain
-from reports.views.recommend import DeploymentLimits
+
+if TYPE_CHECKING:
+    from fixtures.tasks.labelled import Labelled
 
 INTERRUPTED = 130
 DESCRIPTION = """\
@@ -28,12 +40,19 @@ def add_tune(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", co
     command = commands.add_parser("tune", parents=[common], help="search the fastest recipe within limits", description=DESCRIPTION)
     add_model_options(command)
     add_input_options(command)
-    command.add_argument("--max-p99-ms", type=above_zero, metavar="MS", help="longest p99 of a call (no limit)")
+    add_limit_options(command)
     command.add_argument(
-        "--min-sqnr-db", type=above_zero, metavar="DB", help="least SQNR of the outputs against fp32 eager's (each step's tolerance)"
+        "--accuracy",
+        type=Path,
+        metavar="DIR",
+        help="labelled pictures, a folder for each class or a .csv of FILE,CLASS: every candidate says how many it gets right",
     )
     command.add_argument(
-        "--min-cosine", type=cosine, metavar="COSINE", help="least cosine similarity to fp32 eager (no limit; prefer the SQNR)"
+        "--accuracy-pictures",
+        type=positive,
+        default=256,
+        metavar="N",
+        help="most pictures to classify, of each class in turn (%(default)s)",
     )
     command.add_argument("--budget", type=time_s, default="15m", metavar="TIME", help="90s, 15m, 1h: most time for all of it (15m)")
     command.add_argument(
@@ -54,10 +73,14 @@ def run_tune(options: argparse.Namespace, storage: Storage, console: Console) ->
 
     if options.plot:
         check_plot(options.plot)
-    p99_s = options.max_p99_ms / 1000 if options.max_p99_ms else None
-    limits = DeploymentLimits(p99_s=p99_s, sqnr_db=options.min_sqnr_db, cosine=options.min_cosine)
+    limits = limits_of(options)
     made = bench(
-        options, image_size=options.image_size, sequence_length=options.sequence_length, threads=options.threads, warmup_limit_s=1.5
+        options,
+        image_size=options.image_size,
+        sequence_length=options.sequence_length,
+        threads=options.threads,
+        warmup_limit_s=1.5,
+        pictures=_labelled(options),
     )
     out: Path = options.out or Path(options.storage.removeprefix("file://")) / "tune" / made.model_id / "tuned.json"
     if options.out is not None and not out.absolute().parent.is_dir():
@@ -70,6 +93,20 @@ def run_tune(options: argparse.Namespace, storage: Storage, console: Console) ->
     if found.ended.startswith("interrupted"):
         return INTERRUPTED
     return 0 if any(not limits.broken_by(m) for m in found.measurements) else 1
+
+
+def _labelled(options: argparse.Namespace) -> "Labelled | None":
+    """Return the labelled pictures that were named. Raises CannotMeasure."""
+    from fixtures.tasks.labelled import LabelsError, find
+
+    if options.accuracy is None:
+        if options.max_accuracy_loss is not None:
+            raise CannotMeasure("--max-accuracy-loss is a limit on labelled pictures: name them with --accuracy DIR")
+        return None
+    try:
+        return find(options.accuracy.expanduser(), options.accuracy_pictures)
+    except LabelsError as error:
+        raise CannotMeasure(str(error)) from error
 
 
 def _ladder(options: argparse.Namespace, storage: Storage, model: str, machine: dict[str, object]) -> list[Measurement]:

@@ -412,6 +412,7 @@ def _conditions(bench: Bench, limits: DeploymentLimits, machine: Mapping[str, An
                 "threads": bench.rig.threads,
                 "calibration": bench.rig.calibration_digest,
             }
+            | ({"accuracy": bench.rig.pictures.digest} if bench.rig.pictures else {})
         )
     )
     return found

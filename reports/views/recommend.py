@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from reports.saved.measurement import Measurement
 from reports.statistics import ONE_PROCESS, mean_interval, process_interval, unpaired_ratio
 from reports.statistics.latency import least_calls, tail_s
-from reports.text.figures import agreement, milliseconds, p99_text, sqnr
+from reports.text.figures import accuracy, agreement, milliseconds, p99_text, sqnr
 from reports.views.ladder import USUAL_SPREAD, processes_sps
 
 DISTURBED_TEXT = "disturbed by other processes while it was measured, so it has no figure"
@@ -19,16 +19,20 @@ class NothingToRecommend(Exception):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeploymentLimits:
-    """What a deployment must keep: the longest p99 of a call, in seconds, and the least SQNR and cosine similarity to fp32 eager."""
+    """What a deployment must keep: the longest p99 of a call, in seconds, and how near its outputs and answers are to fp32 eager's.
+
+    `accuracy_loss_points` is the most that the share of labelled pictures it gets right may lose, in points of top-1.
+    """
 
     p99_s: float | None = None
     sqnr_db: float | None = None
     cosine: float | None = None
+    accuracy_loss_points: float | None = None
 
     @property
     def of_outputs(self) -> "DeploymentLimits":
         """The limits that concern outputs alone."""
-        return DeploymentLimits(sqnr_db=self.sqnr_db, cosine=self.cosine)
+        return replace(self, p99_s=None)
 
     def broken_by(self, measurement: Measurement) -> str:
         """Say which limit the measurement is not shown to keep; empty where it keeps all. A figure that is missing keeps no limit.
@@ -42,12 +46,13 @@ class DeploymentLimits:
             broken.append(f"{sqnr(measurement.sqnr_db)}, limit {self.sqnr_db:g} dB")
         if self.cosine is not None and not (measurement.cosine is not None and measurement.cosine >= self.cosine):
             broken.append(f"cosine {agreement(measurement.cosine)}, limit {self.cosine:g}")
+        if self.accuracy_loss_points is not None and (lost := self._accuracy_lost(measurement, self.accuracy_loss_points)):
+            broken.append(lost)
         return "; ".join(broken)
 
     def refuted_by(self, measurement: Measurement) -> str:
         """Say which limit the measurement is shown not to keep; a p99 that its calls leave open is none."""
-        without_p99 = replace(self, p99_s=None)
-        return without_p99.broken_by(measurement) if self.leaves_open(measurement) else self.broken_by(measurement)
+        return self.of_outputs.broken_by(measurement) if self.leaves_open(measurement) else self.broken_by(measurement)
 
     def leaves_open(self, measurement: Measurement) -> bool:
         """Whether the calls show neither that the p99 keeps its limit nor that it breaks it."""
@@ -56,6 +61,13 @@ class DeploymentLimits:
             and not (measurement.latency_p99_high_s is not None and measurement.latency_p99_high_s <= self.p99_s)
             and not _breaks(measurement, self.p99_s)
         )
+
+    @staticmethod
+    def _accuracy_lost(measurement: Measurement, most_points: float) -> str:
+        found = measurement.accuracy
+        if found is None:
+            return f"no labelled accuracy (measure with --accuracy), limit {most_points:g} points lost"
+        return f"{accuracy(found)}, limit {most_points:g} points lost" if found.lost_points > most_points else ""
 
     def _p99(self, measurement: Measurement, limit_s: float) -> str:
         limit = f"limit {milliseconds(limit_s)} ms"
@@ -190,4 +202,8 @@ def _nearest(candidates: Sequence[MeasuredRecipe], limits: DeploymentLimits) -> 
     if limits.cosine is not None and cosines:
         highest, step = max(cosines)
         found.append(f"the highest cosine {agreement(highest)} ({step})")
+    losses = [(each.measurement.accuracy.lost_points, each.step) for each in candidates if each.measurement.accuracy is not None]
+    if limits.accuracy_loss_points is not None and losses:
+        least, step = min(losses)
+        found.append(f"the least loss of accuracy {least:.1f} points ({step})")
     return ", ".join(found) or "nothing else was measured"

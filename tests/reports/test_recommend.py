@@ -50,6 +50,29 @@ def test_each_limit_rules_out_by_name() -> None:
     }
 
 
+def labelled(lost: int) -> dict[str, Any]:
+    """An accuracy of 200 pictures of which `lost` more are wrong than with fp32."""
+    found = {"pictures": 200, "top1": 0.9 - lost / 200, "reference_top1": 0.9, "difference": -lost / 200}
+    return {"accuracy": found | {"low": -lost / 200 - 0.01, "high": -lost / 200 + 0.01}}
+
+
+def test_a_loss_of_labelled_accuracy_rules_out_and_so_does_its_absence() -> None:
+    """The fastest loses 1.5 points; one on the limit keeps it; what nobody measured keeps none."""
+    fast = benchmark("openvino_int8", medians_s=(0.040, 0.041, 0.042), **labelled(3))
+    exact = benchmark("openvino", medians_s=(0.080, 0.081, 0.082), **labelled(1))
+    unknown = benchmark("mystery", medians_s=(0.01, 0.01, 0.01))
+    recipes = measured(fast, exact, unknown)
+
+    found = recommend(recipes, "resnet50", DeploymentLimits(accuracy_loss_points=0.5))
+    assert "openvino" == found.winner.step
+    assert {
+        "openvino_int8": "88.5 % top-1, -1.5 points [-2.5, -0.5], limit 0.5 points lost",
+        "mystery": "no labelled accuracy (measure with --accuracy), limit 0.5 points lost",
+    } == {each.step: each.broken for each in found.ruled_out}
+    with pytest.raises(NothingToRecommend, match=r"the least loss of accuracy 0\.5 points \(openvino\)"):
+        recommend(recipes, "resnet50", DeploymentLimits(accuracy_loss_points=0.4))
+
+
 def test_a_figure_on_the_limit_keeps_it_and_a_missing_one_does_not() -> None:
     unknown = benchmark("mystery", medians_s=(0.01, 0.01, 0.01), latency_p99_s=None, cosine=None)
 
@@ -173,7 +196,10 @@ def test_errors_are_one_paragraph(storage: Path, capsys: pytest.CaptureFixture[s
     assert 1 == len(shown.err.splitlines())
 
 
-@pytest.mark.parametrize("arguments", [["--max-p99-ms", "0"], ["--max-p99-ms", "nan"], ["--min-cosine", "1.1"], ["--min-cosine", "x"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["--max-p99-ms", "0"], ["--max-p99-ms", "nan"], ["--min-cosine", "1.1"], ["--min-cosine", "x"], ["--max-accuracy-loss", "101"]],
+)
 def test_a_limit_that_is_none_is_refused(storage: Path, arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["recommend", "1", "--model", "vit", *arguments, "--storage", str(storage)])

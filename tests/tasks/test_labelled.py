@@ -1,5 +1,6 @@
 """Labelled accuracy: pictures as a person keeps them, right answers beside fp32's, and a limit that a ruined INT8 breaks."""
 
+import argparse
 import csv
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,11 +11,18 @@ import pytest
 from PIL import Image
 
 from fixtures.bench.rig import Rig, ServingError
+from fixtures.bench.turns import Plan
 from fixtures.inputs.images import IMAGENET_MEAN, IMAGENET_STD
 from fixtures.protocol import ModelSpec
 from fixtures.steps.recipe import Recipe, resolve
 from fixtures.tasks import labelled
 from fixtures.tasks.labelled import AccuracyLostError, LabelsError, compare, find
+from reports.commands.measuring import bench
+from reports.saved.load import measurements_from_records
+from reports.tune.measure import measure
+from reports.tune.run import recipe_of
+from reports.tune.space import Candidate
+from reports.views.recommend import DeploymentLimits
 from tests import digit_pictures
 from tests.bench.test_outputs import CALIBRATED, Checkout, checkout  # noqa: F401 - a fixture
 from tests.conftest import MakeRig, skip_unless_met
@@ -214,6 +222,27 @@ def test_an_int8_that_ruins_it_is_refused(make_rig: MakeRig, digits: Path, check
     with pytest.raises(ServingError, match="at most 2 points may be lost; nothing is recorded") as refused:
         served(rig, recipe, digits)
     assert isinstance(refused.value.cause, AccuracyLostError)
+
+
+@pytest.mark.nightly
+def test_a_candidate_of_the_search_says_what_it_gets_right(digits: Path, tmp_path: Path) -> None:
+    """`tune` measures it as the ladder does, so that its limit has something to hold on to."""
+    skip_unless_met("onnxruntime")
+    options = argparse.Namespace(
+        model=f"{digits}/{digit_pictures.FILE}:create",
+        weights=None,
+        pretrained=False,
+        calibration=None,
+        artifact_cache=tmp_path / "artifacts",
+        worker_timeout=600,
+    )
+    made = bench(options, image_size=SIZE, pictures=find(digits / "unseen", most=64))
+    record = measure(made, recipe_of(Candidate("onnxruntime", 8, 1, 2), made), None, Plan(pairs=1, budget_s=0.1, warmup_limit_s=0.5))
+
+    [measurement] = measurements_from_records([record])
+    assert measurement.accuracy is not None
+    assert 64 == measurement.accuracy.pictures
+    assert not DeploymentLimits(accuracy_loss_points=2.0).broken_by(measurement)
 
 
 @pytest.mark.nightly

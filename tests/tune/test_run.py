@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from rich.console import Console
 
 from fixtures.bench.rig import Rig
@@ -444,6 +445,43 @@ def test_the_command_tells_how_it_ended(
     assert "python -m reports recommend" in shown
     assert b"<svg" in picture.read_bytes()
     assert ("No recipe measured is shown to be within the limits" in shown) == (code == 1)
+
+
+def test_labelled_pictures_and_their_limit_reach_the_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rig classifies them by every candidate, and another set of pictures is another search."""
+    for name, shade in (("cat", 10), ("dog", 200)):
+        (tmp_path / "pictures" / name).mkdir(parents=True)
+        Image.new("RGB", (8, 8), (shade, shade, shade)).save(tmp_path / "pictures" / name / "a.png")
+    asked: list[tuple[Bench, DeploymentLimits]] = []
+
+    def tune(made: Bench, *, limits: DeploymentLimits, **_options: Any) -> Tuning:
+        asked.append((made, limits))
+        return Tuning(model=MODEL_ID, limits=limits, budget_s=60.0)
+
+    monkeypatch.setattr(tuning, "tune", tune)
+    usual = ["tune", "--model", MODEL, "--storage", str(tmp_path), "--ladder", "none"]
+    main([*usual, "--accuracy", str(tmp_path / "pictures"), "--max-accuracy-loss", "0.5"])
+    main(usual)
+
+    [(labelled, limits), (unlabelled, _)] = asked
+    assert labelled.rig.pictures is not None
+    assert (0, 1) == labelled.rig.pictures.labels
+    assert 0.5 == limits.accuracy_loss_points
+    assert unlabelled.rig.pictures is None
+    first, second = (tuning._conditions(made, limits, {}) for made in (labelled, unlabelled))
+    assert {"accuracy"} == set(first) - set(second)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--max-accuracy-loss", "0.5"], "--max-accuracy-loss is a limit on labelled pictures: name them with --accuracy DIR"),
+        (["--accuracy", "lost"], "lost"),
+    ],
+)
+def test_a_limit_without_pictures_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], reason: str) -> None:
+    assert 2 == main(["tune", "--model", MODEL, "--storage", str(tmp_path), "--ladder", "none", *arguments])
+    assert reason in capsys.readouterr().err
 
 
 def test_the_newest_run_of_the_model_guides_the_search(tmp_path: Path) -> None:
