@@ -76,21 +76,25 @@ def make_rig(artifact_folder: Path, mark: str) -> MakeRig:
     def make(
         *, environment: Mapping[str, str] | None = None, root: Path = ROOT, cache: Path | None = None, timeout_s: float = 300.0
     ) -> Rig:
-        inherited = clean_environment(os.environ, environment_variables(catalogue())) | {MARK: mark} | dict(environment or {})
-        launcher = Launcher(environment=inherited, timeout_s=timeout_s, root=root)
-        return Rig(
-            machine=this_machine(),
-            launcher=launcher,
-            cache=ArtifactCache(cache or artifact_folder),
-            catalogue=catalogue(),
-            threads=this_machine().cpus.default_threads,
-            calibration=None,
-            calibration_digest="",
-            warmup_limit_s=0.0,
-            progress=lambda stage: None,
-        )
+        return suite_rig(cache or artifact_folder, environment={MARK: mark} | dict(environment or {}), root=root, timeout_s=timeout_s)
 
     return make
+
+
+def suite_rig(cache: Path, *, environment: Mapping[str, str] | None = None, root: Path = ROOT, timeout_s: float = 300.0) -> Rig:
+    """Return a rig as the suite makes it, for this machine; its workers have the variables of `environment`, too."""
+    inherited = clean_environment(os.environ, environment_variables(catalogue())) | dict(environment or {})
+    return Rig(
+        machine=this_machine(),
+        launcher=Launcher(environment=inherited, timeout_s=timeout_s, root=root),
+        cache=ArtifactCache(cache),
+        catalogue=catalogue(),
+        threads=this_machine().cpus.default_threads,
+        calibration=None,
+        calibration_digest="",
+        warmup_limit_s=0.0,
+        progress=lambda stage: None,
+    )
 
 
 def skip_unless_met(*steps: str) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fixtures.bench.launch import WorkerError
-from fixtures.bench.rig import Serving
+from fixtures.bench.rig import Rig, Serving
 from fixtures.protocol import ModelSpec
 from fixtures.steps.optimizations import Placement
 from fixtures.steps.placement import place
@@ -18,19 +18,24 @@ from fixtures.steps.recipe import resolve
 from reports.__main__ import main
 from reports.under_load.requests import ServedRequests, poisson_arrivals
 from reports.under_load.serving import MOST_REQUESTS, send
-from tests.conftest import MakeRig, skip_unless_met
+from tests.conftest import MakeRig, skip_unless_met, suite_rig
 from tests.processes import with_variable
 
 RESNET = ModelSpec(name="torchvision:resnet18", image_size=64)
 REQUESTS = 40
 
 
-@pytest.fixture
-def two_workers(make_rig: MakeRig) -> Iterator[Serving]:
-    skip_unless_met("onnxruntime", "workers_pinned")
-    rig = make_rig()
+def serve(rig: Rig) -> Serving:
     recipe = place(resolve("onnxruntime", rig.catalogue, rig.machine), Placement(workers=2, threads=1))
     [serving] = rig.serve(recipe, model=RESNET)
+    return serving
+
+
+@pytest.fixture(scope="module")
+def two_workers(artifact_folder: Path) -> Iterator[Serving]:
+    """The same two for all tests that let them live."""
+    skip_unless_met("onnxruntime", "workers_pinned")
+    serving = serve(suite_rig(artifact_folder))
     with serving.workers:
         yield serving
 
@@ -67,17 +72,20 @@ def test_a_queue_can_be_sent_again_and_has_its_bounds(two_workers: Serving) -> N
             send(two_workers, requests=requests, arrivals_s=None)
 
 
-def test_a_long_queue_fits(two_workers: Serving) -> None:
+def test_a_long_queue_fits(make_rig: MakeRig) -> None:
     """More than the kernel's default pipe holds. All are due in an hour; a worker that dies meanwhile ends it."""
+    skip_unless_met("onnxruntime", "workers_pinned")
     count = 50_000
     arrivals = np.full(count, 3600.0)
-    pids = with_variable("BENCHMARK_WORKER_SOCKET", str(two_workers.workers.folder / "socket"))
-    workers = [pid for pid in pids if b"torch.distributed" not in Path(f"/proc/{pid}/cmdline").read_bytes()]
-    assert 2 == len(workers)
-    threading.Timer(1.0, os.kill, (workers[0], signal.SIGKILL)).start()
+    serving = serve(make_rig())
+    with serving.workers:
+        pids = with_variable("BENCHMARK_WORKER_SOCKET", str(serving.workers.folder / "socket"))
+        workers = [pid for pid in pids if b"torch.distributed" not in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        assert 2 == len(workers)
+        threading.Timer(1.0, os.kill, (workers[0], signal.SIGKILL)).start()
 
-    with pytest.raises(WorkerError, match="while serving requests"):
-        send(two_workers, requests=count, arrivals_s=arrivals)
+        with pytest.raises(WorkerError, match="while serving requests"):
+            send(serving, requests=count, arrivals_s=arrivals)
 
 
 @pytest.mark.nightly
