@@ -21,7 +21,8 @@ from fixtures.measure import clock
 from fixtures.models import model_id
 from fixtures.protocol import ModelSpec
 from fixtures.session.options import read_options
-from reports.statistics import Gain, paired_gain
+from reports.saved.record import Gain
+from reports.statistics import paired_gain
 
 SUSTAINED_S = 10.0
 TOLERANCE = 0.03

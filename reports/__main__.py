@@ -22,7 +22,7 @@ from reports.gate.command import add_gate
 from reports.page.command import NoFolder, add_page
 from reports.saved.files import write_atomically
 from reports.saved.load import UnreadableRun, read_brief, read_run
-from reports.saved.measurement import Measurement, Run
+from reports.saved.record import Measurement, Run
 from reports.saved.storage import DEFAULT_STORAGE, NoSuchRun, Storage
 from reports.show.render_compare import print_comparison
 from reports.show.render_csv import ladders_csv

@@ -303,7 +303,7 @@ def _left(session: Session, ended_by: str, *, resumes: bool) -> Iterator[str]:
     if finished - saved and resumes:
         status, output = session.suite.run("--benchmark-autosave", "--resume", *SMALL, steps=STEPS)
         runs = session.suite.runs()
-        resumed = {each["extra_info"]["step"] for run in runs for each in run["benchmarks"] if "resumed" in each["extra_info"]}
+        resumed = {each["extra_info"]["step"] for run in runs for each in run["benchmarks"] if each["extra_info"]["resumed"]}
         if status or resumed != finished or session.saved() != set(STEPS):
             yield f"--resume (exit {status}) took {sorted(resumed)} of {sorted(finished)}: {output[-LONGEST_MESSAGE:]!r}"
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import msgspec
 
 from reports.saved.load import LARGEST_FILE_BYTES, UnreadableRun, read_run
-from reports.saved.measurement import LARGEST_FIGURE, Count, Figure, Measurement, PositiveFigure
+from reports.saved.record import LARGEST_FIGURE, Count, Figure, Measurement, PositiveFigure
 from reports.statistics.latency import has_p99
 from reports.text.plain_text import plain
 

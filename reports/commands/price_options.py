@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from reports.saved.machines import machine_name
-from reports.saved.measurement import Measurement, Run
+from reports.saved.record import Measurement, Run
 from reports.text.plain_text import plain
 from reports.views.cost import RunCost, one_machine, price_of, run_cost
 from reports.views.prices import DEFAULT_REGION, PriceError, price_table

@@ -8,7 +8,7 @@ from rich.console import Console
 from reports.commands.measuring import CannotMeasure, add_limit_options, add_model_options, bench, limits_of
 from reports.deploy.texts import print_recommendation, recommendation_json
 from reports.saved.load import read_run
-from reports.saved.measurement import Measurement, Run
+from reports.saved.record import Measurement, Run
 from reports.saved.storage import Storage
 from reports.text.plain_text import plain
 from reports.views.recommend import NothingToRecommend, Recommendation, recommend

@@ -28,7 +28,7 @@ from reports.deploy import contents, locked
 from reports.deploy.locked import release
 from reports.saved.files import no_folder_text
 from reports.saved.machines import machine_differences, machine_name, missing_identity
-from reports.saved.measurement import Measurement, Run
+from reports.saved.record import Measurement, Run
 from reports.text.figures import milliseconds, p99_text, per_second, sqnr
 from reports.views.recommend import Recommendation
 

@@ -3,7 +3,7 @@
 from rich.console import Console
 from rich.text import Text
 
-from reports.saved.measurement import Measurement, Run
+from reports.saved.record import Measurement, Run
 from reports.show.render_json import json_text
 from reports.statistics.latency import CONFIDENCE
 from reports.text.figures import milliseconds, p99_text, per_second, sqnr, times

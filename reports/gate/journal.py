@@ -14,7 +14,7 @@ import msgspec
 from fixtures.session.journal import append_line, differences, read_lines
 from reports.gate.benchmarks import GateError
 from reports.gate.pair import Pair
-from reports.saved.measurement import LARGEST_FIGURE
+from reports.saved.record import LARGEST_FIGURE
 
 FILE = "pairs.jsonl"
 

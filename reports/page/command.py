@@ -8,7 +8,7 @@ from rich.console import Console
 from reports.commands.price_options import add_price_options, known_costs
 from reports.saved.files import no_folder_text, write_atomically
 from reports.saved.load import read_calibration, read_run
-from reports.saved.measurement import Measurement, Run, Throughput
+from reports.saved.record import Measurement, Run, Throughput
 from reports.saved.storage import Storage
 from reports.statistics.roofline import roofline
 from reports.text.plain_text import plain

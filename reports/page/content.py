@@ -8,7 +8,7 @@ from datetime import datetime as DateTime
 
 from reports.page.scales import Scale, amount_scale, ratio_scale
 from reports.saved.machines import ABSENT, flat, machine_name
-from reports.saved.measurement import Measurement, Run, Throughput
+from reports.saved.record import Measurement, Run, Throughput
 from reports.statistics import FASTER
 from reports.views.compare import Comparison, DifferentMachines, compare
 from reports.views.history import History, HistoryPoint, Series

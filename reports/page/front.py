@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from reports.page.scales import Scale
-from reports.saved.measurement import Measurement, Run
+from reports.saved.record import Measurement, Run
 from reports.views.front import FrontPoint, points
 
 WIDTH, HEIGHT = 720, 320  # units of the drawing

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from reports.page.scales import Scale, amount_scale
-from reports.saved.measurement import Calibration, Measurement, Run
+from reports.saved.record import Calibration, Measurement, Run
 from reports.statistics.roofline import CannotPlace, Roofline, RooflinePoint, roofline
 
 

@@ -11,12 +11,12 @@ from markupsafe import Markup
 from reports.page import front
 from reports.page.content import HEIGHT, KERNELS_SHOWN, WIDTH
 from reports.page.sections import Material, sections
-from reports.saved.measurement import SavedGain
+from reports.saved.record import Gain
 from reports.show import compare_texts
 from reports.show.render_cost import money, price_text
 from reports.show.render_history import machine_shift_text
 from reports.show.render_roofline import GIGA, percent
-from reports.statistics import FASTER, NO_EFFECT, SLOWER, Gain
+from reports.statistics import FASTER, NO_EFFECT, SLOWER
 from reports.statistics.changepoints import FEWEST_RUNS
 from reports.statistics.latency import tail_s
 from reports.text import figures
@@ -109,7 +109,7 @@ def _giga(value: float | None) -> str:
     return figures.NONE if value is None else figures.significant(value / GIGA)
 
 
-def _gain_text(gain: SavedGain | Gain | None) -> str:
+def _gain_text(gain: Gain | None) -> str:
     """Return a gain that breaks, if it must, before its interval only."""
     return figures.gain_short(gain).replace(" %", "\u00a0%").replace(", ", ",\u00a0")
 

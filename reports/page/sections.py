@@ -8,7 +8,7 @@ from reports.page.costs import cost_view
 from reports.page.front import fronts
 from reports.page.limits import limits
 from reports.saved.machines import machine_differences
-from reports.saved.measurement import Calibration, Measurement, Run, Throughput
+from reports.saved.record import Calibration, Measurement, Run, Throughput
 from reports.views.cost import RunCost
 from reports.views.history import NothingToFollow, history
 

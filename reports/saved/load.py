@@ -7,44 +7,20 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC
-from datetime import datetime as DateTime
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from reports.saved.measurement import Calibration, Commit, Measurement, Outcome, Run, Throughput
+from reports.saved.record import RECORD_VERSION, Calibration, Measurement, Run, SavedBenchmark, SavedFile, Throughput
 
-RECORD_VERSION = 2
 LARGEST_FILE_BYTES = 512 * 2**20
 
-ExtraInfo = TypeVar("ExtraInfo")
 Record = TypeVar("Record", bound=Throughput)
 
 
 class UnreadableRun(Exception):
     """A file that is not a whole saved run of this suite; the message names the file and the reason."""
-
-
-class _MachineInfo(msgspec.Struct):
-    fingerprint: dict[str, Any] = {}
-
-
-class _Benchmark(msgspec.Struct, Generic[ExtraInfo]):
-    extra_info: ExtraInfo
-    fullname: str = ""
-
-
-class _SavedFile(msgspec.Struct, Generic[ExtraInfo]):
-    """A saved file; `extra_info` of its benchmarks is decoded as far as the reader wants it."""
-
-    benchmarks: list[_Benchmark[ExtraInfo]]
-    datetime: DateTime
-    machine_info: _MachineInfo = msgspec.field(default_factory=_MachineInfo)
-    commit_info: Commit = msgspec.field(default_factory=Commit)
-    outcomes: list[Outcome] = []
-    calibration: Calibration | None = None
-    record_version: int = 1
 
 
 class _Marks(msgspec.Struct):
@@ -58,16 +34,15 @@ class _Marks(msgspec.Struct):
 class _Reader(Generic[Record]):
     """Decodes whole files at once, and single records where a file also holds benchmarks of others."""
 
-    file: msgspec.json.Decoder[_SavedFile[Record]]
+    file: msgspec.json.Decoder[SavedFile[Record]]
     record: msgspec.json.Decoder[Record]
 
 
-_WHOLE = _Reader(msgspec.json.Decoder(_SavedFile[Measurement]), msgspec.json.Decoder(Measurement))
-_BRIEF = _Reader(msgspec.json.Decoder(_SavedFile[Throughput]), msgspec.json.Decoder(Throughput))
-_UNREAD = msgspec.json.Decoder(_SavedFile[msgspec.Raw])
+_WHOLE = _Reader(msgspec.json.Decoder(SavedFile[Measurement]), msgspec.json.Decoder(Measurement))
+_BRIEF = _Reader(msgspec.json.Decoder(SavedFile[Throughput]), msgspec.json.Decoder(Throughput))
+_UNREAD = msgspec.json.Decoder(SavedFile[msgspec.Raw])
 _OTHER = "name another run"
 _MARKS = msgspec.json.Decoder(_Marks)
-_OUTCOMES = msgspec.json.Decoder(list[Outcome])
 _CALIBRATION = msgspec.json.Decoder(Calibration)
 
 
@@ -82,24 +57,30 @@ def read_brief(path: Path) -> Run[Throughput]:
 
 
 def measurements_from_records(records: Iterable[Mapping[str, Any]]) -> list[Measurement]:
-    """Return the measurements of live benchmarks, each given as its `extra_info`. Raises UnreadableRun naming the record."""
-    measurements = []
-    for record in records:
-        try:
-            measurements.append(_WHOLE.record.decode(json.dumps(record).encode()))
-        except msgspec.DecodeError as error:
-            raise UnreadableRun(
-                f"the record cannot be read back: live record of step {record.get('step')!r} on {record.get('model')!r}: {error}"
-            ) from error
-    return measurements
+    """Return the measurements of records as JSON has them, each an `extra_info`. Raises UnreadableRun naming the record."""
+    return [_converted(record) for record in records]
 
 
-def outcomes_from_records(records: Iterable[Mapping[str, Any]]) -> list[Outcome]:
-    """Return the outcomes of a live session, given as the saved file's `outcomes`. Raises UnreadableRun."""
+def as_saved(measurement: Measurement) -> dict[str, Any]:
+    """Return a measurement as JSON has it. Raises UnreadableRun, naming the record, for one that could not be read back."""
+    record: dict[str, Any] = msgspec.to_builtins(measurement)
     try:
-        return _OUTCOMES.decode(json.dumps(list(records)).encode())
-    except msgspec.DecodeError as error:
-        raise UnreadableRun(f"live outcomes: {error}") from error
+        json.dumps(record, allow_nan=False)
+    except ValueError as error:
+        raise _unreadable(record, error) from error
+    _converted(record)
+    return record
+
+
+def _converted(record: Mapping[str, Any]) -> Measurement:
+    try:
+        return msgspec.convert(record, Measurement)
+    except msgspec.ValidationError as error:
+        raise _unreadable(record, error) from error
+
+
+def _unreadable(record: Mapping[str, Any], error: Exception) -> UnreadableRun:
+    return UnreadableRun(f"the record cannot be read back: live record of step {record.get('step')!r} on {record.get('model')!r}: {error}")
 
 
 def read_calibration(path: Path) -> Calibration:
@@ -125,7 +106,7 @@ def _read(path: Path, reader: _Reader[Record]) -> Run[Record]:
         saved = reader.file.decode(data)
         records = [benchmark.extra_info for benchmark in saved.benchmarks]
         _check_version(path, saved.record_version)
-        frame: _SavedFile[Any] = saved
+        frame: SavedFile[Any] = saved
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         unread = _read_frame(path, data)
         _check_version(path, unread.record_version)
@@ -145,9 +126,11 @@ def _read(path: Path, reader: _Reader[Record]) -> Run[Record]:
         commit=frame.commit_info,
         fingerprint=frame.machine_info.fingerprint,
         measurements=tuple(complete.values()),
-        outcomes=tuple(frame.outcomes),
+        outcomes=frame.outcomes,
         notes=tuple(_notes(records, others, len(complete))),
         calibration=frame.calibration,
+        earlier_pairs=frame.earlier_pairs,
+        budget_s=frame.budget_s,
     )
 
 
@@ -172,7 +155,7 @@ def _read_bytes(path: Path) -> bytes:
         raise UnreadableRun(f"{path}: {error.strerror or error}; {_OTHER}") from error
 
 
-def _read_frame(path: Path, data: bytes) -> _SavedFile[msgspec.Raw]:
+def _read_frame(path: Path, data: bytes) -> SavedFile[msgspec.Raw]:
     """Read everything but the records, or say why the file cannot be read."""
     if not data.strip():
         raise UnreadableRun(f"{path}: the file is empty; {_OTHER}")
@@ -201,7 +184,7 @@ def _is_ours(extra_info: msgspec.Raw) -> bool:
     return isinstance(marks.model, str) and isinstance(marks.step, str)
 
 
-def _read_record(path: Path, benchmark: _Benchmark[msgspec.Raw], reader: _Reader[Record]) -> Record:
+def _read_record(path: Path, benchmark: SavedBenchmark[msgspec.Raw], reader: _Reader[Record]) -> Record:
     try:
         return reader.record.decode(benchmark.extra_info)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from reports.saved.load import UnreadableRun, number_of, read_brief
-from reports.saved.measurement import Run, Throughput
+from reports.saved.record import Run, Throughput
 
 DEFAULT_STORAGE = ".benchmarks"
 

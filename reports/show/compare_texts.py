@@ -1,7 +1,7 @@
 """A comparison in sentences, for every output alike. The names in them are not escaped: the renderers do that."""
 
 from reports.saved.machines import Difference
-from reports.saved.measurement import Measurement, Run
+from reports.saved.record import Measurement, Run
 from reports.statistics import CONFIDENCE, FASTER, NEGLIGIBLE, SLOWER
 from reports.statistics.run_spread import FEWEST_RUNS
 from reports.text.figures import signed_percent

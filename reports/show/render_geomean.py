@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from reports.saved.machines import machine_name
-from reports.saved.measurement import Measurement, Run
+from reports.saved.record import Measurement, Run
 from reports.text.figures import gain_short, gibibytes, milliseconds, times
 from reports.text.markdown import escape
 from reports.text.plain_text import plain

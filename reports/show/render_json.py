@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from reports.saved.measurement import Measurement, Run
+from reports.saved.record import Measurement, Run
 from reports.show.compare_texts import advice, headline, recipes_text
 from reports.views.compare import Comparison
 from reports.views.ladder import Ladder

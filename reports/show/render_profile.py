@@ -10,7 +10,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from reports.saved.measurement import OperatorTime
+from reports.saved.record import OperatorTime
 from reports.show.render_csv import cell
 from reports.show.render_json import json_text
 from reports.show.render_markdown import table

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from reports.saved.measurement import OperatorTime
+from reports.saved.record import OperatorTime
 from reports.show.render_plot import BAR, BEST, name_rows, picture
 from reports.text.figures import milliseconds
 from reports.text.plain_text import plain

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from reports.saved.measurement import Calibration
+from reports.saved.record import Calibration
 from reports.show.render_json import json_text
 from reports.show.render_tables import Cell, Column, Table
 from reports.statistics.roofline import FAULT, WINOGRAD, Roofline, RooflinePoint

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from reports.saved.measurement import Calibration
+from reports.saved.record import Calibration
 from reports.show.render_plot import DOWN, FAINT, picture
 from reports.show.render_roofline import GIGA, percent
 from reports.statistics.roofline import Place, Roofline, RooflinePoint

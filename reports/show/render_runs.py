@@ -8,9 +8,10 @@ from rich.table import Table
 from rich.text import Text
 
 from reports.saved.machines import flat, machine_name
-from reports.saved.measurement import KernelTime, Measurement, Outcome, Run, Throughput
+from reports.saved.record import KernelTime, Measurement, Outcome, Run, SavedPair, Throughput
 from reports.show.render_terminal import STYLES
 from reports.statistics.latency import has_p99
+from reports.text.durations import duration
 from reports.text.figures import (
     accuracy,
     agreement,
@@ -42,6 +43,10 @@ def print_run(console: Console, run: Run[Measurement]) -> None:
     console.print(Text(f"run {plain(run.name)}", style="bold"), Text(plain(run.path, 500)), soft_wrap=True)
     dirty = " with uncommitted changes" if run.commit.dirty else ""
     console.print(Text(f"saved {run.saved_at:%Y-%m-%d %H:%M:%S %Z}, commit {plain(run.commit.id)} ({plain(run.commit.branch)}){dirty}"))
+    if run.earlier_pairs:
+        console.print(Text(f"{run.earlier_pairs} pairs of earlier runs told how far pairs of this machine spread, too"))
+    if run.budget_s is not None:
+        console.print(Text(f"further pairs within --budget {duration(run.budget_s)}"))
     for note in run.notes:
         console.print(Text(f"note: {plain(note)}", style="yellow"))
     console.print(Text(f"\nmachine: {plain(machine_name(run.fingerprint))}", style="bold"))
@@ -84,7 +89,10 @@ def _facts(m: Measurement) -> Iterator[tuple[str, str]]:
     )
     yield "cost", f"cold start {seconds(m.cold_start_s)}, build {seconds(m.build_s)}, peak {gibibytes(m.peak_rss_bytes)} GiB"
     yield "outputs", _outputs(m)
+    yield "inputs", ", ".join(f"{name} {'x'.join(map(str, shape))}" for name, shape in m.input_shapes.items()) or "not recorded"
     yield "runtime", f"{m.runtime}, {m.precision}; of reported kernel time: {share_short(m.precision_share)}"
+    if any(pair.own_rounds_s for pair in m.pairs):
+        yield "turns", _turns(m.pairs)
     if m.hosts is not None:
         added = per_second(m.hosts.sum_samples_per_second)
         share = f"{m.samples_per_second / m.hosts.sum_samples_per_second:.1%}"
@@ -95,6 +103,12 @@ def _facts(m: Measurement) -> Iterator[tuple[str, str]]:
             yield "host", f"{host.name} ({host.cpu_model}): {per_second(host.samples_per_second)} SPS, {host.workers} workers, {waited}"
     if m.environment:
         yield "environment", " ".join(f"{name}={value}" for name, value in m.environment.items())
+    if m.inherited_environment:
+        yield "inherited", " ".join(f"{name}={value}" for name, value in m.inherited_environment.items())
+    if m.not_counted:
+        yield "work", f"not counted: {m.not_counted}"
+    if m.resumed:
+        yield "resumed", "measured by an interrupted run that this one went on with"
     for step in m.left_out:
         yield "left out", f"{step}: {why}" if (why := m.left_out_reasons.get(step)) else step
     for finding in m.findings:
@@ -108,7 +122,21 @@ def _facts(m: Measurement) -> Iterator[tuple[str, str]]:
 def _shown(m: Measurement) -> str:
     """Return what the p99 is shown not to exceed, and by how many calls; empty where that is not known."""
     high = f", shown to be at most {milliseconds(m.latency_p99_high_s)} ms" if m.latency_p99_high_s is not None else ""
-    return f" of {m.latency_samples} calls{high}" if m.latency_samples is not None and has_p99(m) else ""
+    return f" of {m.latency_samples} calls {m.latency_calls}".rstrip() + high if m.latency_samples is not None and has_p99(m) else ""
+
+
+def _turns(pairs: Sequence[SavedPair]) -> str:
+    """Return how many turns there were, whose came first, and what others took of the CPUs in those that were kept."""
+    others = [share for pair in pairs for share in (*pair.own_others_share, *pair.over_others_share)]
+    stolen = [share for pair in pairs for share in (*pair.own_steal_share, *pair.over_steal_share)]
+    own, over = sum(len(pair.own_rounds_s) for pair in pairs), sum(len(pair.over_rounds_s) for pair in pairs)
+    started_first = sum(pair.own_started_first is True for pair in pairs)
+    parts = [f"{len(pairs)} pairs of fresh processes, its own started first in {started_first}", f"{own} + {over} turns"]
+    if again := sum(pair.turns_again for pair in pairs):
+        parts.append(f"{again} taken again")
+    if others and stolen:
+        parts.append(f"others took at most {max(others):.1%} of the CPUs in a turn, the hypervisor {max(stolen):.1%}")
+    return ", ".join(parts)
 
 
 def _outputs(m: Measurement) -> str:
@@ -122,8 +150,11 @@ def _outputs(m: Measurement) -> str:
     if m.kl_divergence is not None:
         parts.append(f"KL divergence {m.kl_divergence:.2g}")
     if m.accuracy is not None:
-        parts.append(f"right of {m.accuracy.pictures} labelled pictures: {accuracy(m.accuracy)} to fp32 eager")
-    return ", ".join((*parts, f"cosine {agreement(m.cosine)}"))
+        top5 = "" if m.accuracy.top5 is None else f", top-5 {top1(m.accuracy.top5)} % and {top1(m.accuracy.reference_top5)} %"
+        parts.append(f"right of {m.accuracy.pictures} labelled pictures: {accuracy(m.accuracy)} to fp32 eager{top5}")
+    if m.max_abs_error is not None:
+        parts.append(f"largest error {m.max_abs_error:.2g}")
+    return ", ".join((*parts, f"cosine {agreement(m.cosine)}, of what depends on the input {agreement(m.centred_cosine)}"))
 
 
 def _kernel(kernel: KernelTime) -> str:

@@ -9,6 +9,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from reports.saved.record import Gain
+
 NEGLIGIBLE = 0.02
 CONFIDENCE = 0.95
 
@@ -18,16 +20,6 @@ NO_EFFECT = "no measurable effect"
 DISTURBED = "disturbed"
 ONE_PAIR = "not resolved (one pair)"
 ONE_PROCESS = "not resolved (one process)"
-
-
-@dataclass(frozen=True, slots=True)
-class Gain:
-    """A ratio of two throughputs; above 1 is faster. `low` and `high` are None where there is nothing to tell the spread from."""
-
-    ratio: float
-    low: float | None
-    high: float | None
-    verdict: str
 
 
 @dataclass(frozen=True, slots=True)

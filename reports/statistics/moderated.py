@@ -9,14 +9,15 @@ docs/measuring.md states the model.
 import math
 import statistics
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 from scipy.special import betainc, polygamma, psi, stdtrit
 
-from reports.saved.measurement import LARGEST_FIGURE, SavedGain, SavedPair, Throughput
-from reports.statistics import CONFIDENCE, DISTURBED, Gain, verdict
+from reports.saved.record import LARGEST_FIGURE, Gain, SavedGain, SavedPair, Throughput
+from reports.statistics import CONFIDENCE, DISTURBED, verdict
 
 Values = npt.NDArray[np.float64]
 
@@ -147,7 +148,7 @@ def gains_of_run(measurements: Sequence[Throughput], earlier: Sequence[Sequence[
         if saved is not None and own:
             found = gain(own, run)
             told = DISTURBED if measurement.disturbed else found.verdict
-            saved = replace(saved, ratio=found.ratio, low=found.low, high=found.high, verdict=told)
+            saved = msgspec.structs.replace(saved, ratio=found.ratio, low=found.low, high=found.high, verdict=told)
         if saved is not None:
             gains[measurement.model, measurement.step] = saved
     return gains

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from reports.saved.machines import machine_differences, machine_name
-from reports.saved.measurement import Calibration, Measurement, Peak, Run
+from reports.saved.record import Calibration, Measurement, Peak, Run
 
 ELEMENT_BYTES = {"int8": 1, "bf16": 2, "f16": 2, "f32": 4}
 LEAST_CALIBRATED = 0.9

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reports.saved.machines import machine_differences
-from reports.saved.measurement import Run, Throughput
+from reports.saved.record import Run, Throughput
 from reports.statistics import t_quantile
 
 FEWEST_RUNS = 6

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Protocol
 
-from reports.saved.measurement import SavedAccuracy, SavedGain
-from reports.statistics import DISTURBED, FASTER, SLOWER, Gain
+from reports.saved.record import Gain, SavedAccuracy, SavedGain
+from reports.statistics import DISTURBED, FASTER, SLOWER
 from reports.statistics.latency import Calls, has_p99, tail_s
 
 NONE = "-"
@@ -103,7 +103,7 @@ def signed_percent(ratio: float | None) -> str:
     return times(ratio) if ratio >= 3 else f"{100 * (ratio - 1):+.1f} %"
 
 
-def gain_short(gain: SavedGain | Gain | None) -> str:
+def gain_short(gain: Gain | None) -> str:
     """Return a ratio with its interval: `+34.9 % [+28.1, +42.1]`, `4.31x [4.09, 4.54]`."""
     if gain is None:
         return NONE

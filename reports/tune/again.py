@@ -1,16 +1,15 @@
 """What the search chose, measured once more in fresh processes: whatever is chosen for its figures has luck among its reasons."""
 
 import math
-from collections.abc import Mapping
-from typing import Any
+
+from msgspec.structs import replace
 
 from fixtures.bench.record import latencies
 from fixtures.bench.rig import Serving
 from fixtures.bench.turns import Plan, is_free_running, take_turn
 from fixtures.steps.recipe import Recipe
 from reports.commands.measuring import Bench
-from reports.saved.load import measurements_from_records
-from reports.saved.measurement import Measurement
+from reports.saved.record import Measurement
 from reports.statistics.latency import least_calls
 from reports.text.durations import duration
 from reports.tune.measure import measure
@@ -24,23 +23,22 @@ MARGIN = 1.1  # calls of several workers count only while all of them are busy
 BACK_TO_BACK = "back to back"
 
 
-def measure_again(bench: Bench, recipe: Recipe, limits: DeploymentLimits, most_s: float) -> dict[str, Any]:
+def measure_again(bench: Bench, recipe: Recipe, limits: DeploymentLimits, most_s: float) -> Measurement:
     """Return a second record of the recipe, of processes of its own. Raises ServingError, WorkerError.
 
     Where its turns leave open whether it keeps the limit of the p99, one more process runs back to back, for as many calls as that needs
     if they take at most `most_s`; the latencies of the record are then of these calls.
     """
     record = measure(bench, recipe, None, AGAIN)
-    [measurement] = measurements_from_records([record])
-    if not needs_calls(measurement, limits):
+    if not needs_calls(record, limits):
         return record
     [serving] = bench.rig.serve(recipe, model=bench.model)
     with serving.workers:
         calls, needed_s = calls_within(serving, most_s)
         if not calls:
             finding = f"not run back to back: {least_calls()} calls would take {duration(needed_s)}, {duration(most_s)} are left for them"
-            return record | {"findings": [*record["findings"], finding]}
-        return record | latencies(back_to_back(serving, calls)) | {"latency_calls": BACK_TO_BACK}
+            return replace(record, findings=(*record.findings, finding))
+        return replace(record, **latencies(back_to_back(serving, calls)), latency_calls=BACK_TO_BACK)
 
 
 def needs_calls(measurement: Measurement, limits: DeploymentLimits) -> bool:
@@ -67,9 +65,8 @@ def back_to_back(serving: Serving, calls: int) -> tuple[float, ...]:
     return take_turn(serving, iterations, untimed=1).latencies_s
 
 
-def with_calls_of(record: Mapping[str, Any], earlier: Mapping[str, Any], limits: DeploymentLimits) -> dict[str, Any]:
+def with_calls_of(record: Measurement, earlier: Measurement, limits: DeploymentLimits) -> Measurement:
     """Return a record with the latencies of an earlier one's calls back to back, unless its own show that the limit is broken."""
-    [measurement] = measurements_from_records([record])
-    if earlier.get("latency_calls") != BACK_TO_BACK or not limits.leaves_open(measurement):
-        return dict(record)
-    return dict(record) | {name: value for name, value in earlier.items() if name.startswith("latency_")}
+    if earlier.latency_calls != BACK_TO_BACK or not limits.leaves_open(record):
+        return record
+    return replace(record, **{name: getattr(earlier, name) for name in record.__struct_fields__ if name.startswith("latency_")})

@@ -20,7 +20,7 @@ from reports.commands.measuring import (
 from reports.saved.files import no_folder_text, write_atomically
 from reports.saved.load import read_run
 from reports.saved.machines import machine_differences, missing_identity
-from reports.saved.measurement import Measurement
+from reports.saved.record import Measurement
 from reports.saved.storage import NoSuchRun, Storage
 from reports.show.render_plot import check_plot
 from reports.text.plain_text import plain

@@ -1,14 +1,17 @@
 """The winner against the ladder's best and OpenVINO's benchmark_app, in turns, in one run."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
+
+import msgspec
 
 from fixtures.bench.rig import ServingError
 from fixtures.bench.turns import Plan
 from fixtures.steps.recipe import Recipe
 from reports.commands.measuring import Bench
-from reports.statistics import DISTURBED, Gain, paired_gain
+from reports.saved.record import Gain, Measurement
+from reports.statistics import DISTURBED, paired_gain
 from reports.tune.benchmark_app import AppRun, BenchmarkAppError, command, run
 from reports.tune.measure import measure
 
@@ -33,12 +36,12 @@ class Finalist:
 class Finals:
     """The winner's record from these pairs, and its rivals."""
 
-    record: dict[str, Any]
+    record: Measurement
     rivals: tuple[Finalist, ...]
     notes: tuple[str, ...]
 
     def as_json(self) -> dict[str, Any]:
-        return {"step": self.record["step"], "rivals": [asdict(rival) for rival in self.rivals], "notes": list(self.notes)}
+        return {"step": self.record.step, "rivals": msgspec.to_builtins(self.rivals), "notes": list(self.notes)}
 
 
 def hold_finals(
@@ -76,11 +79,11 @@ def hold_finals(
 
     own = replace(winner, over=over.step.name if over else None)
     record = measure(bench, own, over, Plan(pairs=pairs, budget_s=3.0, warmup_limit_s=bench.rig.warmup_limit_s), benchmark_app)
-    own_sps = [record["samples_per_round"] / pair["own_median_s"] for pair in record["pairs"]]
+    own_sps = [record.samples_per_round / pair.own_median_s for pair in record.pairs]
     rivals = []
-    if over is not None:
-        over_sps = [record["over_samples_per_round"] / pair["over_median_s"] for pair in record["pairs"]]
-        rivals.append(_rival(f"ladder's best: {over.step.name}", own_sps, over_sps, None, disturbed=record["disturbed"]))
+    if over is not None and record.over_samples_per_round is not None:
+        over_sps = [record.over_samples_per_round / pair.over_median_s for pair in record.pairs if pair.over_median_s is not None]
+        rivals.append(_rival(f"ladder's best: {over.step.name}", own_sps, over_sps, None, disturbed=record.disturbed))
     if app_runs and app_model is not None:
         app_sps = [each.samples_per_second for each in app_runs]
         percentiles = [each.latency_p99_s for each in app_runs if each.latency_p99_s is not None]
@@ -91,17 +94,17 @@ def hold_finals(
                 own_sps[: len(app_sps)],
                 app_sps,
                 max(percentiles, default=None),
-                disturbed=record["disturbed"],
+                disturbed=record.disturbed,
                 note=" ".join(command(app_model, app_seconds)[3:]),
             )
         )
-    return Finals(record=record | {"gain": record["gain"] and dict(record["gain"])}, rivals=tuple(rivals), notes=tuple(notes))
+    return Finals(record=record, rivals=tuple(rivals), notes=tuple(notes))
 
 
 def _rival(name: str, own_sps: list[float], sps: list[float], p99_s: float | None, *, disturbed: bool, note: str = "") -> Finalist:
     gain = paired_gain([1 / each for each in own_sps], [1 / each for each in sps], own_samples=1, over_samples=1)
     if disturbed:
-        gain = replace(gain, verdict=DISTURBED)
+        gain = msgspec.structs.replace(gain, verdict=DISTURBED)
     return Finalist(name=name, samples_per_second=tuple(sps), latency_p99_s=p99_s, gain=gain, note=note)
 
 

@@ -8,17 +8,18 @@ from typing import Any
 import msgspec
 
 from fixtures.bench.launch import WorkerError
-from fixtures.bench.record import extra_info
+from fixtures.bench.record import record_of
 from fixtures.bench.turns import PairedMeasurement, Plan
 from fixtures.machine.host import HostSample
 from fixtures.machine.versions import installed
 from fixtures.steps.recipe import Recipe
 from reports.commands.measuring import Bench, CannotMeasure
 from reports.saved.files import write_atomically
-from reports.saved.load import RECORD_VERSION
+from reports.saved.load import as_saved
+from reports.saved.record import RECORD_VERSION, MachineInfo, Measurement, Outcome, SavedBenchmark, SavedFile
 
 
-def measure(bench: Bench, recipe: Recipe, over: Recipe | None, plan: Plan, after_pair: Callable[[], None] = lambda: None) -> dict[str, Any]:
+def measure(bench: Bench, recipe: Recipe, over: Recipe | None, plan: Plan, after_pair: Callable[[], None] = lambda: None) -> Measurement:
     """Return the record of `recipe`, taking turns with `over` where it is given; `after_pair` is called while both stand still.
 
     Raises ServingError, WorkerError; no worker is left whatever happens.
@@ -26,7 +27,8 @@ def measure(bench: Bench, recipe: Recipe, over: Recipe | None, plan: Plan, after
     host = HostSample.now()
     measurement = PairedMeasurement(bench.rig, recipe, over, bench.model, plan)
     measurement.measure(after_pair)
-    return extra_info(bench.model_id, measurement, host, bench.rig.work(measurement.first.job)) | {"complete": True}
+    record = record_of(bench.model_id, measurement, host, bench.rig.work(measurement.first.job))
+    return msgspec.structs.replace(record, complete=True)
 
 
 def fingerprint(bench: Bench) -> dict[str, Any]:
@@ -38,14 +40,14 @@ def fingerprint(bench: Bench) -> dict[str, Any]:
     return bench.rig.machine.fingerprint() | {"versions": installed()}
 
 
-def save(file: Path, records: list[dict[str, Any]], machine: dict[str, Any], **more: Any) -> None:
+def save(file: Path, records: list[Measurement], machine: dict[str, Any], **more: Any) -> None:
     """Write records as a saved run that all of `reports` reads. Raises OSError."""
-    run = {
-        "machine_info": {"fingerprint": machine},
-        "benchmarks": [{"fullname": f"tune[{each['model']}-{each['step']}]", "extra_info": each} for each in records],
-        "outcomes": [{"model": each["model"], "step": each["step"], "outcome": "measured"} for each in records],
-        "datetime": datetime.now(UTC).isoformat(),
-        "record_version": RECORD_VERSION,
-    }
+    run = SavedFile(
+        machine_info=MachineInfo(machine),
+        benchmarks=[SavedBenchmark(fullname=f"tune[{each.model}-{each.step}]", extra_info=as_saved(each)) for each in records],
+        outcomes=tuple(Outcome(model=each.model, step=each.step, outcome="measured") for each in records),
+        datetime=datetime.now(UTC),
+        record_version=RECORD_VERSION,
+    )
     file.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(file, msgspec.json.format(msgspec.json.encode(run | more), indent=1) + b"\n")
+    write_atomically(file, msgspec.json.format(msgspec.json.encode(msgspec.to_builtins(run) | more), indent=1) + b"\n")

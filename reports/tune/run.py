@@ -1,6 +1,5 @@
 """A search from end to end: space, candidates by the suite's own workers, the finals, and a file that keeps it all."""
 
-import json
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,6 +9,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
+import msgspec
+
 from fixtures.bench.launch import WorkerError
 from fixtures.bench.rig import ServingError
 from fixtures.bench.turns import Plan
@@ -18,8 +19,7 @@ from fixtures.steps.optimizations import Placement, catalogue
 from fixtures.steps.placement import place, recorded
 from fixtures.steps.recipe import Recipe
 from reports.commands.measuring import Bench, CannotMeasure
-from reports.saved.load import measurements_from_records
-from reports.saved.measurement import Measurement
+from reports.saved.record import Measurement
 from reports.text.durations import duration
 from reports.text.figures import milliseconds, p99_text, signed_percent
 from reports.tune.again import BACK_TO_BACK_S, MOST_BACK_TO_BACK_S, measure_again, needs_calls, with_calls_of
@@ -53,7 +53,7 @@ class Tuning:
     model: str
     limits: DeploymentLimits
     budget_s: float
-    records: list[dict[str, Any]] = field(default_factory=list)
+    records: list[Measurement] = field(default_factory=list)
     failed: list[tuple[str, str]] = field(default_factory=list)
     finals: Finals | None = None
     measured_again: set[str] = field(default_factory=set)
@@ -63,17 +63,17 @@ class Tuning:
     @property
     def measurements(self) -> list[Measurement]:
         """All measured candidates, by their last measurement."""
-        return measurements_from_records({record["step"]: record for record in self.records}.values())
+        return list({record.step: record for record in self.records}.values())
 
     @property
     def front(self) -> tuple[Measurement, ...]:
         """What no other measured recipe beats in throughput and p99."""
         return pareto_front([m for m in self.measurements if may_be_on_front(m, self.limits)])
 
-    def take(self, record: dict[str, Any]) -> None:
+    def take(self, record: Measurement) -> None:
         """Put a later record of a step in place of its first."""
-        self.records = [record if each["step"] == record["step"] else each for each in self.records]
-        self.measured_again.add(record["step"])
+        self.records = [record if each.step == record.step else each for each in self.records]
+        self.measured_again.add(record.step)
 
     @property
     def winner(self) -> str | None:
@@ -85,11 +85,11 @@ class Tuning:
         try:
             candidates = recommend(self.measurements, self.model, self.limits)
         except NothingToRecommend:
-            return str(final["step"]) if final is not None else None
+            return final.step if final is not None else None
         best = candidates.winner
         within = {each.step for each in (best, *candidates.others)}
-        if final is not None and final["step"] in within and CLOSE * best.samples_per_second <= final["samples_per_second"]:
-            return str(final["step"])
+        if final is not None and final.step in within and CLOSE * best.samples_per_second <= final.samples_per_second:
+            return final.step
         return best.step
 
     def save(self, file: Path, machine: Mapping[str, Any]) -> None:
@@ -130,20 +130,19 @@ def tune(
         raise CannotMeasure("no step of the ladder applies on this machine: run `ladder doctor`, which tells for each why")
     journal = _Journal(out.with_suffix(".jsonl"), _conditions(bench, limits, machine))
     search = Search(space, limits, {step: start_batch(step, ladder, limits) for step in space.steps})
-    for tried, record in journal.found:
+    for tried in journal.found:
         search.tried[tried.candidate] = tried
-        _keep(found, tried, record)
+        _keep(found, tried)
     if journal.found:
         say(f"going on with {len(journal.found)} candidates in {journal.file}")
     say(f"{', '.join(space.steps)}: {duration(budget_s)} for batches of {BATCHES[0]} to {BATCHES[-1]} on {space.cpus} CPUs")
 
     def try_one(candidate: Candidate) -> Tried:
         begin_s = time.monotonic()
-        record, reason = _measure(bench, candidate)
-        measurement = measurements_from_records([record])[0] if record else None
+        measurement, reason = _measure(bench, candidate)
         tried = Tried(candidate, measurement, reason, time.monotonic() - begin_s)
-        journal.add(tried, record)
-        _keep(found, tried, record)
+        journal.add(tried)
+        _keep(found, tried)
         say(f"[{len(search.tried) + 1}, {clock.shown}] {candidate.name}: {_told(tried, limits)}")
         return tried
 
@@ -200,14 +199,14 @@ def recipe_of(candidate: Candidate, bench: Bench) -> Recipe:
     return place(recipe, Placement(workers=candidate.workers, threads=candidate.threads))
 
 
-def _measure(bench: Bench, candidate: Candidate) -> tuple[dict[str, Any] | None, str]:
+def _measure(bench: Bench, candidate: Candidate) -> tuple[Measurement | None, str]:
     try:
         return measure(bench, recipe_of(candidate, bench), None, PROBE), ""
     except (ServingError, WorkerError) as error:
         return None, str(error).splitlines()[0]
 
 
-def _measure_again(bench: Bench, candidate: Candidate, limits: DeploymentLimits, most_s: float) -> tuple[dict[str, Any] | None, str]:
+def _measure_again(bench: Bench, candidate: Candidate, limits: DeploymentLimits, most_s: float) -> tuple[Measurement | None, str]:
     try:
         return measure_again(bench, recipe_of(candidate, bench), limits, most_s), ""
     except (ServingError, WorkerError) as error:
@@ -230,12 +229,11 @@ def _draw_again(bench: Bench, search: Search, *, found: Tuning, clock: Clock, ke
         attempted.add(chosen.step)
         most_s = min(MOST_BACK_TO_BACK_S, clock.left_s - keep_s)
         candidate = candidates[chosen.step]
-        record, reason = _measure_again(bench, candidate, found.limits, most_s)
-        measurement = measurements_from_records([record])[0] if record is not None else None
-        if record is None or measurement is None or measurement.disturbed:
+        measurement, reason = _measure_again(bench, candidate, found.limits, most_s)
+        if measurement is None or measurement.disturbed:
             say(f"{chosen.step}, measured again: {reason or 'disturbed by other processes, so the first measurement stays'}")
             continue
-        found.take(record)
+        found.take(measurement)
         search.tried[candidate] = replace(search.tried[candidate], measurement=measurement)
         say(f"{chosen.step}, measured again: {_told(search.tried[candidate], found.limits)}")
 
@@ -259,10 +257,10 @@ def _decide(
         if finals is None:
             return
         held.append(best.candidate)
-        earlier = next(each for each in found.records if each["step"] == finals.record["step"])
+        earlier = next(each for each in found.records if each.step == finals.record.step)
         finals = replace(finals, record=with_calls_of(finals.record, earlier, found.limits))
-        found.take(finals.record)
-        [measurement] = measurements_from_records([finals.record])
+        measurement = finals.record
+        found.take(measurement)
         search.tried[best.candidate] = Tried(best.candidate, measurement, "", best.took_s)
         found.finals = _faster(found.finals, finals, found.limits)
         broken = found.limits.broken_by(measurement)
@@ -277,10 +275,9 @@ def _faster(before: Finals | None, now: Finals, limits: DeploymentLimits) -> Fin
     """Return the finals whose recipe keeps the limits and is the faster one; of two that do not, the later ones."""
     if before is None:
         return now
-    earlier, later = measurements_from_records([before.record, now.record])
-    if limits.broken_by(earlier):
+    if limits.broken_by(before.record):
         return now
-    return before if limits.broken_by(later) or earlier.samples_per_second > later.samples_per_second else now
+    return before if limits.broken_by(now.record) or before.record.samples_per_second > now.record.samples_per_second else now
 
 
 def _best_in_turns(bench: Bench, search: Search, limits: DeploymentLimits, *, clock: Clock, say: Callable[[str], None]) -> Tried | None:
@@ -309,9 +306,7 @@ def _ratio(bench: Bench, one: Candidate, other: Candidate) -> float:
     """Return the throughput of one candidate over the other's, from two pairs that take turns; 1 where others disturbed them."""
     own = replace(recipe_of(one, bench), over=other.name)
     record = measure(bench, own, recipe_of(other, bench), Plan(pairs=2, budget_s=1.5, warmup_limit_s=PROBE.warmup_limit_s))
-    if record["disturbed"]:
-        return 1.0
-    return float(record["gain"]["ratio"])
+    return 1.0 if record.disturbed or record.gain is None else record.gain.ratio
 
 
 def _finals(
@@ -319,7 +314,7 @@ def _finals(
 ) -> Finals | None:
     """Hold as many pairs as the time allows, at least one. None where even the winner fails."""
     best = _ladder_best(bench, ladder, found)
-    cost_s = 3 * max((each["cold_start_s"] for each in found.records), default=5.0) + 8.0
+    cost_s = 3 * max((each.cold_start_s or 0.0 for each in found.records), default=5.0) + 8.0
     app_seconds = max(LEAST_APP_SECONDS, min(APP_SECONDS, int(clock.left_s / 12)))
     pairs = max(1, min(MOST_PAIRS, int(clock.left_s / (cost_s + app_seconds + 8))))
     say(f"{winner.name} is the best: now in turns with the ladder's best and benchmark_app, {pairs} pair{'s' if pairs > 1 else ''}")
@@ -365,9 +360,9 @@ def _is_asynchronous(bench: Bench, step: str) -> bool:
     return any("asynchronous" in each.transforms for each in recipe.steps)
 
 
-def _keep(found: Tuning, tried: Tried, record: dict[str, Any] | None) -> None:
-    if record is not None:
-        found.records.append(record)
+def _keep(found: Tuning, tried: Tried) -> None:
+    if tried.measurement is not None:
+        found.records.append(tried.measurement)
     else:
         found.failed.append((tried.candidate.name, tried.reason))
 
@@ -404,18 +399,15 @@ def _alarm(seconds: float) -> Iterator[None]:
 
 def _conditions(bench: Bench, limits: DeploymentLimits, machine: Mapping[str, Any]) -> dict[str, Any]:
     """Return what candidates must share to be one search; other limits may judge the same measurements."""
-    found: dict[str, Any] = json.loads(
-        json.dumps(
-            {
-                "model": bench.rig.content(bench.model),
-                "machine": machine,
-                "threads": bench.rig.threads,
-                "calibration": bench.rig.calibration_digest,
-            }
-            | ({"accuracy": bench.rig.pictures.digest} if bench.rig.pictures else {})
-        )
-    )
-    return found
+    conditions: dict[str, Any] = {
+        "model": bench.rig.content(bench.model),
+        "machine": machine,
+        "threads": bench.rig.threads,
+        "calibration": bench.rig.calibration_digest,
+    }
+    if bench.rig.pictures:
+        conditions["accuracy"] = bench.rig.pictures.digest
+    return dict(msgspec.to_builtins(conditions))
 
 
 class _Journal:
@@ -425,7 +417,7 @@ class _Journal:
         """Take up what is there. Raises CannotMeasure for candidates of other conditions."""
         self.file = file
         self._conditions = conditions
-        self.found: list[tuple[Tried, dict[str, Any] | None]] = []
+        self.found: list[Tried] = []
         if not file.exists() or not file.stat().st_size:
             return
         try:
@@ -436,20 +428,13 @@ class _Journal:
             raise CannotMeasure(
                 f"{file} holds a search under other conditions ({different}); name another --out, or delete it to start anew"
             )
-        self.found = [self._read(record) for record in records]
+        self.found = [msgspec.convert(record, Tried) for record in records]
 
-    def add(self, tried: Tried, record: dict[str, Any] | None) -> None:
+    def add(self, tried: Tried) -> None:
         """Append one candidate. Raises OSError."""
         self.file.parent.mkdir(parents=True, exist_ok=True)
-        line = {"candidate": asdict(tried.candidate), "reason": tried.reason, "took_s": tried.took_s, "record": record}
-        append_line(self.file, line, self._conditions)
+        append_line(self.file, msgspec.to_builtins(tried), self._conditions)
 
     def remove(self) -> None:
         """Delete the file: its candidates are saved now."""
         self.file.unlink(missing_ok=True)
-
-    @staticmethod
-    def _read(line: Mapping[str, Any]) -> tuple[Tried, dict[str, Any] | None]:
-        record: dict[str, Any] | None = line["record"]
-        measurement = measurements_from_records([record])[0] if record else None
-        return Tried(Candidate(**line["candidate"]), measurement, line["reason"], line["took_s"]), record

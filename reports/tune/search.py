@@ -9,7 +9,7 @@ halving) would save much; going on from the best so far finds it in few measurem
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from reports.saved.measurement import Measurement
+from reports.saved.record import Measurement
 from reports.statistics.latency import tail_s
 from reports.tune.space import Candidate, Space
 from reports.views.recommend import DeploymentLimits

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from reports.saved.measurement import Measurement
+from reports.saved.record import Measurement
 from reports.statistics.latency import tail_s
 from reports.views.recommend import DeploymentLimits
 

@@ -37,7 +37,7 @@ def print_tuning(console: Console, found: Tuning, out: Path) -> None:
         console.print(
             Text("No recipe measured is shown to be within the limits: widen them, or give the search more --budget."), soft_wrap=True
         )
-    elif found.finals is None or winner != found.finals.record["step"]:
+    elif found.finals is None or winner != found.finals.record.step:
         console.print(Text("best: ").append(plain(winner), style="bold").append(" (not measured side by side)"), soft_wrap=True)
         if found.finals is not None:
             console.print(
@@ -89,9 +89,9 @@ def _print_finals(console: Console, found: Tuning) -> None:
     finals = found.finals
     assert finals is not None
     record = finals.record
-    own = next((m for m in found.measurements if m.step == record["step"]), None)
-    text = Text("winner: ").append(plain(record["step"]), style="bold")
-    text.append(f", {per_second(record['samples_per_second'])} samples per second")
+    own = next((m for m in found.measurements if m.step == record.step), None)
+    text = Text("winner: ").append(plain(record.step), style="bold")
+    text.append(f", {per_second(record.samples_per_second)} samples per second")
     if own is not None:
         text.append(f", {p99_text(own)}")
     broken = found.limits.broken_by(own) if own is not None else ""

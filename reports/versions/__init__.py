@@ -8,8 +8,8 @@ from statistics import geometric_mean, median
 
 from reports.gate.result import Result, Row, SideRecord
 from reports.saved.machines import ABSENT, Difference, machine_differences
-from reports.saved.measurement import Measurement, Outcome, Run
-from reports.statistics import Gain, paired_gain, unpaired_ratio
+from reports.saved.record import Gain, Measurement, Outcome, Run
+from reports.statistics import paired_gain, unpaired_ratio
 from reports.views.ladder import processes_sps
 
 Key = tuple[str, str]

@@ -7,8 +7,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from reports.saved.record import Gain
 from reports.show.render_terminal import LONGEST_STEP, STYLES
-from reports.statistics import Gain
 from reports.text.figures import NONE, gain_short, per_second
 from reports.text.markdown import escape
 from reports.text.plain_text import plain

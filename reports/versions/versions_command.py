@@ -13,7 +13,7 @@ from reports.gate.decision import Rules
 from reports.gate.limits import UNJUDGED, Thresholds
 from reports.gate.result import Result
 from reports.saved.load import UnreadableRun, read_run
-from reports.saved.measurement import Measurement, Run
+from reports.saved.record import Measurement, Run
 from reports.saved.storage import NoSuchRun, Storage
 from reports.text.plain_text import plain
 from reports.versions import comparable, from_runs, with_pairs

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from reports.saved.machines import Difference
-from reports.saved.measurement import KernelTime, Measurement, SavedClaim
+from reports.saved.record import KernelTime, Measurement, SavedClaim
 from reports.text.figures import share_short
 
 ABSENT = "-"

@@ -1,12 +1,14 @@
 """Two saved runs, benchmark by benchmark: how much faster or slower, how sure that is, and what else changed. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from statistics import geometric_mean, median
 
+import msgspec
+
 from reports.saved.machines import Difference, machine_differences, software_differences
-from reports.saved.measurement import Measurement, Outcome, Run, Throughput
-from reports.statistics import DISTURBED, FASTER, SLOWER, Gain, unpaired_ratio
+from reports.saved.record import Gain, Measurement, Outcome, Run, Throughput
+from reports.statistics import DISTURBED, FASTER, SLOWER, unpaired_ratio
 from reports.statistics.run_spread import RunSpread, run_spread
 from reports.views.changes import changes, recipes_differ
 from reports.views.ladder import BASELINE, processes_sps
@@ -161,7 +163,7 @@ def _compared(before: Measurement, after: Measurement, base: Processes, head: Pr
         ratio = unpaired_ratio((head[key], base[baseline]), (base[key], head[baseline]))
         counts = (min(counts[0], len(base[baseline])), min(counts[1], len(head[baseline])))
     if ratio is not None and (before.disturbed or after.disturbed):
-        ratio = replace(ratio, verdict=DISTURBED)
+        ratio = msgspec.structs.replace(ratio, verdict=DISTURBED)
     return Compared(
         model=before.model,
         step=before.step,

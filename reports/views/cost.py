@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from reports.saved.machines import machine_name
-from reports.saved.measurement import Measurement, Run
+from reports.saved.record import Measurement, Run
 from reports.views.ladder import sps_interval
 from reports.views.prices import Price, PriceError, PriceTable
 

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from reports.saved.measurement import Measurement
-from reports.statistics import Gain, unpaired_ratio
+from reports.saved.record import Gain, Measurement
+from reports.statistics import unpaired_ratio
 
 INT8 = "int8"
 HINT = "PERFORMANCE_HINT"

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from reports.saved.measurement import Measurement
+from reports.saved.record import Measurement
 from reports.statistics.latency import tail_s
 from reports.views.recommend import DeploymentLimits
 

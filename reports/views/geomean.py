@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from fixtures.models import model_id
 from fixtures.models.sets import SETS, Published
 from fixtures.steps.optimizations import SET_STEPS
-from reports.saved.measurement import Measurement, OverSide, Run, SavedGain
-from reports.statistics import Gain, geometric_mean_gain
+from reports.saved.record import Gain, Measurement, OverSide, Run, SavedGain
+from reports.statistics import geometric_mean_gain
 from reports.views.history import NothingToFollow
 
 EAGER = "eager"

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from fixtures.steps.grid import EAGER, eager_at
-from reports.saved.measurement import Measurement, Outcome, Run, SavedGain
+from reports.saved.record import Measurement, Outcome, Run, SavedGain
 from reports.views.history import NothingToFollow
 
 

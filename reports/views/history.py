@@ -6,7 +6,7 @@ from datetime import datetime as DateTime
 from typing import Any
 
 from reports.saved.machines import machine_differences, machine_name
-from reports.saved.measurement import Run, Throughput
+from reports.saved.record import Run, Throughput
 from reports.statistics.changepoints import ChangePoint, changes
 from reports.views.ladder import sps_interval
 

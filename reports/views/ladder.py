@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 from statistics import geometric_mean
 from typing import Literal
 
-from reports.saved.measurement import Decision, Measurement, Outcome, SavedAccuracy, SavedGain, Throughput
-from reports.statistics import CONFIDENCE, DISTURBED, FASTER, SLOWER, Gain, mean_interval, verdict
+from reports.saved.record import Decision, Gain, Measurement, Outcome, SavedAccuracy, SavedGain, Throughput
+from reports.statistics import CONFIDENCE, DISTURBED, FASTER, SLOWER, mean_interval, verdict
 from reports.statistics.moderated import Effect
 from reports.text.figures import accuracy, gain_short, slower_than
 from reports.text.plain_text import plain
@@ -29,7 +29,7 @@ class LadderRow:
 
     model: str
     step: str
-    outcome: Literal["measured", "skipped", "failed"]
+    outcome: Literal["measured", "proved", "skipped", "failed"]
     reason: str = ""
     remedy: str = ""
     samples_per_second: float | None = None
@@ -161,7 +161,7 @@ def processes_sps(measurements: Sequence[Throughput]) -> dict[tuple[str, str], t
     for measurement in measurements:
         predecessor = (measurement.model, measurement.gain.over) if measurement.gain is not None else None
         if measurement.gain is not None and predecessor in found:
-            found[predecessor] += _predecessor_sps(measurement, measurement.gain.ratio)
+            found[predecessor] += _predecessor_sps(measurement)
     return {(m.model, m.step): _once_each(found[m.model, m.step]) or (m.samples_per_second,) for m in measurements}
 
 
@@ -173,16 +173,12 @@ def _once_each(turns: Sequence[tuple[str, float]]) -> tuple[float, ...]:
     return tuple(values[0] if len(values) == 1 else geometric_mean(values) for values in by_process.values())
 
 
-def _predecessor_sps(measurement: Throughput, gain: float) -> list[tuple[str, float]]:
-    """Return name and throughput of the predecessor's processes; earlier runs tell its samples per round by the saved gain only."""
-    turns = [(pair.own_median_s, pair.over_median_s, pair.over_process) for pair in measurement.pairs if pair.over_median_s is not None]
-    if not turns:
-        return []
-    samples: float | None = measurement.over_samples_per_round
+def _predecessor_sps(measurement: Throughput) -> list[tuple[str, float]]:
+    """Return name and throughput of the predecessor's processes; none of a run that did not save its samples per round."""
+    samples = measurement.over_samples_per_round
     if samples is None:
-        mean = math.fsum(math.log(over_s / own_s) for own_s, over_s, _ in turns) / len(turns)
-        samples = measurement.samples_per_round * math.exp(mean) / gain
-    return [(process, samples / over_s) for _, over_s, process in turns]
+        return []
+    return [(pair.over_process, samples / pair.over_median_s) for pair in measurement.pairs if pair.over_median_s is not None]
 
 
 def _ladder(

@@ -10,7 +10,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from reports.saved.measurement import PositiveFigure
+from reports.saved.record import PositiveFigure
 
 DEFAULT_REGION = "us-east-1"
 LARGEST_FILE_BYTES = 4 * 2**20

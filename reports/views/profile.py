@@ -4,7 +4,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from reports.saved.measurement import Measurement, OperatorTime, Run, SavedProfile
+import msgspec
+
+from reports.saved.record import Measurement, OperatorTime, Run, SavedProfile
 
 OTHERS = "(others)"
 SMALL = 0.005
@@ -122,7 +124,7 @@ def _by_name(operators: Sequence[OperatorTime]) -> dict[str, OperatorTime]:
     groups: dict[str, list[OperatorTime]] = {}
     for operator in operators:
         groups.setdefault(operator.name, []).append(operator)
-    return {name: replace(_sum(group) or group[0], name=name) for name, group in groups.items()}
+    return {name: msgspec.structs.replace(_sum(group) or group[0], name=name) for name, group in groups.items()}
 
 
 def _sum(sides: Collection[OperatorTime | None]) -> OperatorTime | None:

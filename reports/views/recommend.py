@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from reports.saved.measurement import Measurement
+from reports.saved.record import Measurement
 from reports.statistics import ONE_PROCESS, mean_interval, process_interval, unpaired_ratio
 from reports.statistics.latency import least_calls, tail_s
 from reports.text.figures import accuracy, agreement, milliseconds, p99_text, sqnr

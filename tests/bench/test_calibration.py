@@ -19,7 +19,7 @@ from fixtures.protocol.kernels import Kernel
 from fixtures.steps.optimizations import catalogue, environment_variables
 from fixtures.tasks import peaks
 from fixtures.tasks.peaks import Run, Trial, array_bytes, calls_per_second
-from reports.saved.measurement import Calibration
+from reports.saved.record import Calibration
 from tests.conftest import MARK
 
 on_x86 = pytest.mark.skipif(platform.machine() != "x86_64", reason="ONEDNN_MAX_CPU_ISA=AVX2 names an x86 instruction set -> run on x86")

@@ -5,24 +5,23 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from fixtures.bench.record import extra_info
+from fixtures.bench.record import record_of
 from fixtures.bench.rig import CountedWork, Rig
 from fixtures.bench.turns import PairedMeasurement, Plan, is_disturbed
 from fixtures.machine.host import HostSample, tick_s
 from fixtures.protocol import ModelSpec
 from fixtures.steps.recipe import resolve
-from reports.saved.load import measurements_from_records
+from reports.saved.record import Measurement
 from reports.statistics import DISTURBED
 from reports.tune.search import Search, Tried
 from reports.tune.space import Candidate, Space, ordered_steps
 from reports.views.ladder import disturbances, ladders
 from reports.views.recommend import DeploymentLimits, NothingToRecommend, recommend
 from tests.conftest import MakeRig
-from tests.reports.saved_runs import benchmark
+from tests.reports.saved_runs import measurement
 
 RESNET = ModelSpec(name="torchvision:resnet18", image_size=64)
 PLAN = Plan(pairs=1, budget_s=0.05, warmup_limit_s=0.0)
@@ -35,13 +34,13 @@ def rig(make_rig: MakeRig) -> Iterator[Rig]:
     rig.standby.close()
 
 
-def measured(rig: Rig) -> dict[str, Any]:
+def measured(rig: Rig) -> Measurement:
     """Return the record of channels_last over the step below, in one pair."""
     own = resolve("channels_last", rig.catalogue, rig.machine)
     over = resolve(own.over or "baseline", rig.catalogue, rig.machine)
     host, measurement = HostSample.now(), PairedMeasurement(rig, own, over, RESNET, PLAN)
     measurement.measure()
-    return extra_info("resnet18", measurement, host, CountedWork(reason="not counted"))
+    return record_of("resnet18", measurement, host, CountedWork(reason="not counted"))
 
 
 @pytest.mark.slow
@@ -55,11 +54,12 @@ def test_a_neighbour_disturbs_turns_until_the_bound(rig: Rig) -> None:
             each.kill()
             each.wait()
 
-    [pair] = record["pairs"]
-    assert (True, DISTURBED) == (record["disturbed"], record["gain"]["verdict"])
-    assert 1 <= pair["turns_again"] <= len(pair["own_rounds_s"])
-    assert len(pair["own_rounds_s"]) == len(pair["own_others_share"]) == len(pair["over_steal_share"])
-    assert any("disturbed: others took" in finding for finding in record["findings"])
+    [pair], gain = record.pairs, record.gain
+    assert gain is not None
+    assert (True, DISTURBED) == (record.disturbed, gain.verdict)
+    assert 1 <= pair.turns_again <= len(pair.own_rounds_s)
+    assert len(pair.own_rounds_s) == len(pair.own_others_share) == len(pair.over_steal_share)
+    assert any("disturbed: others took" in finding for finding in record.findings)
 
 
 @pytest.mark.nightly
@@ -77,10 +77,11 @@ def test_a_disturbance_that_passes_leaves_a_figure(rig: Rig, monkeypatch: pytest
 
     record = measured(rig)
 
-    [pair] = record["pairs"]
-    assert (False, 1) == (record["disturbed"], pair["turns_again"])
-    assert [0.0] * len(pair["own_rounds_s"]) == pair["own_others_share"]
-    assert DISTURBED != record["gain"]["verdict"]
+    [pair], gain = record.pairs, record.gain
+    assert gain is not None
+    assert (False, 1) == (record.disturbed, pair.turns_again)
+    assert (0.0,) * len(pair.own_rounds_s) == pair.own_others_share
+    assert DISTURBED != gain.verdict
 
 
 def test_ticks_tell_nothing_of_a_short_turn() -> None:
@@ -93,19 +94,17 @@ def test_ticks_tell_nothing_of_a_short_turn() -> None:
     assert is_disturbed(0.051, 1.0)
 
 
-def records(*, disturbed: Sequence[str]) -> list[dict[str, Any]]:
+def records(*, disturbed: Sequence[str]) -> list[Measurement]:
     """Return a baseline, a step of twice its throughput and one of seven times, some of them disturbed."""
     made = (("baseline", None, 0.1), ("channels_last", "baseline", 0.05), ("batch_64", "baseline", 0.1 / 7))
     return [
-        benchmark(step, medians_s=(own_s,), over=over, over_medians_s=(0.1,) if over else (), disturbed=step in disturbed, family="memory")[
-            "extra_info"
-        ]
+        measurement(step, medians_s=(own_s,), over=over, over_medians_s=(0.1,) if over else (), disturbed=step in disturbed)
         for step, over, own_s in made
     ]
 
 
 def test_what_stays_disturbed_is_never_the_best() -> None:
-    found = measurements_from_records(records(disturbed=["batch_64"]))
+    found = records(disturbed=["batch_64"])
 
     [ladder] = ladders(found)
     assert ladder.best is not None
@@ -115,7 +114,7 @@ def test_what_stays_disturbed_is_never_the_best() -> None:
 
 
 def test_a_run_that_was_disturbed_throughout_has_no_best() -> None:
-    found = measurements_from_records(records(disturbed=["baseline", "channels_last", "batch_64"]))
+    found = records(disturbed=["baseline", "channels_last", "batch_64"])
 
     [ladder] = ladders(found)
     assert ladder.best is None
@@ -126,7 +125,7 @@ def test_a_run_that_was_disturbed_throughout_has_no_best() -> None:
 def test_a_tuner_builds_on_nothing_disturbed() -> None:
     """A probe that was disturbed is neither the best nor tells where to go on; a ladder's disturbed step rules none out."""
     lucky, honest = (Candidate(step, 8, 1, 2) for step in ("batch_64", "channels_last"))
-    found = {each.step: each for each in measurements_from_records(records(disturbed=["batch_64"]))}
+    found = {each.step: each for each in records(disturbed=["batch_64"])}
     search = Search(Space(("batch_64", "channels_last"), 2), DeploymentLimits(), {"batch_64": 8, "channels_last": 8})
     search.tried = {lucky: Tried(lucky, found["batch_64"]), honest: Tried(honest, found["channels_last"])}
 
@@ -138,17 +137,17 @@ def test_a_tuner_builds_on_nothing_disturbed() -> None:
 def test_the_suite_says_what_was_taken_again() -> None:
     """Two turns of ten, and a step that stayed disturbed; nothing where there was nothing."""
     pair = {"own_median_s": 0.1, "over_median_s": 0.2, "own_rounds_s": [0.1] * 4, "over_rounds_s": [0.2] * 4, "turns_again": 2}
-    record = benchmark("tcmalloc", over="baseline", over_medians_s=(0.2,), medians_s=(0.1,), pairs=[pair], disturbed=True)
+    record = measurement("tcmalloc", over="baseline", over_medians_s=(0.2,), medians_s=(0.1,), pairs=[pair], disturbed=True)
 
-    told = disturbances(measurements_from_records([record["extra_info"]]))
+    told = disturbances([record])
 
     assert told.startswith("2 of 10 turns (20 %) were disturbed".replace(" %", "%"))
     assert "tcmalloc on resnet50" in told
-    assert "" == disturbances(measurements_from_records(records(disturbed=[])))
+    assert "" == disturbances(records(disturbed=[]))
 
 
 def test_runs_saved_before_are_read(tmp_path: Path) -> None:
     """A record without any of these fields counts as undisturbed."""
-    [found] = measurements_from_records([benchmark("baseline")["extra_info"]])
+    found = measurement("baseline")
 
     assert (False, ()) == (found.disturbed, found.pairs and found.pairs[0].own_others_share)

@@ -11,12 +11,13 @@ import msgspec
 import pytest
 
 from fixtures.bench.launch import ROOT
-from fixtures.bench.profiling import profile_fields
+from fixtures.bench.profiling import profile_of
 from fixtures.bench.rig import Serving
 from fixtures.protocol import ModelSpec
-from fixtures.protocol.profiles import LONGEST_NAME, MOST_OPERATORS, OTHERS, OUTSIDE, Profile, tabulate
+from fixtures.protocol.profiles import LONGEST_NAME, MOST_OPERATORS, OTHERS, OUTSIDE, tabulate
 from fixtures.steps.recipe import resolve
 from reports.__main__ import main
+from reports.saved.record import SavedProfile
 from tests.conftest import MakeRig, skip_unless_met
 from tests.session.test_suite import Suite, records
 
@@ -42,10 +43,9 @@ def serve(make_rig: MakeRig, step: str) -> Serving:
 
 
 def profiled(make_rig: MakeRig, step: str, storage: Path) -> dict[str, Any]:
-    fields = profile_fields(serve(make_rig, step), storage, "traces/session", f"resnet18-{step}")
-    assert fields["profile_failure"] is None
-    profile: dict[str, Any] = json.loads(json.dumps(fields["profile"]))
-    return profile
+    found, failure = profile_of(serve(make_rig, step), storage, "traces/session", f"resnet18-{step}")
+    assert failure is None
+    return dict(msgspec.to_builtins(found))
 
 
 def calls_of(profile: dict[str, Any], part: str) -> float:
@@ -124,31 +124,34 @@ def test_a_worker_that_dies_of_it_costs_the_profile_only(make_rig: MakeRig, tmp_
     [pid] = serving.workers._pids
     os.kill(pid, signal.SIGKILL)
 
-    fields = profile_fields(serving, tmp_path, "traces/session", "x")
+    found, failure = profile_of(serving, tmp_path, "traces/session", "x")
 
-    assert fields["profile"] is None
-    assert "baseline: the worker was killed by SIGKILL" in fields["profile_failure"]
-    assert "being profiled" in fields["profile_failure"]
+    assert found is None
+    assert failure is not None
+    assert "baseline: the worker was killed by SIGKILL" in failure
+    assert "being profiled" in failure
 
 
 @pytest.mark.nightly
 def test_a_trace_that_cannot_be_kept_costs_the_trace_only(make_rig: MakeRig, tmp_path: Path) -> None:
     (tmp_path / "traces").write_text("a file where the folder should be")
 
-    fields = profile_fields(serve(make_rig, "baseline"), tmp_path, "traces/session", "x")
+    found, _ = profile_of(serve(make_rig, "baseline"), tmp_path, "traces/session", "x")
 
-    assert fields["profile"]["operators"]
-    assert fields["profile"]["trace"] is None
-    assert any("the trace was not kept: " in note for note in fields["profile"]["notes"])
+    assert found is not None
+    assert found.operators
+    assert found.trace is None
+    assert any("the trace was not kept: " in note for note in found.notes)
 
 
 @pytest.mark.nightly
 def test_file_names_of_traces_stay_in_their_folder(make_rig: MakeRig, tmp_path: Path) -> None:
     """A model's id may hold a path."""
-    fields = profile_fields(serve(make_rig, "baseline"), tmp_path, "traces/session", "../../my model/net.py:create-baseline")
+    found, _ = profile_of(serve(make_rig, "baseline"), tmp_path, "traces/session", "../../my model/net.py:create-baseline")
 
-    assert "traces/session/.._.._my_model_net.py_create-baseline.json.gz" == fields["profile"]["trace"]
-    assert (tmp_path / fields["profile"]["trace"]).is_file()
+    assert found is not None
+    assert "traces/session/.._.._my_model_net.py_create-baseline.json.gz" == found.trace
+    assert (tmp_path / found.trace).is_file()
 
 
 def test_a_table_has_a_limit_and_loses_no_time() -> None:
@@ -192,7 +195,7 @@ def test_no_time_at_all_is_an_error() -> None:
 def test_a_profile_survives_the_socket() -> None:
     profile = tabulate("test", [("a", 1.0)], inferences=1, total_s=2.0, notes=["n"])
 
-    assert profile == msgspec.json.decode(msgspec.json.encode(profile), type=Profile)
+    assert profile == msgspec.json.decode(msgspec.json.encode(profile), type=SavedProfile)
 
 
 @pytest.mark.nightly

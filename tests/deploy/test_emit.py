@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -52,8 +53,8 @@ def emitted(made: Bench, artifact_folder: Path, tmp_path_factory: pytest.TempPat
             recipe = resolve(step, made.rig.catalogue, made.rig.machine)
             if workers:
                 recipe = place(recipe, Placement(workers=workers, threads=1))
-            record = measure(made, recipe, None, Plan(pairs=1, budget_s=0.01, warmup_limit_s=0.0))
-            record["disturbed"] = False  # whatever else this machine does: what is emitted is tested, no figure
+            measured = measure(made, recipe, None, Plan(pairs=1, budget_s=0.01, warmup_limit_s=0.0))
+            record = msgspec.structs.replace(measured, disturbed=False)  # whatever else this machine does: no figure is tested
             save(folder / "runs" / "0001_run.json", [record], fingerprint(made))
             arguments = ["recommend", "1", "--storage", str(folder / "runs"), "--artifact-cache", str(artifact_folder)]
             assert 0 == main([*arguments, "--emit", str(folder / "served")])

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from reports.saved.load import measurements_from_records
+from reports.saved.record import Measurement
 from reports.statistics import paired_gain
 
 MACHINE_ID = "Linux-CPython-3.11-64bit"
@@ -74,6 +76,7 @@ def benchmark(
         "threads": 4,
         "workers": 1,
         "samples_per_round": samples,
+        "over_samples_per_round": samples if over is not None else None,
         "samples_per_second": samples / middle_s,
         "latency_p50_s": middle_s,
         "latency_p90_s": middle_s * 1.05,
@@ -118,6 +121,11 @@ def benchmark(
             "iterations": 1,
         },
     }
+
+
+def measurement(step: str = "baseline", **named: Any) -> Measurement:
+    """Return the record of such a benchmark, read."""
+    return measurements_from_records([benchmark(step, **named)["extra_info"]])[0]
 
 
 def ladder(*steps: str, model: str = "resnet50", gain: float = 1.2, first_s: float = 0.2, spread: float = 0.01) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ import pytest
 
 from reports.__main__ import main
 from reports.saved.load import read_run
-from reports.saved.measurement import Measurement, Run
+from reports.saved.record import Measurement, Run
 from reports.show.render_cost import cost_json, cost_tables, money
 from reports.show.render_tables import tables_csv, tables_markdown
 from reports.views.cost import cost_per_million, machine_costs, one_machine, price_of, run_cost

@@ -104,8 +104,7 @@ def test_models_get_a_ladder_each(tmp_path: Path) -> None:
 
 def test_processes_of_a_step_are_its_own_and_those_it_served_as_predecessor(tmp_path: Path) -> None:
     """A predecessor of one sample a round that took 0.5 s ran at 2 SPS, though its successor's round has eight samples."""
-    served = benchmark("batch_8", medians_s=(1.0, 1.0), over="baseline", over_medians_s=(0.5, 0.5))
-    served["extra_info"]["gain"] |= {"ratio": 4.0}
+    served = benchmark("batch_8", medians_s=(1.0, 1.0), over="baseline", over_medians_s=(0.5, 0.5), over_samples_per_round=1)
     baseline = benchmark("baseline", medians_s=(0.4,), samples=1, pairs=[{"own_median_s": 0.4, "over_median_s": None}])
     run = read_run(save(tmp_path, 1, saved_run([baseline, served])))
 

@@ -5,10 +5,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
+from msgspec.structs import replace
 
-from reports.saved.load import UnreadableRun, measurements_from_records, number_of, outcomes_from_records, read_brief, read_run
-from tests.reports.saved_runs import FINGERPRINT, benchmark, ladder, outcome, save, saved_run
+from reports.saved.__main__ import PAGE, written
+from reports.saved.load import UnreadableRun, as_saved, measurements_from_records, number_of, read_brief, read_run
+from reports.saved.record import HISTORY, RECORD_VERSION
+from tests.reports.saved_runs import FINGERPRINT, benchmark, ladder, measurement, outcome, save, saved_run
 
 
 def changed(**extra_info: Any) -> dict[str, Any]:
@@ -120,11 +124,36 @@ def test_live_records_are_read_as_saved_ones_are() -> None:
     records = [entry["extra_info"] for entry in ladder("baseline", "batch_8")]
 
     assert ["baseline", "batch_8"] == [m.step for m in measurements_from_records(records)]
-    assert ["skipped"] == [o.outcome for o in outcomes_from_records([outcome("x", "skipped")])]
     with pytest.raises(UnreadableRun, match=r"step 'baseline' on 'resnet50'.*batch_size"):
         measurements_from_records([records[0] | {"batch_size": "eight"}])
-    with pytest.raises(UnreadableRun, match="outcome"):
-        outcomes_from_records([{"model": "vit"}])
+
+
+@pytest.mark.parametrize("damage", [{"samples_per_second": 0.0}, {"cosine": float("nan")}, {"max_abs_error": float("inf")}])
+def test_a_record_that_could_not_be_read_back_is_not_saved(damage: dict[str, float]) -> None:
+    """NaN and Infinity are no JSON, and a throughput of nothing is none."""
+    measured = measurement()
+
+    assert measured == measurements_from_records([as_saved(measured)])[0]
+    with pytest.raises(UnreadableRun, match="step 'baseline' on 'resnet50'"):
+        as_saved(replace(measured, **damage))
+
+
+def test_the_schema_of_a_saved_run_is_that_of_its_types() -> None:
+    assert PAGE.read_text() == written(), "docs/record.schema.json is written by: python -m reports.saved"
+
+
+@pytest.mark.parametrize(("record_version", "extra"), [(1, {}), (2, {"invented_later": 1})])
+def test_saved_runs_are_valid_by_the_schema(record_version: int, extra: dict[str, int]) -> None:
+    """Old ones, and those with fields of other plugins, too."""
+    run = changed(**extra) | {"record_version": record_version}
+
+    jsonschema.validate(run, json.loads(written()))
+    with pytest.raises(jsonschema.ValidationError, match="samples_per_round"):
+        jsonschema.validate(changed(samples_per_round="eight"), json.loads(written()))
+
+
+def test_every_version_of_the_record_has_its_history() -> None:
+    assert list(range(1, RECORD_VERSION + 1)) == list(HISTORY)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from scipy.special import polygamma
 
 from reports.saved.load import measurements_from_records
-from reports.saved.measurement import Measurement
+from reports.saved.record import Measurement
 from reports.statistics import FASTER
 from reports.statistics.moderated import (
     PRIOR,

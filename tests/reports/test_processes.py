@@ -2,7 +2,7 @@
 
 import pytest
 
-from reports.saved.measurement import SavedGain, SavedPair, Throughput
+from reports.saved.record import SavedGain, SavedPair, Throughput
 from reports.views.ladder import processes_sps
 
 
@@ -24,6 +24,7 @@ def steps(waiting: str) -> list[Throughput]:
                 samples_per_second=20.0,
                 samples_per_round=1,
                 gain=over,
+                over_samples_per_round=1,
                 pairs=(SavedPair(own_median_s=0.05, over_median_s=0.1, own_process=step, over_process=waiting),),
             )
             for step in ("one", "two")

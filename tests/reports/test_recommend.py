@@ -9,7 +9,7 @@ import pytest
 from fixtures.steps.optimizations import ON_DEMAND
 from reports.__main__ import main
 from reports.saved.load import measurements_from_records
-from reports.saved.measurement import Measurement
+from reports.saved.record import Measurement
 from reports.statistics import process_interval
 from reports.views.recommend import NOT_SERVED, DeploymentLimits, NothingToRecommend, recommend
 from tests.reports.saved_runs import benchmark, calls, save, saved_run

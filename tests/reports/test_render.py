@@ -15,7 +15,7 @@ from rich.console import Console
 
 from reports.__main__ import main
 from reports.saved.load import read_run
-from reports.saved.measurement import SavedGain
+from reports.saved.record import SavedGain
 from reports.show.render_csv import ladders_csv
 from reports.show.render_json import ladders_json
 from reports.show.render_markdown import ladders_markdown

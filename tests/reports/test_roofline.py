@@ -11,7 +11,7 @@ import pytest
 
 from reports.__main__ import main
 from reports.saved.load import UnreadableRun, read_calibration, read_run
-from reports.saved.measurement import Calibration, Run
+from reports.saved.record import Calibration, Run
 from reports.show.render_roofline import percent, roofline_json, roofline_tables
 from reports.show.render_roofline_plot import roofline_picture, spread
 from reports.show.render_tables import tables_csv, tables_markdown

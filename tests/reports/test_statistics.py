@@ -6,7 +6,8 @@ import random
 import pytest
 from scipy import stats
 
-from reports.statistics import Gain, Percentiles, latency_percentiles, mean_interval, paired_gain, unpaired_ratio, verdict
+from reports.saved.record import Gain
+from reports.statistics import Percentiles, latency_percentiles, mean_interval, paired_gain, unpaired_ratio, verdict
 
 
 def test_gain_is_the_geometric_mean_over_pairs() -> None:

@@ -15,7 +15,7 @@ from reports.gate.pair import Pair
 from reports.gate.result import Result, Row, SideRecord
 from reports.saved.load import read_run
 from reports.saved.machines import Difference
-from reports.saved.measurement import Measurement, Run
+from reports.saved.record import Measurement, Run
 from reports.versions import VersionCell, VersionRow, Versions, comparable, from_runs, with_pairs
 from reports.versions.render_versions import versions_markdown
 from tests.reports.saved_runs import FINGERPRINT, benchmark, outcome, save, saved_run

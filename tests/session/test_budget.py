@@ -7,10 +7,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from fixtures.bench import turns
 from fixtures.bench.launch import WorkerError
-from fixtures.bench.record import extra_info
+from fixtures.bench.record import record_of
 from fixtures.bench.rig import CountedWork
 from fixtures.bench.turns import PairedMeasurement, Plan
 from fixtures.machine.host import HostSample
@@ -18,9 +19,10 @@ from fixtures.protocol import ModelSpec
 from fixtures.session.further import Extendable, spend
 from fixtures.session.progress import SessionProgress
 from fixtures.steps.recipe import resolve
+from reports.saved.record import Measurement
 from reports.statistics.further_pairs import MOST_PAIRS
 from tests.conftest import MakeRig
-from tests.reports.saved_runs import benchmark
+from tests.reports.saved_runs import measurement
 from tests.session.test_suite import Suite, records
 
 QUIET = ("-p", "tests.undisturbed", "--benchmark-autosave")
@@ -31,64 +33,68 @@ def suite(tmp_path: Path, artifact_folder: Path, mark: str) -> Suite:
     return Suite(tmp_path / "storage", artifact_folder, mark)
 
 
-def record(step: str, own_s: float = 0.05, **changes: Any) -> dict[str, Any]:
+def record(step: str, own_s: float = 0.05, **changes: Any) -> Measurement:
     rounds: dict[str, Any] = {"own_rounds_s": [own_s] * 3, "over_rounds_s": [0.05] * 3}
     pair = {"own_median_s": own_s, "over_median_s": 0.05} | rounds
     named: dict[str, Any] = {"over": "baseline", "over_medians_s": (0.05,), "medians_s": (own_s,), "over_samples_per_round": 8}
-    found: dict[str, Any] = benchmark(step, **named, pairs=[pair])["extra_info"] | changes
-    return found
+    return measurement(step, **named, pairs=[pair], **changes)
 
 
-def spent(budget_s: float, *records: dict[str, Any], failing: str = "", pair_s: float = 1.0) -> tuple[str, str]:
-    """Spend what the time allows on steps whose pairs are all alike and take no time; return what is said meanwhile and at the end."""
+def spent(budget_s: float, *records: Measurement, failing: str = "", pair_s: float = 1.0) -> tuple[str, str, list[int]]:
+    """Spend what the time allows on steps whose pairs are all alike and take no time.
+
+    Returns what is said meanwhile and at the end, and how many pairs each step has then.
+    """
+    measured = {each.step: each for each in records}
     stream = io.StringIO()
     progress = SessionProgress(stream, is_terminal=False, width=80)
-    session: Any = SimpleNamespace(seconds_so_far=10.0, progress=progress, records=lambda: list(records), earlier=[], budget_told="")
+    session: Any = SimpleNamespace(seconds_so_far=10.0, progress=progress, records=lambda: list(measured.values()))
+    session.earlier, session.budget_told = [], ""
 
     def further_pair(step: str) -> list[float]:
         if step == failing:
             raise WorkerError(f"{step} ended")
         return [0.05] * 3
 
-    def update(each: dict[str, Any]) -> None:
-        each["pairs"] = [*each["pairs"], each["pairs"][0]]
+    def update(step: str) -> None:
+        pairs = measured[step].pairs
+        measured[step] = replace(measured[step], pairs=(*pairs, pairs[0]))
 
     extendable = [
         Extendable(
             model="resnet50",
-            step=each["step"],
-            measurement=SimpleNamespace(further_pair=lambda step=each["step"]: further_pair(step)),  # type: ignore[arg-type]
+            step=step,
+            measurement=SimpleNamespace(further_pair=lambda step=step: further_pair(step)),  # type: ignore[arg-type]
             pair_s=pair_s,
-            update=lambda _rounds_s, each=each: update(each),  # type: ignore[misc]
+            update=lambda _rounds_s, step=step: update(step),  # type: ignore[misc]
         )
-        for each in records
+        for step in measured
     ]
     spend(session, extendable, budget_s)
-    return stream.getvalue(), session.budget_told
+    return stream.getvalue(), session.budget_told, [len(each.pairs) for each in measured.values()]
 
 
 def test_time_goes_to_what_is_open_and_ends_with_it() -> None:
     """What is three times as fast needs no further pair, and a disturbed step gets none."""
     open_step, fast, disturbed = record("tcmalloc"), record("compile", own_s=0.016), record("huge_pages", disturbed=True)
-    _, told = spent(600.0, open_step, fast, disturbed)
+    _, told, pairs = spent(600.0, open_step, fast, disturbed)
 
-    assert [MOST_PAIRS, 1, 1] == [len(each["pairs"]) for each in (open_step, fast, disturbed)]
+    assert [MOST_PAIRS, 1, 1] == pairs
     assert f"--budget 10 min: {MOST_PAIRS - 1} further pairs in 0 s" == told
 
 
 def test_a_pair_that_takes_longer_than_the_time_that_is_left_is_not_begun() -> None:
-    step = record("tcmalloc")
-    _, told = spent(60.0, step, pair_s=51.0)
+    _, told, pairs = spent(60.0, record("tcmalloc"), pair_s=51.0)
 
-    assert (1, "--budget 60 s: 0 further pairs in 0 s") == (len(step["pairs"]), told)
+    assert ([1], "--budget 60 s: 0 further pairs in 0 s") == (pairs, told)
 
 
 def test_a_step_whose_further_pair_fails_keeps_what_it_has() -> None:
     """And the others go on."""
     good, bad = record("tcmalloc"), record("jemalloc")
-    said, told = spent(600.0, good, bad, failing="jemalloc")
+    said, told, pairs = spent(600.0, good, bad, failing="jemalloc")
 
-    assert [MOST_PAIRS, 1] == [len(good["pairs"]), len(bad["pairs"])]
+    assert [MOST_PAIRS, 1] == pairs
     assert "warning: no further pair of jemalloc on resnet50: jemalloc ended" in said
     assert f"{MOST_PAIRS - 1} further pairs" in told
 
@@ -101,7 +107,7 @@ def test_a_further_pair_that_fails_leaves_nothing_of_itself(make_rig: MakeRig, m
     over = resolve(own.over or "baseline", rig.catalogue, rig.machine)
     host, measurement = HostSample.now(), PairedMeasurement(rig, own, over, model, Plan(pairs=1, budget_s=0.05, warmup_limit_s=0.0))
     measurement.measure()
-    before = extra_info("resnet18", measurement, host, CountedWork(reason="not counted"))
+    before = record_of("resnet18", measurement, host, CountedWork(reason="not counted"))
     taken, left = turns.take_turn, iter([True])
 
     def take_turn(*arguments: Any) -> turns.Round:
@@ -113,13 +119,13 @@ def test_a_further_pair_that_fails_leaves_nothing_of_itself(make_rig: MakeRig, m
         patched.setattr(turns, "take_turn", take_turn)
         with pytest.raises(WorkerError, match="ended"):
             measurement.further_pair()
-    failed = extra_info("resnet18", measurement, before["host"], CountedWork(reason="not counted"))
+    failed = record_of("resnet18", measurement, before.host, CountedWork(reason="not counted"))
     rounds_s = measurement.further_pair()
-    after = extra_info("resnet18", measurement, before["host"], CountedWork(reason="not counted"))
+    after = record_of("resnet18", measurement, before.host, CountedWork(reason="not counted"))
 
-    assert before["pairs"] == failed["pairs"] == after["pairs"][:1]
-    assert rounds_s == after["pairs"][1]["own_rounds_s"]
-    assert len(rounds_s) == len(before["pairs"][0]["own_rounds_s"]) == len(after["pairs"][1]["over_rounds_s"])
+    assert before.pairs == failed.pairs == after.pairs[:1]
+    assert tuple(rounds_s) == after.pairs[1].own_rounds_s
+    assert len(rounds_s) == len(before.pairs[0].own_rounds_s) == len(after.pairs[1].over_rounds_s)
 
 
 @pytest.mark.nightly

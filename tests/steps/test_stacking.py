@@ -5,19 +5,20 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from fixtures.steps.optimizations import catalogue
 from fixtures.steps.stacking import ALL, decide, expected_to_be_left_out, findings, share_of_f32
-from reports.saved.measurement import Calibration, Peak
+from reports.saved.record import Calibration, Measurement, Peak
 from reports.statistics import DISTURBED, FASTER, NO_EFFECT, SLOWER
 from reports.text.figures import slower_than
-from tests.reports.saved_runs import benchmark
+from tests.reports.saved_runs import measurement
 
 STEPS = catalogue()
 OVER_S = 0.1
 
 
-def record(step: str, ratios: Sequence[float], *, over: str = "channels_last", **fields: Any) -> dict[str, Any]:
+def record(step: str, ratios: Sequence[float], *, over: str = "channels_last", **fields: Any) -> Measurement:
     """The record of a step with as many pairs as `ratios` of throughput to its predecessor's; rounds spread by 0.2 %."""
     pairs = []
     for ratio in ratios:
@@ -26,16 +27,15 @@ def record(step: str, ratios: Sequence[float], *, over: str = "channels_last", *
         pairs.append({"own_median_s": OVER_S / ratio, "over_median_s": OVER_S, "own_rounds_s": own_s, "over_rounds_s": over_s})
     medians: dict[str, Any] = {"medians_s": [pair["own_median_s"] for pair in pairs], "over_medians_s": [OVER_S] * len(pairs)}
     recipe: dict[str, Any] = {"recipe": ["baseline", over, step]}
-    made: dict[str, Any] = benchmark(step, over=over, over_samples_per_round=8, pairs=pairs, **medians, **(recipe | fields))["extra_info"]
-    return made
+    return measurement(step, over=over, over_samples_per_round=8, pairs=pairs, **medians, **(recipe | fields))
 
 
-def steady_run(count: int = 6) -> list[dict[str, Any]]:
+def steady_run(count: int = 6) -> list[Measurement]:
     """Records of as many steps with three pairs each, alike to 0.3 %: they tell that pairs of this run hardly spread."""
     return [record(f"batch_{2 ** (number + 1)}", (1.2, 1.203, 1.197), over="baseline") for number in range(count)]
 
 
-def decided(own: dict[str, Any], earlier: Sequence[dict[str, Any]] = (), **options: Any) -> tuple[bool, str]:
+def decided(own: Measurement, earlier: Sequence[Measurement] = (), **options: Any) -> tuple[bool, str]:
     decision = decide(own, earlier, **options)
     assert decision is not None
     return decision.kept, decision.gain.verdict
@@ -84,7 +84,7 @@ def test_the_pairs_of_the_run_so_far_tell_how_far_a_pair_can_be_off() -> None:
 
     assert decided(own)[0]
     assert (False, SLOWER) == decided(own, steady_run())
-    assert decided(own, [each | {"disturbed": True} for each in steady_run()])[0]
+    assert decided(own, [replace(each, disturbed=True) for each in steady_run()])[0]
 
 
 def test_records_that_come_later_change_no_decision() -> None:
@@ -92,7 +92,7 @@ def test_records_that_come_later_change_no_decision() -> None:
     own, earlier = record("bf16_autocast", (0.95,)), steady_run()
 
     assert decide(own, earlier) == decide(own, list(earlier))
-    assert decide(own, [*earlier, benchmark("baseline")["extra_info"]]) == decide(own, earlier)
+    assert decide(own, [*earlier, measurement("baseline")]) == decide(own, earlier)
 
 
 def test_all_are_kept_where_that_is_asked_for() -> None:
@@ -104,7 +104,7 @@ def test_without_a_gain_of_its_own_there_is_nothing_to_decide() -> None:
     """A quick run measures a layout over the baseline: a loss may be that of the batch size."""
     several = record("channels_last", (0.5,), over="baseline", recipe=["baseline", "batch_8", "channels_last"])
 
-    assert decide(benchmark("channels_last")["extra_info"], []) is None
+    assert decide(measurement("channels_last"), []) is None
     assert decide(several, []) is None
 
 

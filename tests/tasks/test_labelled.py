@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from PIL import Image
@@ -19,6 +20,7 @@ from fixtures.tasks import labelled
 from fixtures.tasks.labelled import AccuracyLostError, LabelsError, compare, find
 from reports.commands.measuring import bench
 from reports.saved.load import measurements_from_records
+from reports.saved.record import SavedAccuracy
 from reports.tune.measure import measure
 from reports.tune.run import recipe_of
 from reports.tune.space import Candidate
@@ -160,7 +162,7 @@ def test_outputs_without_classes_are_refused(scores: np.ndarray) -> None:
 
 def test_limit_is_on_points_of_top1() -> None:
     found = compare(np.zeros((200, 5), dtype=int), np.zeros((200, 5), dtype=int), np.zeros(200, dtype=int))
-    lost = replace(found, difference=-0.006)
+    lost = msgspec.structs.replace(found, difference=-0.006)
 
     labelled.require(found, 0.0, "baseline", "m")
     labelled.require(lost, None, "baseline", "m")
@@ -184,7 +186,7 @@ def rig(make_rig: MakeRig, digits: Path) -> Iterator[Rig]:
     rig.standby.close()
 
 
-def served(rig: Rig, recipe: Recipe, digits: Path) -> labelled.LabelledAccuracy:
+def served(rig: Rig, recipe: Recipe, digits: Path) -> SavedAccuracy:
     [serving] = rig.serve(recipe, model=ModelSpec(name=f"{digits}/{digit_pictures.FILE}:create", image_size=SIZE))
     serving.workers.close()
     assert serving.accuracy is not None

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import cast
 
 import pytest
 
@@ -11,21 +11,15 @@ from fixtures.bench import turns
 from fixtures.bench.rig import Serving
 from fixtures.bench.turns import Plan
 from reports.commands.measuring import bench
-from reports.saved.load import measurements_from_records
 from reports.tune import again
 from reports.tune.again import BACK_TO_BACK, calls_within, needs_calls, with_calls_of
 from reports.tune.run import recipe_of
 from reports.tune.space import Candidate
 from reports.views.recommend import DeploymentLimits
 from tests.conftest import skip_unless_met
-from tests.reports.saved_runs import benchmark, calls
+from tests.reports.saved_runs import calls, measurement
 
 LIMIT = DeploymentLimits(p99_s=0.1)
-
-
-def record(**extra: Any) -> dict[str, Any]:
-    found: dict[str, Any] = benchmark(**extra)["extra_info"]
-    return found
 
 
 def serving(iteration_s: float, *, workers: int = 1, in_flight: int = 1) -> Serving:
@@ -52,8 +46,8 @@ def test_calls_are_as_many_as_the_bound_needs_or_the_time_has_none(iteration_s: 
 
 
 def test_only_what_calls_can_decide_runs_back_to_back() -> None:
-    open_, kept, broken, disturbed, drifted = measurements_from_records(
-        record(step=str(place), **extra)
+    open_, kept, broken, disturbed, drifted = (
+        measurement(step=str(place), **extra)
         for place, extra in enumerate(
             (
                 calls(0.05, samples=40),
@@ -71,12 +65,13 @@ def test_only_what_calls_can_decide_runs_back_to_back() -> None:
 
 
 def test_finals_keep_what_calls_back_to_back_showed_unless_their_own_refute_it() -> None:
-    shown = record(**calls(0.05)) | {"latency_calls": BACK_TO_BACK}
-    few, slow = record(**calls(0.04, samples=27)), record(**calls(0.2, samples=27))
+    shown = measurement(**calls(0.05), latency_calls=BACK_TO_BACK)
+    few, slow = measurement(**calls(0.04, samples=27)), measurement(**calls(0.2, samples=27))
 
-    assert (1000, 0.05) == tuple(with_calls_of(few, shown, LIMIT)[name] for name in ("latency_samples", "latency_p99_high_s"))
-    assert 27 == with_calls_of(slow, shown, LIMIT)["latency_samples"]
-    assert 27 == with_calls_of(few, record(**calls(0.05)), LIMIT)["latency_samples"]
+    taken = with_calls_of(few, shown, LIMIT)
+    assert (1000, 0.05) == (taken.latency_samples, taken.latency_p99_high_s)
+    assert 27 == with_calls_of(slow, shown, LIMIT).latency_samples
+    assert 27 == with_calls_of(few, measurement(**calls(0.05)), LIMIT).latency_samples
 
 
 @pytest.mark.slow
@@ -95,10 +90,9 @@ def test_a_recipe_is_run_back_to_back_until_its_limit_is_shown_or_the_time_is_ov
     recipe = recipe_of(Candidate("onnxruntime", 1, 2, 1), made)
     limits = DeploymentLimits(p99_s=1000.0)
 
-    shown, cut_short = (again.measure_again(made, recipe, limits, most_s) for most_s in (60.0, 0.001))
+    kept, open_ = (again.measure_again(made, recipe, limits, most_s) for most_s in (60.0, 0.001))
 
-    [kept, open_] = measurements_from_records([shown, cut_short])
-    assert kept.disturbed or ("", BACK_TO_BACK) == (limits.broken_by(kept), shown["latency_calls"])
+    assert kept.disturbed or ("", BACK_TO_BACK) == (limits.broken_by(kept), kept.latency_calls)
     assert kept.disturbed or (kept.latency_samples or 0) >= 299
     assert open_.disturbed or limits.leaves_open(open_)
     assert open_.disturbed or any("299 calls would take" in finding for finding in open_.findings)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from PIL import Image
 from rich.console import Console
 
@@ -19,6 +20,7 @@ from fixtures.bench.rig import Rig
 from reports.__main__ import main
 from reports.commands.measuring import Bench, CannotMeasure, bench
 from reports.saved.load import read_run
+from reports.saved.record import Measurement
 from reports.saved.storage import Storage
 from reports.statistics import paired_gain
 from reports.text.durations import seconds_of
@@ -33,7 +35,7 @@ from reports.tune.texts import print_tuning, tuning_picture
 from reports.views.front import points
 from reports.views.recommend import DeploymentLimits
 from tests.conftest import skip_unless_met
-from tests.reports.saved_runs import benchmark, calls, save, saved_run
+from tests.reports.saved_runs import benchmark, calls, measurement, save, saved_run
 
 MODEL = "torchvision:resnet18"
 MODEL_ID = "torchvision.resnet18"
@@ -46,10 +48,8 @@ PRINTED = """
 """
 
 
-def record(step: str, sps: float, batch_size: int = 8) -> dict[str, Any]:
-    made = benchmark(step, model=MODEL_ID, medians_s=(batch_size / sps,), samples=batch_size, batch_size=batch_size)
-    extra: dict[str, Any] = made["extra_info"]
-    return extra
+def record(step: str, sps: float, batch_size: int = 8) -> Measurement:
+    return measurement(step, model=MODEL_ID, medians_s=(batch_size / sps,), samples=batch_size, batch_size=batch_size)
 
 
 def throughput(candidate: Candidate) -> float:
@@ -71,7 +71,7 @@ def made(tmp_path: Path) -> Bench:
     return bench(options, image_size=64)
 
 
-Measured = Callable[[Bench, Candidate], tuple[dict[str, Any] | None, str]]
+Measured = Callable[[Bench, Candidate], tuple[Measurement | None, str]]
 
 
 @pytest.fixture
@@ -79,13 +79,13 @@ def stubbed(monkeypatch: pytest.MonkeyPatch) -> list[Candidate]:
     """No process is started: throughput grows with the batch, int8 is faster. Returns what was measured."""
     seen: list[Candidate] = []
 
-    def measure(_bench: Bench, candidate: Candidate) -> tuple[dict[str, Any] | None, str]:
+    def measure(_bench: Bench, candidate: Candidate) -> tuple[Measurement | None, str]:
         seen.append(candidate)
         if candidate.step == "pt2e_int8":
             return None, "the exporter refused it"
         return record(candidate.name, throughput(candidate), candidate.batch_size), ""
 
-    def again(_bench: Bench, candidate: Candidate, _limits: DeploymentLimits, _most_s: float) -> tuple[dict[str, Any] | None, str]:
+    def again(_bench: Bench, candidate: Candidate, _limits: DeploymentLimits, _most_s: float) -> tuple[Measurement | None, str]:
         return record(candidate.name, throughput(candidate), candidate.batch_size), ""
 
     def hold(_bench: Bench, winner: Any, ladder_best: Any, **_options: Any) -> Finals:
@@ -119,7 +119,7 @@ def test_a_whole_search_is_saved_as_a_run_with_its_finals(made: Bench, stubbed: 
     run = read_run(tmp_path / "tune" / "tuned.json")
     winner = saved["tune"]["finals"]["step"]
     assert len(stubbed) == len(found.records) + len(found.failed)
-    assert {m.step for m in run.measurements} == {each["step"] for each in found.records}
+    assert {m.step for m in run.measurements} == {each.step for each in found.records}
     assert 222.0 == pytest.approx(next(m.samples_per_second for m in run.measurements if m.step == winner))
     assert winner in saved["tune"]["front"]
     assert "no neighbour of the best is left to try" == saved["tune"]["ended"]
@@ -133,7 +133,7 @@ def test_what_comes_close_takes_turns_with_the_best(made: Bench, stubbed: list[C
     found = search(made, tmp_path / "tuned.json")
 
     assert found.finals is not None
-    assert str(found.finals.record["step"]).startswith("onnxruntime_int8@")
+    assert found.finals.record.step.startswith("onnxruntime_int8@")
 
 
 def test_a_winner_that_breaks_a_limit_when_measured_again_is_not_the_winner(
@@ -143,7 +143,7 @@ def test_a_winner_that_breaks_a_limit_when_measured_again_is_not_the_winner(
 
     def hold(_bench: Bench, winner: Any, _ladder_best: Any, **_options: Any) -> Finals:
         held.append(winner.step.name)
-        again = record(winner.step.name, 200.0) | calls(9.0 if len(held) == 1 else 0.01)
+        again = replace(record(winner.step.name, 200.0), **calls(9.0 if len(held) == 1 else 0.01))
         return Finals(record=again, rivals=(), notes=())
 
     monkeypatch.setattr(tuning, "hold_finals", hold)
@@ -152,7 +152,7 @@ def test_a_winner_that_breaks_a_limit_when_measured_again_is_not_the_winner(
 
     assert 2 == len(set(held)) == len(held)
     assert found.finals is not None
-    assert held[1] == found.finals.record["step"]
+    assert held[1] == found.finals.record.step
     assert 9.0 == next(m.latency_p99_s for m in read_run(tmp_path / "tuned.json").measurements if m.step == held[0])
 
 
@@ -172,7 +172,7 @@ def test_a_winner_that_is_far_slower_when_measured_again_makes_room_for_the_next
 
     assert 2 == len(set(held)) == len(held)
     assert found.finals is not None
-    assert held[1] == found.finals.record["step"] == found.winner
+    assert held[1] == found.finals.record.step == found.winner
 
 
 def test_what_breaks_a_limit_in_its_finals_is_not_the_winner_where_another_keeps_it(
@@ -181,14 +181,14 @@ def test_what_breaks_a_limit_in_its_finals_is_not_the_winner_where_another_keeps
     """Also where no time is left for the other's finals."""
     monkeypatch.setattr(tuning, "MOST_FINALS", 1)
     late = lambda _bench, winner, _best, **_options: Finals(  # noqa: E731
-        record=record(winner.step.name, 500.0) | calls(9.0), rivals=(), notes=()
+        record=replace(record(winner.step.name, 500.0), **calls(9.0)), rivals=(), notes=()
     )
     monkeypatch.setattr(tuning, "hold_finals", late)
 
     found = search(made, tmp_path / "tuned.json", limits=DeploymentLimits(p99_s=1.0))
 
     assert found.finals is not None
-    assert found.winner not in {None, found.finals.record["step"]}
+    assert found.winner not in {None, found.finals.record.step}
 
 
 def first_and_second(monkeypatch: pytest.MonkeyPatch, seed: int, first: float, second: float) -> dict[str, list[float]]:
@@ -196,7 +196,7 @@ def first_and_second(monkeypatch: pytest.MonkeyPatch, seed: int, first: float, s
     draw = random.Random(seed)
     seen: dict[str, list[float]] = {}
 
-    def measured(candidate: Candidate, spread: float) -> tuple[dict[str, Any], str]:
+    def measured(candidate: Candidate, spread: float) -> tuple[Measurement, str]:
         factor = math.exp(draw.gauss(0, spread))
         seen.setdefault(candidate.name, []).append(factor)
         return record(candidate.name, factor * throughput(candidate), candidate.batch_size), ""
@@ -215,7 +215,7 @@ def test_the_front_is_drawn_by_a_second_measurement(
     for number in range(20):
         seen = first_and_second(monkeypatch, number, 0.07, 0.02)
         found = search(made, tmp_path / f"{number}.json")
-        front = [m for m in found.front if found.finals is None or m.step != found.finals.record["step"]]
+        front = [m for m in found.front if found.finals is None or m.step != found.finals.record.step]
         assert all(m.step in found.measured_again for m in front)
         assert all(2 == len(seen[m.step]) for m in front)
         chosen += [seen[m.step][0] for m in front]
@@ -231,7 +231,7 @@ def test_what_falls_behind_makes_room_for_what_is_measured_again_too(
 ) -> None:
     lucky: list[str] = []
 
-    def again(_bench: Bench, candidate: Candidate, _limits: DeploymentLimits, _most_s: float) -> tuple[dict[str, Any] | None, str]:
+    def again(_bench: Bench, candidate: Candidate, _limits: DeploymentLimits, _most_s: float) -> tuple[Measurement | None, str]:
         lucky.append(candidate.name)
         return record(candidate.name, 0.5 * throughput(candidate) if len(lucky) == 1 else throughput(candidate), candidate.batch_size), ""
 
@@ -245,10 +245,10 @@ def test_what_falls_behind_makes_room_for_what_is_measured_again_too(
 
 
 @pytest.mark.parametrize(
-    "second", [(None, "the worker was killed"), (record("x", 1.0) | {"disturbed": True}, "")], ids=["failed", "disturbed"]
+    "second", [(None, "the worker was killed"), (replace(record("x", 1.0), disturbed=True), "")], ids=["failed", "disturbed"]
 )
 def test_what_could_not_be_measured_again_says_so(
-    made: Bench, stubbed: list[Candidate], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, second: tuple[dict[str, Any] | None, str]
+    made: Bench, stubbed: list[Candidate], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, second: tuple[Measurement | None, str]
 ) -> None:
     """A figure that it was chosen for is not called a second measurement."""
     monkeypatch.setattr(tuning, "hold_finals", finals_as_they_are)
@@ -259,9 +259,9 @@ def test_what_could_not_be_measured_again_says_so(
     print_tuning(console, found, tmp_path / "tuned.json")
 
     assert found.finals is not None
-    assert {found.finals.record["step"]} == found.measured_again
+    assert {found.finals.record.step} == found.measured_again
     assert "Measured once only" in console.export_text()
-    assert json.loads((tmp_path / "tuned.json").read_text())["tune"]["measured_again"] in ([], [found.finals.record["step"]])
+    assert json.loads((tmp_path / "tuned.json").read_text())["tune"]["measured_again"] in ([], [found.finals.record.step])
 
 
 def test_no_time_to_measure_the_front_again_is_said(
@@ -285,19 +285,21 @@ def test_a_winner_is_one_that_is_shown_to_keep_the_limit(
     """Single probes have too few calls; the fastest recipe's calls back to back show its p99 over the limit, the next one's below it."""
     asked: list[str] = []
 
-    def probe(_bench: Bench, candidate: Candidate) -> tuple[dict[str, Any] | None, str]:
-        return record(candidate.name, throughput(candidate), candidate.batch_size) | calls(0.001 * candidate.batch_size, samples=40), ""
+    def probe(_bench: Bench, candidate: Candidate) -> tuple[Measurement | None, str]:
+        return replace(
+            record(candidate.name, throughput(candidate), candidate.batch_size), **calls(0.001 * candidate.batch_size, samples=40)
+        ), ""
 
-    def again(_bench: Bench, candidate: Candidate, _limits: DeploymentLimits, _most_s: float) -> tuple[dict[str, Any] | None, str]:
+    def again(_bench: Bench, candidate: Candidate, _limits: DeploymentLimits, _most_s: float) -> tuple[Measurement | None, str]:
         asked.append(candidate.name)
         tail_s = 0.04 if candidate.batch_size > 8 else 0.01
         shown = calls(tail_s) | {"latency_calls": BACK_TO_BACK}
-        return record(candidate.name, throughput(candidate), candidate.batch_size) | shown, ""
+        return replace(record(candidate.name, throughput(candidate), candidate.batch_size), **shown), ""
 
     monkeypatch.setattr(tuning, "_measure", probe)
     monkeypatch.setattr(tuning, "_measure_again", again)
     hold = lambda _bench, winner, _best, **_options: Finals(  # noqa: E731
-        record=record(winner.step.name, 190.0) | calls(0.009, samples=27), rivals=(), notes=()
+        record=replace(record(winner.step.name, 190.0), **calls(0.009, samples=27)), rivals=(), notes=()
     )
     monkeypatch.setattr(tuning, "hold_finals", hold)
 
@@ -315,7 +317,7 @@ def test_probes_alone_make_no_winner_under_a_limit(
     made: Bench, stubbed: list[Candidate], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     few = lambda _bench, candidate, *_more: (  # noqa: E731
-        record(candidate.name, throughput(candidate), candidate.batch_size) | calls(0.001, samples=40),
+        replace(record(candidate.name, throughput(candidate), candidate.batch_size), **calls(0.001, samples=40)),
         "",
     )
     monkeypatch.setattr(tuning, "_measure", few)
@@ -343,7 +345,7 @@ def test_no_time_to_hold_the_finals_of_what_is_ahead_is_said(
     print_tuning(console, found, tmp_path / "tuned.json")
 
     assert found.finals is not None
-    assert found.winner != found.finals.record["step"]
+    assert found.winner != found.finals.record.step
     assert "not measured side by side" in console.export_text()
 
 
@@ -360,7 +362,7 @@ def test_an_interrupted_search_keeps_what_it_found_and_goes_on(
 ) -> None:
     measure = tuning._measure
 
-    def interrupted(bench: Bench, candidate: Candidate) -> tuple[dict[str, Any] | None, str]:
+    def interrupted(bench: Bench, candidate: Candidate) -> tuple[Measurement | None, str]:
         if len(stubbed) == 3:
             raise KeyboardInterrupt
         return measure(bench, candidate)
@@ -397,7 +399,7 @@ def test_the_budget_ends_a_candidate_that_hangs(
     """Whatever it waits for, with what was found before it saved."""
     measure = tuning._measure
 
-    def hanging(bench: Bench, candidate: Candidate) -> tuple[dict[str, Any] | None, str]:
+    def hanging(bench: Bench, candidate: Candidate) -> tuple[Measurement | None, str]:
         if len(stubbed) == 2:
             try:
                 time.sleep(3600)

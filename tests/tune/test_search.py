@@ -5,13 +5,12 @@ from typing import Any
 
 import pytest
 
-from reports.saved.load import measurements_from_records
-from reports.saved.measurement import Measurement
+from reports.saved.record import Measurement
 from reports.tune.search import Search, Tried
 from reports.tune.space import BATCHES, Candidate, Space, ordered_steps, start_batch
 from reports.views.front import pareto_front, points
 from reports.views.recommend import DeploymentLimits
-from tests.reports.saved_runs import benchmark
+from tests.reports.saved_runs import measurement
 
 CPUS = 8
 FAMILIES = {
@@ -29,8 +28,7 @@ FAMILIES = {
 
 def measured(step: str, sps: float, p99_s: float, **fields: Any) -> Measurement:
     samples = fields.get("batch_size", 8)
-    record = benchmark(step, medians_s=(samples / sps,) * 3, samples=samples, latency_p99_s=p99_s, **{"threads": CPUS, **fields})
-    return measurements_from_records([record["extra_info"]])[0]
+    return measurement(step, medians_s=(samples / sps,) * 3, samples=samples, latency_p99_s=p99_s, **{"threads": CPUS, **fields})
 
 
 LADDER = (

@@ -1,11 +1,20 @@
-"""What a saved run holds, as the other modules see it. Times in seconds, memory in bytes."""
+"""The record: what a run saves, as those who measure fill it and those who report read it. Times in seconds, memory in bytes.
 
-from dataclasses import dataclass, field
+Fields that an older run does not have take their defaults. `python -m reports.saved` writes docs/record.schema.json from these types.
+"""
+
+from dataclasses import dataclass
 from datetime import datetime as DateTime
 from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from msgspec import Meta
+from msgspec import Meta, Struct
+
+RECORD_VERSION = 2
+HISTORY = {
+    1: "a round of a burst is the whole burst; `samples_per_second` may be that of the median round",
+    2: "a round is the time of one iteration, for bursts, too",
+}
 
 # A figure beyond this is a damaged or hostile file: products and ratios of two such figures still are finite floats.
 LARGEST_FIGURE = 1e18
@@ -20,27 +29,29 @@ Share = Annotated[float, Meta(ge=0, le=1)]
 MOST_OPERATORS = 1000
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SavedGain:
-    """Own SPS / predecessor's SPS from turns with the step `over`; older runs have no interval of one pair."""
+class Gain(Struct, frozen=True, kw_only=True):
+    """A ratio of throughputs with the 95 % interval that it lies in, and its verdict; older runs have no interval of one pair."""
 
-    over: str
     ratio: PositiveFigure
     low: Figure | None = None
     high: Figure | None = None
     verdict: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Decision:
+class SavedGain(Gain, frozen=True, kw_only=True):
+    """Own SPS / predecessor's SPS from turns with the step `over`."""
+
+    over: str
+
+
+class Decision(Struct, frozen=True, kw_only=True):
     """Whether the recipes above a step kept it, and its gain as it was known then: from the pairs until the step was measured."""
 
     kept: bool
     gain: SavedGain
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class OverSide:
+class OverSide(Struct, frozen=True, kw_only=True):
     """What the predecessor cost in the same pairs."""
 
     runtime: str = ""
@@ -50,9 +61,8 @@ class OverSide:
     peak_rss_bytes: Figure | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SavedPair:
-    """The median and mean rounds of two fresh processes that took turns; a step that builds on nothing has no other side.
+class SavedPair(Struct, frozen=True, kw_only=True):
+    """The rounds of two fresh processes that took turns; a step that builds on nothing has no other side.
 
     Rounds are in seconds per iteration, in the order measured; `own_first` says of each round whose turn came first. A process has one name
     wherever it served. `…_others_share` and `…_steal_share` are of the CPUs' time in each turn that was kept,
@@ -62,7 +72,6 @@ class SavedPair:
     own_median_s: PositiveFigure
     over_median_s: PositiveFigure | None = None
     own_mean_s: PositiveFigure | None = None
-    over_mean_s: PositiveFigure | None = None
     own_rounds_s: tuple[PositiveFigure, ...] = ()
     over_rounds_s: tuple[PositiveFigure, ...] = ()
     own_first: tuple[bool, ...] = ()
@@ -76,17 +85,15 @@ class SavedPair:
     over_process: str = ""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SavedClaim:
+class SavedClaim(Struct, frozen=True, kw_only=True):
     """What a step had to prove, and what was seen."""
 
     claim: str
-    observed: Any = None
+    observed: str = ""
     holds: bool
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class KernelTime:
+class KernelTime(Struct, frozen=True, kw_only=True):
     """One kind of kernel in one inference; `time_s` is that of all its calls together."""
 
     operation: str
@@ -97,8 +104,7 @@ class KernelTime:
     formats: str = ""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class OperatorTime:
+class OperatorTime(Struct, frozen=True, kw_only=True):
     """All calls of one operator in a mean inference; `self_s` is without the operators that it calls."""
 
     name: str
@@ -107,8 +113,7 @@ class OperatorTime:
     calls: Figure
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SavedProfile:
+class SavedProfile(Struct, frozen=True, kw_only=True):
     """Where the time of an inference of `inference_s` went, by the profiler `source`; `trace` is a file in the run's storage."""
 
     source: str
@@ -119,9 +124,11 @@ class SavedProfile:
     trace: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SavedAccuracy:
-    """Shares of labelled pictures that the step and fp32 eager get right; `difference` of the top-1 shares, with its 95 % interval."""
+class SavedAccuracy(Struct, frozen=True, kw_only=True):
+    """Shares of labelled pictures that the step and fp32 eager get right; `difference` of the top-1 shares, with its 95 % interval.
+
+    The top-5 shares are None below six classes.
+    """
 
     pictures: Count
     top1: Share
@@ -137,10 +144,13 @@ class SavedAccuracy:
         """How many points of top-1 the step loses against fp32 eager; below 0 where it gains. Rounded far below one picture's share."""
         return round(-100 * self.difference, 6)
 
+    def __str__(self) -> str:
+        interval = f"{100 * self.difference:+.1f} points [{100 * self.low:+.1f}, {100 * self.high:+.1f}]"
+        return f"top-1 {self.top1:.1%} of {self.pictures} labelled pictures, fp32 eager {self.reference_top1:.1%}: {interval}"
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SavedHost:
-    """One host of several; `samples_per_second` is its own, `waited_share` of its time it waited for the others."""
+
+class SavedHost(Struct, frozen=True, kw_only=True):
+    """One host over all rounds; `samples_per_second` is its own, `waited_share` of its time it waited for the others and the barrier."""
 
     name: str
     workers: int
@@ -149,20 +159,18 @@ class SavedHost:
     cpu_model: str = ""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SavedHosts:
-    """All hosts of a step that several took part in; `barrier_s` is what the barrier itself costs of a round."""
+class SavedHosts(Struct, frozen=True, kw_only=True):
+    """All hosts of a step together; `barrier_s` is how long the host that comes last still waits at the end of a round."""
 
     each: tuple[SavedHost, ...]
     sum_samples_per_second: PositiveFigure
     barrier_s: Figure
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Throughput:
+class Throughput(Struct, frozen=True, kw_only=True):
     """What listing and tracking need of one saved benchmark: one step on one model, how fast, and from which processes.
 
-    `samples_per_second` is that of the mean round; runs saved before `median_samples_per_second` was have that of the median in its place.
+    `samples_per_second` is that of the mean round; some runs of record version 1 have that of the median in its place.
     A step that is `disturbed` has turns in which others used the CPUs, kept for want of better ones: its figures stand for nothing.
     """
 
@@ -171,19 +179,19 @@ class Throughput:
     samples_per_second: PositiveFigure
     samples_per_round: Count
     over_samples_per_round: Count | None = None
-    median_samples_per_second: PositiveFigure | None = None
     complete: bool = False
     gain: SavedGain | None = None
     pairs: tuple[SavedPair, ...] = ()
     disturbed: bool = False
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Measurement(Throughput):
+class Measurement(Throughput, frozen=True, kw_only=True):
     """One saved benchmark, whole. A field is None where it does not apply.
 
     `latency_samples` is how many calls the latencies are of; what their p99 is shown to reach and not to exceed (each at 95 %) are
-    `latency_p99_low_s` and `latency_p99_high_s`, the latter None where the calls are too few.
+    `latency_p99_low_s` and `latency_p99_high_s`, the latter None where the calls are too few; `latency_calls` says where they are of others
+    than those of the turns. `inherited_environment` are variables that were there already and can change what runs. A record that is
+    `resumed` is of an interrupted run that this one went on with. `input_shape` is that of the first input.
     """
 
     family: str = ""
@@ -195,6 +203,7 @@ class Measurement(Throughput):
     batch_size: Count = 1
     sequence_length: int | None = None
     input_shape: tuple[int, ...] = ()
+    input_shapes: dict[str, tuple[int, ...]] = {}
     threads: int | None = None
     workers: int = 1
     latency_p50_s: Figure | None = None
@@ -202,6 +211,7 @@ class Measurement(Throughput):
     latency_p99_s: Figure | None = None
     latency_max_s: Figure | None = None
     latency_samples: Count | None = None
+    latency_calls: str = ""
     latency_p99_low_s: Figure | None = None
     latency_p99_high_s: Figure | None = None
     cold_start_s: Figure | None = None
@@ -220,17 +230,18 @@ class Measurement(Throughput):
     equal_share: Share | None = None
     compared_samples: Count | None = None
     accuracy: SavedAccuracy | None = None
-    reference: dict[str, tuple[float, ...]] = field(default_factory=dict)
-    precision_share: dict[str, Figure] = field(default_factory=dict)
+    reference: dict[str, tuple[float, ...]] = {}
+    precision_share: dict[str, Figure] = {}
     kernel_coverage: Figure | None = None
     evidence: tuple[SavedClaim, ...] = ()
-    environment: dict[str, Any] = field(default_factory=dict)
-    host: dict[str, Any] = field(default_factory=dict)
+    environment: dict[str, str] = {}
+    inherited_environment: dict[str, str] = {}
+    host: dict[str, float] = {}
     left_out: tuple[str, ...] = ()
-    left_out_reasons: dict[str, str] = field(default_factory=dict)
+    left_out_reasons: dict[str, str] = {}
     decision: Decision | None = None
     findings: tuple[str, ...] = ()
-    settings: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, str] = {}
     calibration: str = ""
     weights: str = ""
     weights_state: str | None = None
@@ -241,25 +252,29 @@ class Measurement(Throughput):
     hosts: SavedHosts | None = None
     flops_per_sample: PositiveFigure | None = None
     bytes_per_sample: PositiveFigure | None = None
+    not_counted: str = ""
     over_side: OverSide | None = None
+    resumed: bool = False
 
 
 Saved_co = TypeVar("Saved_co", bound=Throughput, covariant=True)
+ExtraInfo = TypeVar("ExtraInfo")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Outcome:
-    """How one step ended on one model; `reason` and `remedy` are for those that were not measured."""
+class Outcome(Struct, frozen=True, kw_only=True):
+    """How one step ended on one model; `reason` and `remedy` are for those that were not measured.
+
+    No saved run has a step that was only proved.
+    """
 
     model: str
     step: str
-    outcome: Literal["measured", "skipped", "failed"]
+    outcome: Literal["measured", "proved", "skipped", "failed"]
     reason: str | None = None
     remedy: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Peak:
+class Peak(Struct, frozen=True, kw_only=True):
     """The highest sustained rate of arithmetic in one precision: what was computed, and by which kernel."""
 
     precision: str
@@ -268,16 +283,14 @@ class Peak:
     kernel: str = ""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class MissingPeak:
+class MissingPeak(Struct, frozen=True, kw_only=True):
     """Why there is no peak of a precision."""
 
     precision: str
     reason: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Calibration:
+class Calibration(Struct, frozen=True, kw_only=True):
     """What a machine can do at most with `threads` threads; `is_short` where it was taken in a hurry (`--quick`).
 
     `others_share` is the share of the CPUs that other processes, and other machines of the host, used meanwhile.
@@ -292,15 +305,14 @@ class Calibration:
     is_short: bool = False
     others_share: float = 0.0
     notes: tuple[str, ...] = ()
-    fingerprint: dict[str, Any] = field(default_factory=dict)
+    fingerprint: dict[str, Any] = {}
 
     def peak(self, precision: str) -> Peak | None:
         """Return the peak of `precision`, None where the machine has none."""
         return next((peak for peak in self.peaks if peak.precision == precision), None)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Commit:
+class Commit(Struct, frozen=True, kw_only=True):
     """The checkout that was measured, as pytest-benchmark saves it."""
 
     id: str = "unknown"
@@ -310,6 +322,38 @@ class Commit:
     @property
     def short(self) -> str:
         return self.id[:10] + ("+" if self.dirty else "")
+
+
+class SuiteFields(Struct, frozen=True, kw_only=True):
+    """What this suite adds to pytest-benchmark's file: `earlier_pairs` of earlier runs told how far pairs spread, too."""
+
+    record_version: int = 1
+    outcomes: tuple[Outcome, ...] = ()
+    calibration: Calibration | None = None
+    earlier_pairs: int = 0
+    budget_s: Figure | None = None
+
+
+class MachineInfo(Struct, frozen=True):
+    """What tells this machine from others, and what is installed on it (`reports/saved/machines.py`)."""
+
+    fingerprint: dict[str, Any] = {}
+
+
+class SavedBenchmark(Struct, Generic[ExtraInfo], frozen=True, kw_only=True):
+    """One benchmark as pytest-benchmark saves it; all that is this suite's is in `extra_info`."""
+
+    extra_info: ExtraInfo
+    fullname: str = ""
+
+
+class SavedFile(SuiteFields, Generic[ExtraInfo], frozen=True, kw_only=True):
+    """A saved file; `extra_info` of its benchmarks is decoded as far as the reader wants it."""
+
+    benchmarks: list[SavedBenchmark[ExtraInfo]]
+    datetime: DateTime
+    machine_info: MachineInfo = MachineInfo()
+    commit_info: Commit = Commit()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -328,6 +372,8 @@ class Run(Generic[Saved_co]):
     outcomes: tuple[Outcome, ...]
     notes: tuple[str, ...] = ()
     calibration: Calibration | None = None
+    earlier_pairs: int = 0
+    budget_s: float | None = None
 
     @property
     def name(self) -> str:
