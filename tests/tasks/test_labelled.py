@@ -19,7 +19,6 @@ from fixtures.steps.recipe import Recipe, resolve
 from fixtures.tasks import labelled
 from fixtures.tasks.labelled import AccuracyLostError, LabelsError, compare, find
 from reports.commands.measuring import bench
-from reports.saved.load import measurements_from_records
 from reports.saved.record import SavedAccuracy
 from reports.tune.measure import measure
 from reports.tune.run import recipe_of
@@ -239,9 +238,8 @@ def test_a_candidate_of_the_search_says_what_it_gets_right(digits: Path, tmp_pat
         worker_timeout=600,
     )
     made = bench(options, image_size=SIZE, pictures=find(digits / "unseen", most=64))
-    record = measure(made, recipe_of(Candidate("onnxruntime", 8, 1, 2), made), None, Plan(pairs=1, budget_s=0.1, warmup_limit_s=0.5))
+    measurement = measure(made, recipe_of(Candidate("onnxruntime", 8, 1, 2), made), None, Plan(pairs=1, budget_s=0.1, warmup_limit_s=0.5))
 
-    [measurement] = measurements_from_records([record])
     assert measurement.accuracy is not None
     assert 64 == measurement.accuracy.pictures
     assert not DeploymentLimits(accuracy_loss_points=2.0).broken_by(measurement)
