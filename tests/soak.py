@@ -41,7 +41,7 @@ from tests.session.test_suite import Suite, answer_interrupts, fill
 
 STEPS = ("baseline", "batch_2", "onnxruntime")
 MODEL = "emulation.models:tiny_vit"
-SMALL = ("--model", MODEL, "--image-size", "64")
+SMALL = ("--model", MODEL, "--image-size", "64", "--threads", "1")
 GATE = ("--base", "HEAD", "--head", "HEAD", "-k", "onnxruntime and not onnxruntime_", *SMALL, "--budget", "20s")
 FINISHED = re.compile(rf"^\[\d+/\d+\] {re.escape(MODEL.replace(':', '.'))}-(\w+): .* samples per second", re.MULTILINE)
 READY = {False: "test session starts", True: "pair"}  # before it a signal meets Python's own imports

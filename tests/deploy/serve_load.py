@@ -12,6 +12,7 @@ import asyncio
 import itertools
 import json
 import math
+import os
 import random
 import shutil
 import subprocess
@@ -30,6 +31,7 @@ from tests.deploy.test_serve import GOOD, MODEL, as_json, head
 GOOD_CONNECTIONS = 100
 IDLE, SLOW_HEADS, SLOW_BODIES, OVERSIZED, MALFORMED = 40, 15, 15, 10, 20  # bad connections
 DRIP_S = 1.0  # between two bytes of a slow one, and between two requests of a bad one
+BAD_NICENESS = 10  # what the bad clients themselves compute is not what is asked
 WARMUP_S = 2.0
 MOST_SLOWDOWN = 1.2
 
@@ -144,6 +146,7 @@ def main() -> int:
     parser.add_argument("--bad", type=int, metavar="PORT", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.bad:
+        os.nice(BAD_NICENESS)
         asyncio.run(bad_connections(options.bad))
     with tempfile.TemporaryDirectory() as name:
         for file in ("serve.py", "inference_protocol.py"):
