@@ -222,7 +222,7 @@ def course(number: int, last: Kind | None, artifacts: Path, chance: random.Rando
     if emptied:
         shutil.rmtree(artifacts, ignore_errors=True)
     gates, small_disk = last is not None and last.gates, last is not None and last.small_disk
-    kills = [KILLED_IN_GATE if gates else KILLED] * chance.choice([1, 2] if last is None or gates else [0, 0, 1])
+    kills = [KILLED_IN_GATE if gates else KILLED] * chance.choice([1, 2] if last is None else [0, 0, 1])
     with tempfile.TemporaryDirectory(prefix="soak-") as name, _disk(small_disk, Path(name)) as storage:
         session, done, harmed_s = Session(Path(name), storage, artifacts, gates=gates), [], time.monotonic()
         try:
