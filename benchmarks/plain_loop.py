@@ -3,6 +3,7 @@
 Its argument is JSON, a `Loop`. It reads on stdin for how many seconds to run, and answers on stdout with samples per second, one line each.
 """
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -92,6 +93,7 @@ def _torch(loop: Loop, images: np.ndarray) -> Iterator[Run]:
 
 @contextmanager
 def _onnxruntime(loop: Loop, images: np.ndarray) -> Iterator[Run]:
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # as in what the suite emits
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

@@ -46,7 +46,6 @@ GATE = ("--base", "HEAD", "--head", "HEAD", "-k", "onnxruntime and not onnxrunti
 FINISHED = re.compile(rf"^\[\d+/\d+\] {re.escape(MODEL.replace(':', '.'))}-(\w+): .* samples per second", re.MULTILINE)
 READY = {False: "test session starts", True: "pair"}  # before it a signal meets Python's own imports
 TOLD = re.compile("FAILED|ERROR|error:|journal|nothing was measured")  # why a step is missing
-NOT_OURS = {".ses"}  # ONNX Runtime's
 GATE_ENDS = {0, 2, 3}  # a commit is no regression against itself
 END_LIMIT_S = 240.0  # a session that was harmed and is still there after it hangs
 ORPHAN_LIMIT_S = 10.0
@@ -323,7 +322,7 @@ def _gate_left(session: Session) -> Iterator[str]:
 
 
 def _files(folder: Path) -> list[str]:
-    return sorted(str(file.relative_to(folder)) for file in folder.rglob("*") if not file.is_dir() and file.name not in NOT_OURS)[:5]
+    return sorted(str(file.relative_to(folder)) for file in folder.rglob("*") if not file.is_dir())[:5]
 
 
 def _partial(session: Session, *, temporary: bool) -> Iterator[str]:

@@ -2,14 +2,17 @@
 """ONNX Runtime on its CPU provider, as it was measured."""
 
 import json
+import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from memory import Block
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # else it tells its maker which models are run; read when it is imported
+import onnxruntime
 
 ERRORS_ONLY = 3
 INT8_SETTINGS = {"optimization.disable_specified_optimizers": "MatMulAddFusion"}
