@@ -102,6 +102,14 @@ def test_comment_runs_nothing_of_the_pull_request() -> None:
     assert "python3 -m reports.gate_comment" == write["run"]
 
 
+def test_pythons_are_those_of_tox() -> None:
+    """Each has an environment there, by the name that the job makes of it."""
+    pythons = load(ROOT / ".github/workflows/check.yml")["jobs"]["pythons"]["strategy"]["matrix"]["python"]
+    [factors] = re.findall(r"^\[testenv:py3\{([\d,]+)\}\]$", (ROOT / "tox.ini").read_text(), re.MULTILINE)
+
+    assert [f"3.{factor}" for factor in factors.split(",")] == pythons
+
+
 def test_linters_have_one_version() -> None:
     """`tox -e lint` does not install the whole suite, so it names its tools itself."""
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["dev"]
