@@ -46,6 +46,7 @@ GATE = ("--base", "HEAD", "--head", "HEAD", "-k", "onnxruntime and not onnxrunti
 FINISHED = re.compile(rf"^\[\d+/\d+\] {re.escape(MODEL.replace(':', '.'))}-(\w+): .* samples per second", re.MULTILINE)
 READY = {False: "test session starts", True: "pair"}  # before it a signal meets Python's own imports
 TOLD = re.compile("FAILED|ERROR|error:|journal|nothing was measured")  # why a step is missing
+KEPT = re.compile(r"could not be saved in (\S+\.json): .*\. It is kept in (\S+\.json): make room and move it there\.")
 GATE_ENDS = {0, 2, 3}  # a commit is no regression against itself
 END_LIMIT_S = 240.0  # a session that was harmed and is still there after it hangs
 ORPHAN_LIMIT_S = 10.0
@@ -289,6 +290,8 @@ def _left(session: Session, ended_by: str, *, resumes: bool) -> Iterator[str]:
     killed = session.process.returncode == -signal.SIGKILL
     (session.storage / "filler").unlink(missing_ok=True)
     finished, said = session.finished(), session.said()
+    if moved := KEPT.search(said):
+        shutil.move(moved[2], moved[1])
     yield from _partial(session, temporary=killed)
     saved = session.saved()
     if saved - finished:
@@ -356,7 +359,16 @@ def table(done: Sequence[Course], seed: int) -> str:
             *(f"| {name} | {moments.count(name)} | {_ends(ends[name])} |" for name in names),
             "",
             "Times are of a busy machine, and hold no promise.",
-            *(["", *(f"- **{name}** ({commit}): {' '.join(text.split())}" for name, commit, text in wrong)] if wrong else []),
+            *(
+                [
+                    "",
+                    "Broken, each at the commit where it was seen:",
+                    "",
+                    *(f"- **{name}** ({commit}): {text.split(': ')[0]}" for name, commit, text in wrong),
+                ]
+                if wrong
+                else []
+            ),
             "",
         ]
     )

@@ -15,6 +15,8 @@ from tests.session.test_suite import answer_interrupts
 CONFTEST = """
 import os, signal
 pytest_plugins = ["fixtures.suite"]
+def pytest_keyboard_interrupt():
+    os.kill(os.getpid(), {second})
 def pytest_benchmark_update_json():
     os.kill(os.getpid(), {second})
 def pytest_terminal_summary():
@@ -55,5 +57,6 @@ def test_what_comes_while_it_saves_interrupts_nothing(tmp_path: Path, first: sig
 
     assert status == done.returncode, done.stdout
     assert "Traceback" not in done.stdout
+    assert "test_twice.py:6: KeyboardInterrupt" in done.stdout or "ended by SIGTERM" in done.stdout
     [saved] = (tmp_path / "saved").glob("*/*.json")
     assert ["test_finished"] == [each["name"] for each in json.loads(saved.read_text())["benchmarks"]]

@@ -1,0 +1,63 @@
+"""A run that cannot be saved where it should be."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fixtures.bench.launch import ROOT
+
+CONFTEST = """
+import shutil
+from pathlib import Path
+from fixtures.session.journal import Finished, Journal
+from fixtures.session.saving import save_atomically
+from fixtures.session.session import session_of
+pytest_plugins = ["fixtures.suite"]
+def pytest_benchmark_update_json(config):
+    session = session_of(config)
+    session.journal = Journal(Path({journal!r}), {{}})
+    session.journal.add(Finished(nodeid="first", rounds_s=[1.0], extra_info={{}}))
+    session.is_journal_whole = {whole}
+    save_atomically(config, session)
+    shutil.rmtree({storage!r}, ignore_errors=True)
+    Path({storage!r}).write_text("no folder any more")
+"""
+TEST = "def test_finished(benchmark):\n    benchmark.pedantic(lambda: None, rounds=3)\n"
+
+
+def output_of_a_run_that_cannot_be_saved(folder: Path, *, whole: bool) -> str:
+    """Run where the storage is gone when it is saved, and the journal has all records or not."""
+    storage, journal, temporary = (folder / name for name in ("saved", "journal", "temporary"))
+    temporary.mkdir()
+    (folder / "pytest.ini").write_text("[pytest]")
+    (folder / "conftest.py").write_text(CONFTEST.format(journal=str(journal), storage=str(storage), whole=whole))
+    (folder / "test_it.py").write_text(TEST)
+    command = [sys.executable, "-m", "pytest", "--benchmark-autosave", f"--benchmark-storage=file://{storage}", "-p", "no:cacheprovider"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(temporary)}
+    done = subprocess.run(
+        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120, check=False
+    )
+    assert pytest.ExitCode.INTERNAL_ERROR == done.returncode, done.stdout
+    assert "Traceback" not in done.stdout
+    return done.stdout
+
+
+def test_what_the_journal_lacks_is_kept_elsewhere(tmp_path: Path) -> None:
+    """On a full disk the journal could not be written either."""
+    said = output_of_a_run_that_cannot_be_saved(tmp_path, whole=False)
+
+    kept = re.search(r"could not be saved in \S+/(\w+\.json): .*\. It is kept in (\S+\.json): make room and move it there\.", said)
+    assert kept is not None, said
+    assert kept[1] == Path(kept[2]).name
+    assert '"test_finished"' in Path(kept[2]).read_text()
+
+
+def test_a_whole_journal_is_enough(tmp_path: Path) -> None:
+    said = output_of_a_run_that_cannot_be_saved(tmp_path, whole=True)
+
+    assert re.search(r"The finished records are in \S+/journal/\S+\.jsonl: make room and run the same command with --resume\.", said), said
+    assert [] == list((tmp_path / "temporary").rglob("*.json"))
