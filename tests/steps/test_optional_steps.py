@@ -37,7 +37,7 @@ def dead_channels(folder: Path, bias: str = "1e-39") -> ModelSpec:
     """A network half of whose channels put out nothing but their bias, as after training with weight decay."""
     file = folder / f"dead_{bias.replace('-', '_').replace('.', '_')}.py"
     file.write_text(DEAD_CHANNELS.replace("DEAD", bias))
-    return ModelSpec(name=f"{file}:create", image_size=32)
+    return ModelSpec(name=f"{file}:create", image_size=16)
 
 
 def served(rig: Rig, step: str, model: ModelSpec) -> Serving:
