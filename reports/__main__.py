@@ -24,16 +24,14 @@ from reports.saved.files import write_atomically
 from reports.saved.load import UnreadableRun, read_brief, read_run
 from reports.saved.record import Measurement, Run
 from reports.saved.storage import DEFAULT_STORAGE, NoSuchRun, Storage
-from reports.show.render_compare import print_comparison
-from reports.show.render_csv import ladders_csv
-from reports.show.render_history import print_history
-from reports.show.render_json import comparison_json, ladders_json
-from reports.show.render_markdown import comparison_markdown, ladders_markdown
-from reports.show.render_plot import CannotPlot, check_plot, history_picture, ladders_picture
-from reports.show.render_profile import print_profile, profile_csv, profile_json, profile_markdown
-from reports.show.render_profile_plot import profile_picture
-from reports.show.render_runs import print_list, print_run
-from reports.show.render_terminal import print_ladders
+from reports.show.comparison import comparison_data, comparison_table
+from reports.show.history import history_tables
+from reports.show.ladder import ladder_tables, ladders_data
+from reports.show.pictures import CannotPlot, check_plot, history_picture, ladders_picture
+from reports.show.profile import profile_data, profile_table
+from reports.show.profile_picture import profile_picture
+from reports.show.runs import run_tables, runs_table
+from reports.show.tables import add_format, show
 from reports.statistics.roofline import CannotPlace
 from reports.text.plain_text import let_any_text_through, plain
 from reports.tune.command import add_tune
@@ -106,15 +104,16 @@ def _is_unsupported(error: Exception) -> bool:
     return cpus is not None and isinstance(error, cpus.UnsupportedSystemError)
 
 
-def _list(_options: argparse.Namespace, storage: Storage, console: Console) -> None:
+def _list(options: argparse.Namespace, storage: Storage, console: Console) -> None:
     if not storage.shelf.runs:
         console.print(f"no readable run in {storage.folder}: save one with `pytest benchmarks/ --benchmark-autosave`", markup=False)
         return
-    print_list(console, storage.shelf.runs)
+    show(console, [runs_table(storage.shelf.runs)], options.format)
 
 
 def _show(options: argparse.Namespace, storage: Storage, console: Console) -> None:
-    print_run(console, read_run(storage.find(options.run)))
+    run = read_run(storage.find(options.run))
+    show(console, run_tables(run), options.format, run)
 
 
 def _ladder(options: argparse.Namespace, storage: Storage, console: Console) -> None:
@@ -124,19 +123,13 @@ def _ladder(options: argparse.Namespace, storage: Storage, console: Console) -> 
     found = ladders(run.measurements, run.outcomes)
     if options.plot:
         write_atomically(options.plot, ladders_picture(found, options.plot.suffix))
-    if options.format == "table":
-        print_ladders(console, found)
-    else:
-        sys.stdout.write({"markdown": ladders_markdown, "csv": ladders_csv, "json": ladders_json}[options.format](found))
+    show(console, ladder_tables(found), options.format, ladders_data(found))
 
 
 def _compare(options: argparse.Namespace, storage: Storage, console: Console) -> None:
     base, head = (_read(storage, name) for name in (options.base, options.head))
     comparison = compare(base, head, across_machines=options.across_machines, saved=storage.known)
-    if options.format == "table":
-        print_comparison(console, comparison)
-    else:
-        sys.stdout.write({"markdown": comparison_markdown, "json": comparison_json}[options.format](comparison))
+    show(console, [comparison_table(comparison)], options.format, comparison_data(comparison))
 
 
 def _export(options: argparse.Namespace, storage: Storage, _console: Console) -> None:
@@ -151,7 +144,7 @@ def _history(options: argparse.Namespace, storage: Storage, console: Console) ->
     found = history(runs, newest.fingerprint, steps=options.step, models=options.model)
     if options.plot:
         write_atomically(options.plot, history_picture(found, options.plot.suffix))
-    print_history(console, found)
+    show(console, history_tables(found), options.format)
 
 
 def _profile(options: argparse.Namespace, storage: Storage, console: Console) -> None:
@@ -163,11 +156,7 @@ def _profile(options: argparse.Namespace, storage: Storage, console: Console) ->
     traces = [trace_file(run, each) for each in whole.steps] if options.trace else []
     if options.plot:
         write_atomically(options.plot, profile_picture(found, options.plot.suffix))
-    if options.format == "table":
-        print_profile(console, found)
-    else:
-        formats = {"markdown": profile_markdown(found), "csv": profile_csv(whole), "json": profile_json(whole)}
-        sys.stdout.write(formats[options.format])
+    show(console, [profile_table(found, whole)], options.format, profile_data(whole))
     for each, file in zip(whole.steps, traces, strict=False):
         print(f"trace of {plain(each.step)} for ui.perfetto.dev or chrome://tracing: {plain(file, 1000)}", file=sys.stderr)
 
@@ -216,6 +205,7 @@ def command_parser(
     command.add_argument("--model", action="append", default=[], help="only this model (repeatable)")
     command.add_argument("--machine-of", default="latest", metavar="RUN", help="follow the runs of this one's machine (latest)")
     command.add_argument("--plot", type=Path, metavar="FILE", help="also draw it, as .png or .svg")
+    add_format(command)
     command.set_defaults(command=_history)
 
     command = commands.add_parser("export", parents=[common], help="a run, or a gate's JSON, for other services' trackers")
@@ -241,15 +231,17 @@ def command_parser(
 def _add_run_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", common: argparse.ArgumentParser) -> None:
     """What looks into saved runs as they are."""
     command = commands.add_parser("list", parents=[common], help="what is saved")
+    add_format(command)
     command.set_defaults(command=_list)
 
     command = commands.add_parser("show", parents=[common], help="one run whole: machine, steps, evidence")
     command.add_argument("run", metavar="RUN", help=RUN_HELP)
+    add_format(command)
     command.set_defaults(command=_show)
 
     command = commands.add_parser("ladder", parents=[common], help="the steps of a run in order, with gains and costs")
     command.add_argument("run", metavar="RUN", nargs="?", default="latest", help=f"{RUN_HELP} (latest)")
-    command.add_argument("--format", choices=("table", "markdown", "csv", "json"), default="table")
+    add_format(command)
     command.add_argument("--plot", type=Path, metavar="FILE", help="also draw throughput by step and the gains, as .png or .svg")
     command.set_defaults(command=_ladder)
 
@@ -257,7 +249,7 @@ def _add_run_commands(commands: "argparse._SubParsersAction[argparse.ArgumentPar
     command.add_argument("base", metavar="BASE", help=RUN_HELP)
     command.add_argument("head", metavar="HEAD", help="likewise")
     command.add_argument("--across-machines", action="store_true", help="compare speedups over each run's own baseline")
-    command.add_argument("--format", choices=("table", "markdown", "json"), default="table")
+    add_format(command)
     command.set_defaults(command=_compare)
 
     command = commands.add_parser("profile", parents=[common], help="where the time of a step goes, by operator (of runs with --profile)")
@@ -265,7 +257,7 @@ def _add_run_commands(commands: "argparse._SubParsersAction[argparse.ArgumentPar
     command.add_argument("--model", metavar="MODEL", help="needed where the run has more than one")
     command.add_argument("--step", metavar="STEP", required=True, help="the step to look into")
     command.add_argument("--against", metavar="STEP", help="another step of the same model and run, side by side")
-    command.add_argument("--format", choices=("table", "markdown", "csv", "json"), default="table")
+    add_format(command)
     command.add_argument("--plot", type=Path, metavar="FILE", help="also draw the bars, as .png or .svg")
     command.add_argument("--trace", action="store_true", help="also name the Chrome trace, on stderr")
     command.set_defaults(command=_profile)

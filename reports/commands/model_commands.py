@@ -1,7 +1,6 @@
 """`python -m reports geomean` and `grid`: options in, tables and pictures out. What they know of models is loaded when they are used."""
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,8 @@ from rich.console import Console
 from reports.saved.files import write_atomically
 from reports.saved.load import read_run
 from reports.saved.storage import Storage
-from reports.show.render_plot import check_plot
+from reports.show.pictures import check_plot
+from reports.show.tables import add_format, show
 
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
@@ -24,30 +24,26 @@ def add_model_commands(commands: "Commands", common: argparse.ArgumentParser, ru
         "geomean", parents=[common], help="over a published set of models: each one's gain by compile_freezing, and their geometric mean"
     )
     command.add_argument("run", metavar="RUN", nargs="?", default="latest", help=f"{run_help} (latest)")
-    command.add_argument("--format", choices=("table", "markdown"), default="table")
+    add_format(command)
     command.set_defaults(command=_geomean)
 
     command = commands.add_parser("grid", parents=[common], help="language models over sequence lengths and batch sizes")
     command.add_argument("run", metavar="RUN", nargs="?", default="latest", help=f"{run_help} (latest)")
-    command.add_argument("--format", choices=("table", "markdown"), default="table")
+    add_format(command)
     command.add_argument("--plot", type=Path, metavar="FILE", help="also draw a heat map of queries per second, as .png or .svg")
     command.set_defaults(command=_grid)
 
 
 def _geomean(options: argparse.Namespace, storage: Storage, console: Console) -> None:
-    from reports.show.render_geomean import print_sets, sets_markdown
+    from reports.show.sets import sets_tables
     from reports.views.geomean import set_gains
 
     run = read_run(storage.find(options.run))
-    found = set_gains(run)
-    if options.format == "table":
-        print_sets(console, run, found)
-    else:
-        sys.stdout.write(sets_markdown(run, found))
+    show(console, sets_tables(run, set_gains(run)), options.format)
 
 
 def _grid(options: argparse.Namespace, storage: Storage, console: Console) -> None:
-    from reports.show.render_grid import grids_markdown, grids_picture, print_grids
+    from reports.show.grid import grids_picture, grids_tables
     from reports.views.grid import grids
 
     if options.plot:
@@ -55,7 +51,4 @@ def _grid(options: argparse.Namespace, storage: Storage, console: Console) -> No
     found = grids(read_run(storage.find(options.run)))
     if options.plot:
         write_atomically(options.plot, grids_picture(found, options.plot.suffix))
-    if options.format == "table":
-        print_grids(console, found)
-    else:
-        sys.stdout.write(grids_markdown(found))
+    show(console, grids_tables(found), options.format)

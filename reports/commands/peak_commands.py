@@ -14,11 +14,11 @@ from reports.saved.files import write_atomically
 from reports.saved.load import read_calibration, read_run
 from reports.saved.machines import machine_name
 from reports.saved.storage import Storage
-from reports.show.render_cost import cost_json, cost_tables
-from reports.show.render_plot import check_plot
-from reports.show.render_roofline import calibration_json, calibration_table, roofline_json, roofline_tables
-from reports.show.render_roofline_plot import roofline_picture
-from reports.show.render_tables import PRINTED, print_tables
+from reports.show.cost import cost_tables
+from reports.show.pictures import check_plot
+from reports.show.roofline import calibration_table, roofline_tables
+from reports.show.roofline_picture import roofline_picture
+from reports.show.tables import add_format, show
 from reports.statistics.roofline import roofline
 from reports.views.cost import machine_costs
 
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from argparse import _SubParsersAction
 
     Commands = _SubParsersAction[argparse.ArgumentParser]
-
-FORMATS = ("table", "markdown", "csv", "json")
 
 
 def add_peak_commands(commands: "Commands", common: argparse.ArgumentParser, run_help: str) -> None:
@@ -38,7 +36,7 @@ def add_peak_commands(commands: "Commands", common: argparse.ArgumentParser, run
     command.add_argument(
         "--artifact-cache", type=Path, default=Path(".cache/artifacts"), metavar="DIR", help="where it is kept, as for pytest (%(default)s)"
     )
-    _add_format(command)
+    add_format(command)
     command.set_defaults(command=_calibrate)
 
     command = commands.add_parser("roofline", parents=[common], help="each step's share of the machine's peak, and what bounds it")
@@ -46,13 +44,13 @@ def add_peak_commands(commands: "Commands", common: argparse.ArgumentParser, run
     command.add_argument("--model", action="append", default=[], help="only this model (repeatable)")
     command.add_argument("--calibration", type=Path, metavar="FILE", help="a later calibration of the run's machine, as JSON")
     command.add_argument("--plot", type=Path, metavar="FILE", help="also draw it, as .png or .svg")
-    _add_format(command)
+    add_format(command)
     command.set_defaults(command=_roofline)
 
     command = commands.add_parser("cost", parents=[common], help="what a million inferences cost, by step and by machine")
     command.add_argument("run", metavar="RUN", nargs="*", default=["latest"], help=f"{run_help}; several are compared (latest)")
     add_price_options(command)
-    _add_format(command)
+    add_format(command)
     command.set_defaults(command=_cost)
 
 
@@ -84,14 +82,7 @@ def _calibrate(options: argparse.Namespace, _storage: Storage, console: Console)
         found = calibrator.calibration(redo=options.redo)
     except WorkerError as error:
         raise CannotMeasure(f"this machine could not be calibrated: {error}") from error
-    if options.format == "json":
-        sys.stdout.write(calibration_json(found))
-        return
-    table = calibration_table(found, machine_name(machine.fingerprint()))
-    if options.format == "table":
-        print_tables(console, [table])
-    else:
-        sys.stdout.write(PRINTED[options.format]([table]))
+    show(console, [calibration_table(found, machine_name(machine.fingerprint()))], options.format, found)
 
 
 def _say(text: str) -> None:
@@ -106,25 +97,11 @@ def _roofline(options: argparse.Namespace, storage: Storage, console: Console) -
     found = roofline(run, calibration, models=options.model)
     if options.plot:
         write_atomically(options.plot, roofline_picture(found, options.plot.suffix))
-    if options.format == "json":
-        sys.stdout.write(roofline_json(found))
-    elif options.format == "table":
-        print_tables(console, roofline_tables(found))
-    else:
-        sys.stdout.write(PRINTED[options.format](roofline_tables(found)))
+    show(console, roofline_tables(found), options.format, found)
 
 
 def _cost(options: argparse.Namespace, storage: Storage, console: Console) -> None:
     runs = [read_run(storage.find(name)) for name in dict.fromkeys(options.run)]
     found = costs(runs, options)
     machines = machine_costs(found)
-    if options.format == "json":
-        sys.stdout.write(cost_json(found, machines))
-    elif options.format == "table":
-        print_tables(console, cost_tables(found, machines))
-    else:
-        sys.stdout.write(PRINTED[options.format](cost_tables(found, machines)))
-
-
-def _add_format(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--format", choices=FORMATS, default="table")
+    show(console, cost_tables(found, machines), options.format, {"runs": found, "machines": machines})

@@ -4,7 +4,7 @@ from rich.console import Console
 from rich.text import Text
 
 from reports.saved.record import Measurement, Run
-from reports.show.render_json import json_text
+from reports.show.tables import json_text
 from reports.statistics.latency import CONFIDENCE
 from reports.text.figures import milliseconds, p99_text, per_second, sqnr, times
 from reports.text.plain_text import plain

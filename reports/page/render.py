@@ -12,10 +12,10 @@ from reports.page import front
 from reports.page.content import HEIGHT, KERNELS_SHOWN, WIDTH
 from reports.page.sections import Material, sections
 from reports.saved.record import Gain
-from reports.show import compare_texts
-from reports.show.render_cost import money, price_text
-from reports.show.render_history import machine_shift_text
-from reports.show.render_roofline import GIGA, percent
+from reports.show import comparison
+from reports.show.cost import money, price_text
+from reports.show.history import machine_shift_text
+from reports.show.roofline import GIGA, percent
 from reports.statistics import FASTER, NO_EFFECT, SLOWER
 from reports.statistics.changepoints import FEWEST_RUNS
 from reports.statistics.latency import tail_s
@@ -67,12 +67,12 @@ def _filters() -> dict[str, Callable[..., Any]]:
         figures.times,
         figures.top1,
         figures.verdict_over,
-        compare_texts.advice,
-        compare_texts.chance,
-        compare_texts.change_text,
-        compare_texts.one_sided_text,
+        comparison.advice,
+        comparison.chance,
+        comparison.change_text,
+        comparison.one_sided_text,
         machine_shift_text,
-        compare_texts.recipes_text,
+        comparison.recipes_text,
         money,
         plain,
         price_text,

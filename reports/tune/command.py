@@ -22,7 +22,7 @@ from reports.saved.load import read_run
 from reports.saved.machines import machine_differences, missing_identity
 from reports.saved.record import Measurement
 from reports.saved.storage import NoSuchRun, Storage
-from reports.show.render_plot import check_plot
+from reports.show.pictures import check_plot
 from reports.text.plain_text import plain
 
 if TYPE_CHECKING:

@@ -1,12 +1,14 @@
 """What a search found, as text and picture. Computes nothing."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
-from reports.show.render_pareto import pareto_picture
+from reports.saved.record import Measurement
+from reports.show.pareto_picture import pareto_picture
+from reports.show.tables import REMARK, Cell, Column, Line, Table, print_tables
 from reports.text.durations import duration
 from reports.text.figures import decibels, gain_short, milliseconds, p99_ms, p99_text, per_second
 from reports.text.plain_text import plain
@@ -14,19 +16,23 @@ from reports.tune.finals import Finalist
 from reports.tune.run import Tuning
 from reports.views.front import points
 
+_COLUMNS = (
+    Column("recipe", "step", is_number=False),
+    Column("SPS", "samples_per_second"),
+    Column("p50\nms", "latency_p50_s"),
+    Column("p99\nms", "latency_p99_s"),
+    Column("batch", "batch_size"),
+    Column("workers\nx threads", "workers"),
+    Column("SQNR\ndB", "sqnr_db"),
+    Column("limits", "limits", is_number=False, folds=True),
+)
+
 
 def print_tuning(console: Console, found: Tuning, out: Path) -> None:
     """Print the Pareto front, the winner and its rivals, and where all of it is saved."""
     console.print(Text(plain(found.model), style="bold"))
     if found.records:
-        console.print(_front(found))
-        if found.measured_again:
-            console.print(Text("The figures of the front are of a second measurement, in fresh processes.", style="dim"), soft_wrap=True)
-        if once := [m.step for m in found.front if m.step not in found.measured_again]:
-            console.print(
-                Text(f"Measured once only, so that luck is among what put them on the front: {', '.join(map(plain, once))}."),
-                soft_wrap=True,
-            )
+        print_tables(console, [_front(found)])
     for step, reason in found.failed:
         console.print(Text(plain(step)).append(" failed", style="bold red").append(f": {plain(reason, 300)}"), soft_wrap=True)
     console.print(
@@ -62,27 +68,30 @@ def tuning_picture(found: Tuning, suffix: str) -> bytes:
 
 
 def _front(found: Tuning) -> Table:
-    table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim", title="Pareto front: throughput against p99", title_justify="left")
-    for name in ("recipe", "SPS", "p50\nms", "p99\nms", "batch", "workers\nx threads", "SQNR\ndB", "limits"):
-        table.add_column(name, justify="left" if name in {"recipe", "limits"} else "right", no_wrap=name != "limits")
     by_step = {m.step: m for m in found.measurements}
     winner = found.winner
-    for point in points(found.measurements, found.limits):
-        if not point.on_front and point.step != winner:
-            continue
-        m = by_step[point.step]
-        cells = (
-            plain(m.step),
-            per_second(m.samples_per_second),
-            milliseconds(m.latency_p50_s),
-            p99_ms(m),
-            str(m.batch_size),
-            f"{m.workers} x {m.threads}",
-            decibels(m.sqnr_db),
-            point.broken or "kept",
-        )
-        table.add_row(*map(Text, cells), style="bold" if m.step == winner else "dim" if point.broken else "")
-    return table
+    shown = [point for point in points(found.measurements, found.limits) if point.on_front or point.step == winner]
+    rows = tuple(tuple(_cells(by_step[point.step], point.broken, "dim" if point.broken else "")) for point in shown)
+    marked = frozenset(place for place, point in enumerate(shown) if point.step == winner)
+    return Table(title="Pareto front: throughput against p99", columns=_COLUMNS, rows=rows, marked=marked, remarks=tuple(_remarks(found)))
+
+
+def _cells(m: Measurement, broken: str, style: str) -> Iterator[Cell]:
+    yield Cell(m.step, style=style)
+    yield Cell(per_second(m.samples_per_second), m.samples_per_second, style)
+    yield Cell(milliseconds(m.latency_p50_s), m.latency_p50_s, style)
+    yield Cell(p99_ms(m), m.latency_p99_s, style)
+    yield Cell(str(m.batch_size), m.batch_size, style)
+    yield Cell(f"{m.workers} x {m.threads}", style=style)
+    yield Cell(decibels(m.sqnr_db), m.sqnr_db, style)
+    yield Cell(broken or "kept", style=style)
+
+
+def _remarks(found: Tuning) -> Iterator[Line]:
+    if found.measured_again:
+        yield Line("The figures of the front are of a second measurement, in fresh processes.", REMARK)
+    if once := [m.step for m in found.front if m.step not in found.measured_again]:
+        yield Line(f"Measured once only, so that luck is among what put them on the front: {', '.join(once)}.")
 
 
 def _print_finals(console: Console, found: Tuning) -> None:

@@ -3,15 +3,14 @@
 import argparse
 import sys
 
-import msgspec
 from rich.console import Console
 
 from reports.commands.measuring import CannotMeasure, above_zero, add_input_options, add_model_options, bench, positive, time_s
-from reports.show.render_json import json_text
+from reports.show.tables import add_format, show
 from reports.statistics.latency import MLPERF_CONFIDENCE, least_calls
 from reports.text.plain_text import plain
 from reports.under_load.requests import LoadRun
-from reports.under_load.texts import load_line, print_loads
+from reports.under_load.texts import load_line, loads_table
 
 DESCRIPTION = """\
 Serves a step in the suite's workers, proved first, and loads it: one request at a time (single-stream), all at once (offline), or
@@ -36,7 +35,7 @@ def add_load(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", co
     command.add_argument("--max-p99-ms", type=above_zero, metavar="MS", help="the p99 to keep; without --rate the highest rate is searched")
     command.add_argument("--duration", type=time_s, default="10s", metavar="TIME", help="90s, 20m: about how long each run takes (10s)")
     command.add_argument("--seed", type=int, default=1, metavar="N", help="of the random arrivals (1)")
-    command.add_argument("--format", choices=("text", "json"), default="text")
+    add_format(command)
     command.set_defaults(command=run_load_command)
 
 
@@ -87,10 +86,7 @@ def run_load_command(options: argparse.Namespace, _storage: object, console: Con
             lowest = min(loaded.trials, key=lambda load: load.p99_s)
             _say(f"no rate is shown to keep {options.max_p99_ms:g} ms: the nearest was {load_line(lowest)}")
     loads = [load for load in found if load is not None]
-    if options.format == "json":
-        sys.stdout.write(json_text(msgspec.to_builtins(loads)))
-    else:
-        print_loads(console, made.model_id, loads)
+    show(console, [loads_table(made.model_id, loads)] if loads else [], options.format, loads)
     kept = [load for load in loads if load.keeps_limit is not False]
     return 0 if kept else 1
 

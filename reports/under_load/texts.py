@@ -1,29 +1,26 @@
-"""Loads as text. Computes nothing."""
+"""Loads as a table. Computes nothing."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
-from reports.text.figures import milliseconds, per_second
-from reports.text.plain_text import plain
+from reports.show.tables import Cell, Column, Table
+from reports.text.figures import NONE, milliseconds, per_second
 from reports.under_load.requests import LoadRun
 
 REQUESTS_FOR_P999 = 1000
-COLUMNS = (
-    "scenario",
-    "workers\nx threads",
-    "batch",
-    "requests",
-    "rate\n/s",
-    "served\n/s",
-    "samples\n/s",
-    "p50\nms",
-    "p90\nms",
-    "p99\nms",
-    "p99.9\nms",
-    "p99 shown\nat most ms",
+_COLUMNS = (
+    Column("scenario", "scenario", is_number=False),
+    Column("workers\nx threads", "workers"),
+    Column("batch", "batch_size"),
+    Column("requests", "requests"),
+    Column("rate\n/s", "rate"),
+    Column("served\n/s", "achieved"),
+    Column("samples\n/s", "samples_per_second"),
+    Column("p50\nms", "latency_p50_s"),
+    Column("p90\nms", "latency_p90_s"),
+    Column("p99\nms", "latency_p99_s"),
+    Column("p99.9\nms", "latency_p999_s"),
+    Column("p99 shown\nat most ms", "latency_p99_high_s"),
+    Column("limit", "limit", is_number=False, folds=True),
 )
 
 
@@ -36,45 +33,38 @@ def load_line(load: LoadRun) -> str:
     return f"{load.scenario}{at}, {workers}: p99 {milliseconds(load.p99_s)} ms, {per_second(load.achieved)} served/s{verdict}{behind}"
 
 
-def print_loads(console: Console, model: str, loads: Sequence[LoadRun]) -> None:
-    """Print a table of loads, and what is to be known of its figures."""
-    if not loads:
-        return
-    table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim", title=f"{plain(model)} {plain(loads[0].step)}", title_justify="left")
-    for name in COLUMNS:
-        table.add_column(name, justify="left" if name == "scenario" else "right", no_wrap=True)
-    table.add_column("limit")
-    for load in loads:
-        table.add_row(*map(Text, _cells(load)))
-    console.print(table)
-    if loads[0].scenario == "offline":
-        console.print(Text("All requests arrive at once: their latencies are places in the queue.", style="dim"))
+def loads_table(model: str, loads: Sequence[LoadRun]) -> Table:
+    """Return a table of loads, and what is to be known of its figures."""
+    return Table(
+        title=f"{model} {loads[0].step}" if loads else "",
+        columns=_COLUMNS,
+        rows=tuple(tuple(_cells(load)) for load in loads),
+        remarks=tuple(_remarks(loads)),
+    )
+
+
+def _remarks(loads: Sequence[LoadRun]) -> Iterator[str]:
+    if loads and loads[0].scenario == "offline":
+        yield "All requests arrive at once: their latencies are places in the queue."
     if any(load.limit_s is not None for load in loads):
-        console.print(
-            Text(
-                "A p99 keeps its limit where so few requests are over it as MLPerf's early stopping allows at 99 %; "
-                "at a rate of random arrivals by the median of three runs, which is the one shown.",
-                style="dim",
-            )
+        yield (
+            "A p99 keeps its limit where so few requests are over it as MLPerf's early stopping allows at 99 %; "
+            "at a rate of random arrivals by the median of three runs, which is the one shown."
         )
     if any(load.requests < REQUESTS_FOR_P999 for load in loads):
-        console.print(Text(f"p99.9 of fewer than {REQUESTS_FOR_P999} requests is the slowest one: use a longer --duration.", style="dim"))
+        yield f"p99.9 of fewer than {REQUESTS_FOR_P999} requests is the slowest one: use a longer --duration."
 
 
-def _cells(load: LoadRun) -> tuple[str, ...]:
-    limit = "-" if load.limit_s is None else f"{_verdict(load)} ({milliseconds(load.limit_s)} ms)"
-    return (
-        load.scenario,
-        f"{load.workers} x {load.threads}",
-        str(load.batch_size),
-        str(load.requests),
-        per_second(load.rate),
-        per_second(load.achieved),
-        per_second(load.samples_per_second),
-        *(milliseconds(value) for value in load.percentiles_s.values()),
-        milliseconds(load.p99_high_s),
-        limit,
-    )
+def _cells(load: LoadRun) -> Iterator[Cell]:
+    yield Cell(load.scenario)
+    yield Cell(f"{load.workers} x {load.threads}")
+    yield Cell(str(load.batch_size), load.batch_size)
+    yield Cell(str(load.requests), load.requests)
+    for rate in (load.rate, load.achieved, load.samples_per_second):
+        yield Cell(per_second(rate), rate)
+    for value_s in (*load.percentiles_s.values(), load.p99_high_s):
+        yield Cell(milliseconds(value_s), value_s)
+    yield Cell(NONE if load.limit_s is None else f"{_verdict(load)} ({milliseconds(load.limit_s)} ms)")
 
 
 def _verdict(load: LoadRun) -> str:

@@ -15,9 +15,10 @@ from reports.gate.result import Result
 from reports.saved.load import UnreadableRun, read_run
 from reports.saved.record import Measurement, Run
 from reports.saved.storage import NoSuchRun, Storage
+from reports.show.tables import add_format, show
 from reports.text.plain_text import plain
 from reports.versions import comparable, from_runs, with_pairs
-from reports.versions.render_versions import print_versions, versions_markdown
+from reports.versions.tables import versions_table
 
 DESCRIPTION = """\
 Steps by release of a package: throughput from the saved runs of this machine, and what works in one release and not in another. With
@@ -35,7 +36,7 @@ def add_versions(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     command.add_argument("--pairs", type=positive, default=3, metavar="N", help="fresh pairs a step, where two interpreters are named (3)")
     add_settings(command)
     command.add_argument("--budget", type=seconds, default="2h", metavar="TIME", help="90s, 20m, 1h: most time for pairs (2h)")
-    command.add_argument("--format", choices=("table", "markdown"), default="table")
+    add_format(command)
     command.set_defaults(command=run_versions)
 
 
@@ -48,11 +49,7 @@ def run_versions(options: argparse.Namespace, storage: Storage, console: Console
         table = with_pairs(table, _take_turns(options))
     if not table.rows:
         raise NoSuchRun(f"no saved run in {str(storage.folder)!r} names a version of {options.of}; save one with `tox -e torch213`")
-    table = comparable(table)
-    if options.format == "markdown":
-        sys.stdout.write(versions_markdown(table))
-    else:
-        print_versions(console, table)
+    show(console, [versions_table(comparable(table))], options.format)
 
 
 def _saved_runs(storage: Storage, *, needed: bool) -> list[Run[Measurement]]:

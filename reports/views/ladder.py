@@ -10,7 +10,6 @@ from reports.saved.record import Decision, Gain, Measurement, Outcome, SavedAccu
 from reports.statistics import CONFIDENCE, DISTURBED, FASTER, SLOWER, mean_interval, verdict
 from reports.statistics.moderated import Effect
 from reports.text.figures import accuracy, gain_short, slower_than
-from reports.text.plain_text import plain
 from reports.views.floating_point import OverFloat, over_floating_point
 
 BASELINE = "baseline"
@@ -281,8 +280,8 @@ def rival_text(rival: Rival) -> str:
     """Return a rival with the best's throughput over its own: `compile (1.02x [0.97, 1.07])`."""
     found = rival.ratio
     if found is None or found.low is None or found.high is None:
-        return f"{plain(rival.step)} (unpaired)"
-    return f"{plain(rival.step)} ({found.ratio:.2f}x [{found.low:.2f}, {found.high:.2f}])"
+        return f"{rival.step} (unpaired)"
+    return f"{rival.step} ({found.ratio:.2f}x [{found.low:.2f}, {found.high:.2f}])"
 
 
 def earlier_text(earlier: Sequence[Sequence[Effect]]) -> str:
@@ -316,12 +315,12 @@ def slower_steps(ladder: Ladder, row: LadderRow) -> dict[str, str]:
 
 def without_text(ladder: Ladder, row: LadderRow) -> str:
     """Return that as words: `bf16_autocast (44 % slower than channels_last)`; empty where nothing was slower."""
-    return ", ".join(f"{plain(step)} ({plain(why)})" for step, why in slower_steps(ladder, row).items())
+    return ", ".join(f"{step} ({why})" for step, why in slower_steps(ladder, row).items())
 
 
 def int8_text(ladder: Ladder) -> str:
     """Say what INT8 gives over the best floating point of each runtime; empty where none was measured."""
-    told = [f"{plain(row.step)} {over_float_text(row.over_float)}" for row in ladder.measured if row.over_float is not None]
+    told = [f"{row.step} {over_float_text(row.over_float)}" for row in ladder.measured if row.over_float is not None]
     return f"INT8 over the best floating point of its own runtime: {'; '.join(told)}" if told else ""
 
 
@@ -329,7 +328,7 @@ def over_float_text(found: OverFloat) -> str:
     """Return `+61.8 % [+58.0, +65.7] over openvino, faster`, and that it is unpaired where it is."""
     said = found.ratio.verdict if found.ratio.low is None else found.ratio.verdict.partition(" (±")[0]
     unpaired = "" if found.paired else " (unpaired: other processes, other minutes)"
-    return f"{gain_short(found.ratio)} over {plain(found.over)}, {said}{unpaired}"
+    return f"{gain_short(found.ratio)} over {found.over}, {said}{unpaired}"
 
 
 def by_chance(ladders: Iterable[Ladder]) -> str:

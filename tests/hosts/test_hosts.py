@@ -261,7 +261,8 @@ def test_saved_hosts_are_shown(tmp_path: Path) -> None:
     """`reports show` has a line for all hosts and one for each."""
     from rich.console import Console
 
-    from reports.show.render_runs import print_run
+    from reports.show.runs import run_tables
+    from reports.show.tables import print_tables
     from tests.reports.saved_runs import benchmark, save, saved_run
 
     each: list[dict[str, Any]] = [
@@ -271,7 +272,7 @@ def test_saved_hosts_are_shown(tmp_path: Path) -> None:
     hosts = {"each": each, "sum_samples_per_second": 100.0, "barrier_s": 0.0004}
     file = save(tmp_path, 1, saved_run([benchmark("hosts_pinned", samples_per_second=98.0, hosts=hosts)]))
     console = Console(width=200, record=True)
-    print_run(console, read_run(file))
+    print_tables(console, run_tables(read_run(file)))
     shown = console.export_text()
 
     assert "2 add up to 100 SPS; together they reach 98.0% of it; the barrier costs 0.40 ms a round" in shown

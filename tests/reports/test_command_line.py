@@ -59,15 +59,6 @@ def test_show_tells_machine_commit_evidence_and_reasons(storage: Path, capsys: p
         assert part in shown
 
 
-@pytest.mark.parametrize("form", ["table", "markdown", "csv", "json"])
-def test_ladder_is_printed_in_each_format(storage: Path, capsys: pytest.CaptureFixture[str], form: str) -> None:
-    assert 0 == main(["ladder", "2", "--format", form, "--storage", str(storage)])
-
-    shown = capsys.readouterr().out
-    assert "compile" in shown
-    assert "libtcmalloc is not installed" in shown
-
-
 @pytest.mark.parametrize("name", ["ladder.png", "ladder.svg"])
 def test_ladder_and_history_draw_into_a_file(storage: Path, name: str) -> None:
     for command in (["ladder", "1"], ["history", "--machine-of", "1", "--step", "compile"]):

@@ -1,22 +1,17 @@
 """Costs against figures computed by hand; price tables of unknown origin."""
 
-import csv
-import io
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from reports.__main__ import main
 from reports.saved.load import read_run
 from reports.saved.record import Measurement, Run
-from reports.show.render_cost import cost_json, cost_tables, money
-from reports.show.render_tables import tables_csv, tables_markdown
+from reports.show.cost import cost_tables
 from reports.views.cost import cost_per_million, machine_costs, one_machine, price_of, run_cost
-from reports.views.prices import DEFAULT_REGION, PriceError, PriceTable, price_table
+from reports.views.prices import DEFAULT_REGION, PriceError, price_table
 from tests.reports.saved_runs import FINGERPRINT, benchmark, save, saved_run
-from tests.reports.test_render import HOSTILE
 
 NO_INSTANCE = FINGERPRINT | {"instance_type": ""}
 
@@ -46,7 +41,7 @@ def test_every_step_has_its_cost_and_the_cheapest_stands_out(tmp_path: Path) -> 
     assert [0.5539, 0.2769, 0.5539] == pytest.approx([step.cost_per_million for step in cost.steps], abs=1e-4)
     assert ("int8", "baseline") == (cost.cheapest("resnet50").step, cost.cheapest("vit").step)
     assert frozenset([1, 2]) == table.marked
-    assert "us-east-1 on 2026-02-09, source: https" in table.remarks[0]
+    assert "us-east-1 on 2026-02-09, source: https" in str(table.remarks[0])
 
 
 def test_the_interval_is_that_of_the_throughput(tmp_path: Path) -> None:
@@ -171,90 +166,3 @@ def test_other_bad_price_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "large.json").write_bytes(b" " * (4 * 2**20 + 1))
     with pytest.raises(PriceError, match="at most"):
         price_table(tmp_path / "large.json")
-
-
-@pytest.mark.parametrize("name", HOSTILE, ids=range(len(HOSTILE)))
-def test_hostile_names_stay_text(tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    price = {"instance": name[:200], "price_per_hour": 1, "currency": name[:10], "source": name[:2000]}
-    runs = [
-        saved(
-            tmp_path, benchmark(name, model=name), number=number, fingerprint=FINGERPRINT | {"instance_type": name[:200], "vcpus": number}
-        )
-        for number in (1, 2)
-    ]
-    table = PriceTable(price_table(own(tmp_path, price)).prices)
-    costs = [run_cost(run, price_of(run, table, region="")) for run in runs]
-    tables = cost_tables(costs, machine_costs(costs))
-    markdown, rows = tables_markdown(tables), list(csv.DictReader(io.StringIO(tables_csv(tables))))
-
-    assert "<script" not in markdown
-    assert "@everyone" not in markdown
-    assert "https://" not in markdown
-    assert 4 == len(rows)
-    assert not [value for row in rows for value in row.values() if value.startswith(("=", "+", "@"))]
-    assert name == json.loads(cost_json(costs, machine_costs(costs)))["runs"][0]["steps"][0]["model"]
-    assert 0 == main(["cost", "1", "2", "--prices", str(tmp_path / "prices.json"), "--storage", str(tmp_path)])
-    assert not [character for character in capsys.readouterr().out if character != "\n" and not character.isprintable()]
-
-
-@pytest.mark.parametrize("form", ["table", "markdown", "csv", "json"])
-def test_the_command_prints_each_format(tmp_path: Path, capsys: pytest.CaptureFixture[str], form: str) -> None:
-    saved(tmp_path, benchmark(medians_s=(0.1,) * 3))
-
-    assert 0 == main(["cost", "--price", "0.36", "--format", form, "--storage", str(tmp_path)])
-    assert "1.25" in capsys.readouterr().out
-
-
-def test_one_price_for_several_machines_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    saved(tmp_path, benchmark(), number=1)
-    saved(tmp_path, benchmark(), number=2, fingerprint=NO_INSTANCE)
-
-    assert 2 == main(["cost", "1", "2", "--price", "1", "--storage", str(tmp_path)])
-    assert "give a table with --prices FILE" in capsys.readouterr().err
-
-
-def test_a_missing_price_exits_2_with_one_paragraph(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    saved(tmp_path, benchmark(), fingerprint=NO_INSTANCE)
-
-    assert 2 == main(["cost", "--storage", str(tmp_path)])
-    [error] = capsys.readouterr().err.splitlines()
-    assert error.startswith("error: run 0001 was measured on")
-
-
-@pytest.mark.parametrize("price", ["0", "-1", "nan", "inf", "1e300", "ten", ""])
-def test_a_price_is_a_positive_number(price: str) -> None:
-    with pytest.raises(SystemExit) as ended:
-        main(["cost", f"--price={price}"])
-    assert 2 == ended.value.code
-
-
-def test_amounts_keep_three_digits() -> None:
-    assert ("0.160", "0.555", "0.00123", "12.35", "1234.50", "2.00e+08") == tuple(
-        map(money, (0.15952, 0.5554, 0.00123456, 12.345678, 1234.5, 2e8))
-    )
-
-
-def test_several_machines_cost_the_price_of_all_of_them(tmp_path: Path) -> None:
-    """Two equal hosts that do twice as much cost the same a million, not half."""
-    host = {"cpu_model": "Neoverse V1", "workers": 4, "samples_per_second": 80.0, "waited_share": 0.0}
-    both = {"each": [host | {"name": "a"}, host | {"name": "b"}], "sum_samples_per_second": 160.0, "barrier_s": 0.0}
-    run = saved(
-        tmp_path,
-        benchmark("workers_pinned", medians_s=(0.1,) * 3, workers=4, threads=1),
-        benchmark("hosts_pinned", medians_s=(0.05,) * 3, workers=8, threads=1, family="hosts", hosts=both),
-    )
-    cost = run_cost(run, price_of(run, price_table(), region=DEFAULT_REGION))
-    one, two = cost.steps
-
-    assert one.cost_per_million == pytest.approx(two.cost_per_million)
-    assert (1, 2) == (one.machines, two.machines)
-    assert any("hosts_pinned ran on 2 machines at once" in remark for remark in cost.remarks)
-
-
-def test_training_is_not_priced_as_inference(tmp_path: Path) -> None:
-    """A remark says which rows are of training samples, and none of them is the cheapest inference."""
-    run = saved(tmp_path, benchmark(medians_s=(0.1,) * 3), benchmark("train_baseline", medians_s=(0.01,) * 3, family="cpu_training"))
-    cost = run_cost(run, price_of(run, price_table(), region=DEFAULT_REGION))
-
-    assert "baseline" == cost.cheapest("resnet50").step
-    assert any("the cost of train_baseline is that of a million training samples" in remark for remark in cost.remarks)

@@ -16,11 +16,9 @@ from rich.console import Console
 from reports.__main__ import main
 from reports.saved.load import read_run
 from reports.saved.record import SavedGain
-from reports.show.render_csv import ladders_csv
-from reports.show.render_json import ladders_json
-from reports.show.render_markdown import ladders_markdown
-from reports.show.render_plot import CannotPlot, check_plot, ladders_picture
-from reports.show.render_terminal import print_ladders
+from reports.show.ladder import ladder_tables
+from reports.show.pictures import CannotPlot, check_plot, ladders_picture
+from reports.show.tables import FORMATS, Cell, Column, Line, Table, print_tables, tables_csv, tables_html, tables_json, tables_markdown
 from reports.text.figures import agreement, decibels, gain_short, signed_percent, significant, sqnr, top1, verdict_over
 from reports.text.markdown import escape
 from reports.text.plain_text import plain
@@ -48,7 +46,7 @@ def found(tmp_path: Path, *benchmarks: dict[str, Any], outcomes: list[dict[str, 
 
 def terminal(shown: tuple[Ladder, ...], width: int) -> str:
     text = io.StringIO()
-    print_ladders(Console(file=text, width=width, force_terminal=False), shown)
+    print_tables(Console(file=text, width=width, force_terminal=False), ladder_tables(shown))
     return text.getvalue()
 
 
@@ -117,7 +115,8 @@ def test_a_p99_of_fewer_than_100_calls_is_their_slowest_everywhere(
 
 
 def test_a_narrow_table_says_what_it_leaves_out(usual: tuple[Ladder, ...]) -> None:
-    assert "columns left out: p50, p99, SQNR, top-1, cold start, peak RSS" in " ".join(terminal(usual, 80).split())
+    hidden = "SPS in its pairs, p50 ms, p99 ms, SQNR dB, top-1 %, cold start s, peak GiB"
+    assert f"columns left out: {hidden}" in " ".join(terminal(usual, 80).split())
 
 
 def test_hostile_names_reach_the_terminal_without_control_or_markup(hostile: tuple[Ladder, ...]) -> None:
@@ -131,41 +130,64 @@ def test_markup_is_shown_as_text(tmp_path: Path) -> None:
     assert "[bold red]markup[/]" in terminal(found(tmp_path, benchmark("[bold red]markup[/]")), 120)
 
 
-def test_hostile_names_stay_text_in_markdown(hostile: tuple[Ladder, ...]) -> None:
-    text = ladders_markdown(hostile)
+@pytest.mark.parametrize("name", HOSTILE, ids=range(len(HOSTILE)))
+def test_hostile_text_is_harmless_in_every_format(name: str) -> None:
+    """Wherever it stands in a table: the one renderer is the one place that makes text safe."""
+    column, line = Column(name, "field", is_number=False, folds=True), Line(name, lead=name)
+    table = Table(title=name, columns=(column, Column("n", "n")), rows=((Cell(name), Cell("1")),), before=(line,), remarks=(name, line))
+    stream = io.StringIO()
+    print_tables(Console(file=stream, width=80, force_terminal=False), [table])
 
-    table = [line for line in text.splitlines() if line.startswith("|")]
-    assert 4 == len(table)
-    assert {13} == {line.replace("\\|", "").count("|") - 1 for line in table}
-    assert "<script" not in text
-    assert "@everyone" not in text
-    assert "https://" not in text
+    assert not [character for character in stream.getvalue() if character != "\n" and not character.isprintable()]
+    markdown = tables_markdown([table])
+    assert {3} == {row.replace("\\|", "").count("|") for row in markdown.splitlines() if row.startswith("|")}
+    assert not [part for part in ("<script", "@everyone", "https://") if part in markdown]
+    assert not tables_csv([table]).splitlines()[1].lstrip('"').startswith(("=", "+", "@"))
+    assert name == json.loads(tables_json([table]))[0]["rows"][0]["field"]
+    assert [] == [
+        tag
+        for tag in re.findall(r"<(\w+)", tables_html([table]))
+        if tag not in ["section", "h3", "p", "table", "tr", "th", "td", "ul", "li"]
+    ]
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("command", ["list", "show 1", "ladder 1", "compare 1 2", "history", "profile 1 --step", "roofline 1", "cost 1"])
+def test_every_command_has_every_format_and_hostile_names_stay_text(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str, form: str
+) -> None:
+    name = "\x1b[2J<script>alert(1)</script> [bold red]m[/] @everyone"
+    operators = [{"name": name, "self_s": 0.1, "share": 1.0, "calls": 1.0}]
+    profile = {"source": name, "inferences": 1, "inference_s": 0.1, "operators": operators, "notes": [name]}
+    peaks = [{"precision": "bf16", "flops_per_second": 1e12, "trial": name, "kernel": name}]
+    calibration = {"threads": 4, "taken_at": "2026-11-20T04:00:00+00:00", "peaks": peaks, "notes": [name]}
+    found: dict[str, Any] = {"profile": profile, "flops_per_sample": 1e9, "bytes_per_sample": 1e6, "precision_share": {"bf16": 1.0}}
+    step = benchmark(name, model=name, over="x", over_medians_s=(0.1,) * 3, findings=[name], **found)
+    for number in (1, 2):
+        skipped = outcome(f"{name}2", "skipped", name, name, model=name)
+        save(tmp_path, number, saved_run([step], outcomes=[outcome(name, "measured", model=name), skipped], calibration=calibration))
+
+    assert 0 == main([*command.split(), *([name] if "--step" in command else []), "--format", form, "--storage", str(tmp_path)])
+
+    shown = capsys.readouterr().out
+    assert not [character for character in shown if character != "\n" and not character.isprintable()]
+    assert "alert" in shown
+    if form in {"markdown", "html"}:
+        assert "<script" not in shown
+    if form == "json":
+        json.loads(shown)
 
 
 def test_markdown_escapes_every_mark() -> None:
     assert r"a\|b \`c\` \*d\* \_e\_ \[f\]\(g\) \# &lt;i&gt; &amp; @<!-- -->j" == escape("a|b `c` *d* _e_ [f](g) # <i> & @j")
 
 
-def test_hostile_names_are_no_formulas_in_csv(hostile: tuple[Ladder, ...]) -> None:
-    rows = list(csv.DictReader(io.StringIO(ladders_csv(hostile))))
-
-    assert 3 == len(rows)
-    assert not [cell for row in rows for cell in row.values() if cell.startswith(("=", "+", "@"))]
-
-
 def test_csv_has_plain_numbers_and_empty_cells(usual: tuple[Ladder, ...]) -> None:
-    rows = list(csv.DictReader(io.StringIO(ladders_csv(usual))))
+    rows = list(csv.DictReader(io.StringIO(tables_csv(ladder_tables(usual)))))
 
     assert ["baseline", "batch_8", "channels_last", "compile_workers_pinned", "tcmalloc"] == [row["step"] for row in rows]
     assert 1.2 == pytest.approx(float(rows[1]["gain"]), abs=0.05)
     assert ("", "", "libtcmalloc is not installed") == (rows[0]["gain"], rows[4]["samples_per_second"], rows[4]["reason"])
-
-
-def test_json_is_valid_and_complete(hostile: tuple[Ladder, ...]) -> None:
-    [shown] = json.loads(ladders_json(hostile))
-
-    assert hostile[0].model == shown["model"]
-    assert ["measured", "measured", "failed"] == [row["outcome"] for row in shown["rows"]]
 
 
 def test_pictures_are_drawn_whatever_the_names_are(hostile: tuple[Ladder, ...]) -> None:

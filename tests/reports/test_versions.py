@@ -16,8 +16,9 @@ from reports.gate.result import Result, Row, SideRecord
 from reports.saved.load import read_run
 from reports.saved.machines import Difference
 from reports.saved.record import Measurement, Run
+from reports.show.tables import tables_markdown
 from reports.versions import VersionCell, VersionRow, Versions, comparable, from_runs, with_pairs
-from reports.versions.render_versions import versions_markdown
+from reports.versions.tables import versions_table
 from tests.reports.saved_runs import FINGERPRINT, benchmark, outcome, save, saved_run
 
 EMPTY = Versions(package="torch", versions=(), rows=(), broken=())
@@ -215,7 +216,7 @@ def test_markdown_shows_names_as_text() -> None:
     """Reasons come from files and processes."""
     broken = VersionCell(outcome="failed", reason="<script>|")
     table = Versions(package="torch", versions=("1",), rows=(VersionRow(model="m|", step="s", cells=(broken,)),), broken=())
-    shown = versions_markdown(table)
+    shown = tables_markdown([versions_table(table)])
 
     assert "m\\|" in shown
     assert "| model | step | torch 1 |" == shown.splitlines()[0]

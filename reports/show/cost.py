@@ -1,11 +1,8 @@
-"""Costs as tables and JSON. Computes nothing."""
+"""Costs as tables. Computes nothing."""
 
 from collections.abc import Sequence
 
-import msgspec
-
-from reports.show.render_json import json_text
-from reports.show.render_tables import Cell, Column, Table
+from reports.show.tables import Cell, Column, Table
 from reports.text.figures import NONE, per_second
 from reports.views.cost import MachineCost, RunCost, StepCost
 from reports.views.prices import Price
@@ -38,11 +35,6 @@ def cost_tables(costs: Sequence[RunCost], machines: Sequence[MachineCost]) -> tu
             )
         )
     return tuple(tables)
-
-
-def cost_json(costs: Sequence[RunCost], machines: Sequence[MachineCost]) -> str:
-    """Return every run's steps with price and cost, and the cheapest step by model and machine."""
-    return json_text({"runs": msgspec.to_builtins(costs), "machines": msgspec.to_builtins(machines)})
 
 
 def money(amount: float) -> str:

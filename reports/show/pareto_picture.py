@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from reports.show.render_plot import BAR, BEST, DOWN, FAINT, picture
+from reports.show.pictures import BAR, BEST, DOWN, FAINT, picture
 from reports.text.figures import milliseconds
 from reports.text.plain_text import plain
 from reports.views.front import FrontPoint

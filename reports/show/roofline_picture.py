@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from reports.saved.record import Calibration
-from reports.show.render_plot import DOWN, FAINT, picture
-from reports.show.render_roofline import GIGA, percent
+from reports.show.pictures import DOWN, FAINT, picture
+from reports.show.roofline import GIGA, percent
 from reports.statistics.roofline import Place, Roofline, RooflinePoint
 from reports.text.figures import significant
 from reports.text.plain_text import plain

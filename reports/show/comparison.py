@@ -1,16 +1,64 @@
-"""A comparison in sentences, for every output alike. The names in them are not escaped: the renderers do that."""
+"""A comparison of two runs as a table, and in sentences for every output alike. Computes nothing."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
 
 from reports.saved.machines import Difference
 from reports.saved.record import Measurement, Run
+from reports.show.tables import LONGEST_STEP, REMARK, STYLES, WARNING, Cell, Column, Line, Table
 from reports.statistics import CONFIDENCE, FASTER, NEGLIGIBLE, SLOWER
 from reports.statistics.run_spread import FEWEST_RUNS
-from reports.text.figures import signed_percent
+from reports.text.figures import gain_short, per_second, signed_percent
 from reports.views.compare import Compared, Comparison, OneSided
 
 BETWEEN_PROCESSES = 0.068
 COMMIT_DIGITS = 40
 MOST_NAMED = 4
 NO_RATIO = "no other baseline to compare over"
+
+
+def comparison_table(comparison: Comparison) -> Table:
+    """Return what differs between the runs, the table of all benchmarks, and how far the figures can be trusted."""
+    over = "head's speedup / base's\n[95 %]" if comparison.across_machines else "head / base\n[95 % within runs]"
+    return Table(
+        before=(
+            Line(f"base {run_text(comparison.base)}"),
+            Line(f"head {run_text(comparison.head)}"),
+            *(Line(f"changed: {change_text(each)}", WARNING) for each in (*comparison.machine, *comparison.software)),
+        ),
+        columns=(
+            Column("model", "model", is_number=False, most_width=20),
+            Column("step", "step", is_number=False, most_width=LONGEST_STEP),
+            Column("base\nSPS", "base_samples_per_second"),
+            Column("head\nSPS", "head_samples_per_second"),
+            Column(over, "ratio", is_number=False),
+            Column("verdict\n(indicative)", "verdict", is_number=False, folds=True),
+            Column("pro-\ncesses", "processes"),
+        ),
+        rows=tuple(tuple(_cells(row)) for row in comparison.compared),
+        remarks=tuple(_remarks(comparison)),
+    )
+
+
+def comparison_data(comparison: Comparison) -> dict[str, Any]:
+    """Return both runs, what changed, and every benchmark with its ratio, processes and changes."""
+    return {
+        "base": _run(comparison.base),
+        "head": _run(comparison.head),
+        "across_machines": comparison.across_machines,
+        "machine": msgspec.to_builtins(comparison.machine),
+        "software": msgspec.to_builtins(comparison.software),
+        "spread_between_runs": msgspec.to_builtins(comparison.spread),
+        "compared": [
+            msgspec.to_builtins(row) | {"text": headline(row), "differs_as_runs_do": comparison.is_usual(row)}
+            for row in comparison.compared
+        ],
+        "one_sided": msgspec.to_builtins(comparison.one_sided),
+        "recipes": recipes_text(comparison),
+        "advice": advice(comparison),
+    }
 
 
 def run_text(run: Run[Measurement]) -> str:
@@ -112,3 +160,37 @@ def _revision(run: Run[Measurement], unknown: str) -> str:
     """Return what can be checked out again, or a placeholder: uncommitted changes cannot."""
     is_clean = not run.commit.dirty and len(run.commit.id) == COMMIT_DIGITS and run.commit.id.isalnum()
     return run.commit.id[:12] if is_clean else unknown
+
+
+def _cells(row: Compared) -> Iterator[Cell]:
+    verdict = row.ratio.verdict if row.ratio else NO_RATIO
+    yield Cell(row.model)
+    yield Cell(row.step)
+    yield Cell(per_second(row.base_sps), row.base_sps)
+    yield Cell(per_second(row.head_sps), row.head_sps)
+    yield Cell(gain_short(row.ratio), row.ratio.ratio if row.ratio else None)
+    yield Cell(verdict, style=STYLES.get(verdict, REMARK))
+    yield Cell(f"{row.processes[0]}+{row.processes[1]}")
+
+
+def _remarks(comparison: Comparison) -> Iterator[Line]:
+    for row in comparison.notable:
+        yield Line(headline(row), STYLES.get(row.ratio.verdict, "") if row.ratio else "")
+    for one in comparison.one_sided:
+        yield Line(one_sided_text(one), WARNING)
+    if told := recipes_text(comparison):
+        yield Line(told, WARNING)
+    yield Line(advice(comparison), REMARK)
+    if comparison.compared:
+        yield Line(chance(comparison), REMARK)
+
+
+def _run(run: Run[Measurement]) -> dict[str, Any]:
+    return {
+        "path": str(run.path),
+        "number": run.number,
+        "saved_at": run.saved_at.isoformat(),
+        "commit": run.commit.id,
+        "dirty": run.commit.dirty,
+        "fingerprint": run.fingerprint,
+    }

@@ -1,15 +1,11 @@
-"""Saved runs for the terminal: all of a storage in one line each, or one of them whole. Computes nothing."""
+"""Saved runs as tables: all of a storage in a row each, or one of them whole. Computes nothing."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
 from reports.saved.machines import flat, machine_name
 from reports.saved.record import KernelTime, Measurement, Outcome, Run, SavedPair, Throughput
-from reports.show.render_terminal import STYLES
+from reports.show.tables import REMARK, STYLES, WARNING, Cell, Column, Line, Table
 from reports.statistics.latency import has_p99
 from reports.text.durations import duration
 from reports.text.figures import (
@@ -26,57 +22,62 @@ from reports.text.figures import (
     top1,
     verdict_over,
 )
-from reports.text.plain_text import columns, plain
 
 KERNELS_SHOWN = 5
+_COLUMNS = (
+    Column("run", "run", is_number=False, longest=40),
+    Column("saved at (UTC)", "saved_at", is_number=False),
+    Column("commit", "commit", is_number=False, longest=12),
+    Column("branch", "branch", is_number=False, longest=24),
+    Column("steps", "steps", is_number=False),
+    Column("models", "models", is_number=False, longest=40),
+    Column("machine", "machine", is_number=False, longest=60),
+)
+_FACTS = (
+    Column("", "fact", is_number=False, longest=40),
+    Column("", "value", is_number=False, folds=True, longest=600),
+)
 
 
-def print_list(console: Console, runs: Sequence[Run[Throughput]]) -> None:
-    """Print a line per run, oldest first: number, time, commit, machine, models and how its steps ended."""
-    rows = [("run", "saved at (UTC)", "commit", "branch", "steps", "models", "machine"), *map(_row, runs)]
-    for place, line in enumerate(columns(rows)):
-        console.print(Text(line, style="" if place else "dim"), soft_wrap=True)
+def runs_table(runs: Sequence[Run[Throughput]]) -> Table:
+    """Return a row for each run, oldest first: number, time, commit, machine, models and how its steps ended."""
+    return Table(columns=_COLUMNS, rows=tuple(tuple(map(Cell, _row(run))) for run in runs))
 
 
-def print_run(console: Console, run: Run[Measurement]) -> None:
-    """Print a run whole: where it comes from, the machine, and of every step figures, evidence and kernels, or why there are none."""
-    console.print(Text(f"run {plain(run.name)}", style="bold"), Text(plain(run.path, 500)), soft_wrap=True)
+def run_tables(run: Run[Measurement]) -> tuple[Table, ...]:
+    """Return a run whole: where it comes from, the machine, and of every step figures, evidence and kernels, or why there are none."""
     dirty = " with uncommitted changes" if run.commit.dirty else ""
-    console.print(Text(f"saved {run.saved_at:%Y-%m-%d %H:%M:%S %Z}, commit {plain(run.commit.id)} ({plain(run.commit.branch)}){dirty}"))
+    before = [
+        Line(f" {run.path}", lead=f"run {run.name}"),
+        Line(f"saved {run.saved_at:%Y-%m-%d %H:%M:%S %Z}, commit {run.commit.id} ({run.commit.branch}){dirty}"),
+    ]
     if run.earlier_pairs:
-        console.print(Text(f"{run.earlier_pairs} pairs of earlier runs told how far pairs of this machine spread, too"))
+        before.append(Line(f"{run.earlier_pairs} pairs of earlier runs told how far pairs of this machine spread, too"))
     if run.budget_s is not None:
-        console.print(Text(f"further pairs within --budget {duration(run.budget_s)}"))
-    for note in run.notes:
-        console.print(Text(f"note: {plain(note)}", style="yellow"))
-    console.print(Text(f"\nmachine: {plain(machine_name(run.fingerprint))}", style="bold"))
-    console.print(_fields(flat(run.fingerprint).items()))
+        before.append(Line(f"further pairs within --budget {duration(run.budget_s)}"))
+    before += [Line(f"note: {note}", WARNING) for note in run.notes]
     measured = {(m.model, m.step): m for m in run.measurements}
     told = {(o.model, o.step): o for o in run.outcomes}
-    for key in dict.fromkeys((*told, *measured)):
-        console.print()
-        for line in _measured(measured[key]) if key in measured else _not_measured(told[key]):
-            console.print(line)
+    return (
+        Table(before=tuple(before)),
+        _facts_table(f"machine: {machine_name(run.fingerprint)}", flat(run.fingerprint).items()),
+        *(
+            _facts_table(" ".join(key), _facts(measured[key])) if key in measured else _not_measured(told[key])
+            for key in dict.fromkeys((*told, *measured))
+        ),
+    )
 
 
 def _row(run: Run[Throughput]) -> tuple[str, ...]:
     ended = Counter(outcome.outcome for outcome in run.outcomes if outcome.outcome != "measured")
     steps = ", ".join(f"{count} {name}" for name, count in (("measured", len(run.measurements)), *ended.items()))
     models = ", ".join(dict.fromkeys(measurement.model for measurement in run.measurements))
-    return (
-        plain(run.name, 40),
-        f"{run.saved_at:%Y-%m-%d %H:%M}",
-        plain(run.commit.short, 12),
-        plain(run.commit.branch, 24),
-        steps,
-        plain(models, 40),
-        plain(machine_name(run.fingerprint), 60),
-    )
+    saved_at = f"{run.saved_at:%Y-%m-%d %H:%M}"
+    return run.name, saved_at, run.commit.short, run.commit.branch, steps, models, machine_name(run.fingerprint)
 
 
-def _measured(measurement: Measurement) -> Iterator[Text | Table]:
-    yield Text(f"{plain(measurement.model)} {plain(measurement.step)}", style="bold")
-    yield _fields(_facts(measurement))
+def _facts_table(title: str, facts: Iterable[tuple[str, object]]) -> Table:
+    return Table(title=title, columns=_FACTS, rows=tuple((Cell(name, style=REMARK), Cell(str(value))) for name, value in facts))
 
 
 def _facts(m: Measurement) -> Iterator[tuple[str, str]]:
@@ -162,18 +163,8 @@ def _kernel(kernel: KernelTime) -> str:
     return f"{kernel.operation} {kernel.implementation} {kernel.precision}, {time_ms} ms in {kernel.count} calls"
 
 
-def _not_measured(outcome: Outcome) -> Iterator[Text]:
+def _not_measured(outcome: Outcome) -> Table:
     reason = outcome.reason or "no reason saved" if outcome.outcome != "measured" else "but its record is missing"
-    yield Text(f"{plain(outcome.model)} {plain(outcome.step)} ", style="bold").append(
-        outcome.outcome, style=STYLES.get(outcome.outcome, "")
-    )
-    yield Text(f"  {plain(reason, 600)}" + (f" -> {plain(outcome.remedy, 300)}" if outcome.remedy else ""))
-
-
-def _fields(fields: Iterable[tuple[str, object]]) -> Table:
-    table = Table(box=None, padding=(0, 1), show_header=False)
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, value in fields:
-        table.add_row(Text(plain(name, 40)), Text(plain(value, 600)))
-    return table
+    remedy = f" -> {outcome.remedy}" if outcome.remedy else ""
+    ended = Line(f": {reason}{remedy}", lead=outcome.outcome, lead_style=STYLES.get(outcome.outcome, ""))
+    return Table(title=f"{outcome.model} {outcome.step}", before=(ended,))

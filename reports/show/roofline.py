@@ -1,13 +1,9 @@
-"""The roofline and the calibration as tables and JSON. Computes nothing."""
+"""The roofline and the calibration as tables. Computes nothing."""
 
 from collections.abc import Iterator
-from typing import Any
-
-import msgspec
 
 from reports.saved.record import Calibration
-from reports.show.render_json import json_text
-from reports.show.render_tables import Cell, Column, Table
+from reports.show.tables import Cell, Column, Table
 from reports.statistics.roofline import FAULT, WINOGRAD, Roofline, RooflinePoint
 from reports.text.figures import NONE, per_second, share_percent, significant
 
@@ -46,24 +42,9 @@ def calibration_table(calibration: Calibration, machine: str) -> Table:
     )
 
 
-def calibration_json(calibration: Calibration) -> str:
-    """Return the calibration as `--calibration FILE` reads it."""
-    return json_text(msgspec.to_builtins(calibration))
-
-
 def roofline_tables(roofline: Roofline) -> tuple[Table, ...]:
     """Return one table for each model; the step nearest its peak stands out."""
     return tuple(_table(roofline, model) for model in roofline.models)
-
-
-def roofline_json(roofline: Roofline) -> str:
-    """Return the machine, its calibration, and every step's place under the roof."""
-    value: dict[str, Any] = {
-        "machine": roofline.machine,
-        "calibration": msgspec.to_builtins(roofline.calibration),
-        "points": msgspec.to_builtins(roofline.points),
-    }
-    return json_text(value)
 
 
 def percent(share: float) -> str:

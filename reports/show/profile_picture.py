@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from reports.saved.record import OperatorTime
-from reports.show.render_plot import BAR, BEST, name_rows, picture
+from reports.show.pictures import BAR, BEST, name_rows, picture
 from reports.text.figures import milliseconds
 from reports.text.plain_text import plain
 from reports.views.profile import Breakdown, StepProfile

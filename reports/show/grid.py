@@ -1,50 +1,45 @@
-"""Language models over their grid: terminal tables, Markdown, and a heat map of queries per second. Computes nothing."""
+"""Language models over their grid: tables, and a heat map of queries per second. Computes nothing."""
 
 import math
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
-from reports.show.render_plot import CannotPlot, picture
-from reports.text.figures import decibels, gain_short, milliseconds, p99_ms, per_second, top1
-from reports.text.markdown import escape
+from reports.show.pictures import CannotPlot, picture
+from reports.show.tables import Cell, Column, Table
+from reports.text.figures import NONE, decibels, gain_short, milliseconds, p99_ms, per_second, top1
 from reports.text.plain_text import plain
 from reports.views.grid import Grid, GridCell
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_COLUMNS = ("step", "tokens", "texts", "queries/s", "gain [95 %]", "over", "p50 ms", "p90 ms", "p99 ms", "SQNR dB", "top-1 %")
+_COLUMNS = (
+    Column("step", "step", is_number=False),
+    Column("tokens", "sequence_length"),
+    Column("texts", "batch_size"),
+    Column("queries/s", "queries_per_second"),
+    Column("gain [95 %]", "gain"),
+    Column("over", "gain_over", is_number=False, folds=True),
+    Column("p50 ms", "latency_p50_s"),
+    Column("p90 ms", "latency_p90_s"),
+    Column("p99 ms", "latency_p99_s"),
+    Column("SQNR dB", "sqnr_db"),
+    Column("top-1 %", "top1_agreement"),
+)
 _DARK = 0.6
 
 
-def print_grids(console: Console, grids: Iterable[Grid]) -> None:
-    """Print one table per model, and why points have no figures."""
-    for grid in grids:
-        table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim")
-        for column in _COLUMNS:
-            table.add_column(column, justify="left" if column in {"step", "over"} else "right", no_wrap=column != "over")
-        for cell in _measured(grid):
-            table.add_row(*(Text(text) for text in _texts(cell)))
-        console.print(Text(plain(grid.model), style="bold"))
-        console.print(table)
-        for line in _reasons(grid):
-            console.print(Text(plain(line, 700), overflow="fold", style="dim"))
-        console.print()
-
-
-def grids_markdown(grids: Iterable[Grid]) -> str:
-    """Return a section with a table per model."""
-    lines: list[str] = []
-    for grid in grids:
-        lines += [f"### {escape(grid.model)}\n", f"| {' | '.join(_COLUMNS)} |"]
-        lines.append(f"|{'|'.join('---' if column in {'step', 'over'} else '---:' for column in _COLUMNS)}|")
-        lines += [f"| {' | '.join(escape(text) for text in _texts(cell))} |" for cell in _measured(grid)]
-        lines += ["", *(f"- {escape(line, 700)}" for line in _reasons(grid)), ""]
-    return "\n".join(lines)
+def grids_tables(grids: Iterable[Grid]) -> tuple[Table, ...]:
+    """Return one table for each model, and why points have no figures."""
+    return tuple(
+        Table(
+            title=grid.model,
+            columns=_COLUMNS,
+            rows=tuple(tuple(_cells(cell)) for cell in _measured(grid)),
+            remarks=tuple(_reasons(grid)),
+        )
+        for grid in grids
+    )
 
 
 def grids_picture(grids: Iterable[Grid], suffix: str) -> bytes:
@@ -96,18 +91,18 @@ def _measured(grid: Grid) -> list[GridCell]:
     return [cell for cell in grid.cells if cell.queries_per_second is not None]
 
 
-def _texts(cell: GridCell) -> Iterator[str]:
-    yield plain(cell.step)
-    yield str(cell.sequence_length)
-    yield str(cell.batch_size)
-    yield per_second(cell.queries_per_second)
-    yield gain_short(cell.gain)
-    yield plain(cell.gain.over) if cell.gain else "-"
-    yield milliseconds(cell.latency_p50_s)
-    yield milliseconds(cell.latency_p90_s)
-    yield p99_ms(cell)
-    yield decibels(cell.sqnr_db)
-    yield top1(cell.top1_agreement)
+def _cells(cell: GridCell) -> Iterator[Cell]:
+    yield Cell(cell.step)
+    yield Cell(str(cell.sequence_length), cell.sequence_length)
+    yield Cell(str(cell.batch_size), cell.batch_size)
+    yield Cell(per_second(cell.queries_per_second), cell.queries_per_second)
+    yield Cell(gain_short(cell.gain), cell.gain.ratio if cell.gain else None)
+    yield Cell(cell.gain.over if cell.gain else NONE)
+    yield Cell(milliseconds(cell.latency_p50_s), cell.latency_p50_s)
+    yield Cell(milliseconds(cell.latency_p90_s), cell.latency_p90_s)
+    yield Cell(p99_ms(cell), cell.latency_p99_s)
+    yield Cell(decibels(cell.sqnr_db), cell.sqnr_db)
+    yield Cell(top1(cell.top1_agreement), cell.top1_agreement)
 
 
 def _reasons(grid: Grid) -> Iterator[str]:

@@ -1,0 +1,100 @@
+"""The history of benchmarks as tables. Computes nothing."""
+
+from collections.abc import Iterator
+
+from reports.show.tables import LONGEST_STEP, WARNING, Cell, Column, Line, Table
+from reports.statistics.changepoints import FEWEST_RUNS
+from reports.text.figures import NONE, per_second, signed_percent
+from reports.views.history import History, HistoryPoint, MachineShift, Series
+
+IN_FULL = 4
+_RUNS = (
+    Column("run", "run", is_number=False),
+    Column("saved at (UTC)", "saved_at", is_number=False),
+    Column("commit", "commit", is_number=False),
+    Column("SPS", "samples_per_second"),
+    Column("95 % interval", "interval"),
+    Column("", "shift", is_number=False),
+)
+_OVERVIEW = (
+    Column("model", "model", is_number=False, most_width=20),
+    Column("step", "step", is_number=False, most_width=LONGEST_STEP),
+    Column("runs", "runs"),
+    Column("first\nSPS", "first_samples_per_second"),
+    Column("last\nSPS", "last_samples_per_second"),
+    Column("changes of level", "shifts", is_number=False, folds=True),
+)
+
+
+def history_tables(found: History) -> tuple[Table, ...]:
+    """Return every run of up to four benchmarks, or a row for each benchmark of more."""
+    title = f"{_runs(found.runs)} on {found.machine}"
+    if len(found.series) > IN_FULL:
+        rows = tuple(tuple(_overview(series)) for series in found.series)
+        tables = [Table(columns=_OVERVIEW, rows=rows)]
+    else:
+        tables = [
+            Table(title=f"{series.model} {series.step}", columns=_RUNS, rows=tuple(map(_row, series.points)), data=tuple(_data(series)))
+            for series in found.series
+        ]
+    return Table(before=(Line("", lead=title),)), *tables, Table(remarks=tuple(_remarks(found)))
+
+
+def machine_shift_text(shift: MachineShift) -> str:
+    """Say what all steps of the runs did together."""
+    return (
+        f"the machine: all steps together {signed_percent(shift.ratio)} from run {shift.run} on ({shift.commit}): its load, clock or host, "
+        "or what else all steps share; no step's own change"
+    )
+
+
+def _row(point: HistoryPoint) -> tuple[Cell, ...]:
+    interval, style = point.interval, "" if point.shift is None else "green" if point.shift > 1 else "red"
+    return (
+        Cell(point.run, style=style),
+        Cell(f"{point.saved_at:%Y-%m-%d %H:%M}", style=style),
+        Cell(point.commit, style=style),
+        Cell(per_second(point.samples_per_second), style=style),
+        Cell(f"{per_second(interval[0])} to {per_second(interval[1])}" if interval else NONE, style=style),
+        Cell(f"<- {signed_percent(point.shift)} from here on" if point.shift else "", style=style),
+    )
+
+
+def _data(series: Series) -> Iterator[dict[str, object]]:
+    for point in series.points:
+        low, high = point.interval or (None, None)
+        yield {
+            "model": series.model,
+            "step": series.step,
+            "run": point.run,
+            "saved_at": point.saved_at.isoformat(),
+            "commit": point.commit,
+            "samples_per_second": point.samples_per_second,
+            "samples_per_second_low": low,
+            "samples_per_second_high": high,
+            "shift": point.shift,
+        }
+
+
+def _overview(series: Series) -> Iterator[Cell]:
+    first, last = series.points[0].samples_per_second, series.points[-1].samples_per_second
+    shifts = [f"{signed_percent(point.shift)} at {point.run} ({point.commit})" for point in series.shifts]
+    yield Cell(series.model)
+    yield Cell(series.step)
+    yield Cell(str(len(series.points)), len(series.points))
+    yield Cell(per_second(first), first)
+    yield Cell(per_second(last), last)
+    yield Cell(", ".join(shifts) or NONE)
+
+
+def _remarks(found: History) -> Iterator[Line | str]:
+    for machine, runs in found.other_machines.items():
+        yield Line(f"left out: {_runs(runs)} on another machine, {machine}", WARNING)
+    for shift in found.machine_shifts:
+        yield Line(machine_shift_text(shift), WARNING)
+    if all(len(series.points) < FEWEST_RUNS for series in found.series):
+        yield f"a change of level can be told from {FEWEST_RUNS} runs on"
+
+
+def _runs(count: int) -> str:
+    return f"{count} run{'' if count == 1 else 's'}"

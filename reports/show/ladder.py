@@ -1,0 +1,180 @@
+"""The ladder as tables. Computes nothing.
+
+from rich.console import Console
+from reports.saved.load import read_run
+from reports.show.ladder import ladder_tables
+from reports.show.tables import print_tables
+from reports.views.ladder import ladders
+
+run = read_run(path)
+print_tables(Console(), ladder_tables(ladders(run.measurements, run.outcomes)))
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import msgspec
+
+from reports.show.tables import LONGEST_STEP, REMARK, STYLES, WARNING, Cell, Column, Line, Table
+from reports.statistics import DISTURBED
+from reports.text.figures import (
+    NONE,
+    decibels,
+    gain_short,
+    gibibytes,
+    in_pairs,
+    max_of,
+    milliseconds,
+    per_second,
+    share_percent,
+    significant,
+    tail_ms,
+    times,
+    top1,
+    verdict_of,
+)
+from reports.views.ladder import Ladder, LadderRow, accuracy_text, by_chance, int8_text, rivals_text, without_text
+
+WITH_AGREEMENT = 101
+WITH_COSTS = 123
+WITH_PAIRS = 138
+_COLUMNS = (
+    Column("step", "step", is_number=False, most_width=LONGEST_STEP),
+    Column("SPS", "samples_per_second"),
+    Column("speed-\nup*", "speedup_unpaired"),
+    Column("gain\n[95 % interval]", "gain", is_number=False),
+    Column("SPS in\nits pairs", "in_pairs", is_number=False, least_width=WITH_PAIRS),
+    Column("verdict over\npredecessor", "gain_verdict", is_number=False, folds=True),
+    Column("p50\nms", "latency_p50_s", least_width=WITH_AGREEMENT),
+    Column("p99\nms", "latency_p99_s", least_width=WITH_AGREEMENT),
+    Column("SQNR\ndB", "sqnr_db", least_width=WITH_AGREEMENT),
+    Column("top-1\n%", "top1_agreement", least_width=WITH_AGREEMENT),
+    Column("cold\nstart s", "cold_start_s", least_width=WITH_COSTS),
+    Column("peak\nGiB", "peak_rss_bytes", least_width=WITH_COSTS),
+    Column("reported\nkernel\ntime %", "precision_share", is_number=False, folds=True, least_width=WITH_COSTS),
+)
+
+
+def ladder_tables(ladders: Iterable[Ladder]) -> tuple[Table, ...]:
+    """Return one table for each model, and how many verdicts chance makes."""
+    shown = list(ladders)
+    chance = by_chance(shown)
+    return (*map(_table, shown), *([Table(remarks=(chance,))] if chance else []))
+
+
+def ladders_data(ladders: Iterable[Ladder]) -> list[dict[str, Any]]:
+    """Return `[{"model", "best", "rows": [...]}]`; rows have the fields of `LadderRow`, null where a figure does not apply."""
+    return [
+        {"model": ladder.model, "best": ladder.best.step if ladder.best else None, "rows": msgspec.to_builtins(ladder.rows)}
+        for ladder in ladders
+    ]
+
+
+def _table(ladder: Ladder) -> Table:
+    rows = ladder.measured
+    return Table(
+        title=ladder.model,
+        columns=_COLUMNS,
+        rows=tuple(tuple(_cells(row)) for row in rows),
+        remarks=tuple(_remarks(ladder)),
+        marked=frozenset(place for place, row in enumerate(rows) if row is ladder.best),
+        data=tuple(map(_data, ladder.rows)),
+    )
+
+
+def _cells(row: LadderRow) -> Iterator[Cell]:
+    yield Cell(row.step)
+    yield Cell(per_second(row.samples_per_second), style=STYLES[DISTURBED] if row.disturbed else "")
+    yield Cell(times(row.speedup))
+    yield Cell(gain_short(row.gain))
+    yield Cell(in_pairs(row.in_pairs))
+    yield Cell(verdict_of(row), style=STYLES.get(DISTURBED if row.disturbed else row.gain.verdict if row.gain else "", "dim"))
+    yield Cell(milliseconds(row.latency_p50_s))
+    yield Cell(tail_ms(row), below=f"({few})" if (few := max_of(row)) else "")
+    yield Cell(decibels(row.sqnr_db))
+    yield Cell(top1(row.top1_agreement))
+    yield Cell(NONE if row.cold_start_s is None else significant(row.cold_start_s))
+    yield Cell(gibibytes(row.peak_rss_bytes))
+    yield Cell(share_percent(row.precision_share))
+
+
+def _remarks(ladder: Ladder) -> Iterator[Line]:
+    """Yield what was not measured and why, findings, what INT8 gives, the best recipe and the labelled accuracy."""
+    if not ladder.measured:
+        yield Line("nothing was measured")
+    for row in ladder.not_measured:
+        remedy = f" -> {row.remedy}" if row.remedy else ""
+        yield Line(f": {row.reason}{remedy}", lead=f"{row.step} {row.outcome}", lead_style=STYLES.get(row.outcome, ""))
+    for row in ladder.measured:
+        for finding in row.findings:
+            yield Line(f": {finding}", REMARK, lead=f"{row.step} note", lead_style=WARNING)
+    if told := int8_text(ladder):
+        yield Line(told)
+    if ladder.best is not None:
+        yield _best(ladder, ladder.best)
+    elif ladder.measured:
+        yield Line("no best: others disturbed whatever was measured; measure again on an idle machine", STYLES[DISTURBED])
+    if told := accuracy_text(ladder):
+        yield Line(told)
+
+
+def _best(ladder: Ladder, best: LadderRow) -> Line:
+    """Return the best recipe, its rivals, and what it leaves out; where it is not shown to pay it is not called the best."""
+    called = "best" if ladder.pays or best.gain is None else "fastest measured, by no more than chance"
+    text = f", {per_second(best.samples_per_second)} samples per second"
+    if best.speedup is not None:
+        text += f", {times(best.speedup)} the baseline (* unpaired: measured at different times; gains are paired)"
+    if ladder.rivals:
+        text += f"; not told apart from {rivals_text(ladder)}"
+    if without := without_text(ladder, best):
+        text += f"; its recipe leaves out {without}"
+    return Line(text, lead=f"{called}: {best.step}")
+
+
+def _data(row: LadderRow) -> dict[str, object]:
+    """Return a row of CSV: plain numbers, units in the names; figures that do not apply are empty."""
+    low, high = row.samples_per_second_interval or (None, None)
+    gain, float_, found = row.gain, row.over_float, row.accuracy
+    ratio = float_.ratio if float_ else None
+    return {
+        "model": row.model,
+        "step": row.step,
+        "outcome": row.outcome,
+        "samples_per_second": row.samples_per_second,
+        "samples_per_second_low": low,
+        "samples_per_second_high": high,
+        "speedup_unpaired": row.speedup,
+        "gain": gain.ratio if gain else None,
+        "gain_low": gain.low if gain else None,
+        "gain_high": gain.high if gain else None,
+        "gain_verdict": gain.verdict if gain else None,
+        "gain_over": gain.over if gain else None,
+        "int8_over_float": ratio.ratio if ratio else None,
+        "int8_over_float_low": ratio.low if ratio else None,
+        "int8_over_float_high": ratio.high if ratio else None,
+        "int8_over_float_verdict": ratio.verdict if ratio else None,
+        "int8_over_float_of": float_.over if float_ else None,
+        "int8_over_float_paired": float_.paired if float_ else None,
+        "batch_size": row.batch_size,
+        "workers": row.workers,
+        "latency_p50_s": row.latency_p50_s,
+        "latency_p99_s": row.latency_p99_s,
+        "latency_samples": row.latency_samples,
+        "cold_start_s": row.cold_start_s,
+        "build_s": row.build_s,
+        "peak_rss_bytes": row.peak_rss_bytes,
+        "sqnr_db": row.sqnr_db,
+        "top1_agreement": row.top1_agreement,
+        "cosine": row.cosine,
+        "labelled_pictures": found.pictures if found else None,
+        "labelled_top1": found.top1 if found else None,
+        "labelled_top1_fp32": found.reference_top1 if found else None,
+        "labelled_difference_low": found.low if found else None,
+        "labelled_difference_high": found.high if found else None,
+        "precision_share": " ".join(f"{name}={share:.4f}" for name, share in row.precision_share.items()),
+        "left_out": " ".join(row.left_out),
+        "left_out_reasons": "; ".join(f"{step}: {why}" for step, why in row.left_out_reasons.items()),
+        "kept_above": None if row.decision is None else row.decision.kept,
+        "reason": row.reason,
+        "remedy": row.remedy,
+    }

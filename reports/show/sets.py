@@ -1,0 +1,67 @@
+"""Gains over sets of models as tables. Computes nothing."""
+
+from collections.abc import Iterator, Sequence
+
+from reports.saved.machines import machine_name
+from reports.saved.record import Measurement, Run
+from reports.show.tables import Cell, Column, Line, Table
+from reports.text.figures import gain_short, gibibytes, milliseconds, times
+from reports.views.geomean import Member, SetGain
+
+_COLUMNS = (
+    Column("published name", "published_name", is_number=False, folds=True),
+    Column("model", "model", is_number=False, folds=True),
+    Column("eager p50 ms", "eager_p50_s", folds=True),
+    Column("compiled p50 ms", "compiled_p50_s", folds=True),
+    Column("gain [95 %]", "gain", folds=True),
+    Column("eager peak GiB", "eager_peak_rss_bytes", folds=True),
+    Column("compiled peak GiB", "compiled_peak_rss_bytes", folds=True),
+)
+
+
+def sets_tables(run: Run[Measurement], sets: Sequence[SetGain]) -> tuple[Table, ...]:
+    """Return for each set a table of its models, what has no figure and why, and the mean beside the published one."""
+    torch = run.fingerprint.get("versions", {}).get("torch", "unknown")
+    measured_on = Line(f"run {run.name}, {run.saved_at:%Y-%m-%d}, {machine_name(run.fingerprint)}, torch {torch}")
+    return tuple(
+        Table(
+            title=found.name,
+            before=(measured_on,),
+            columns=_COLUMNS,
+            rows=tuple(tuple(_cells(member)) for member in found.measured),
+            remarks=(*_reasons(found), *_means(found)),
+        )
+        for found in sets
+    )
+
+
+def _cells(member: Member) -> Iterator[Cell]:
+    eager_s = member.eager.latency_p50_s if member.eager else None
+    eager_bytes = member.eager.peak_rss_bytes if member.eager else None
+    yield Cell(member.name)
+    yield Cell(member.model)
+    yield Cell(milliseconds(eager_s), eager_s)
+    yield Cell(milliseconds(member.latency_p50_s), member.latency_p50_s)
+    yield Cell(gain_short(member.gain), member.gain.ratio if member.gain else None)
+    yield Cell(gibibytes(eager_bytes), eager_bytes)
+    yield Cell(gibibytes(member.peak_rss_bytes), member.peak_rss_bytes)
+
+
+def _reasons(found: SetGain) -> Iterator[str]:
+    for member in found.members:
+        if member.gain is None:
+            yield f"{member.name} ({member.model}) {member.reason}"
+    for name, reason in found.missing.items():
+        yield f"{name} is not provided: {reason}"
+
+
+def _means(found: SetGain) -> Iterator[Line]:
+    mean, published = found.mean, found.published
+    interval = (
+        f" [{times(mean.low)[:-1]}, {times(mean.high)[:-1]}]"
+        if mean.low is not None and mean.high is not None
+        else ", no interval: one pair each"
+    )
+    yield Line(f"geometric mean of {len(found.measured)} models here: {times(mean.ratio)}{interval}")
+    where = f"{published.models} models, {published.machine} ({published.source})"
+    yield Line(f"published, on another machine: {times(published.ratio)}, {where}")

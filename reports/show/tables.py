@@ -1,0 +1,262 @@
+"""One way to draw: tables and sentences for the terminal, as Markdown, CSV, JSON and HTML, from one description.
+
+Computes nothing. Text of unknown origin is made safe here, and nowhere before.
+"""
+
+import argparse
+import csv
+import html
+import io
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import msgspec
+from rich.console import Console
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from reports.statistics import DISTURBED
+from reports.text.figures import NONE
+from reports.text.markdown import escape
+from reports.text.plain_text import plain
+
+FORMATS = ("table", "markdown", "csv", "json", "html")
+LONGEST_STEP = 32
+LONGEST_CELL = 120
+LONGEST_LINE = 4000
+STYLES = {"faster": "green", "slower": "red", "skipped": "yellow", "failed": "bold red", DISTURBED: "yellow"}
+WARNING, REMARK = "yellow", "dim"
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """What a reader sees, and the plain value for CSV and JSON; both are the same where one is given.
+
+    `below` follows on a line of its own where that saves width.
+    """
+
+    shown: str
+    value: object = None
+    style: str = ""
+    below: str = ""
+
+    @property
+    def whole(self) -> str:
+        return f"{self.shown} {self.below}" if self.below else self.shown
+
+    @property
+    def plain_value(self) -> object:
+        return self.shown if self.value is None and self.shown != NONE else self.value
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A heading, the name of the field in CSV and JSON, and whether its cells are numbers.
+
+    Cells of text are folded where the terminal is narrow; one narrower than `least_width` has no such column.
+    """
+
+    heading: str
+    field: str
+    is_number: bool = True
+    folds: bool = False
+    least_width: int = 0
+    most_width: int | None = None
+    longest: int = LONGEST_CELL
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A sentence beside a table, after words that stand out."""
+
+    text: str
+    style: str = ""
+    lead: str = ""
+    lead_style: str = "bold"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Table:
+    """Rows under a title, sentences above and remarks below; a row whose place is in `marked` stands out.
+
+    `data` are the rows of CSV and JSON where they have other fields than the columns.
+    """
+
+    title: str = ""
+    columns: tuple[Column, ...] = ()
+    rows: tuple[tuple[Cell, ...], ...] = ()
+    before: tuple[Line, ...] = ()
+    remarks: tuple[Line | str, ...] = ()
+    marked: frozenset[int] = frozenset()
+    data: tuple[Mapping[str, object], ...] | None = None
+
+    @property
+    def lines(self) -> tuple[Line, ...]:
+        return tuple(Line(each, REMARK) if isinstance(each, str) else each for each in self.remarks)
+
+    @property
+    def records(self) -> tuple[Mapping[str, object], ...]:
+        """The rows of CSV and JSON, by field."""
+        if self.data is not None:
+            return self.data
+        fields = [column.field for column in self.columns]
+        return tuple(dict(zip(fields, (each.plain_value for each in row), strict=True)) for row in self.rows)
+
+
+def add_format(command: argparse.ArgumentParser) -> None:
+    """Add `--format` to a command that prints tables."""
+    command.add_argument("--format", choices=FORMATS, default="table", help="(%(default)s)")
+
+
+def show(console: Console, tables: Iterable[Table], form: str, data: object = None) -> None:
+    """Print tables in one of `FORMATS`; JSON is `data` where that is given."""
+    if form == "table":
+        print_tables(console, tables)
+    elif form == "json":
+        sys.stdout.write(tables_json(tables) if data is None else json_text(data))
+    else:
+        sys.stdout.write({"markdown": tables_markdown, "csv": tables_csv, "html": tables_html}[form](tables))
+
+
+def print_tables(console: Console, tables: Iterable[Table]) -> None:
+    """Print each table, fitted to the console's width."""
+    for table in tables:
+        if table.title:
+            console.print(Text(plain(table.title, 500), style="bold"))
+        for line in table.before:
+            console.print(_rich_line(line), soft_wrap=True)
+        if table.rows:
+            console.print(_rich(table, console.width))
+        for line in (*table.lines, *_left_out(table, console.width)):
+            console.print(_rich_line(line))
+        console.print()
+
+
+def tables_markdown(tables: Iterable[Table]) -> str:
+    """Return one section for each table."""
+    return "\n".join(line for table in tables for line in _markdown(table)) + "\n"
+
+
+def tables_csv(tables: Iterable[Table]) -> str:
+    """Return the rows of all tables, under one heading as long as they have the same fields."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    heading: list[str] = []
+    for table in tables:
+        for record in table.records:
+            if heading != (heading := list(record)):
+                writer.writerow(heading)
+            writer.writerow([_csv(value) for value in record.values()])
+    return text.getvalue()
+
+
+def tables_json(tables: Iterable[Table]) -> str:
+    """Return each table as `{"title", "rows": [{...}], "remarks": [...]}`."""
+    return json_text(
+        [{"title": table.title, "rows": table.records, "remarks": [line.lead + line.text for line in table.lines]} for table in tables]
+    )
+
+
+def tables_html(tables: Iterable[Table]) -> str:
+    """Return one section for each table, to paste into a page."""
+    return "\n".join(line for table in tables for line in _html(table)) + "\n"
+
+
+def json_text(value: object) -> str:
+    """Return any record as readable JSON."""
+    return msgspec.json.format(msgspec.json.encode(value, enc_hook=str), indent=2).decode() + "\n"
+
+
+def _rich(table: Table, width: int) -> RichTable:
+    drawn = RichTable(box=None, padding=(0, 1, 0, 0), header_style="dim")
+    fitting = [number for number, column in enumerate(table.columns) if column.least_width <= width]
+    for column in (table.columns[number] for number in fitting):
+        drawn.add_column(
+            Text("\n".join(plain(part, LONGEST_STEP * 2) for part in column.heading.split("\n"))),
+            justify="right" if column.is_number else "left",
+            overflow="fold",
+            no_wrap=not column.folds,
+            max_width=column.most_width,
+        )
+    for place, row in enumerate(table.rows):
+        cells = (_rich_cell(row[number], table.columns[number]) for number in fitting)
+        drawn.add_row(*cells, style="bold" if place in table.marked else "")
+    return drawn
+
+
+def _rich_cell(cell: Cell, column: Column) -> Text:
+    text = Text(plain(cell.shown, column.longest), style=cell.style)
+    return text.append(f"\n{plain(cell.below, column.longest)}") if cell.below else text
+
+
+def _rich_line(line: Line) -> Text:
+    return Text(plain(line.lead, 300), style=line.lead_style, overflow="fold").append(plain(line.text, LONGEST_LINE), style=line.style)
+
+
+def _left_out(table: Table, width: int) -> Iterator[Line]:
+    hidden = [_heading(column) for column in table.columns if column.least_width > width] if table.rows else []
+    if hidden:
+        needed = max(column.least_width for column in table.columns)
+        yield Line(f"columns left out: {', '.join(hidden)}; they need a terminal of {needed} columns", REMARK)
+
+
+def _markdown(table: Table) -> Iterator[str]:
+    if table.title:
+        yield f"### {escape(table.title)}\n"
+    for line in table.before:
+        yield f"- {_markdown_line(line)}"
+    if table.rows:
+        if table.before:
+            yield ""
+        yield f"| {' | '.join(escape(_heading(column)) for column in table.columns)} |"
+        yield f"|{'|'.join('---:' if column.is_number else '---' for column in table.columns)}|"
+        for place, row in enumerate(table.rows):
+            bold = "**" if place in table.marked else ""
+            yield f"| {' | '.join(f'{bold}{_escaped(each.whole)}{bold}' for each in row)} |"
+        yield ""
+    for line in table.lines:
+        yield f"- {_markdown_line(line)}"
+    if table.remarks:
+        yield ""
+
+
+def _markdown_line(line: Line) -> str:
+    return f"**{escape(line.lead.strip())}** {escape(line.text.strip(), LONGEST_LINE)}" if line.lead else escape(line.text, LONGEST_LINE)
+
+
+def _html(table: Table) -> Iterator[str]:
+    yield "<section>"
+    if table.title:
+        yield f"<h3>{_safe(table.title)}</h3>"
+    yield from (f"<p>{_safe(line.lead)}{_safe(line.text)}</p>" for line in table.before)
+    if table.rows:
+        yield "<table>"
+        yield f"<tr>{''.join(f'<th>{_safe(_heading(column))}</th>' for column in table.columns)}</tr>"
+        yield from (f"<tr>{''.join(f'<td>{_safe(each.whole)}</td>' for each in row)}</tr>" for row in table.rows)
+        yield "</table>"
+    if table.remarks:
+        yield f"<ul>{''.join(f'<li>{_safe(line.lead)}{_safe(line.text)}</li>' for line in table.lines)}</ul>"
+    yield "</section>"
+
+
+def _heading(column: Column) -> str:
+    return column.heading.replace("-\n", "").replace("\n", " ")
+
+
+def _escaped(shown: str) -> str:
+    """Return a cell's text for Markdown; figures have no markup and stay readable as they are."""
+    return shown if re.fullmatch(r"[-+]?[\d.]+x?(e[+-]\d+)?( %| to [\d.]+)?( \[[-+\d., e]+\])?( \(max of \d+\))?", shown) else escape(shown)
+
+
+def _safe(text: str) -> str:
+    return html.escape(plain(text, LONGEST_LINE))
+
+
+def _csv(value: object) -> object:
+    """Make text that a spreadsheet would run as a formula plain text."""
+    if not isinstance(value, str):
+        return value
+    text = plain(value, 1000)
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
