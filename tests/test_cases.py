@@ -321,7 +321,7 @@ def test_served_weights_are_those_of_the_reference(cases: Path, make_rig: MakeRi
 def test_suite_tells_one_failure_once(cases: Path, tmp_path: Path, artifact_folder: Path) -> None:
     """The first step fails with the sentence; all others are skipped with the same one, and the run is saved."""
     command = [sys.executable, "-m", "pytest", f"{ROOT}/benchmarks", "-p", "no:cacheprovider", f"--artifact-cache={artifact_folder}"]
-    options = ["--model", f"{cases}:chance", "--pairs=1", "--no-calibration", "--image-size=32"]
+    options = ["--model", f"{cases}:chance", "--pairs=1", "--no-peaks", "--image-size=32"]
     steps = ["--step=baseline", "--step=batch_8", "--step=channels_last", "--step=onnxruntime"]
     done = subprocess.run(
         [*command, *options, *steps, f"--benchmark-storage=file://{tmp_path}/saved"],

@@ -128,7 +128,7 @@ def test_refusals_name_the_command_that_is_installed(installed: Path, theirs: Pa
 @pytest.mark.nightly
 def test_ladder_measures_where_others_have_its_names(installed: Path, theirs: Path) -> None:
     """Workers run the suite's code, and the model of the folder."""
-    small = ("--image-size=64", "--pairs=1", "--no-calibration", "--step=baseline")
+    small = ("--image-size=64", "--pairs=1", "--no-peaks", "--step=baseline")
     code, shown = run(installed, theirs, "-c", LADDER, "run", "--model", "./served.py:create", *small)
 
     assert code == 0, shown
@@ -197,7 +197,7 @@ def test_files_come_before_options(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     (tmp_path / "test_mine.py").touch()
 
     assert [str(BENCHMARKS), "-k", "openvino"] == pytest_arguments(["-k", "openvino"])[-3:]
-    assert [f"{BENCHMARKS}/test_compile.py", "--models=torchbench"] == pytest_arguments(["test_compile.py", "--models=torchbench"])[-2:]
+    assert [f"{BENCHMARKS}/test_compile.py", "--set=torchbench"] == pytest_arguments(["test_compile.py", "--set=torchbench"])[-2:]
     assert f"{BENCHMARKS}/test_memory.py::test_memory" == pytest_arguments(["benchmarks/test_memory.py::test_memory"])[-1]
     assert f"--rootdir={ROOT}" in pytest_arguments(["test_memory.py"])
     assert f"--rootdir={ROOT}" not in pytest_arguments(["test_mine.py"])

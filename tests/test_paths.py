@@ -35,7 +35,7 @@ def measure(checkout: Path, *options: str) -> tuple[int, str]:
     temporary.mkdir(parents=True, exist_ok=True)
     environment = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"} | {"TMPDIR": str(temporary)}
     command = [sys.executable, "-m", "pytest", "benchmarks/", "--model=torchvision:resnet18", "--image-size=64", "--pairs=1"]
-    command += ["--no-calibration", "--benchmark-autosave", "-p", "no:cacheprovider", *options]
+    command += ["--no-peaks", "--benchmark-autosave", "-p", "no:cacheprovider", *options]
     done = subprocess.run(
         command, cwd=checkout, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=1800, check=False
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from reports.saved.files import no_pictures_text
 from reports.text.durations import seconds_of
+from reports.text.former_options import HIDDEN, renamed_to
 from reports.text.plain_text import plain
 from reports.views.recommend import DeploymentLimits
 
@@ -43,7 +44,8 @@ def add_model_options(command: argparse.ArgumentParser, *, model_required: bool 
     )
     command.add_argument("--weights", metavar="FILE[::KEY]", help="its weights: safetensors or a weights-only checkpoint (random)")
     command.add_argument("--pretrained", action="store_true", help="the weights that torchvision or timm offer for it")
-    command.add_argument("--calibration", type=Path, metavar="DIR", help="folder of images to calibrate INT8 with (random images)")
+    command.add_argument("--int8-images", type=Path, metavar="DIR", help="folder of images to calibrate INT8 with (random images)")
+    command.add_argument("--calibration", type=Path, dest="int8_images", action=renamed_to("--int8-images"), help=HIDDEN)
     command.add_argument(
         "--artifact-cache", type=Path, default=Path(".cache/artifacts"), metavar="DIR", help="compiled and quantized models (%(default)s)"
     )
@@ -119,13 +121,13 @@ def bench(
         threads = threads_to_use(threads, machine.cpus, os.environ)
     except ThreadsError as error:
         raise CannotMeasure(str(error)) from error
-    if options.calibration is not None and not options.calibration.is_dir():
-        raise CannotMeasure(no_pictures_text(options.calibration))
+    if options.int8_images is not None and not options.int8_images.is_dir():
+        raise CannotMeasure(no_pictures_text(options.int8_images))
     try:
         name = models.full_name(options.model)
     except models.UnknownModelError as error:
         raise CannotMeasure(str(error)) from error
-    calibration = str(options.calibration.resolve()) if options.calibration else None
+    calibration = str(options.int8_images.resolve()) if options.int8_images else None
     cache = ArtifactCache(options.artifact_cache.expanduser().absolute(), progress=progress, note=progress)
     try:
         cache.open()

@@ -20,6 +20,7 @@ from reports.show.roofline import calibration_table, roofline_tables
 from reports.show.roofline_picture import roofline_picture
 from reports.show.tables import add_format, show
 from reports.statistics.roofline import roofline
+from reports.text.former_options import HIDDEN, renamed_to
 from reports.views.cost import machine_costs
 
 if TYPE_CHECKING:
@@ -42,7 +43,8 @@ def add_peak_commands(commands: "Commands", common: argparse.ArgumentParser, run
     command = commands.add_parser("roofline", parents=[common], help="each step's share of the machine's peak, and what bounds it")
     command.add_argument("run", metavar="RUN", nargs="?", default="latest", help=f"{run_help} (latest)")
     command.add_argument("--model", action="append", default=[], help="only this model (repeatable)")
-    command.add_argument("--calibration", type=Path, metavar="FILE", help="a later calibration of the run's machine, as JSON")
+    command.add_argument("--peaks", type=Path, metavar="FILE", help="a later calibration of the run's machine, as JSON")
+    command.add_argument("--calibration", type=Path, dest="peaks", action=renamed_to("--peaks"), help=HIDDEN)
     command.add_argument("--plot", type=Path, metavar="FILE", help="also draw it, as .png or .svg")
     add_format(command)
     command.set_defaults(command=_roofline)
@@ -92,7 +94,7 @@ def _say(text: str) -> None:
 def _roofline(options: argparse.Namespace, storage: Storage, console: Console) -> None:
     if options.plot:
         check_plot(options.plot)
-    calibration = read_calibration(options.calibration) if options.calibration else None
+    calibration = read_calibration(options.peaks) if options.peaks else None
     run = read_run(storage.find(options.run))
     found = roofline(run, calibration, models=options.model)
     if options.plot:

@@ -184,7 +184,7 @@ def _check_same(emission: Emission) -> None:
     if measurement.weights.startswith("random") and model.weights:
         raise CannotMeasure(f"the record was measured with {measurement.weights} weights: leave --weights out, or measure with that file")
     if measurement.calibration not in {"", "random", emission.bench.rig.calibration_digest}:
-        raise CannotMeasure("the record was calibrated with another folder of images: name it with --calibration")
+        raise CannotMeasure("the record was calibrated with another folder of images: name it with --int8-images")
 
 
 def _write_artifact(emission: Emission, job: Job, prepared: Path | None, folder: Path) -> None:

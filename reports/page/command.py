@@ -11,6 +11,7 @@ from reports.saved.load import read_calibration, read_run
 from reports.saved.record import Measurement, Run, Throughput
 from reports.saved.storage import Storage
 from reports.statistics.roofline import roofline
+from reports.text.former_options import HIDDEN, renamed_to
 from reports.text.plain_text import plain
 
 DESCRIPTION = """\
@@ -27,7 +28,8 @@ def add_page(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", co
     command = commands.add_parser("page", parents=[common], help="runs as one HTML file for a browser", description=DESCRIPTION)
     command.add_argument("runs", metavar="RUN", nargs="*", default=["latest"], help=f"{run_help} (latest)")
     command.add_argument("--out", type=Path, metavar="FILE", default=Path("report.html"), help="the file to write (%(default)s)")
-    command.add_argument("--calibration", type=Path, metavar="FILE", help="a later calibration of the last RUN's machine, as JSON")
+    command.add_argument("--peaks", type=Path, metavar="FILE", help="a later calibration of the last RUN's machine, as JSON")
+    command.add_argument("--calibration", type=Path, dest="peaks", action=renamed_to("--peaks"), help=HIDDEN)
     add_price_options(command)
     command.set_defaults(command=_page)
 
@@ -40,7 +42,7 @@ def _page(options: argparse.Namespace, storage: Storage, console: Console) -> No
     if not out.absolute().parent.is_dir():
         raise NoFolder(no_folder_text("--out", out))
     named = tuple(read_run(path) for path in dict.fromkeys(storage.find(name) for name in options.runs))
-    calibration = read_calibration(options.calibration) if options.calibration else None
+    calibration = read_calibration(options.peaks) if options.peaks else None
     if calibration is not None:
         roofline(named[-1], calibration)  # refuses another machine's
     page = page_html(material(named, _saved(storage, named), known_costs(named, options), calibration)).encode()

@@ -46,7 +46,7 @@ def no_folder_text(option: str, path: Path) -> str:
 
 def no_pictures_text(path: Path) -> str:
     """Return the refusal of a folder of pictures that is not there."""
-    return f"--calibration {str(path)!r}: there is no folder {str(path.absolute())!r}; name one with pictures"
+    return f"--int8-images {str(path)!r}: there is no folder {str(path.absolute())!r}; name one with pictures"
 
 
 def _mode(path: Path) -> int:

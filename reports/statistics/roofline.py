@@ -14,7 +14,7 @@ ELEMENT_BYTES = {"int8": 1, "bf16": 2, "f16": 2, "f32": 4}
 LEAST_CALIBRATED = 0.9
 FAULT = (
     "a fault of the calibration, not a gain: calibrate again on the idle machine (`python -m reports calibrate --redo --format json > "
-    "calibration.json`) and pass it with --calibration calibration.json"
+    "calibration.json`) and pass it with --peaks calibration.json"
 )
 
 WINOGRAD = (
@@ -88,7 +88,7 @@ def roofline(run: Run[Measurement], calibration: Calibration | None = None, *, m
     if held is None:
         raise CannotPlace(
             f"run {run.name} was saved without a calibration of its machine: on that machine run `python -m reports calibrate --format "
-            "json > calibration.json` and pass it with --calibration calibration.json, or measure again without --no-calibration"
+            "json > calibration.json` and pass it with --peaks calibration.json, or measure again without --no-peaks"
         )
     if calibration is not None and (different := machine_differences(calibration.fingerprint, run.fingerprint)):
         fields = "; ".join(f"{each.field}: calibration {each.base}, run {each.head}" for each in different[:3])

@@ -52,7 +52,7 @@ def set_gains(run: Run[Measurement]) -> tuple[SetGain, ...]:
     if not found:
         raise NoSetMeasured(
             f"{run.path}: no model of a set ({', '.join(SETS)}) was measured by {STEP} over eager PyTorch; measure one with "
-            f"`pytest benchmarks/test_compile.py --models {next(iter(SETS))} --benchmark-autosave`"
+            f"`pytest benchmarks/test_compile.py --set {next(iter(SETS))} --benchmark-autosave`"
         )
     return found
 

@@ -36,7 +36,7 @@ Emit = Callable[..., Path]
 @pytest.fixture(scope="module")
 def made(artifact_folder: Path) -> Bench:
     options = argparse.Namespace(
-        model=MODEL, weights=None, pretrained=False, calibration=None, artifact_cache=artifact_folder, worker_timeout=600
+        model=MODEL, weights=None, pretrained=False, int8_images=None, artifact_cache=artifact_folder, worker_timeout=600
     )
     return bench(options, image_size=SIZE, batch_size=2, warmup_limit_s=0.0)
 

@@ -21,7 +21,7 @@ printf '%s\\n' "${COMPREPLY[@]}"
     [
         (["ga"], {"gate"}),
         (["qu"], {"quick"}),
-        (["run", "--mod"], {"--model", "--models"}),
+        (["run", "--mod"], {"--model"}),
         (["quick", "--stack", "n"], {"not-slower"}),
         (["export", "--format", "b"], {"bmf"}),
     ],

@@ -88,5 +88,5 @@ def test_published_figure_stands_beside_it_as_of_another_machine(storage: Path, 
 def test_run_without_a_set_says_how_to_measure_one(tmp_path: Path) -> None:
     file = save(tmp_path, 1, saved_run([benchmark("baseline")]))
 
-    with pytest.raises(NoSetMeasured, match="--models torchbench --benchmark-autosave"):
+    with pytest.raises(NoSetMeasured, match="--set torchbench --benchmark-autosave"):
         set_gains(read_run(file))

@@ -158,7 +158,7 @@ def test_a_later_calibration_of_the_same_machine_replaces_the_saved_one(tmp_path
 @pytest.mark.parametrize(
     ("top_level", "fields", "reason"),
     [
-        ({"calibration": None}, {}, "saved without a calibration of its machine: .* --calibration calibration.json"),
+        ({"calibration": None}, {}, "saved without a calibration of its machine: .* --peaks calibration.json"),
         ({}, {"flops_per_sample": None}, "how many FLOPs a sample takes .* measure again"),
     ],
 )

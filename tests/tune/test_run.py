@@ -66,7 +66,7 @@ def candidate_of(name: str) -> Candidate:
 @pytest.fixture
 def made(tmp_path: Path) -> Bench:
     options = argparse.Namespace(
-        model=MODEL, weights=None, pretrained=False, calibration=None, artifact_cache=tmp_path / "cache", worker_timeout=300
+        model=MODEL, weights=None, pretrained=False, int8_images=None, artifact_cache=tmp_path / "cache", worker_timeout=300
     )
     return bench(options, image_size=64)
 
@@ -533,7 +533,7 @@ def test_a_real_search_ends_with_a_winner_side_by_side(
     monkeypatch.setattr("reports.tune.run.start_batch", lambda *_arguments: 2)
     monkeypatch.setattr(finals, "APP_SECONDS", 3)
     options = argparse.Namespace(
-        model=MODEL, weights=None, pretrained=False, calibration=None, artifact_cache=artifact_folder, worker_timeout=600
+        model=MODEL, weights=None, pretrained=False, int8_images=None, artifact_cache=artifact_folder, worker_timeout=600
     )
 
     found = search(bench(options, image_size=64), tmp_path / "tuned.json", budget_s=seconds_of("20m"))

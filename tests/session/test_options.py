@@ -1,0 +1,85 @@
+"""Options: bad ones are refused in one sentence, renamed ones are still understood."""
+
+import argparse
+import re
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from _pytest.config import _prepareconfig
+
+from fixtures.bench.launch import ROOT
+from fixtures.session.options import described, read_options
+from reports.__main__ import MODULE, command_parser
+
+
+@pytest.mark.parametrize(
+    ("typed", "now", "dest", "value"),
+    [
+        (["--calibration", "pictures"], "--int8-images", "int8_images", "pictures"),
+        (["--no-calibration"], "--no-peaks", "no_peaks", True),
+        (["--models", "torchbench", "--models", "huggingface"], "--set", "set", ["torchbench", "huggingface"]),
+    ],
+)
+@pytest.mark.parametrize("prefix", ["", "ladder-"])
+def test_former_option_of_pytest(
+    typed: list[str], now: str, dest: str, value: object, prefix: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parser = argparse.ArgumentParser()
+    described().register(cast("pytest.OptionGroup", SimpleNamespace(addoption=parser.add_argument)), prefix)
+    old, new = typed[0].replace("--", f"--{prefix}"), now.replace("--", f"--{prefix}")
+    found: dict[str, Any] = vars(parser.parse_args([each.replace("--", f"--{prefix}") for each in typed]))
+
+    assert value == found[dest]
+    assert f"note: {old} is now called {new}" in capsys.readouterr().err
+    assert old not in parser.format_help().split()
+
+
+@pytest.mark.parametrize(
+    ("command", "now", "dest"),
+    [("tune --model vit", "--int8-images", "int8_images"), ("roofline", "--peaks", "peaks"), ("page", "--peaks", "peaks")],
+)
+def test_former_option_of_a_command(command: str, now: str, dest: str, capsys: pytest.CaptureFixture[str]) -> None:
+    found = command_parser(MODULE).parse_args([*command.split(), "--calibration", "x"])
+
+    assert Path("x") == getattr(found, dest) == getattr(command_parser(MODULE).parse_args([*command.split(), now, "x"]), dest)
+    assert f"note: --calibration is now called {now}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--model", "resnet5"], "unknown model 'resnet5': expected one of resnet50, vit; SOURCE:NAME"),
+        (["--set", "imagenet"], "argument --set: invalid choice: 'imagenet' (choose from"),
+        (["--grid", "128"], "--grid 128: expected TOKENSxBATCH, for example 128x8, or whole"),
+        (["--sequence-length", "0"], "--sequence-length 0: expected a whole number of at least 1"),
+        (["--model", "a/served.py:create", "--model", "b/served.py:create"], "another model has the id served.create already"),
+        (["--step", "bf16"], "unknown step 'bf16': expected one of baseline, batch_2,"),
+        (["--batch-size", "0"], "--batch-size 0: expected a whole number of at least 1"),
+        (["--batch-size", "eight"], "argument --batch-size: invalid int value: 'eight'"),
+        (["--pairs", "-1"], "--pairs -1: expected a whole number of at least 1"),
+        (["--budget", "ten"], "--budget: expected a duration such as 90s, 20m or 1h30m, found 'ten'"),
+        (["--budget", "10m", "--pairs", "2"], "--budget decides how many pairs a step gets, and --pairs gives their number"),
+        (["--image-size", "0"], "--image-size 0: expected a whole number of at least 1"),
+        (["--threads", "4096"], "--threads 4096: this process may use"),
+        (["--memory-limit", "0"], "--memory-limit 0.0: expected a number above 0"),
+        (["--worker-timeout", "nan"], "--worker-timeout nan: expected a number above 0"),
+        (
+            ["--model", "vit", "--weights", "/no/such.pth"],
+            "--weights '/no/such.pth': there is no file '/no/such.pth'; name one that exists",
+        ),
+        (["--model", "vit", "--model", "resnet50", "--weights", __file__], "--weights belongs to one model: name it with --model"),
+        (["--proofs", "/no/such/proofs.json"], "--proofs '/no/such/proofs.json': there is no folder '/no/such'; make it first"),
+        (["--proofs", "proofs.json", "--quick"], "--proofs times nothing, so --quick has nothing to work with"),
+        (
+            ["--int8-images", "/no/such/folder"],
+            "--int8-images '/no/such/folder': there is no folder '/no/such/folder'; name one with pictures",
+        ),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_bad_options_are_refused(options: list[str], message: str) -> None:
+    """One sentence that names the option, what was found and what is expected."""
+    with pytest.raises(pytest.UsageError, match=re.escape(message)):
+        read_options(_prepareconfig([str(ROOT / "benchmarks"), "--rootdir", str(ROOT), "-c", str(ROOT / "pyproject.toml"), *options]))
