@@ -223,7 +223,8 @@ def _markdown(table: Table) -> Iterator[str]:
 
 
 def _markdown_line(line: Line) -> str:
-    return f"**{escape(line.lead.strip())}** {escape(line.text.strip(), LONGEST_LINE)}" if line.lead else escape(line.text, LONGEST_LINE)
+    lead = f"**{escape(line.lead)}**" if line.lead else ""
+    return lead + escape(line.text, LONGEST_LINE)
 
 
 def _html(table: Table) -> Iterator[str]:
