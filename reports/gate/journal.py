@@ -1,7 +1,6 @@
 """A gate's pairs, kept line by line with the conditions they were measured under: a killed gate goes on where it stopped."""
 
 import fcntl
-import json
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from fixtures.session.journal import append_line, differences, read_lines
+from fixtures.session.journal import append_line, taken_up
 from reports.gate.benchmarks import GateError
 from reports.gate.pair import Pair
 from reports.saved.record import LARGEST_FIGURE
@@ -25,26 +24,16 @@ class PairJournal:
     def __init__(self, folder: Path, conditions: Mapping[str, Any]) -> None:
         """Take up what is there. Raises GateError for pairs of other conditions and for a damaged file."""
         self._file = folder / FILE
-        self._conditions: dict[str, Any] = json.loads(json.dumps(conditions))
-        self.pairs: tuple[Pair, ...] = ()
-        if self._file.exists() and self._file.stat().st_size:
-            self.pairs = self._read()
+        self._conditions: dict[str, Any] = dict(conditions)
+        try:
+            records = taken_up(self._file, self._conditions, f"{folder} holds a gate")
+        except ValueError as error:
+            raise GateError(str(error)) from error
+        self.pairs = tuple(pair for record in records if (pair := _pair(record)) is not None)
 
     def add(self, pair: Pair) -> None:
         """Append a pair and flush it to the disk. Raises OSError."""
         append_line(self._file, asdict(pair), self._conditions)
-
-    def _read(self) -> tuple[Pair, ...]:
-        try:
-            conditions, records = read_lines(self._file)
-        except ValueError as error:
-            raise GateError(f"{error}; delete {self._file} to start anew") from error
-        if different := differences(conditions, self._conditions):
-            raise GateError(
-                f"{self._file.parent} holds a gate under other conditions ({different}); "
-                f"name another --out, or delete {self._file} to start anew"
-            )
-        return tuple(pair for record in records if (pair := _pair(record)) is not None)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ import msgspec
 from fixtures.bench.launch import WorkerError
 from fixtures.bench.rig import ServingError
 from fixtures.bench.turns import Plan
-from fixtures.session.journal import append_line, differences, read_lines
+from fixtures.session.journal import append_line, taken_up
 from fixtures.steps.optimizations import Placement, catalogue
 from fixtures.steps.placement import place, recorded
 from fixtures.steps.recipe import Recipe
@@ -407,7 +407,7 @@ def _conditions(bench: Bench, limits: DeploymentLimits, machine: Mapping[str, An
     }
     if bench.rig.pictures:
         conditions["accuracy"] = bench.rig.pictures.digest
-    return dict(msgspec.to_builtins(conditions))
+    return conditions
 
 
 class _Journal:
@@ -417,17 +417,10 @@ class _Journal:
         """Take up what is there. Raises CannotMeasure for candidates of other conditions."""
         self.file = file
         self._conditions = conditions
-        self.found: list[Tried] = []
-        if not file.exists() or not file.stat().st_size:
-            return
         try:
-            then, records = read_lines(file)
+            records = taken_up(file, conditions, f"{file} holds a search")
         except ValueError as error:
-            raise CannotMeasure(f"{error}; delete {file} to start anew") from error
-        if different := differences(then, conditions):
-            raise CannotMeasure(
-                f"{file} holds a search under other conditions ({different}); name another --out, or delete it to start anew"
-            )
+            raise CannotMeasure(str(error)) from error
         self.found = [msgspec.convert(record, Tried) for record in records]
 
     def add(self, tried: Tried) -> None:
