@@ -51,6 +51,17 @@ def anchors(page: Path) -> set[str]:
     )
 
 
+def test_no_sentence_begins_with_of() -> None:
+    """Subject, verb, object (CONTRIBUTING.md)."""
+    texts = [
+        file for top in ("fixtures", "reports", "benchmarks", "docs") for file in (ROOT / top).rglob("*") if file.suffix in {".py", ".md"}
+    ]
+
+    assert [] == [
+        f"{file.name}: {found}" for file in texts for found in re.findall(r'(?:[.:] |"""|# )(Of [a-z]+ [a-z]+)', file.read_text())
+    ]
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_link_to_another_page_leads_somewhere(page: Path) -> None:
     for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):

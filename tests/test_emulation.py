@@ -73,7 +73,7 @@ def test_the_mirror_may_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_the_mirror_is_the_machines_own(monkeypatch: pytest.MonkeyPatch, release: dict[str, str], targets: str, expected: str) -> None:
-    """Of all sources the one with Debian's main archive."""
+    """The one source that has Debian's main archive."""
     monkeypatch.delenv(debian.MIRROR_VARIABLE, raising=False)
     monkeypatch.setattr(debian, "_os_release", lambda: release)
     monkeypatch.setattr(debian, "run", lambda *_: targets)

@@ -15,7 +15,7 @@ CLASSES = 10
 
 
 class Block(nn.Module):
-    """A 3x3 convolution and what it activates, which a runtime makes one node of: many more would take long to compile."""
+    """A 3x3 convolution with its activation, which a runtime fuses into one node; many more would take long to compile."""
 
     def __init__(self) -> None:
         super().__init__()

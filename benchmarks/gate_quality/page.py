@@ -106,7 +106,7 @@ def _gate_row(found: Summary) -> tuple[str, ...]:
 def _drawn(gates: Sequence[Gate]) -> Iterator[str]:
     yield (
         "Not held, but drawn: the pairs of each gate with replacement from the recorded ones, judged by the gate's own decision code. "
-        "Bounds are one-sided, 95 % each, as if the recorded pairs were all there are. Of a dozen benchmarks the eleven others are drawn "
+        "Bounds are one-sided, 95 % each, as if the recorded pairs were all there are. The eleven others of a dozen benchmarks are drawn "
         "from the idle gates without a change. Drawing takes pairs to be independent of one another, which those of several builds are "
         "not, and knows nothing of a budget."
     )
@@ -151,7 +151,7 @@ def _other_rules(gates: Sequence[Gate]) -> Iterator[str]:
     yield (
         "`mean:5%`, `min:5%`: pytest-benchmark's `--benchmark-compare-fail`. asv: medians by a factor of 1.1 and Mann-Whitney at 0.002 "
         "(`_is_result_better` in asv/commands/compare.py, `is_different` in asv_runner/statistics.py). pyperf: Student's two-sided t test "
-        "at 0.05 on all values (`is_significant` in pyperf/_utils.py). Of a test only calls of a slower head count."
+        "at 0.05 on all values (`is_significant` in pyperf/_utils.py). A test counts only where it calls head slower."
     )
 
 

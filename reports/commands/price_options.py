@@ -1,4 +1,4 @@
-"""The options that give machines a price, for every command that reckons with one."""
+"""The options that give machines a price, for every command that shows costs."""
 
 import argparse
 from collections.abc import Sequence

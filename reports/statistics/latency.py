@@ -1,6 +1,6 @@
 """What a number of calls can tell of their p99: bounds by order statistics, and how many calls a limit needs. Pure.
 
-Of n calls as many are slower than the true p99 as a binomial draw of 1 % makes. So at most k calls over a limit show that the p99 keeps
+The number of n calls that are slower than the true p99 is a binomial draw of 1 %. So at most k calls over a limit show that the p99 keeps
 it, where k or fewer would be drawn in at most 5 % of cases if it did not. MLPerf Inference judges its server scenario by the same bound
 at 99 % (LoadGen, `early_stopping.cc`). Calls are taken as independent; requests of a queue are not, and what judges those repeats them.
 """

@@ -1,4 +1,4 @@
-"""One recipe measured as the suite measures it, proved first, and its record; by whoever is not pytest."""
+"""Measures one recipe outside of pytest, proved first, as the suite does, and saves its record."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime

@@ -43,7 +43,7 @@ HEAT_LEAVES_S = 150.0
 
 
 class OutOfTime(BaseException):
-    """The budget is over; like a KeyboardInterrupt it passes whatever handles errors, so that workers end and what was found stays."""
+    """The budget is over. Like a KeyboardInterrupt it passes all handlers of errors, so that workers end and the results stay."""
 
 
 @dataclass
@@ -77,9 +77,9 @@ class Tuning:
 
     @property
     def winner(self) -> str | None:
-        """The fastest recipe within the limits: that of the finals, unless it breaks one or single probes put another far ahead.
+        """The fastest recipe within the limits; None where nothing keeps them and no finals were held.
 
-        The one of the finals, too, where nothing keeps the limits; None where nothing does and no finals were held.
+        The finals' recipe wins, unless it breaks a limit that another keeps, or single probes put another far ahead.
         """
         final = self.finals.record if self.finals is not None else None
         try:

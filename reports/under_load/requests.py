@@ -23,7 +23,7 @@ def poisson_arrivals(rate: float, count: int, seed: int) -> np.ndarray:
     """Return `count` arrival times in seconds of a Poisson process of `rate` requests a second; the first arrives at 0.
 
     They are those that LoadGen schedules for the same `schedule_rng_seed`: gaps by inversion from the Mersenne Twister, in whole
-    nanoseconds. Of two rates the schedules differ in scale only, so that a higher rate never waits less.
+    nanoseconds. The schedules of two rates differ in scale only, so that a higher rate never waits less.
     """
     draws = np.random.RandomState(seed).randint(0, 2**32, size=(count, 2), dtype=np.uint32).astype(np.float64)
     uniform = (draws[:, 0] + draws[:, 1] * 2.0**32) / 2.0**64

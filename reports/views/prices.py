@@ -20,7 +20,7 @@ Name = Annotated[str, Meta(min_length=1, max_length=200)]
 
 
 class PriceError(Exception):
-    """There is no price to reckon with; the message says why and what to do."""
+    """There is no price; the message says why and what to do."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

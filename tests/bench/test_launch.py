@@ -179,7 +179,7 @@ def test_rubbish_is_shown(checkout: Checkout) -> None:
     message = ask(checkout.worker("channel = hello()\nchannel.receive()\nconnection.sendall(b'Illegal instruction\\n')\nhang()\n"))
 
     assert (
-        f"the worker sent rubbish while being checked: not a message of protocol {protocol.PROTOCOL_VERSION}: b'Illegal instruction'"
+        f"the worker sent no message while being checked: not a message of protocol {protocol.PROTOCOL_VERSION}: b'Illegal instruction'"
         in message
     )
 
@@ -189,7 +189,7 @@ def test_endless_rubbish_is_cut_short(checkout: Checkout, monkeypatch: pytest.Mo
     monkeypatch.setattr(protocol, "LONGEST_LINE_BYTES", 2**20)
     message = ask(checkout.worker("hello().receive()\nwhile True: connection.sendall(b'x' * 65536)\n"))
 
-    assert "the worker sent rubbish while being checked: a line longer than 1048576 bytes" in message
+    assert "the worker sent no message while being checked: a line longer than 1048576 bytes" in message
 
 
 def test_half_a_message_is_none(checkout: Checkout) -> None:

@@ -155,7 +155,7 @@ def test_file_names_of_traces_stay_in_their_folder(make_rig: MakeRig, tmp_path: 
 
 
 def test_a_table_has_a_limit_and_loses_no_time() -> None:
-    """Of very many operators the most expensive are kept, the others together."""
+    """The most expensive of very many operators are kept, the others together."""
     calls = [(f"op{number}", number * 1e-3) for number in range(1, 1001) for _ in range(2)]
 
     profile = tabulate("test", calls, inferences=2, total_s=2000.0)

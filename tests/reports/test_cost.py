@@ -55,7 +55,7 @@ def test_the_interval_is_that_of_the_throughput(tmp_path: Path) -> None:
 
 
 def test_machines_are_compared_by_their_cheapest_step(tmp_path: Path) -> None:
-    """Of two runs on one machine the cheaper one counts; machines are listed from the cheapest."""
+    """The cheaper one of two runs on a machine counts; machines are listed from the cheapest."""
     graviton3 = FINGERPRINT | {"instance_type": "c7g.xlarge", "cpu_model": "Neoverse V1"}
     runs = [
         saved(tmp_path, benchmark(medians_s=(0.1,) * 3), number=1),

@@ -43,7 +43,7 @@ def test_a_recipe_is_the_same_each_time() -> None:
 
 
 def test_one_export_serves_the_whole_grid() -> None:
-    """Of texts of any number and length; elsewhere shapes are fixed."""
+    """Texts may have any number and length; elsewhere shapes are fixed."""
     [point, *_] = grid(["transformers:bert"], [(128, 8)])
     spec = ModelSpec(name=full_name(point.name), sequence_length=point.sequence_length, batch_size=point.batch_size)
     recipe = resolve("onnxruntime", catalogue(8), X86)

@@ -68,7 +68,7 @@ def test_percentiles_are_items_never_interpolated(count: int, share: float, item
 
 
 def test_a_run_is_summarized_as_loadgen_does() -> None:
-    """Of n requests at random n - 1 are counted in the time until the last one; all at once, all are."""
+    """Requests at random: n - 1 of n count in the time until the last one; all at once: n."""
     served = simulate([0.0, 1.0, 2.0, 3.0], [0.5] * 4, workers=1)
     at_random = summarized(served, rate=1.0, limit_s=0.6)
     at_once = summarize(served, scenario="offline", step="s", workers=1, threads=1, batch_size=4)
