@@ -28,6 +28,7 @@ LONGEST_CELL = 120
 LONGEST_LINE = 4000
 STYLES = {"faster": "green", "slower": "red", "skipped": "yellow", "failed": "bold red", DISTURBED: "yellow"}
 WARNING, REMARK = "yellow", "dim"
+_FIGURE = re.compile(r"-|[-+]?[\d.]+x?(e[+-]\d+)?( %| to [\d.]+)?( \[[-+\d., e]+\])?( \(max of \d+\))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +127,7 @@ def print_tables(console: Console, tables: Iterable[Table]) -> None:
         if table.title:
             console.print(Text(plain(table.title, 500), style="bold"))
         for line in table.before:
-            console.print(_rich_line(line), soft_wrap=True)
+            console.print(_rich_line(line))
         if table.rows:
             console.print(_rich(table, console.width))
         for line in (*table.lines, *_left_out(table, console.width)):
@@ -248,7 +249,7 @@ def _heading(column: Column) -> str:
 
 def _escaped(shown: str) -> str:
     """Return a cell's text for Markdown; figures have no markup and stay readable as they are."""
-    return shown if re.fullmatch(r"[-+]?[\d.]+x?(e[+-]\d+)?( %| to [\d.]+)?( \[[-+\d., e]+\])?( \(max of \d+\))?", shown) else escape(shown)
+    return shown if _FIGURE.fullmatch(shown) else escape(shown)
 
 
 def _safe(text: str) -> str:

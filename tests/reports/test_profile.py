@@ -68,7 +68,7 @@ def test_two_steps_stand_side_by_side(storage: Path, capsys: pytest.CaptureFixtu
     """An operator that both run has one row; what a step does not run is a dash; the most expensive comes first."""
     assert 0 == run_command(storage, "1", "--model", "resnet50", "--step", "baseline", "--against", "compile")
 
-    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    lines = [line.split() for line in capsys.readouterr().out.splitlines() if line]
     assert ["aten::copy_", "30.0", "30.0", "2", "25.0", "50.0", "2"] in lines
     assert ["mkldnn::_linear_pointwise", "-", "-", "-", "19.0", "38.0", "2"] in lines
     names = [line[0] for line in lines]
