@@ -28,7 +28,7 @@ LONGEST_CELL = 120
 LONGEST_LINE = 4000
 STYLES = {"faster": "green", "slower": "red", "skipped": "yellow", "failed": "bold red", DISTURBED: "yellow"}
 WARNING, REMARK = "yellow", "dim"
-_FIGURE = re.compile(r"-|[-+]?[\d.]+x?(e[+-]\d+)?( %| to [\d.]+)?( \[[-+\d., e]+\])?( \(max of \d+\))?")
+_FIGURE = re.compile(r"-|\d+\+\d+|[-+]?[\d.]+x?(e[+-]\d+)?( %| to [\d.]+)?( \[[-+\d., e]+\])?( \(max of \d+\))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,9 @@ def show(console: Console, tables: Iterable[Table], form: str, data: object = No
 
 def print_tables(console: Console, tables: Iterable[Table]) -> None:
     """Print each table, fitted to the console's width."""
-    for table in tables:
+    for number, table in enumerate(tables):
+        if number:
+            console.print()
         if table.title:
             console.print(Text(plain(table.title, 500), style="bold"))
         for line in table.before:
@@ -132,7 +134,6 @@ def print_tables(console: Console, tables: Iterable[Table]) -> None:
             console.print(_rich(table, console.width))
         for line in (*table.lines, *_left_out(table, console.width)):
             console.print(_rich_line(line))
-        console.print()
 
 
 def tables_markdown(tables: Iterable[Table]) -> str:

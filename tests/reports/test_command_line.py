@@ -132,7 +132,7 @@ def test_a_defect_exits_2_never_1(storage: Path, monkeypatch: pytest.MonkeyPatch
     def broken(*_arguments: Any) -> None:
         raise KeyError("a defect")
 
-    monkeypatch.setattr("reports.__main__.print_list", broken)
+    monkeypatch.setattr("reports.__main__.runs_table", broken)
     assert 2 == main(["list", "--storage", str(storage)])
     assert "a defect" in capsys.readouterr().err
 

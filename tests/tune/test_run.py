@@ -388,7 +388,7 @@ def test_a_search_of_other_conditions_is_not_taken_up(
 ) -> None:
     (tmp_path / "tuned.jsonl").write_text('{"conditions": {"threads": 512}}\n')
 
-    with pytest.raises(CannotMeasure, match=r"under other conditions \(.*; name another --out, or delete it"):
+    with pytest.raises(CannotMeasure, match=r"under other conditions \(.*; name another --out, or delete "):
         search(made, tmp_path / "tuned.json")
     assert [] == stubbed
 
