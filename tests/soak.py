@@ -239,7 +239,7 @@ def course(number: int, last: Kind | None, artifacts: Path, chance: random.Rando
             names = {each.kind for each in done}
             wrong += [
                 *(
-                    _gate_left(session)
+                    _gate_left(session, killed=KILLED_IN_GATE.name in names)
                     if gates
                     else _left(session, ended_by, resumes=last is not None and last.name in names and not last.saves)
                 )
@@ -310,7 +310,7 @@ def _left(session: Session, ended_by: str, *, resumes: bool) -> Iterator[str]:
             yield f"--resume (exit {status}) took {sorted(resumed)} of {sorted(finished)}: {output[-LONGEST_MESSAGE:]!r}"
 
 
-def _gate_left(session: Session) -> Iterator[str]:
+def _gate_left(session: Session, *, killed: bool) -> Iterator[str]:
     """Its worktrees are gone, it ends with a verdict or says why there is none, and equal sides are no regression."""
     listed = subprocess.run(["git", "worktree", "list"], cwd=session.clone, capture_output=True, text=True, check=True).stdout
     if len(listed.splitlines()) > 1:
@@ -320,7 +320,7 @@ def _gate_left(session: Session) -> Iterator[str]:
         yield f"it ended with {code}: {said[-LONGEST_MESSAGE:]!r}"
     if code != -signal.SIGINT and not re.search(r"PASS|INCONCLUSIVE|ERROR|error|interrupted", said):
         yield f"no verdict: {said[-LONGEST_MESSAGE:]!r}"
-    if files := _files(session.temporary):
+    if not killed and (files := _files(session.temporary)):  # a killed side cannot remove its own
         yield f"temporary files are left: {files}"
 
 
