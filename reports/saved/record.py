@@ -167,6 +167,24 @@ class SavedHosts(Struct, frozen=True, kw_only=True):
     barrier_s: Figure
 
 
+class SavedGeneration(Struct, frozen=True, kw_only=True):
+    """What was generated (docs/generation.md): `tokens` are those of the prompt, or in the cache before the first of `new_tokens`.
+
+    The time to the first token is that of prefill, the time per token that of decode, both at the median. `bytes_per_step` are those that a
+    step of decode has to read, weights and cache. `tokens_agreeing` of the new tokens are fp32's, before the first that is not.
+    """
+
+    phase: Literal["prefill", "decode"]
+    tokens: int
+    new_tokens: int
+    time_to_first_token_s: Figure | None = None
+    time_per_token_s: Figure | None = None
+    tokens_agreeing: int | None = None
+    weight_bytes: Figure | None = None
+    cache_bytes: Figure | None = None
+    bytes_per_step: Figure | None = None
+
+
 class Throughput(Struct, frozen=True, kw_only=True):
     """What listing and tracking need of one saved benchmark: one step on one model, how fast, and from which processes.
 
@@ -250,6 +268,7 @@ class Measurement(Throughput, frozen=True, kw_only=True):
     profile: SavedProfile | None = None
     profile_failure: str | None = None
     hosts: SavedHosts | None = None
+    generation: SavedGeneration | None = None
     flops_per_sample: PositiveFigure | None = None
     bytes_per_sample: PositiveFigure | None = None
     not_counted: str = ""

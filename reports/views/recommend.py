@@ -10,7 +10,7 @@ from reports.text.figures import accuracy, agreement, milliseconds, p99_text, sq
 from reports.views.ladder import USUAL_SPREAD, processes_sps
 
 DISTURBED_TEXT = "disturbed by other processes while it was measured, so it has no figure"
-NOT_SERVED = frozenset({"hosts", "xla_training", "cpu_training"})  # families of training, and of more hosts than one
+NOT_SERVED = frozenset({"hosts", "xla_training", "cpu_training", "generation"})  # families of training, of more hosts than one, of text
 
 
 class NothingToRecommend(Exception):

@@ -1,0 +1,40 @@
+"""A small Llama-like model in a folder of its own."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from fixtures.protocol import ModelSpec
+
+CONFIG = {
+    "model_type": "llama",
+    "architectures": ["LlamaForCausalLM"],
+    "hidden_size": 128,
+    "intermediate_size": 352,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "vocab_size": 512,
+    "max_position_embeddings": 128,
+}
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the config of a model of half a million parameters, whose weights are drawn."""
+    folder = tmp_path_factory.mktemp("llama")
+    (folder / "config.json").write_text(json.dumps(CONFIG))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def decode(folder: Path) -> ModelSpec:
+    """The model with 20 tokens in its cache."""
+    return ModelSpec(name=f"transformers:{folder}", sequence_length=20, batch_size=1, phase="decode", new_tokens=8)
+
+
+@pytest.fixture(scope="session")
+def prefill(folder: Path) -> ModelSpec:
+    """The model that takes prompts of 20 tokens, two at once."""
+    return ModelSpec(name=f"transformers:{folder}", sequence_length=20, batch_size=2, phase="prefill", new_tokens=4)

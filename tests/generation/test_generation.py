@@ -1,0 +1,273 @@
+"""Generation as it is proved: what holds of a small model, and steps that are broken on purpose, each refused by its own claim."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+
+from fixtures.bench.rig import ServingError
+from fixtures.bench.turns import PairedMeasurement, Plan
+from fixtures.generation import generation_claims as generated
+from fixtures.generation import greedy
+from fixtures.generation.torch_generation import CompiledGenerationSession, TorchGenerationSession, causal_model
+from fixtures.inputs import samples
+from fixtures.models import ModelError, plain
+from fixtures.protocol import GenerationSeen, Job, ModelSpec, Observations
+from fixtures.runtimes.inductor import CompileRecord
+from fixtures.steps import evidence as prove
+from fixtures.steps.accuracy import Agreement
+from fixtures.steps.evidence import Claim, Proof
+from fixtures.steps.optimizations import catalogue
+from fixtures.steps.recipe import resolve
+from tests.conftest import MakeRig, skip_unless_met
+from tests.machines import X86
+from tests.steps.test_broken_steps import changed, refused
+
+AGREES = Agreement(sqnr_db=200.0, centred_cosine=1.0, cosine=1.0, max_abs_error=0.0, relative_error=0.0, samples=2)
+RIGHT = GenerationSeen(
+    cached_before=(20, 20),
+    cached_after=(28, 28),
+    taken=8,
+    kept=True,
+    moved=False,
+    change=0.3,
+    greedy=[[1, 2, 3, 4]],
+    scored=[[1, 2, 3, 4]],
+    expected=[[1, 2, 3, 4]],
+    weight_bytes=400,
+    weight_elements=100,
+    cache_bytes=1000,
+    cache_positions=28,
+)
+
+
+def job_of(model: ModelSpec, *transforms: str, inputs: Path | None = None) -> Job:
+    return Job(
+        model=model,
+        runtime="torch_generation",
+        precision="fp32",
+        transforms=transforms,
+        batch_size=model.batch_size or 1,
+        threads=1,
+        inputs=str(inputs) if inputs else None,
+    )
+
+
+def judged(claim: Claim, model: ModelSpec, seen: Observations) -> tuple[Any, str]:
+    """Whether the claim holds for what was seen of one worker, and what was observed."""
+    return claim.check(Proof(job=job_of(model), ranks=[seen], agreement=AGREES, allowed_cpus=(0,)))
+
+
+@pytest.fixture(scope="module")
+def drawn(decode: ModelSpec, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the prompts, of fp32's tokens after them, and of the reference's logits."""
+    folder = tmp_path_factory.mktemp("drawn")
+    greedy.write(job_of(decode), 2, folder)
+    return folder
+
+
+Observe = Callable[..., Observations]
+
+
+@pytest.fixture
+def observe(decode: ModelSpec, drawn: Path) -> Observe:
+    """A function that lets a kind of session observe itself on the small model."""
+
+    def run(kind: Callable[[Job, Any], TorchGenerationSession], *transforms: str) -> Observations:
+        job = job_of(decode, *transforms, inputs=drawn)
+        session = kind(job, causal_model(plain(decode), decode.name))
+        return session.observe(session.place(samples.batch(job)))
+
+    return run
+
+
+def test_the_reference_scores_its_own_tokens_without_a_cache(decode: ModelSpec, drawn: Path) -> None:
+    found = samples.load_named(drawn / samples.SAMPLES)
+    logits = samples.load_named(drawn / "outputs.npz")["logits"]
+
+    assert (2, 21) == found[greedy.PROMPTS].shape
+    assert (2, 8, 512) == logits.shape
+    assert np.array_equal(found[greedy.CONTINUATION], logits.argmax(axis=-1))
+
+
+def test_a_reference_whose_cache_is_wrong_is_refused() -> None:
+    logits = np.zeros((1, 2, 4))
+    logits[0, :, 1] = 1.0
+
+    greedy.require_same_tokens("m", logits, np.array([[1, 1]]))
+    with pytest.raises(ModelError, match="with its cache fp32 eager chooses another token than without"):
+        greedy.require_same_tokens("m", logits, np.array([[1, 3]]))
+
+
+@pytest.mark.parametrize("transforms", [(), ("static_cache",)], ids=["dynamic", "static"])
+def test_a_cache_grows_by_what_is_taken_and_is_read(decode: ModelSpec, observe: Observe, transforms: tuple[str, ...]) -> None:
+    seen = observe(TorchGenerationSession, *transforms)
+    found = seen.generation
+
+    assert found is not None
+    assert ((20, 20), (28, 28), 8) == (found.cached_before, found.cached_after, found.taken)
+    assert found.expected == found.greedy == found.scored
+    claims = [generated.cache_grows(), generated.cache_is_read(), generated.tokens_follow(), generated.weights_take(4)]
+    assert [] == [judged(each, decode, seen) for each in claims if judged(each, decode, seen)[0] is not True]
+    assert bool(transforms) == judged(generated.cache_stays(), decode, seen)[0]
+
+
+class Recomputing(TorchGenerationSession):
+    """Grows its cache as it should, and computes each text anew from its first token all the same."""
+
+    def restore_cache(self, kept: Any) -> None:
+        super().restore_cache(kept)
+        self._texts: Any = None
+
+    def step(self, tokens: torch.Tensor) -> torch.Tensor:
+        before = torch.from_numpy(samples.batch(self._job)[0])[:, :-1]
+        self._texts = torch.cat([before if self._texts is None else self._texts, tokens], dim=1)
+        super().step(tokens)
+        with torch.no_grad():
+            logits: torch.Tensor = self._causal(input_ids=self._texts, use_cache=False).logits[:, -1]
+        return logits
+
+
+def test_a_cache_that_is_recomputed_is_refused(decode: ModelSpec, observe: Observe) -> None:
+    """Its logits and tokens are right, and its cache grows."""
+    seen = observe(Recomputing)
+    holds, observed = judged(generated.cache_is_read(), decode, seen)
+
+    assert judged(generated.tokens_follow(), decode, seen)[0] is True
+    assert holds is False
+    assert "the logits change by 0 of their size" in observed
+
+
+class Forgetting(TorchGenerationSession):
+    """Writes each new token over the last one that its cache holds."""
+
+    def step(self, tokens: torch.Tensor) -> torch.Tensor:
+        for layer in self._layers:
+            layer.keys, layer.values = layer.keys[:, :, :-1], layer.values[:, :, :-1]
+        return super().step(tokens)
+
+
+def test_a_cache_that_does_not_grow_is_refused(decode: ModelSpec, observe: Observe) -> None:
+    holds, observed = judged(generated.cache_grows(), decode, observe(Forgetting))
+
+    assert holds is False
+    assert "20 -> 20 positions by 8 tokens" in observed
+
+
+def test_int8_that_is_fp32_is_refused(decode: ModelSpec, observe: Observe) -> None:
+    seen = observe(TorchGenerationSession)
+
+    assert (False, "1.7 MiB, 4.00 bytes a weight") == judged(generated.weights_take(1), decode, seen)
+    assert judged(prove.int8_kernels(), decode, seen)[0] is False
+
+
+@pytest.mark.slow
+def test_a_graph_for_each_token_is_refused(decode: ModelSpec, observe: Observe, tmp_path: Path) -> None:
+    """A cache that grows has another shape for each token."""
+
+    def compiled(job: Job, model: Any) -> TorchGenerationSession:
+        CompileRecord(counters={}, templates=[]).write(tmp_path)
+        session = CompiledGenerationSession(job, model, tmp_path, lambda: CompileRecord.read(tmp_path))
+        session._compiled = torch.compile(model, dynamic=False, backend="eager")
+        return session
+
+    holds, observed = judged(generated.nothing_compiled(), decode, observe(compiled))
+
+    assert holds is False
+    assert "graphs compiled during a turn" in observed
+
+
+@pytest.mark.parametrize(
+    ("claim", "changes"),
+    [
+        (generated.cache_grows(), {"cached_after": (28, 29)}),
+        (generated.cache_grows(), {"cached_before": (0, 0)}),
+        (generated.cache_grows(), {"kept": False}),
+        (generated.cache_is_read(), {"change": 1e-6}),
+        (generated.cache_stays(), {"moved": True}),
+        (generated.tokens_follow(), {"greedy": [[1, 2, 9, 4]]}),
+        (generated.weights_take(4), {"weight_bytes": 200}),
+        (generated.weights_take(4), {"weight_bytes": 500}),
+        (generated.nothing_compiled(), {"compiled": 1}),
+    ],
+)
+def test_claim_holds_where_it_was_seen_and_nowhere_else(decode: ModelSpec, claim: Claim, changes: dict[str, Any]) -> None:
+    right = Observations(generation=RIGHT)
+    wrong = Observations(generation=msgspec.structs.replace(RIGHT, **changes))
+
+    assert [True, False, False] == [judged(claim, decode, seen)[0] for seen in (right, wrong, Observations())]
+
+
+def test_texts_may_part_where_the_compared_logits_do() -> None:
+    """Two tokens of nearly the same logit: the loop goes on with its own, and nothing after that is compared."""
+    seen = Observations(generation=msgspec.structs.replace(RIGHT, greedy=[[1, 2, 9, 7]], scored=[[1, 2, 9, 4]]))
+
+    assert (True, "2 of 4 tokens are fp32's") == judged(generated.tokens_follow(), ModelSpec(name="m"), seen)
+
+
+def test_steps_of_generation_take_turns_with_the_step_below() -> None:
+    steps = {name: step for name, step in catalogue(1).items() if step.family == "generation"}
+
+    assert {"generate_compile": "generate_static_cache", "generate_static_cache": "generate", "generate": None} == {
+        name: resolve(name, steps, X86).over for name in ("generate_compile", "generate_static_cache", "generate")
+    }
+
+
+@pytest.mark.slow
+def test_a_turn_of_decode_is_as_many_tokens_from_a_restored_cache(make_rig: MakeRig, decode: ModelSpec) -> None:
+    """Both sides alike, whatever each takes for a token."""
+    rig = make_rig()
+    recipes = [resolve(name, catalogue(1), rig.machine) for name in ("generate_static_cache", "generate")]
+    measurement = PairedMeasurement(rig, recipes[0], recipes[1], decode, Plan(pairs=1, budget_s=0.1, warmup_limit_s=0.1))
+    measurement.measure()
+
+    assert measurement.over is not None
+    for side in (measurement.own, measurement.over):
+        assert 1 == side.samples_per_round
+        assert {8} == {len(taken.latencies_s) for taken in side.rounds}
+
+
+@pytest.mark.slow
+def test_a_prompt_is_taken_whole(make_rig: MakeRig, prefill: ModelSpec) -> None:
+    rig = make_rig()
+    [serving] = rig.serve(resolve("generate", catalogue(2), rig.machine), model=prefill)
+    serving.workers.close()
+
+    assert 40 == serving.samples_per_iteration
+    assert "0 -> 23 positions by 23 tokens; layers multiply 40 rows in an iteration, of 40" in {item.observed for item in serving.evidence}
+    counted = rig.work(serving.job).workload
+    assert counted is not None
+    # Of every token all layers, 128 x 512 for the last one of the prompt.
+    layers = 2 * (128 * 128 * 2 + 128 * 64 * 2 + 3 * 128 * 352)
+    assert 2 * (layers + 128 * 512 / 20) < counted.flops_per_sample < 1.2 * 2 * (layers + 128 * 512 / 20)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("length", [20, 0])
+def test_every_step_is_proved_on_a_small_model(make_rig: MakeRig, decode: ModelSpec, length: int) -> None:
+    rig = make_rig()
+    for name in [name for name, step in catalogue(1).items() if step.family == "generation"]:
+        if rig.unmet(name, decode) is None:
+            [serving] = rig.serve(resolve(name, catalogue(1), rig.machine), model=msgspec.structs.replace(decode, sequence_length=length))
+            serving.workers.close()
+
+
+@pytest.mark.nightly
+def test_int8_weights_that_are_folded_to_fp32_are_refused(make_rig: MakeRig, decode: ModelSpec, tmp_path: Path) -> None:
+    """Frozen, 8-bit weights without 8-bit activations are constants that Inductor turns into fp32 ahead of time: fp32 products run."""
+    skip_unless_met("generate_int8")
+    root = changed(tmp_path, "generation/torch_generation.py", "Int8DynamicActivationInt8WeightConfig", "Int8WeightOnlyConfig")
+    rig = make_rig(root=root)
+
+    assert "run int8 kernels" in refused(rig, resolve("generate_int8", catalogue(1), rig.machine), decode)
+
+
+def test_a_model_without_a_head_generates_nothing(make_rig: MakeRig, decode: ModelSpec) -> None:
+    rig = make_rig()
+    model = msgspec.structs.replace(decode, name=f"{decode.name}:ForSequenceClassification")
+    with pytest.raises(ServingError, match="generates no text: name a causal language model"):
+        rig.serve(resolve("generate", catalogue(1), rig.machine), model=model)
