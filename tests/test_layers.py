@@ -13,7 +13,7 @@ from fixtures.bench.launch import ROOT
 LAYERS = (  # docs/architecture.md says what each holds
     *("fixtures.machine", "reports.saved", "reports.statistics", "reports.text"),
     *("fixtures.protocol", "fixtures.artifacts", "fixtures.inputs", "fixtures.models", "fixtures.runtimes"),
-    *("fixtures.steps", "fixtures.training", "fixtures.generation", "fixtures.tasks", "fixtures.bench", "fixtures.session"),
+    *("fixtures.steps", "fixtures.training", "fixtures.tasks", "fixtures.generation", "fixtures.bench", "fixtures.session"),
     *("reports.views", "reports.show"),
     *("fixtures", "fixtures.hosts"),  # pytest's own summary is a view that is shown
     *("reports.commands", "reports.gate", "reports.versions", "reports.page", "reports.deploy", "reports.tune", "reports.under_load"),
