@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-from fixtures.bench.rig import ServingError
 from fixtures.bench.turns import PairedMeasurement, Plan
 from fixtures.generation import generation_claims as generated
 from fixtures.generation import greedy
@@ -165,7 +164,8 @@ def test_int8_that_is_fp32_is_refused(decode: ModelSpec, observe: Observe) -> No
     assert judged(prove.int8_kernels(), decode, seen)[0] is False
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own
 def test_a_graph_for_each_token_is_refused(decode: ModelSpec, observe: Observe, tmp_path: Path) -> None:
     """A cache that grows has another shape for each token."""
 
@@ -217,7 +217,7 @@ def test_steps_of_generation_take_turns_with_the_step_below() -> None:
     }
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_turn_of_decode_is_as_many_tokens_from_a_restored_cache(make_rig: MakeRig, decode: ModelSpec) -> None:
     """Both sides alike, whatever each takes for a token."""
     rig = make_rig()
@@ -231,7 +231,7 @@ def test_a_turn_of_decode_is_as_many_tokens_from_a_restored_cache(make_rig: Make
         assert {8} == {len(taken.latencies_s) for taken in side.rounds}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_prompt_is_taken_whole(make_rig: MakeRig, prefill: ModelSpec) -> None:
     rig = make_rig()
     [serving] = rig.serve(resolve("generate", catalogue(2), rig.machine), model=prefill)
@@ -266,8 +266,27 @@ def test_int8_weights_that_are_folded_to_fp32_are_refused(make_rig: MakeRig, dec
     assert "run int8 kernels" in refused(rig, resolve("generate_int8", catalogue(1), rig.machine), decode)
 
 
-def test_a_model_without_a_head_generates_nothing(make_rig: MakeRig, decode: ModelSpec) -> None:
-    rig = make_rig()
-    model = msgspec.structs.replace(decode, name=f"{decode.name}:ForSequenceClassification")
-    with pytest.raises(ServingError, match="generates no text: name a causal language model"):
-        rig.serve(resolve("generate", catalogue(1), rig.machine), model=model)
+def test_4_bits_are_read_by_the_products_themselves(decode: ModelSpec) -> None:
+    claim = generated.products_of_4_bits()
+
+    assert (True, "15 MatMulNBits for 15 layers with weights") == judged(
+        claim, decode, Observations(counters={"MatMulNBits": 15}, quantizable=15)
+    )
+    assert judged(claim, decode, Observations(counters={"MatMul": 15, "DequantizeLinear": 15}, quantizable=15))[0] is False
+
+
+@pytest.mark.nightly
+def test_int4_that_is_fp32_is_refused(make_rig: MakeRig, decode: ModelSpec, tmp_path: Path) -> None:
+    skip_unless_met("onnxruntime_generate_int4")
+    rig = make_rig(root=changed(tmp_path, "generation/onnxruntime_generation.py", "quantizer.process()", "pass"))
+    message = refused(rig, resolve("onnxruntime_generate_int4", catalogue(1), rig.machine), decode)
+
+    assert "0 MatMulNBits for 15 layers with weights" in message
+    assert "4.00 bytes a weight" in message
+
+
+def test_a_model_without_a_head_generates_nothing(decode: ModelSpec) -> None:
+    model = plain(msgspec.structs.replace(decode, name=f"{decode.name}:ForSequenceClassification"))
+
+    with pytest.raises(ModelError, match="generates no text: name a causal language model"):
+        causal_model(model, "m")
