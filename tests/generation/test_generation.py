@@ -256,16 +256,6 @@ def test_every_step_is_proved_on_a_small_model(make_rig: MakeRig, decode: ModelS
             serving.workers.close()
 
 
-@pytest.mark.nightly
-def test_int8_weights_that_are_folded_to_fp32_are_refused(make_rig: MakeRig, decode: ModelSpec, tmp_path: Path) -> None:
-    """Frozen, 8-bit weights without 8-bit activations are constants that Inductor turns into fp32 ahead of time: fp32 products run."""
-    skip_unless_met("generate_int8")
-    root = changed(tmp_path, "generation/torch_generation.py", "Int8DynamicActivationInt8WeightConfig", "Int8WeightOnlyConfig")
-    rig = make_rig(root=root)
-
-    assert "run int8 kernels" in refused(rig, resolve("generate_int8", catalogue(1), rig.machine), decode)
-
-
 def test_4_bits_are_read_by_the_products_themselves(decode: ModelSpec) -> None:
     claim = generated.products_of_4_bits()
 
