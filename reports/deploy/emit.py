@@ -102,6 +102,8 @@ def emit(emission: Emission, folder: Path) -> None:
         raise CannotMeasure(f"--emit {folder}: is there already; name a folder that does not exist yet")
     if not folder.parent.is_dir():
         raise CannotMeasure(no_folder_text("--emit", folder))
+    if emission.recipe.runtime not in PACKAGES:
+        raise CannotMeasure(f"no deployment is written for {emission.recipe.runtime}: serve its program by a server of your own")
     if any(step.preload == "openmp" for step in emission.recipe.steps):
         raise CannotMeasure(
             f"{emission.recipe.step.name} preloads an OpenMP runtime that is installed here, and a deployment cannot prove which one runs "

@@ -360,6 +360,12 @@ CASES: list[tuple[str, Claim, Proof, Proof]] = [
         of_two_threads(seen(busy_between_calls=0.01, busy_by_default=0.9)),
         of_two_threads(seen(busy_between_calls=0.01)),
     ),
+    (
+        "by XNNPACK",
+        prove.no_portable_kernels(),
+        proof(seen(kernels=[layer("f32", implementation="xnnpack:igemm")])),
+        proof(seen(kernels=[layer("f32", implementation="xnnpack:igemm"), layer("f32", implementation="portable:ref")])),
+    ),
     ("weights in 16 bits", prove.weights_halved(), proof(seen(half_weights_share=0.99)), proof(seen(half_weights_share=0.0))),
     ("weights not seen", prove.weights_halved(), proof(seen(half_weights_share=1.0)), proof(seen(half_weights_share=None))),
     (

@@ -231,3 +231,30 @@ def test_an_openmp_runtime_that_runs_nothing(make_rig: MakeRig, tmp_path: Path, 
     told = refused(rig, recipe(rig, "openmp_runtime", preload=None, requires=()), SMALL)
     assert f"the preloaded OpenMP runtime runs the threads: {rig.threads - 1} threads beside the first, waiting: " in told
     assert f"{rig.threads - 1} in libgomp" in told
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize(("step", "word"), [("executorch", "f32 "), ("executorch_int8", "int8 ")])
+def test_executorch_computes_by_xnnpack(make_rig: MakeRig, step: str, word: str) -> None:
+    """Its own trace names each kernel with its types."""
+    skip_unless_met(step)
+
+    assert word in observed(served(make_rig(), step, SMALL), step)
+
+
+@pytest.mark.nightly
+def test_a_program_that_is_not_lowered_is_refused(make_rig: MakeRig, tmp_path: Path) -> None:
+    """ExecuTorch's portable kernels compute the same, and are its reference ones."""
+    skip_unless_met("executorch")
+    rig = make_rig(root=changed(tmp_path, "runtimes/executorch.py", "partitioner=[XnnpackPartitioner()]", "partitioner=[]"), cache=tmp_path)
+
+    assert "XNNPACK computes all convolutions and products: 0 of " in refused(rig, recipe(rig, "executorch"), SMALL)
+
+
+@pytest.mark.nightly
+def test_executorch_that_was_never_quantized_is_refused(make_rig: MakeRig) -> None:
+    """The precision that the recipe names is none."""
+    skip_unless_met("executorch_int8")
+    rig = make_rig()
+
+    assert "convolutions and matrix products run int8 kernels" in refused(rig, recipe(rig, "executorch_int8", transforms=()), SMALL)
