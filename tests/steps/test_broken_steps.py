@@ -55,7 +55,8 @@ def refused_as(rig: Rig, broken: Recipe, kind: type[Exception], model: ModelSpec
 
 def changed(folder: Path, file: str, old: str, new: str) -> Path:
     """A checkout whose workers have `new` in place of `old` in one file."""
-    shutil.copytree(ROOT / "fixtures", folder / "checkout" / "fixtures")
+    for package in ("fixtures", "reports"):
+        shutil.copytree(ROOT / package, folder / "checkout" / package)
     code = (folder / "checkout" / "fixtures" / file).read_text()
     assert old in code
     (folder / "checkout" / "fixtures" / file).write_text(code.replace(old, new))
