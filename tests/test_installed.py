@@ -16,6 +16,7 @@ from fixtures.models import UnknownModelError
 from fixtures.models.factories import create
 from fixtures.protocol import ModelSpec
 from reports.command_line import BENCHMARKS, NoSuchBenchmark, pytest_arguments
+from tests import checkouts
 
 LADDER = "import sys; from inference_ladder.reports.command_line import main; sys.exit(main())"
 MODEL = """\
@@ -41,8 +42,7 @@ def test_mine(benchmark, measure, model, step):
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel that pip makes of this checkout."""
     folder = tmp_path_factory.mktemp("wheel")
-    for name in ("fixtures", "reports", "benchmarks"):
-        shutil.copytree(ROOT / name, folder / "source" / name, ignore=shutil.ignore_patterns("__pycache__"))
+    checkouts.copied(folder / "source", "benchmarks")
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, folder / "source" / name)
     options = ["--quiet", "--no-build-isolation", "--no-deps", "--disable-pip-version-check", "--wheel-dir", str(folder)]

@@ -12,6 +12,7 @@ import pytest
 
 from fixtures.bench.launch import ROOT
 from fixtures.runtimes import inductor
+from tests import checkouts
 from tests.conftest import skip_unless_met
 
 AWKWARD = 'Meine "Größe" o\'clock'
@@ -22,8 +23,7 @@ STEPS = ("compile_freezing", "aot_inductor", "onnxruntime", "openvino_fp32")
 def checkout(tmp_path: Path) -> Path:
     """A copy of what measures, in a folder whose path has a space, both quotes and a letter beyond ASCII."""
     folder = tmp_path / AWKWARD / "ladder"
-    for name in ("fixtures", "reports", "benchmarks"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    checkouts.copied(folder, "benchmarks")
     for name in ("pyproject.toml", "conftest.py"):
         shutil.copy(ROOT / name, folder)
     return folder

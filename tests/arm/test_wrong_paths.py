@@ -1,19 +1,18 @@
 """Arm paths that are wrong on purpose: published, plausible, and refused. Real rigs, real kernels."""
 
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from emulation import IMAGE_SIZE, LONGEST_ANSWER_S
-from fixtures.bench.launch import ROOT
 from fixtures.bench.rig import ServingError
 from fixtures.machine.allocators import torch_allocator
 from fixtures.protocol import ModelSpec
 from fixtures.steps import requirements as need
 from fixtures.steps.evidence import ProofError
 from fixtures.steps.recipe import resolve
+from tests import checkouts
 from tests.conftest import MakeRig
 
 CONVOLUTIONS = ModelSpec(name="emulation.models:convolutions", image_size=IMAGE_SIZE)
@@ -55,13 +54,8 @@ def test_tcmalloc_that_reaches_no_tensor_is_refused(make_rig: MakeRig) -> None:
 )
 def test_int8_that_is_none_is_refused(make_rig: MakeRig, tmp_path: Path, file: str, right: str, wrong: str) -> None:
     """Both run to the end without a word, and compute in f32, or in bf16 under autocast."""
-    for package in ("fixtures", "emulation"):
-        shutil.copytree(ROOT / package, tmp_path / "checkout" / package)
-    changed = tmp_path / "checkout" / "fixtures" / file
-    code = changed.read_text()
-    assert right in code
-    changed.write_text(code.replace(right, wrong))
-    rig = make_rig(root=tmp_path / "checkout", cache=tmp_path / "artifacts", timeout_s=LONGEST_ANSWER_S)
+    root = checkouts.changed(tmp_path / "checkout", f"fixtures/{file}", right, wrong, "emulation")
+    rig = make_rig(root=root, cache=tmp_path / "artifacts", timeout_s=LONGEST_ANSWER_S)
 
     with pytest.raises(ServingError) as raised:
         rig.serve(resolve("pt2e_int8", rig.catalogue, rig.machine, {"huge_pages"}), model=CONVOLUTIONS)

@@ -25,6 +25,7 @@ from fixtures.bench import launch
 from fixtures.bench.launch import ROOT, Launcher, UnsupportedError, WorkerError, Workers, merged
 from fixtures.bench.rig import Rig
 from fixtures.protocol import Describe, Described, Job, ModelSpec, Prepare, Prepared, Timed, Turn
+from tests import checkouts
 from tests.processes import ended
 
 WORKER = """
@@ -61,6 +62,8 @@ class Checkout:
         for name in ("machine", "protocol"):
             shutil.copytree(ROOT / "fixtures" / name, root / "fixtures" / name)
         shutil.copy(ROOT / "fixtures" / "__init__.py", root / "fixtures")
+        shutil.copytree(ROOT / "reports" / "saved", root / "reports" / "saved")
+        shutil.copytree(ROOT / "reports" / "text", root / "reports" / "text")
 
     def worker(self, script: str) -> Launcher:
         (self.root / "fixtures" / "worker.py").write_text(WORKER + script)
@@ -346,7 +349,7 @@ sys.stdin.read()
 )
 def test_workers_exit_when_the_suite_is_killed(tmp_path: Path, ranks: int, ranks_by: str, processes: int) -> None:
     """In the middle of a build that never ends; the ranks of torchrun, and torchrun itself, as well."""
-    shutil.copytree(ROOT / "fixtures", tmp_path / "fixtures")
+    checkouts.copied(tmp_path)
     (tmp_path / "fixtures" / "runtimes" / "eager.py").write_text("def prepare(job, folder):\n    while True: pass\n")
     command = [sys.executable, "-c", SUITE, str(tmp_path), str(ranks), ranks_by]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as suite:
@@ -456,7 +459,7 @@ def test_closing_again_signals_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_stopped_worker_ends_with_its_suite(tmp_path: Path) -> None:
     """Its own watch cannot run then, as in a hang that holds the interpreter's lock: the kernel ends it."""
-    shutil.copytree(ROOT / "fixtures", tmp_path / "fixtures")
+    checkouts.copied(tmp_path)
     command = [sys.executable, "-c", SUITE, str(tmp_path), "1", "direct"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as suite:
         assert suite.stdout is not None

@@ -8,12 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fixtures.bench.launch import ROOT
 from fixtures.bench.rig import Rig, ServingError
 from fixtures.protocol import ModelSpec
 from fixtures.steps.accuracy import DriftError
 from fixtures.steps.recipe import Recipe, resolve
-from tests import digits_models
+from tests import checkouts, digits_models
 from tests.conftest import MakeRig, skip_unless_met
 
 RESNET = ModelSpec(name="torchvision:resnet18", image_size=64)
@@ -30,12 +29,7 @@ def checkout(tmp_path: Path) -> Checkout:
     """A function that returns a copy of the suite's code with one line of it replaced."""
 
     def make(file: str, line: str, by: str) -> Path:
-        shutil.copytree(ROOT / "fixtures", tmp_path / "checkout" / "fixtures")
-        path = tmp_path / "checkout" / file
-        code = path.read_text()
-        assert line in code
-        path.write_text(code.replace(line, by))
-        return tmp_path / "checkout"
+        return checkouts.changed(tmp_path / "checkout", file, line, by)
 
     return make
 

@@ -1,11 +1,12 @@
 """A repository to gate: this suite as it stands, and heads that each change one thing."""
 
-import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from tests import checkouts
 
 ROOT = Path(__file__).parents[2]
 GIT = ("git", "-c", "user.name=tester", "-c", "user.email=tester@example.org", "-c", "commit.gpgsign=false")
@@ -43,8 +44,7 @@ class Repository:
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Repository:
     """The suite's fixtures and reports in a repository of their own, uncommitted changes included."""
     made = Repository(tmp_path_factory.mktemp("gated") / "repository")
-    for name in ("fixtures", "reports"):
-        shutil.copytree(ROOT / name, made.folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    checkouts.copied(made.folder)
     (made.folder / ".gitignore").write_text("__pycache__/\n.cache/\n")
     made.git("init", "--quiet", "--initial-branch", "main")
     made.git("add", "--all")

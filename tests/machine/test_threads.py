@@ -1,6 +1,5 @@
 """The number of threads is proved by their work: settings that are in place prove nothing, and neighbours are no fault of the threads."""
 
-import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from fixtures.machine.thread_work import ThreadWork, watch
 from fixtures.protocol import Job, ModelSpec
 from fixtures.steps.evidence import ProofError, threads_in_force
 from fixtures.steps.recipe import Recipe
+from tests import checkouts
 from tests.conftest import MakeRig, skip_unless_met
 from tests.steps.test_evidence import of_two_threads, seen
 
@@ -260,12 +260,8 @@ def test_openvino_with_fewer_threads(make_rig: MakeRig) -> None:
 def test_onnxruntime_with_fewer_threads(make_rig: MakeRig, tmp_path: Path) -> None:
     """A session that never got its options computes with threads of its own choice."""
     skip_unless_met("onnxruntime")
-    shutil.copytree(ROOT / "fixtures", tmp_path / "checkout" / "fixtures")
-    runtime = tmp_path / "checkout" / "fixtures" / "runtimes" / "onnxruntime.py"
-    set_here = "options.intra_op_num_threads = job.threads"
-    assert set_here in runtime.read_text()
-    runtime.write_text(runtime.read_text().replace(set_here, "options.intra_op_num_threads = 1"))
-    rig = two_threads(make_rig(root=tmp_path / "checkout"))
+    set_here, one = "options.intra_op_num_threads = job.threads", "options.intra_op_num_threads = 1"
+    rig = two_threads(make_rig(root=checkouts.changed(tmp_path / "checkout", "fixtures/runtimes/onnxruntime.py", set_here, one)))
     message = refused(rig, rig.recipe("onnxruntime", RESNET))
 
     assert "1 of 2 threads worked" in message

@@ -3,7 +3,6 @@
 Every test takes the suite's own rig and recipes, on small models, and takes away what the step stands on.
 """
 
-import shutil
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +11,6 @@ from typing import Any
 import msgspec
 import pytest
 
-from fixtures.bench.launch import ROOT
 from fixtures.bench.rig import Rig, ServingError
 from fixtures.machine.allocators import library
 from fixtures.protocol import Job, ModelSpec
@@ -20,6 +18,7 @@ from fixtures.steps.accuracy import DriftError
 from fixtures.steps.evidence import NothingChangedError, ProofError
 from fixtures.steps.optimizations import ORT_FAST_MATH
 from fixtures.steps.recipe import Recipe, resolve, unmet
+from tests import checkouts
 from tests.conftest import MakeRig, skip_unless_met
 
 RESNET = ModelSpec(name="torchvision:resnet18", image_size=64)
@@ -55,12 +54,7 @@ def refused_as(rig: Rig, broken: Recipe, kind: type[Exception], model: ModelSpec
 
 def changed(folder: Path, file: str, old: str, new: str) -> Path:
     """A checkout whose workers have `new` in place of `old` in one file."""
-    for package in ("fixtures", "reports"):
-        shutil.copytree(ROOT / package, folder / "checkout" / package)
-    code = (folder / "checkout" / "fixtures" / file).read_text()
-    assert old in code
-    (folder / "checkout" / "fixtures" / file).write_text(code.replace(old, new))
-    return folder / "checkout"
+    return checkouts.changed(folder / "checkout", f"fixtures/{file}", old, new)
 
 
 @pytest.mark.parametrize(

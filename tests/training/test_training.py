@@ -4,7 +4,6 @@ What needs PyTorch/XLA runs in its environment only: `tox -e xla -- tests/traini
 """
 
 import math
-import shutil
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -14,7 +13,6 @@ import msgspec
 import pytest
 
 from fixtures import protocol
-from fixtures.bench.launch import ROOT
 from fixtures.bench.rig import Rig, Serving, ServingError
 from fixtures.bench.turns import PairedMeasurement, Plan, take_turn
 from fixtures.machine import devices
@@ -25,6 +23,7 @@ from fixtures.steps.optimizations import catalogue, families
 from fixtures.steps.recipe import Recipe, resolve, unmet
 from fixtures.training import training_claims as train
 from fixtures.worker import Server
+from tests import checkouts
 from tests.conftest import MakeRig, skip_unless_met
 from tests.machines import X86
 
@@ -229,16 +228,11 @@ def test_bf16_that_does_not_reach_the_kernels_is_refused(make_rig: MakeRig) -> N
 @pytest.mark.nightly
 def test_training_that_learns_something_else_is_refused(make_rig: MakeRig, tmp_path: Path) -> None:
     """A trainer whose optimizer never steps: same model, same data, and the loss stays where it was."""
-    shutil.copytree(ROOT / "fixtures", tmp_path / "fixtures")
-    shutil.copytree(ROOT / "reports", tmp_path / "reports")
-    session = tmp_path / "fixtures" / "training" / "training_session.py"
-    text = session.read_text()
-    assert 1 == text.count("self._optimizer.step()")
-    session.write_text(text.replace("self._optimizer.step()", "pass"))
+    root = checkouts.changed(tmp_path, "fixtures/training/training_session.py", "self._optimizer.step()", "pass")
     honest = make_rig()
     job = honest.job(recipe(honest, "train_baseline"), VIT)
     honest.reference_losses(job, 160)  # by the honest trainer, into the cache that both share
-    rig = make_rig(root=tmp_path)
+    rig = make_rig(root=root)
 
     assert "the loss follows fp32 eager's to within 1%, and falls: losses differ by at most" in refused(rig, recipe(rig, "train_baseline"))
 
