@@ -394,7 +394,8 @@ def crew(tmp_path: Path) -> Iterator[tuple["subprocess.Popen[str]", int, list[in
     """Two workers on one port, started as run.sh does; the port is kept from others by a socket that does not listen."""
     for name in ("serve.py", "inference_protocol.py", "workers.py"):
         shutil.copy(EMITTED / name, tmp_path)
-    (tmp_path / "model.py").write_text(MODEL + "import sys; print(os.environ['WORKER'], os.getpid(), file=sys.stderr, flush=True)")
+    in_one_piece = """os.write(2, f"{os.environ['WORKER']} {os.getpid()}\\n".encode())"""  # two share the pipe
+    (tmp_path / "model.py").write_text(MODEL + in_one_piece)
     (tmp_path / "deployment.json").write_text(json.dumps({"workers": 2}))
     with closing(socket.socket()) as kept:
         kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
@@ -403,10 +404,11 @@ def crew(tmp_path: Path) -> Iterator[tuple["subprocess.Popen[str]", int, list[in
         command = [sys.executable, str(tmp_path / "workers.py"), "--port", str(port)]
         with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
             assert process.stderr is not None
-            said = [process.stderr.readline().split() for _ in range(4)]
-            pids = {words[0]: int(words[1]) for words in said if words[0] in {"0", "1"}}
-            yield process, port, [pids["0"], pids["1"]]
-            if process.poll() is None:
+            try:
+                said = [process.stderr.readline().split() for _ in range(4)]
+                pids = {words[0]: int(words[1]) for words in said if words[0] in {"0", "1"}}
+                yield process, port, [pids["0"], pids["1"]]
+            finally:
                 process.terminate()
 
 

@@ -244,7 +244,7 @@ def main() -> int:
     )
     with _listening(options.host, options.port) as listener:
         host, port = listener.getsockname()[:2]
-        print(f"serving on {host}:{port}", file=sys.stderr, flush=True)
+        sys.stderr.write(f"serving on {host}:{port}\n")  # in one piece: workers share it
         uvicorn.Server(config).run(sockets=[listener])
     return 0
 
