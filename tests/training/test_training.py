@@ -159,6 +159,8 @@ class Compiling:
     def compilations(self) -> int:
         return self.compiled
 
+    def restore(self, placed: object) -> None: ...
+
     def infer(self, placed: object) -> None:
         self.compiled += 1
 
