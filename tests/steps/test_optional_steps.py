@@ -165,7 +165,10 @@ def test_threads_that_sleep_between_calls(make_rig: MakeRig) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "told"),
-    [({ORT_SPINNING: "1"}, " CPUs busy right after a call, "), ({}, "what the process does between calls was not seen")],
+    [
+        pytest.param({ORT_SPINNING: "1"}, " CPUs busy right after a call, ", marks=pytest.mark.nightly),
+        ({}, "what the process does between calls was not seen"),
+    ],
     ids=["switched on", "never set"],
 )
 def test_threads_that_spin_all_the_same(make_rig: MakeRig, settings: dict[str, str], told: str) -> None:
