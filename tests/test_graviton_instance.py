@@ -54,8 +54,14 @@ def test_results_are_kept_and_the_instance_ends_however_the_script_ends(script: 
     for name in ("shutdown", "aws", "dnf", "git"):
         (stand_ins / name).write_text(f'#!/bin/sh\necho {name} "$@" >> {tmp_path}/calls\n[ {name} != dnf ]\n')
         (stand_ins / name).chmod(0o755)
-    moved = script.replace("/root", str(tmp_path)).replace("/sys/kernel/mm/transparent_hugepage/enabled", str(tmp_path / "mode"))
-    done = subprocess.run(["bash", "-c", moved], env={"PATH": f"{stand_ins}:/usr/bin:/bin"}, capture_output=True, text=True, check=False)
+    moved = script.replace("/sys/kernel/mm/transparent_hugepage/enabled", str(tmp_path / "mode"))
+    done = subprocess.run(
+        ["bash", "-c", moved],
+        env={"PATH": f"{stand_ins}:/usr/bin:/bin", "TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     calls = (tmp_path / "calls").read_text().splitlines()
 
     assert 0 != done.returncode
