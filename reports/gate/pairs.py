@@ -7,18 +7,17 @@ several times, a suspect oftener, and the pairs take turns over the builds.
 import json
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
 from fixtures.artifacts.cache import MANIFEST
 from reports.gate.benchmarks import Benchmark
 from reports.gate.decision import Rules
-from reports.gate.failures import SideError, both_failed
 from reports.gate.journal import PairJournal
 from reports.gate.pair import Pair, Phase
 from reports.gate.progress import Progress
-from reports.gate.sides import Side
+from reports.gate.sides import Side, both, one_by_one
 from reports.gate.turns import measure_pair
 from reports.saved.machines import Difference
 
@@ -26,7 +25,7 @@ from reports.saved.machines import Difference
 class Pairs:
     """Measures pairs of two sides. `again(side, number)` returns another process of a side, with a cache for its builds of that number.
 
-    `taken` are the pairs of a gate that this one goes on with.
+    `taken` are the pairs of a gate that this one goes on with. Both sides build at the same time, unless `one_by_one`.
     """
 
     def __init__(
@@ -39,12 +38,14 @@ class Pairs:
         again: Callable[[Side, int], Side],
         taken: Iterable[Pair] = (),
         rules: Rules,
+        one_by_one: bool = False,
     ) -> None:
         self._sides = {0: (base, head)}  # by the number of the build
         self._journal = journal
         self._progress = progress
         self._again = again
         self._rules = rules
+        self._one_by_one = one_by_one
         self._builds: dict[Benchmark, int] = {}
         self._taken = Counter((pair.benchmark, pair.phase, pair.base_build, pair.head_build) for pair in taken)
         self.changes: dict[Benchmark, tuple[Difference, ...]] = {}
@@ -86,16 +87,16 @@ class Pairs:
         return self._order.choice([pair for pair in taken if so_far(pair) == least])
 
     def _build(self, benchmark: Benchmark) -> int:
-        """Build both sides' artifacts, one after the other, and return how many of each are to be paired.
+        """Build both sides' artifacts, and return how many of each are to be paired.
 
         Sides whose artifact is equal have one. Others are built twice; where each side's builds are equal to the byte, one stands for both.
         Raises SideError.
         """
-        base, head = _built(self._sides[0], benchmark)
+        base, head = self._built(0, benchmark)
         if base is None or head is None or _are_equal(base, head):
             return 1
         self._progress.note(f"{benchmark.id}: the sides have artifacts of their own, so each is built twice")
-        second = _built(self._sides_of(1), benchmark)
+        second = self._built(1, benchmark)
         return 1 if _are_equal(base, second[0]) and _are_equal(head, second[1]) else self._rules.screen_builds
 
     def _build_further(self, benchmark: Benchmark) -> None:
@@ -106,27 +107,23 @@ class Pairs:
         if numbers:
             self._progress.note(f"{benchmark.id}: a suspect, and builds differ, so each side is built {len(numbers)} times more")
         for number in numbers:
-            _built(self._sides_of(number), benchmark)
+            self._built(number, benchmark)
         self._builds[benchmark] = max(wanted, self._builds[benchmark])
 
     def _sides_of(self, number: int) -> tuple[Side, Side]:
         if number not in self._sides:
             base, head = self._sides[0]
-            self._sides[number] = self._again(base, number), self._again(head, number)
+            sides = self._again(base, number), self._again(head, number)
+            both(sides, lambda side: side.begin_survey(), lambda side: side.end_survey())
+            self._sides[number] = sides
         return self._sides[number]
 
-
-def _built(sides: Sequence[Side], benchmark: Benchmark) -> list[str | None]:
-    """Let each side fill its cache, one after the other; return where each has its artifact. Raises SideError."""
-    artifacts, errors = [], []
-    for side in sides:
-        try:
-            artifacts.append(side.build(benchmark))
-        except SideError as error:
-            errors.append(error)
-    if errors:
-        raise errors[0] if len(errors) == 1 else both_failed(*errors)
-    return artifacts
+    def _built(self, number: int, benchmark: Benchmark) -> list[str | None]:
+        """Let each side fill its cache; return where each has its artifact. Raises SideError."""
+        sides = self._sides_of(number)
+        if not self._one_by_one:
+            return both(sides, lambda side: side.begin_build(benchmark), lambda side: side.end_build())
+        return one_by_one(sides, lambda side: side.begin_build(benchmark), lambda side: side.end_build())
 
 
 def _are_equal(one: str | None, other: str | None) -> bool:

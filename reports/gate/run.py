@@ -80,6 +80,7 @@ def hold(request: Request) -> Result:
         selection = select(base.offers, head.offers, request.expression, request.steps, request.only)
         journal = PairJournal(folder, _conditions(request, checkouts, versions))
         progress = Progress(request.rules, len(selection.compared))
+        limits = {each: request.thresholds.of(each, base.offers[each].family) for each in selection.compared}
         pairs = Pairs(
             sides[0],
             sides[1],
@@ -88,6 +89,7 @@ def hold(request: Request) -> Result:
             again=lambda side, number: stack.enter_context(side.again(number)),
             taken=journal.pairs,
             rules=request.rules,
+            one_by_one=any(each.build_time_percent is not None for each in limits.values()),
         )
         schedule = Schedule(
             selection.compared,
@@ -97,7 +99,7 @@ def hold(request: Request) -> Result:
             measure=pairs.measure,
             failures=SideError,
             observer=progress,
-            limits={each: request.thresholds.of(each, base.offers[each].family) for each in selection.compared},
+            limits=limits,
         )
         if journal.pairs:
             progress.note(f"going on with {len(journal.pairs)} pairs in {folder}")

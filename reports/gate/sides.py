@@ -123,23 +123,20 @@ class Side:
         }
         return Surveyed(versions=seen.versions, offers=offers, modules=seen.modules, opened=seen.opened or [])
 
-    def build(self, benchmark: Benchmark) -> str | None:
-        """Fill the artifact cache; return the artifact's folder, empty where there is none, None where an older side does not tell.
+    def begin_build(self, benchmark: Benchmark) -> None:
+        """Ask for the artifact, without waiting."""
+        self._process.tell([messages.Build(model=benchmark.model, step=benchmark.step)])
+
+    def end_build(self) -> str | None:
+        """Wait until the artifact is in the cache; return its folder, empty where there is none, None where an older side does not tell.
 
         Raises SideError.
         """
-        return self._ask(messages.Build(model=benchmark.model, step=benchmark.step), messages.Built, "building").artifact
+        return self._hear(messages.Built, "building").artifact
 
     def again(self, number: int) -> "Side":
         """Return another process of this side, whose artifacts are builds of that number, 1 for the second. Raises GateError."""
-        side = Side(self.checkout, replace(self._settings, artifact_cache=self._settings.artifact_cache / BUILDS[number]))
-        try:
-            side.begin_survey()
-            side.end_survey()
-        except BaseException:
-            side.close()
-            raise
-        return side
+        return Side(self.checkout, replace(self._settings, artifact_cache=self._settings.artifact_cache / BUILDS[number]))
 
     def begin_load(self, benchmark: Benchmark) -> None:
         """Ask for fresh workers, without waiting."""
@@ -195,9 +192,15 @@ def both(sides: Sequence[Side], begin: Callable[[Side], None], end: Callable[[Si
     """Let both sides begin, then wait for both. Raises SideError once both have answered, with no worker left."""
     for side in sides:
         begin(side)
+    return one_by_one(sides, lambda _side: None, end)
+
+
+def one_by_one(sides: Sequence[Side], begin: Callable[[Side], None], end: Callable[[Side], Result]) -> list[Result]:
+    """Let each side begin once the one before has ended. Raises SideError once both have answered, with no worker left."""
     results: list[Result] = []
     errors: list[SideError] = []
     for side in sides:
+        begin(side)
         try:
             results.append(end(side))
         except SideError as error:

@@ -27,15 +27,29 @@ class StandIn:
     content: str | None
     folder: Path
     builds: list[str] = field(default_factory=list)
+    order: list[str] = field(default_factory=list)  # shared: of what all sides begin and end
 
-    def build(self, _benchmark: object) -> str | None:
+    def begin_survey(self) -> None:
+        """Tell nothing."""
+
+    def end_survey(self) -> None:
+        """Tell nothing."""
+
+    def begin_build(self, _benchmark: object) -> None:
+        self.order.append(f"{self.name} begins")
         self.builds.append(self.name)
+
+    def end_build(self) -> str | None:
+        self.order.append(f"{self.name} ends")
         if not self.content:
             return self.content
         made = self.folder / self.name
         made.mkdir(exist_ok=True)
         (made / MANIFEST).write_text(json.dumps({"files": {"model.bin": self.content}}))
         return str(made)
+
+    def shut(self) -> None:
+        """Have no worker to end."""
 
 
 @dataclass
@@ -56,6 +70,7 @@ class Bench:
     pairs: Any
     served: list[tuple[str, str]]
     seconds: list[StandIn]
+    order: list[str]
 
     def measure(self, count: int, phase: Phase = "screen") -> list[Pair]:
         return [self.pairs.measure(SOME, phase) for _ in range(count)]
@@ -69,9 +84,11 @@ def bench(
     *,
     second: str = "another",
     taken: tuple[Pair, ...] = (),
+    one_by_one: bool = False,
 ) -> Bench:
     """Return pairs of sides that build `base` and `head`, and something else the second time: with `second` added."""
     served: list[tuple[str, str]] = []
+    order: list[str] = []
     made: list[StandIn] = []
 
     def measure_pair(one: StandIn, other: StandIn, _benchmark: object, phase: Phase, _order: random.Random) -> tuple[Pair, tuple[()]]:
@@ -79,15 +96,16 @@ def bench(
         return pair(0.0, phase), ()
 
     def again(side: StandIn, number: int) -> StandIn:
-        made.append(StandIn(f"{side.name}-{number + 1}", side.content and side.content + number * second, folder))
+        made.append(StandIn(f"{side.name}-{number + 1}", side.content and side.content + number * second, folder, order=order))
         return made[-1]
 
     monkeypatch.setattr(pairs, "measure_pair", measure_pair)
-    one: Any = StandIn("base", base, folder)
-    other: Any = StandIn("head", head, folder)
+    one: Any = StandIn("base", base, folder, order=order)
+    other: Any = StandIn("head", head, folder, order=order)
     notes: Any = Notes()
     another: Any = again
-    return Bench(Pairs(one, other, notes, notes, again=another, taken=taken, rules=Rules()), served, made)
+    measured = Pairs(one, other, notes, notes, again=another, taken=taken, rules=Rules(), one_by_one=one_by_one)
+    return Bench(measured, served, made, order)
 
 
 def test_sides_that_share_an_artifact_have_one_build(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -106,6 +124,19 @@ def test_artifacts_of_their_own_are_built_twice_and_take_turns(monkeypatch: pyte
     assert {(base, head): 2 for base in ("base", "base-2") for head in ("head", "head-2")} == Counter(made.served)
     assert [(base == "base-2", head == "head-2") for base, head in made.served] == [(bool(p.base_build), bool(p.head_build)) for p in found]
     assert [["base-2"], ["head-2"]] == [each.builds for each in made.seconds]
+
+
+def test_sides_build_at_the_same_time(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    made = bench(monkeypatch, tmp_path, "old", "new", second="")
+    made.measure(1)
+    first = ["base begins", "head begins", "base ends", "head ends"]
+    assert [*first, "base-2 begins", "head-2 begins", "base-2 ends", "head-2 ends"] == made.order
+
+
+def test_builds_whose_time_is_judged_have_none_beside_them(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    made = bench(monkeypatch, tmp_path, "old", "new", second="", one_by_one=True)
+    made.measure(1)
+    assert ["base begins", "base ends", "head begins", "head ends"] == made.order[:4]
 
 
 def test_control_is_base_against_its_second_build(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -177,9 +208,9 @@ def test_side_of_an_older_suite_has_one_build(monkeypatch: pytest.MonkeyPatch, t
 def test_side_that_cannot_build_fails_the_benchmark(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     made = bench(monkeypatch, tmp_path, "old", "new")
 
-    def build(_self: StandIn, _benchmark: object) -> str:
+    def end_build(_self: StandIn) -> str:
         raise SideError("base", "WorkerError", "no space left")
 
-    monkeypatch.setattr(StandIn, "build", build)
+    monkeypatch.setattr(StandIn, "end_build", end_build)
     with pytest.raises(SideError, match="no space left"):
         made.measure(1)
