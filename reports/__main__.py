@@ -24,13 +24,8 @@ from reports.saved.files import write_atomically
 from reports.saved.load import UnreadableRun, read_brief, read_run
 from reports.saved.record import Measurement, Run
 from reports.saved.storage import DEFAULT_STORAGE, NoSuchRun, Storage
-from reports.show.comparison import comparison_data, comparison_table
-from reports.show.history import history_tables
-from reports.show.ladder import ladder_tables, ladders_data
 from reports.show.pictures import CannotPlot, check_plot, history_picture, ladders_picture
-from reports.show.profile import profile_data, profile_table
 from reports.show.profile_picture import profile_picture
-from reports.show.runs import run_tables, runs_table
 from reports.show.tables import add_format, show
 from reports.statistics.roofline import CannotPlace
 from reports.text.plain_text import let_any_text_through, plain
@@ -43,6 +38,11 @@ from reports.views.ladder import ladders
 from reports.views.prices import PriceError
 from reports.views.profile import NoProfile, breakdown, trace_file, without_small
 from reports.views.recommend import NothingToRecommend
+from reports.views.tables.comparison import comparison_data, comparison_table
+from reports.views.tables.history import history_tables
+from reports.views.tables.ladder import ladder_tables, ladders_data
+from reports.views.tables.profile import profile_data, profile_table
+from reports.views.tables.runs import run_tables, runs_table
 
 RUN_HELP = "a number, latest, latest~1, a file, a commit or a git revision"
 ERROR = 2

@@ -35,16 +35,17 @@ def add_model_commands(commands: "Commands", common: argparse.ArgumentParser, ru
 
 
 def _geomean(options: argparse.Namespace, storage: Storage, console: Console) -> None:
-    from reports.show.sets import sets_tables
     from reports.views.geomean import set_gains
+    from reports.views.tables.sets import sets_tables
 
     run = read_run(storage.find(options.run))
     show(console, sets_tables(run, set_gains(run)), options.format)
 
 
 def _grid(options: argparse.Namespace, storage: Storage, console: Console) -> None:
-    from reports.show.grid import grids_picture, grids_tables
+    from reports.show.grid_picture import grids_picture
     from reports.views.grid import grids
+    from reports.views.tables.grid import grids_tables
 
     if options.plot:
         check_plot(options.plot)

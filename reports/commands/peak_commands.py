@@ -14,14 +14,14 @@ from reports.saved.files import write_atomically
 from reports.saved.load import read_calibration, read_run
 from reports.saved.machines import machine_name
 from reports.saved.storage import Storage
-from reports.show.cost import cost_tables
 from reports.show.pictures import check_plot
-from reports.show.roofline import calibration_table, roofline_tables
 from reports.show.roofline_picture import roofline_picture
 from reports.show.tables import add_format, show
 from reports.statistics.roofline import roofline
 from reports.text.former_options import HIDDEN, renamed_to
 from reports.views.cost import machine_costs
+from reports.views.tables.cost import cost_tables
+from reports.views.tables.roofline import calibration_table, roofline_tables
 
 if TYPE_CHECKING:
     from argparse import _SubParsersAction

@@ -12,16 +12,16 @@ from reports.page import front
 from reports.page.content import HEIGHT, KERNELS_SHOWN, WIDTH
 from reports.page.sections import Material, sections
 from reports.saved.record import Gain
-from reports.show import comparison
-from reports.show.cost import money, price_text
-from reports.show.history import machine_shift_text
-from reports.show.roofline import GIGA, percent
 from reports.statistics import FASTER, NO_EFFECT, SLOWER
 from reports.statistics.changepoints import FEWEST_RUNS
 from reports.statistics.latency import tail_s
 from reports.text import figures
 from reports.text.plain_text import plain
 from reports.views.ladder import int8_text, over_float_text, rivals_text, without_text
+from reports.views.tables import comparison
+from reports.views.tables.cost import money, price_text
+from reports.views.tables.history import machine_shift_text
+from reports.views.tables.roofline import GIGA, percent
 
 _SIGNS = {FASTER: "▲", SLOWER: "▼", NO_EFFECT: "="}
 _CLASSES = {FASTER: "up", SLOWER: "down", NO_EFFECT: "even"}

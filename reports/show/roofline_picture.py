@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from reports.saved.record import Calibration
 from reports.show.pictures import DOWN, FAINT, picture
-from reports.show.roofline import GIGA, percent
 from reports.statistics.roofline import Place, Roofline, RooflinePoint
 from reports.text.figures import significant
 from reports.text.plain_text import plain
+from reports.views.tables.roofline import GIGA, percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

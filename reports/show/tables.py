@@ -9,101 +9,20 @@ import html
 import io
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 
 import msgspec
 from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from reports.statistics import DISTURBED
-from reports.text.figures import NONE
 from reports.text.markdown import escape
 from reports.text.plain_text import plain
+from reports.views.tables import LONGEST_STEP, REMARK, Cell, Column, Line, Table
 
 FORMATS = ("table", "markdown", "csv", "json", "html")
-LONGEST_STEP = 32
-LONGEST_CELL = 120
 LONGEST_LINE = 4000
-STYLES = {"faster": "green", "slower": "red", "skipped": "yellow", "failed": "bold red", DISTURBED: "yellow"}
-WARNING, REMARK = "yellow", "dim"
 _FIGURE = re.compile(r"-|\d+\+\d+|[-+]?[\d.]+x?(e[+-]\d+)?( %| to [\d.]+)?( \[[-+\d., e]+\])?( \(max of \d+\))?")
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """What a reader sees, and the plain value for CSV and JSON; both are the same where one is given.
-
-    `below` follows on a line of its own where that saves width.
-    """
-
-    shown: str
-    value: object = None
-    style: str = ""
-    below: str = ""
-
-    @property
-    def whole(self) -> str:
-        return f"{self.shown} {self.below}" if self.below else self.shown
-
-    @property
-    def plain_value(self) -> object:
-        return self.shown if self.value is None and self.shown != NONE else self.value
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A heading, the name of the field in CSV and JSON, and whether its cells are numbers.
-
-    Cells of text are folded where the terminal is narrow; one narrower than `least_width` has no such column.
-    """
-
-    heading: str
-    field: str
-    is_number: bool = True
-    folds: bool = False
-    least_width: int = 0
-    most_width: int | None = None
-    longest: int = LONGEST_CELL
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """A sentence beside a table, after words that stand out."""
-
-    text: str
-    style: str = ""
-    lead: str = ""
-    lead_style: str = "bold"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Table:
-    """Rows under a title, sentences above and remarks below; a row whose place is in `marked` stands out.
-
-    `data` are the rows of CSV and JSON where they have other fields than the columns.
-    """
-
-    title: str = ""
-    columns: tuple[Column, ...] = ()
-    rows: tuple[tuple[Cell, ...], ...] = ()
-    before: tuple[Line, ...] = ()
-    remarks: tuple[Line | str, ...] = ()
-    marked: frozenset[int] = frozenset()
-    data: tuple[Mapping[str, object], ...] | None = None
-
-    @property
-    def lines(self) -> tuple[Line, ...]:
-        return tuple(Line(each, REMARK) if isinstance(each, str) else each for each in self.remarks)
-
-    @property
-    def records(self) -> tuple[Mapping[str, object], ...]:
-        """The rows of CSV and JSON, by field."""
-        if self.data is not None:
-            return self.data
-        fields = [column.field for column in self.columns]
-        return tuple(dict(zip(fields, (each.plain_value for each in row), strict=True)) for row in self.rows)
 
 
 def add_format(command: argparse.ArgumentParser) -> None:

@@ -8,13 +8,14 @@ from rich.text import Text
 
 from reports.saved.record import Measurement
 from reports.show.pareto_picture import pareto_picture
-from reports.show.tables import REMARK, Cell, Column, Line, Table, print_tables
+from reports.show.tables import print_tables
 from reports.text.durations import duration
 from reports.text.figures import decibels, gain_short, milliseconds, p99_ms, p99_text, per_second
 from reports.text.plain_text import plain
 from reports.tune.finals import Finalist
 from reports.tune.run import Tuning
 from reports.views.front import points
+from reports.views.tables import REMARK, Cell, Column, Line, Table
 
 _COLUMNS = (
     Column("recipe", "step", is_number=False),

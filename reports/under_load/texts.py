@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 
-from reports.show.tables import Cell, Column, Table
 from reports.text.figures import NONE, milliseconds, per_second
 from reports.under_load.requests import LoadRun
+from reports.views.tables import Cell, Column, Table
 
 REQUESTS_FOR_P999 = 1000
 _COLUMNS = (

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 from reports.saved.record import Gain
-from reports.show.tables import LONGEST_STEP, STYLES, WARNING, Cell, Column, Line, Table
 from reports.text.figures import NONE, gain_short, per_second
 from reports.versions import Broken, VersionCell, VersionRow, Versions
+from reports.views.tables import LONGEST_STEP, STYLES, WARNING, Cell, Column, Line, Table
 
 
 def versions_table(found: Versions) -> Table:

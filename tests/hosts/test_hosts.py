@@ -261,8 +261,8 @@ def test_saved_hosts_are_shown(tmp_path: Path) -> None:
     """`reports show` has a line for all hosts and one for each."""
     from rich.console import Console
 
-    from reports.show.runs import run_tables
     from reports.show.tables import print_tables
+    from reports.views.tables.runs import run_tables
     from tests.reports.saved_runs import benchmark, save, saved_run
 
     each: list[dict[str, Any]] = [

@@ -14,10 +14,10 @@ from reports.saved.load import read_run
 from reports.saved.machines import Difference, machine_differences, machine_name, software_differences
 from reports.saved.record import Measurement, Run, Throughput
 from reports.saved.storage import Storage
-from reports.show.comparison import advice, chance, headline, one_sided_text, recipes_text
 from reports.statistics.run_spread import run_spread
 from reports.views.changes import changes
 from reports.views.compare import Comparison, DifferentMachines, compare
+from reports.views.tables.comparison import advice, chance, headline, one_sided_text, recipes_text
 from tests.reports.saved_runs import FINGERPRINT, KERNELS, benchmark, outcome, save, saved_run
 
 STEADY_S = (0.100, 0.101, 0.102)

@@ -8,9 +8,9 @@ import pytest
 
 from reports.saved.load import read_run
 from reports.saved.record import Measurement, Run
-from reports.show.cost import cost_tables
 from reports.views.cost import cost_per_million, machine_costs, one_machine, price_of, run_cost
 from reports.views.prices import DEFAULT_REGION, PriceError, price_table
+from reports.views.tables.cost import cost_tables
 from tests.reports.saved_runs import FINGERPRINT, benchmark, save, saved_run
 
 NO_INSTANCE = FINGERPRINT | {"instance_type": ""}

@@ -13,9 +13,9 @@ from rich.console import Console
 
 from reports.__main__ import main
 from reports.saved.load import UnreadableRun, read_run
-from reports.show.profile import profile_table
 from reports.show.tables import print_tables
 from reports.views.profile import Breakdown, NoProfile, breakdown, trace_file, without_small
+from reports.views.tables.profile import profile_table
 from tests.reports.saved_runs import benchmark, save, saved_run
 
 

@@ -16,13 +16,14 @@ from rich.console import Console
 from reports.__main__ import main
 from reports.saved.load import read_run
 from reports.saved.record import SavedGain
-from reports.show.ladder import ladder_tables
 from reports.show.pictures import CannotPlot, check_plot, ladders_picture
-from reports.show.tables import FORMATS, Cell, Column, Line, Table, print_tables, tables_csv, tables_html, tables_json, tables_markdown
+from reports.show.tables import FORMATS, print_tables, tables_csv, tables_html, tables_json, tables_markdown
 from reports.text.figures import agreement, decibels, gain_short, signed_percent, significant, sqnr, top1, verdict_over
 from reports.text.markdown import escape
 from reports.text.plain_text import plain
 from reports.views.ladder import Ladder, ladders
+from reports.views.tables import Cell, Column, Line, Table
+from reports.views.tables.ladder import ladder_tables
 from tests.reports.saved_runs import benchmark, calls, ladder, outcome, save, saved_run
 
 HOSTILE = [

@@ -9,10 +9,10 @@ import pytest
 from reports.__main__ import main
 from reports.saved.load import UnreadableRun, read_calibration, read_run
 from reports.saved.record import Calibration, Run
-from reports.show.roofline import percent, roofline_tables
 from reports.show.roofline_picture import roofline_picture, spread
 from reports.show.tables import json_text, tables_markdown
 from reports.statistics.roofline import CannotPlace, Place, bytes_per_sample, place, roofline
+from reports.views.tables.roofline import percent, roofline_tables
 from tests.reports.saved_runs import FINGERPRINT, benchmark, save, saved_run
 
 GIGA = 1e9

@@ -9,8 +9,8 @@ from rich.text import Text
 from reports.gate.decision import Verdict
 from reports.gate.result import Result, Row
 from reports.gate.show.gate_texts import BESIDE_COLUMNS, COLUMNS, about, beside, headline, pairs_text, rules_text, slowdown_text, why
-from reports.show.tables import LONGEST_STEP
 from reports.text.plain_text import plain
+from reports.views.tables import LONGEST_STEP
 
 STYLES = {
     Verdict.PASS: "green",

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 
 from reports.saved.machines import machine_name
 from reports.saved.record import Measurement, Run
-from reports.show.tables import Cell, Column, Line, Table
 from reports.text.figures import gain_short, gibibytes, milliseconds, times
 from reports.views.geomean import Member, SetGain
+from reports.views.tables import Cell, Column, Line, Table
 
 _COLUMNS = (
     Column("published name", "published_name", is_number=False, folds=True),

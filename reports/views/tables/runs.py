@@ -5,7 +5,6 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from reports.saved.machines import flat, machine_name
 from reports.saved.record import KernelTime, Measurement, Outcome, Run, SavedPair, Throughput
-from reports.show.tables import REMARK, STYLES, WARNING, Cell, Column, Line, Table
 from reports.statistics.latency import has_p99
 from reports.text.durations import duration
 from reports.text.figures import (
@@ -22,6 +21,7 @@ from reports.text.figures import (
     top1,
     verdict_over,
 )
+from reports.views.tables import REMARK, STYLES, WARNING, Cell, Column, Line, Table
 
 KERNELS_SHOWN = 5
 _COLUMNS = (

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from reports.show.tables import LONGEST_STEP, WARNING, Cell, Column, Line, Table
 from reports.statistics.changepoints import FEWEST_RUNS
 from reports.text.figures import NONE, per_second, signed_percent
 from reports.views.history import History, HistoryPoint, MachineShift, Series
+from reports.views.tables import LONGEST_STEP, WARNING, Cell, Column, Line, Table
 
 IN_FULL = 4
 _RUNS = (

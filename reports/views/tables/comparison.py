@@ -7,11 +7,11 @@ import msgspec
 
 from reports.saved.machines import Difference
 from reports.saved.record import Measurement, Run
-from reports.show.tables import LONGEST_STEP, REMARK, STYLES, WARNING, Cell, Column, Line, Table
 from reports.statistics import CONFIDENCE, FASTER, NEGLIGIBLE, SLOWER
 from reports.statistics.run_spread import FEWEST_RUNS
 from reports.text.figures import gain_short, per_second, signed_percent
 from reports.views.compare import Compared, Comparison, OneSided
+from reports.views.tables import LONGEST_STEP, REMARK, STYLES, WARNING, Cell, Column, Line, Table
 
 BETWEEN_PROCESSES = 0.068
 COMMIT_DIGITS = 40

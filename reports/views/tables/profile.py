@@ -6,9 +6,9 @@ from typing import Any
 import msgspec
 
 from reports.saved.record import OperatorTime
-from reports.show.tables import Cell, Column, Line, Table
 from reports.text.figures import NONE, milliseconds, significant
 from reports.views.profile import Breakdown, StepProfile
+from reports.views.tables import Cell, Column, Line, Table
 
 WHOLE = "one inference"
 LONGEST_OPERATOR = 80

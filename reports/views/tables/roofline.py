@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 from reports.saved.record import Calibration
-from reports.show.tables import Cell, Column, Table
 from reports.statistics.roofline import FAULT, WINOGRAD, Roofline, RooflinePoint
 from reports.text.figures import NONE, per_second, share_percent, significant
+from reports.views.tables import Cell, Column, Table
 
 GIGA = 1e9
 _COLUMNS = (

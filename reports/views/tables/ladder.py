@@ -2,7 +2,7 @@
 
 from rich.console import Console
 from reports.saved.load import read_run
-from reports.show.ladder import ladder_tables
+from reports.views.tables.ladder import ladder_tables
 from reports.show.tables import print_tables
 from reports.views.ladder import ladders
 
@@ -15,7 +15,6 @@ from typing import Any
 
 import msgspec
 
-from reports.show.tables import LONGEST_STEP, REMARK, STYLES, WARNING, Cell, Column, Line, Table
 from reports.statistics import DISTURBED
 from reports.text.figures import (
     NONE,
@@ -34,6 +33,7 @@ from reports.text.figures import (
     verdict_of,
 )
 from reports.views.ladder import Ladder, LadderRow, accuracy_text, by_chance, int8_text, rivals_text, without_text
+from reports.views.tables import LONGEST_STEP, REMARK, STYLES, WARNING, Cell, Column, Line, Table
 
 WITH_AGREEMENT = 101
 WITH_COSTS = 123

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from reports.show.tables import Cell, Column, Table
 from reports.text.figures import NONE, per_second
 from reports.views.cost import MachineCost, RunCost, StepCost
 from reports.views.prices import Price
+from reports.views.tables import Cell, Column, Table
 
 _COLUMNS = (
     Column("run", "run", is_number=False),

@@ -1,0 +1,90 @@
+"""Views as tables: a module for each command, pure, and here the table that all of them return.
+
+Cells and lines are plain text. `reports/show/tables.py` makes every format of a table, and makes its text safe.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from reports.statistics import DISTURBED
+from reports.text.figures import NONE
+
+LONGEST_STEP = 32
+LONGEST_CELL = 120
+STYLES = {"faster": "green", "slower": "red", "skipped": "yellow", "failed": "bold red", DISTURBED: "yellow"}
+WARNING, REMARK = "yellow", "dim"
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """What a reader sees, and the plain value for CSV and JSON; both are the same where one is given.
+
+    `below` follows on a line of its own where that saves width.
+    """
+
+    shown: str
+    value: object = None
+    style: str = ""
+    below: str = ""
+
+    @property
+    def whole(self) -> str:
+        return f"{self.shown} {self.below}" if self.below else self.shown
+
+    @property
+    def plain_value(self) -> object:
+        return self.shown if self.value is None and self.shown != NONE else self.value
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A heading, the name of the field in CSV and JSON, and whether its cells are numbers.
+
+    Cells of text are folded where the terminal is narrow; one narrower than `least_width` has no such column.
+    """
+
+    heading: str
+    field: str
+    is_number: bool = True
+    folds: bool = False
+    least_width: int = 0
+    most_width: int | None = None
+    longest: int = LONGEST_CELL
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A sentence beside a table, after words that stand out."""
+
+    text: str
+    style: str = ""
+    lead: str = ""
+    lead_style: str = "bold"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Table:
+    """Rows under a title, sentences above and remarks below; a row whose place is in `marked` stands out.
+
+    `data` are the rows of CSV and JSON where they have other fields than the columns.
+    """
+
+    title: str = ""
+    columns: tuple[Column, ...] = ()
+    rows: tuple[tuple[Cell, ...], ...] = ()
+    before: tuple[Line, ...] = ()
+    remarks: tuple[Line | str, ...] = ()
+    marked: frozenset[int] = frozenset()
+    data: tuple[Mapping[str, object], ...] | None = None
+
+    @property
+    def lines(self) -> tuple[Line, ...]:
+        return tuple(Line(each, REMARK) if isinstance(each, str) else each for each in self.remarks)
+
+    @property
+    def records(self) -> tuple[Mapping[str, object], ...]:
+        """The rows of CSV and JSON, by field."""
+        if self.data is not None:
+            return self.data
+        fields = [column.field for column in self.columns]
+        return tuple(dict(zip(fields, (each.plain_value for each in row), strict=True)) for row in self.rows)

@@ -1,0 +1,63 @@
+"""Language models over their grid as tables. Computes nothing."""
+
+from collections.abc import Iterable, Iterator
+
+from reports.text.figures import NONE, decibels, gain_short, milliseconds, p99_ms, per_second, top1
+from reports.views.grid import Grid, GridCell
+from reports.views.tables import Cell, Column, Table
+
+_COLUMNS = (
+    Column("step", "step", is_number=False),
+    Column("tokens", "sequence_length"),
+    Column("texts", "batch_size"),
+    Column("queries/s", "queries_per_second"),
+    Column("gain [95 %]", "gain"),
+    Column("over", "gain_over", is_number=False, folds=True),
+    Column("p50 ms", "latency_p50_s"),
+    Column("p90 ms", "latency_p90_s"),
+    Column("p99 ms", "latency_p99_s"),
+    Column("SQNR dB", "sqnr_db"),
+    Column("top-1 %", "top1_agreement"),
+)
+
+
+def grids_tables(grids: Iterable[Grid]) -> tuple[Table, ...]:
+    """Return one table for each model, and why points have no figures."""
+    return tuple(
+        Table(
+            title=grid.model,
+            columns=_COLUMNS,
+            rows=tuple(tuple(_cells(cell)) for cell in measured(grid)),
+            remarks=tuple(_reasons(grid)),
+        )
+        for grid in grids
+    )
+
+
+def measured(grid: Grid) -> list[GridCell]:
+    """The points that have figures."""
+    return [cell for cell in grid.cells if cell.queries_per_second is not None]
+
+
+def _cells(cell: GridCell) -> Iterator[Cell]:
+    yield Cell(cell.step)
+    yield Cell(str(cell.sequence_length), cell.sequence_length)
+    yield Cell(str(cell.batch_size), cell.batch_size)
+    yield Cell(per_second(cell.queries_per_second), cell.queries_per_second)
+    yield Cell(gain_short(cell.gain), cell.gain.ratio if cell.gain else None)
+    yield Cell(cell.gain.over if cell.gain else NONE)
+    yield Cell(milliseconds(cell.latency_p50_s), cell.latency_p50_s)
+    yield Cell(milliseconds(cell.latency_p90_s), cell.latency_p90_s)
+    yield Cell(p99_ms(cell), cell.latency_p99_s)
+    yield Cell(decibels(cell.sqnr_db), cell.sqnr_db)
+    yield Cell(top1(cell.top1_agreement), cell.top1_agreement)
+
+
+def _reasons(grid: Grid) -> Iterator[str]:
+    """Say each reason once, with the points that it is of."""
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for cell in grid.cells:
+        if cell.queries_per_second is None:
+            reasons.setdefault((cell.step, cell.reason), []).append(f"{cell.sequence_length}x{cell.batch_size}")
+    for (step, reason), points in reasons.items():
+        yield f"{step} at {', '.join(points)} {reason}"
