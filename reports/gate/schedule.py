@@ -19,6 +19,7 @@ class Case:
     """One benchmark at the gate: its limits, its pairs so far, and the failure that ended it, if one did.
 
     `looks` says how often its confirming pairs may be looked at in all: once more than before where the look before could not tell.
+    `builds_s` is how long the builds before its first pair took, 0 where that pair is of a gate before.
     """
 
     benchmark: Benchmark
@@ -26,6 +27,7 @@ class Case:
     pairs: dict[Phase, list[Pair]] = field(default_factory=lambda: {phase: [] for phase in PHASES})
     failure: Exception | None = None
     looks: int = 1
+    builds_s: float = 0.0
 
     @property
     def sample(self) -> Sample:
@@ -142,11 +144,14 @@ class Schedule:
     def _complete(self, case: Case, phase: Phase) -> None:
         pairs, is_news, target = case.pairs[phase], False, self._target(case, phase)
         while case.failure is None and len(pairs) < target:
-            if self._budget.left_s < self._pair_s(case):
+            if self._budget.left_s < self._pair_s(case) + (self._further_builds_s(case) if phase == "confirm" else 0.0):
                 return
             self._observer.begins(case, phase, target, self._needed_s())
+            begin_s = self._budget.spent_s
             try:
-                pairs.append(self._measure(case.benchmark, phase))
+                pair = self._measure(case.benchmark, phase)
+                case.builds_s = case.builds_s if case.all_pairs else max(0.0, self._budget.spent_s - begin_s - pair.took_s)
+                pairs.append(pair)
             except self._failures as error:
                 case.failure = error
             is_news = True
@@ -180,7 +185,13 @@ class Schedule:
         return due_s + sum(self._confirmation_s(case) for case in self._suspects())
 
     def _confirmation_s(self, case: Case) -> float:
-        return self._due_s(case, "control") + self._due_s(case, "confirm")
+        return self._due_s(case, "control") + self._further_builds_s(case) + self._due_s(case, "confirm")
+
+    def _further_builds_s(self, case: Case) -> float:
+        """Return about how long the builds take that a suspect needs beside its first ones."""
+        if not case.has_own_builds or case.pairs["confirm"]:
+            return 0.0
+        return case.builds_s * (self._rules.confirm_builds - self._rules.screen_builds) / self._rules.screen_builds
 
     def _due_s(self, case: Case, phase: Phase) -> float:
         return max(0, self._target(case, phase) - len(case.pairs[phase])) * self._pair_s(case)

@@ -26,16 +26,21 @@ class Bench:
     now_s: float = 0.0
     measured: list[tuple[Benchmark, Phase]] = field(default_factory=list)
     ended: list[str] = field(default_factory=list)
+    builds_s: float = 0.0  # before the first pair, and before the first confirming one
+    left_s: list[float] = field(default_factory=list)
 
     def measure(self, benchmark: Benchmark, phase: Phase) -> Pair:
         if error := self.failing(benchmark, len(self.measured)):
             raise error
-        self.now_s += PAIR_S
+        number = sum(each == (benchmark, phase) for each in self.measured)
+        is_built = number == 0 and phase != "control"
+        self.now_s += PAIR_S + (self.builds_s if is_built else 0.0)
         self.measured.append((benchmark, phase))
-        return pair(self.slower.get(benchmark, 0.0), phase, benchmark, took_s=PAIR_S)
+        own_build = number % 2 if self.builds_s else 0
+        return pair(self.slower.get(benchmark, 0.0), phase, benchmark, took_s=PAIR_S, base_build=own_build, head_build=own_build)
 
     def begins(self, case: Case, phase: Phase, of: int, left_s: float) -> None:
-        self.left_s = left_s
+        self.left_s.append(left_s)
 
     def ends(self, case: Case) -> None:
         self.ended.append(case.benchmark.id)
@@ -86,7 +91,19 @@ def test_time_left_counts_what_is_known_to_be_due() -> None:
     """Before the last confirming pair one pair is left."""
     bench = Bench({A: 0.04})
     bench.run(A)
-    assert PAIR_S == bench.left_s
+    assert PAIR_S == bench.left_s[-1]
+
+
+def test_time_left_and_budget_count_the_further_builds_of_a_suspect() -> None:
+    """Six pairs of control, as long for two more builds as for the first two, eleven pairs."""
+    bench = Bench({A: 0.04}, builds_s=100.0)
+    bench.run(A)
+    assert 6 * PAIR_S + 100.0 + 11 * PAIR_S == bench.left_s[6]
+    assert [11 * PAIR_S, 10 * PAIR_S] == [bench.left_s[12] - 100.0, bench.left_s[13]]
+
+    short = Bench({A: 0.04}, builds_s=100.0)
+    short.run(A, budget_s=100.0 + 12 * PAIR_S + 100.0)
+    assert [(A.id, "screen", 6), (A.id, "control", 6)] == short.runs
 
 
 def test_budget_ends_the_gate_between_pairs() -> None:
