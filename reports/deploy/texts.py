@@ -1,5 +1,7 @@
 """A recommendation as text and as JSON. Computes nothing."""
 
+from dataclasses import asdict
+
 from rich.console import Console
 from rich.text import Text
 
@@ -8,7 +10,7 @@ from reports.show.tables import json_text
 from reports.statistics.latency import CONFIDENCE
 from reports.text.figures import milliseconds, p99_text, per_second, sqnr, times
 from reports.text.plain_text import plain
-from reports.views.recommend import DeploymentLimits, MeasuredRecipe, Recommendation
+from reports.views.recommend import MeasuredRecipe, Recommendation
 
 
 def print_recommendation(console: Console, run: Run[Measurement], found: Recommendation) -> None:
@@ -43,9 +45,8 @@ def figures(candidate: MeasuredRecipe) -> str:
 def why(found: Recommendation) -> str:
     """Say why the winner won, in one or two sentences."""
     count = len(found.others) + len(found.ruled_out) + 1
-    limits = limits_text(found.limits)
-    text = f"It is the fastest of the {len(found.others) + 1} recipes within {limits}, of {count} measured"
-    if not limits:
+    text = f"It is the fastest of the {len(found.others) + 1} recipes within {found.limits}, of {count} measured"
+    if not found.limits:
         text = f"It is the fastest of {count} measured recipes (no limit was given)"
     if found.lead is not None:
         text += f", {times(found.lead)} the next (unpaired)"
@@ -68,24 +69,12 @@ def left_out(found: Recommendation) -> str:
     return ", ".join(f"{plain(step)} ({plain(why)})" if why else plain(step) for step, why in reasons.items())
 
 
-def limits_text(limits: DeploymentLimits) -> str:
-    """Return the limits in words; empty for none."""
-    parts = []
-    if limits.p99_s is not None:
-        parts.append(f"p99 {milliseconds(limits.p99_s)} ms")
-    if limits.sqnr_db is not None:
-        parts.append(f"SQNR {limits.sqnr_db:g} dB")
-    if limits.cosine is not None:
-        parts.append(f"cosine {limits.cosine:g}")
-    return " and ".join(parts)
-
-
 def recommendation_json(found: Recommendation) -> str:
     """Return the winner, the others and what was ruled out, with their figures."""
     return json_text(
         {
             "model": found.model,
-            "limits": {"p99_s": found.limits.p99_s, "sqnr_db": found.limits.sqnr_db, "cosine": found.limits.cosine},
+            "limits": asdict(found.limits),
             "winner": _json(found.winner),
             "why": why(found),
             "left_out": {name: found.winner.measurement.left_out_reasons.get(name, "") for name in found.winner.measurement.left_out},

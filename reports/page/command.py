@@ -5,6 +5,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from reports.commands.measuring import add_limit_options, limits_of
 from reports.commands.price_options import add_price_options, known_costs
 from reports.saved.files import no_folder_text, write_atomically
 from reports.saved.load import read_calibration, read_run
@@ -31,6 +32,7 @@ def add_page(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", co
     command.add_argument("--peaks", type=Path, metavar="FILE", help="a later calibration of the last RUN's machine, as JSON")
     command.add_argument("--calibration", type=Path, dest="peaks", action=renamed_to("--peaks"), help=HIDDEN)
     add_price_options(command)
+    add_limit_options(command)
     command.set_defaults(command=_page)
 
 
@@ -45,7 +47,8 @@ def _page(options: argparse.Namespace, storage: Storage, console: Console) -> No
     calibration = read_calibration(options.peaks) if options.peaks else None
     if calibration is not None:
         roofline(named[-1], calibration)  # refuses another machine's
-    page = page_html(material(named, _saved(storage, named), known_costs(named, options), calibration)).encode()
+    shown = material(named, _saved(storage, named), known_costs(named, options), calibration, limits_of(options))
+    page = page_html(shown).encode()
     write_atomically(out, page)
     console.print(
         f"{plain(out, 500)}: {len(named)} run{'' if len(named) == 1 else 's'}, {len(page) / 1e3:.0f} kB", markup=False, soft_wrap=True

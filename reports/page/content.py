@@ -13,6 +13,7 @@ from reports.statistics import FASTER
 from reports.views.compare import Comparison, DifferentMachines, compare
 from reports.views.history import History, HistoryPoint, Series
 from reports.views.ladder import BASELINE, Ladder, LadderRow, Stair, ladders, stairs
+from reports.views.recommend import DeploymentLimits, NothingToRecommend, Recommendation, recommend
 
 KERNELS_SHOWN = 8
 WIDTH, HEIGHT = 1000, 100  # units of a history's drawing, stretched to its cell
@@ -71,6 +72,16 @@ class BestRecipe:
     model: str
     best: LadderRow | None
     view: RunView | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WithinLimits:
+    """What to deploy of one model within the limits that were given; `refusal` says why nothing is."""
+
+    model: str
+    limits: DeploymentLimits
+    found: Recommendation | None
+    refusal: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -137,6 +148,18 @@ def best_recipes(runs: Iterable[Run[Measurement]], views: Iterable[RunView]) -> 
         for run in reversed(tuple(runs))
         for ladder in ladders(run.measurements, run.outcomes)
     )
+
+
+def within_limits(run: Run[Measurement], limits: DeploymentLimits) -> tuple[WithinLimits, ...]:
+    """Return what to deploy of every model of a run; nothing where no limit was given."""
+    made = []
+    for model in dict.fromkeys(m.model for m in run.measurements) if limits else ():
+        try:
+            found, refusal = recommend(run.measurements, model, limits), ""
+        except NothingToRecommend as error:
+            found, refusal = None, str(error)
+        made.append(WithinLimits(model=model, limits=limits, found=found, refusal=refusal))
+    return tuple(made)
 
 
 def comparison_view(base: Run[Measurement], head: Run[Measurement], place: int, saved: Sequence[Run[Throughput]] = ()) -> ComparisonView:

@@ -26,7 +26,7 @@ class MachineLimits:
     models: tuple[LimitsView, ...]
 
 
-def limits(run: Run[Measurement], calibration: Calibration | None = None) -> MachineLimits | None:
+def machine_limits(run: Run[Measurement], calibration: Calibration | None = None) -> MachineLimits | None:
     """Return the run under a later calibration, or its own; None where it has none, or counts no FLOPs."""
     try:
         found = roofline(run, calibration)

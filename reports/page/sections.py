@@ -3,17 +3,29 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from reports.page.content import ComparisonView, HistoryView, RunView, best_recipes, comparison_view, fields, history_view, run_view
+from reports.page.content import (
+    ComparisonView,
+    HistoryView,
+    RunView,
+    best_recipes,
+    comparison_view,
+    fields,
+    history_view,
+    run_view,
+    within_limits,
+)
 from reports.page.costs import cost_view
 from reports.page.front import fronts
-from reports.page.limits import limits
+from reports.page.limits import machine_limits
 from reports.saved.machines import machine_differences
 from reports.saved.record import Calibration, Measurement, Run, Throughput
 from reports.views.cost import RunCost
 from reports.views.history import NothingToFollow, history
+from reports.views.recommend import DeploymentLimits
 
 MOST_WHOLE = 6
 FEWEST_TO_FOLLOW = 2
+NO_LIMITS = DeploymentLimits()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,7 +35,7 @@ class Material:
     `named` are the runs that the page was asked for: the first is what others are compared with, the last the one in question.
     `views` are those of them shown whole, `comparisons` of each of these with the first, the last one's first.
     `saved` are all saved runs in brief, oldest first. `costs` are those of the named runs, None where the
-    machine has no price, `calibration` a later one of the machine of the run in question.
+    machine has no price, `calibration` a later one of the machine of the run in question, `limits` what a deployment must keep.
     """
 
     named: tuple[Run[Measurement], ...]
@@ -32,6 +44,7 @@ class Material:
     comparisons: tuple[ComparisonView, ...]
     costs: tuple[RunCost | None, ...] = ()
     calibration: Calibration | None = None
+    limits: DeploymentLimits = NO_LIMITS
 
     @property
     def whole(self) -> tuple[Run[Measurement], ...]:
@@ -57,6 +70,7 @@ def material(
     saved: tuple[Run[Throughput], ...],
     costs: Sequence[RunCost | None] = (),
     calibration: Calibration | None = None,
+    limits: DeploymentLimits = NO_LIMITS,
 ) -> Material:
     """Choose what of the named runs is shown whole: all, or of many the first and the last ones."""
     whole = named if len(named) <= MOST_WHOLE else (named[0], *named[1 - MOST_WHOLE :])
@@ -67,12 +81,14 @@ def material(
         comparisons=tuple(comparison_view(whole[0], head, place, saved) for place, head in enumerate(whole[:0:-1], 1)),
         costs=tuple(costs),
         calibration=calibration,
+        limits=limits,
     )
 
 
 def _answers(given: Material) -> Section:
     content = {
         "head": given.head,
+        "within": within_limits(given.head.run, given.limits),
         "against": given.comparisons[:1],
         "bests": best_recipes(given.named, given.views) if len(given.named) > 1 else (),
     }
@@ -84,7 +100,7 @@ def _ladders(given: Material) -> Section:
 
 
 def _limits(given: Material) -> Section | None:
-    found = limits(given.head.run, given.calibration)
+    found = machine_limits(given.head.run, given.calibration)
     return Section(id="limits", title="Share of the machine's peak", template="limits.html", content=found) if found else None
 
 

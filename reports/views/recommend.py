@@ -29,6 +29,22 @@ class DeploymentLimits:
     cosine: float | None = None
     accuracy_loss_points: float | None = None
 
+    def __str__(self) -> str:
+        parts = []
+        if self.p99_s is not None:
+            parts.append(f"p99 {milliseconds(self.p99_s)} ms")
+        if self.sqnr_db is not None:
+            parts.append(f"SQNR {self.sqnr_db:g} dB")
+        if self.cosine is not None:
+            parts.append(f"cosine {self.cosine:g}")
+        if self.accuracy_loss_points is not None:
+            parts.append(f"{self.accuracy_loss_points:g} points of top-1 lost")
+        return " and ".join(parts)
+
+    def __bool__(self) -> bool:
+        """Whether there is any limit."""
+        return self != DeploymentLimits()
+
     @property
     def of_outputs(self) -> "DeploymentLimits":
         """The limits that concern outputs alone."""

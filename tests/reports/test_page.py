@@ -28,13 +28,13 @@ SCRIPTS = [
 ]
 
 
-def page(storage: Path, *runs: str) -> Element:
-    return parse(written(storage, *runs))
+def page(storage: Path, *arguments: str) -> Element:
+    return parse(written(storage, *arguments))
 
 
-def written(storage: Path, *runs: str) -> str:
+def written(storage: Path, *arguments: str) -> str:
     out = storage / "report.html"
-    assert 0 == main(["page", *runs, "--out", str(out), "--storage", str(storage)])
+    assert 0 == main(["page", *arguments, "--out", str(out), "--storage", str(storage)])
     return out.read_text()
 
 
@@ -89,6 +89,22 @@ PROOF: dict[str, Any] = {
         {"claim": "two streams", "observed": "1", "holds": False},
     ],
 }
+
+
+def test_the_page_says_what_to_deploy_within_the_limits(tmp_path: Path) -> None:
+    """The fastest loses 1.5 points of top-1; without limits nothing is said of them."""
+    loss = {"pictures": 200, "top1": 0.885, "reference_top1": 0.9, "difference": -0.015, "low": -0.025, "high": -0.005}
+    kept = loss | {"top1": 0.9, "difference": 0.0, "low": -0.01, "high": 0.01}
+    fast = benchmark("openvino_int8", medians_s=(0.04, 0.041, 0.042), accuracy=loss)
+    exact = benchmark("openvino", medians_s=(0.08, 0.081, 0.082), accuracy=kept)
+    save(tmp_path, 1, saved_run([benchmark(medians_s=(0.3, 0.3, 0.3), accuracy=kept), fast, exact]))
+
+    answers = page(tmp_path, "1", "--max-accuracy-loss", "0.5").one("section", id="answers").text
+    assert "Within 0.5 points of top-1 lost, deploy openvino of resnet50: 98.8 samples/s" in answers
+    assert "Ruled out: 1 recipe" in answers
+    assert "openvino_int8, 195 samples/s: 88.5 % top-1, -1.5 points [-2.5, -0.5], limit 0.5 points lost" in answers
+    assert "the lowest p99 is" in page(tmp_path, "1", "--max-p99-ms", "0.001").one("section", id="answers").text
+    assert "Within" not in page(tmp_path, "1").one("section", id="answers").text
 
 
 def test_the_answer_comes_first(storage: Path) -> None:

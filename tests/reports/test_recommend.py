@@ -8,6 +8,7 @@ import pytest
 
 from fixtures.steps.optimizations import ON_DEMAND
 from reports.__main__ import main
+from reports.deploy.texts import recommendation_json, why
 from reports.saved.load import measurements_from_records
 from reports.saved.record import Measurement
 from reports.statistics import process_interval
@@ -71,6 +72,14 @@ def test_a_loss_of_labelled_accuracy_rules_out_and_so_does_its_absence() -> None
     } == {each.step: each.broken for each in found.ruled_out}
     with pytest.raises(NothingToRecommend, match=r"the least loss of accuracy 0\.5 points \(openvino\)"):
         recommend(recipes, "resnet50", DeploymentLimits(accuracy_loss_points=0.4))
+
+
+def test_the_recommendation_names_a_limit_of_accuracy() -> None:
+    exact = benchmark("openvino", medians_s=(0.080, 0.081, 0.082), **labelled(1))
+    found = recommend(measured(exact), "resnet50", DeploymentLimits(p99_s=0.1, accuracy_loss_points=0.5))
+    assert "recipes within p99 100 ms and 0.5 points of top-1 lost, of 1 measured" in why(found)
+    assert 0.5 == json.loads(recommendation_json(found))["limits"]["accuracy_loss_points"]
+    assert "no limit was given" in why(recommend(measured(exact), "resnet50", DeploymentLimits()))
 
 
 def test_a_figure_on_the_limit_keeps_it_and_a_missing_one_does_not() -> None:
