@@ -87,6 +87,8 @@ class Observer(Protocol):
 class Schedule:
     """Screens every benchmark, then confirms the suspects, the clearest first, each after its control where it has builds of its own.
 
+    Where the budget cannot suffice for all, the clearest suspect so far is confirmed before anything else is screened: a regression that
+    is found decides the gate.
     What recorded pairs could not tell is looked at once more. `measure` returns a pair, or raises one of `failures`, which ends that
     benchmark only.
     """
@@ -125,12 +127,11 @@ class Schedule:
     def run(self) -> None:
         """Measure until all is decided or the time is used up."""
         for case in self.cases:
-            if self._must_confirm_now(case):
-                break
+            while (suspect := self._must_be_confirmed_now()) is not None:
+                self._confirm(suspect)
             self._complete(case, "screen")
         for case in self._suspects():
-            self._complete(case, "control")
-            self._complete(case, "confirm")
+            self._confirm(case)
 
     def _look_again(self) -> None:
         """Let every benchmark that recorded pairs could not tell be looked at once more, while there is alpha left."""
@@ -158,6 +159,10 @@ class Schedule:
         if is_news and (phase != "control" or case.failure is not None):
             self._observer.ends(case)
 
+    def _confirm(self, case: Case) -> None:
+        self._complete(case, "control")
+        self._complete(case, "confirm")
+
     def _target(self, case: Case, phase: Phase) -> int:
         """Return how many pairs of a phase a suspect needs."""
         if phase == "screen":
@@ -171,18 +176,24 @@ class Schedule:
         suspects = [case for case in self.cases if case.failure is None and is_suspect(case.sample, case.limits.rules(self._rules))]
         return sorted(suspects, key=lambda case: -interval(case.sample.screen, 1 - self._rules.alpha).low)
 
-    def _must_confirm_now(self, case: Case) -> bool:
-        """Whether the screen of `case` would use up the time that the clearest suspect so far needs to be confirmed."""
-        suspects = self._suspects()
-        if not suspects:
-            return False
+    def _must_be_confirmed_now(self) -> Case | None:
+        """Return the clearest suspect, if there is just time to confirm it, not for all screens too, and no regression is known yet."""
+        suspects = [case for case in self._suspects() if not case.is_done(case.limits.rules(self._rules))]
+        if not suspects or self._has_regression():
+            return None
         needed_s, left_s = self._confirmation_s(suspects[0]), self._budget.left_s
-        return needed_s <= left_s < needed_s + self._due_s(case, "screen")
+        return suspects[0] if needed_s <= left_s < needed_s + self._screens_s() else None
+
+    def _has_regression(self) -> bool:
+        own = [case.limits.rules(self._rules) for case in self.cases]
+        return any(judged.verdict is Verdict.REGRESSION for judged in judge([case.sample for case in self.cases], self._rules, own))
+
+    def _screens_s(self) -> float:
+        return sum(self._due_s(case, "screen") for case in self.cases if case.failure is None)
 
     def _needed_s(self) -> float:
         """Return about how many seconds all pairs still take that are known to be due."""
-        due_s = sum(self._due_s(case, "screen") for case in self.cases if case.failure is None)
-        return due_s + sum(self._confirmation_s(case) for case in self._suspects())
+        return self._screens_s() + sum(self._confirmation_s(case) for case in self._suspects())
 
     def _confirmation_s(self, case: Case) -> float:
         return self._due_s(case, "control") + self._further_builds_s(case) + self._due_s(case, "confirm")

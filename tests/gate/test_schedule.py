@@ -26,6 +26,7 @@ class Bench:
     now_s: float = 0.0
     measured: list[tuple[Benchmark, Phase]] = field(default_factory=list)
     ended: list[str] = field(default_factory=list)
+    passing: frozenset[Benchmark] = frozenset()  # in their confirming pairs
     builds_s: float = 0.0  # before the first pair, and before the first confirming one
     left_s: list[float] = field(default_factory=list)
 
@@ -37,7 +38,8 @@ class Bench:
         self.now_s += PAIR_S + (self.builds_s if is_built else 0.0)
         self.measured.append((benchmark, phase))
         own_build = number % 2 if self.builds_s else 0
-        return pair(self.slower.get(benchmark, 0.0), phase, benchmark, took_s=PAIR_S, base_build=own_build, head_build=own_build)
+        slowdown = 0.0 if phase == "confirm" and benchmark in self.passing else self.slower.get(benchmark, 0.0)
+        return pair(slowdown, phase, benchmark, took_s=PAIR_S, base_build=own_build, head_build=own_build)
 
     def begins(self, case: Case, phase: Phase, of: int, left_s: float) -> None:
         self.left_s.append(left_s)
@@ -131,6 +133,23 @@ def test_budget_is_kept_for_the_clearest_suspect() -> None:
     bench.run(A, B, C, budget_s=175.0)
 
     assert [(A.id, "screen", 6), (A.id, "confirm", 11)] == bench.runs
+
+
+def test_budget_that_cannot_suffice_for_all_is_spent_on_the_suspect_first() -> None:
+    """Once a regression is known, what is left goes into the other screens, not into a second suspect."""
+    bench = Bench({A: 0.10, B: 0.10})
+    bench.run(A, B, C, budget_s=285.0)
+
+    assert [(A.id, "screen", 6), (A.id, "confirm", 11), (B.id, "screen", 6), (C.id, "screen", 5)] == bench.runs
+
+
+def test_suspect_that_was_none_lets_the_next_one_be_confirmed() -> None:
+    """The budget is for two confirmations and three screens of five."""
+    bench = Bench({A: 0.10, B: 0.10}, passing=frozenset({A}))
+    bench.run(A, B, C, Benchmark("vit", "openvino"), Benchmark("vit", "onnxruntime"), budget_s=400.0)
+
+    confirmed: list[tuple[str, Phase, int]] = [(A.id, "screen", 6), (A.id, "confirm", 11), (B.id, "screen", 6), (B.id, "confirm", 11)]
+    assert [*confirmed, (C.id, "screen", 6)] == bench.runs
 
 
 def test_budget_that_cannot_confirm_goes_on_screening() -> None:
