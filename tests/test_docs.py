@@ -14,6 +14,7 @@ from reports.__main__ import MODULE, command_parser
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.glob("*.md")))
+BEGINS_WITH_OF = re.compile(r'(?:^ *|[.:?;)!] |"""|# |\| |\*\*|- |> )(Of [a-z]+ [a-z]+)', re.MULTILINE)
 A_PATTERN = re.compile(r"[\[|…]|\bWORD\b")  # of a command, such as `[RUN]`, and not one to type
 
 
@@ -53,13 +54,10 @@ def anchors(page: Path) -> set[str]:
 
 def test_no_sentence_begins_with_of() -> None:
     """Subject, verb, object (CONTRIBUTING.md)."""
-    texts = [
-        file for top in ("fixtures", "reports", "benchmarks", "docs") for file in (ROOT / top).rglob("*") if file.suffix in {".py", ".md"}
-    ]
+    folders = ("fixtures", "reports", "benchmarks", "docs", "tests")
+    texts = [*ROOT.glob("*.md"), *(file for top in folders for file in (ROOT / top).rglob("*") if file.suffix in {".py", ".md"})]
 
-    assert [] == [
-        f"{file.name}: {found}" for file in texts for found in re.findall(r'(?:[.:] |"""|# )(Of [a-z]+ [a-z]+)', file.read_text())
-    ]
+    assert [] == [f"{file.name}: {found}" for file in texts for found in BEGINS_WITH_OF.findall(file.read_text())]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

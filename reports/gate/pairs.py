@@ -73,7 +73,7 @@ class Pairs:
     def _next_builds(self, benchmark: Benchmark, phase: Phase) -> tuple[int, int]:
         """Return the builds of base and head that were paired least often, drawn among several; a control is base's first and second.
 
-        Of equally rare pairs the one whose builds served least is taken, so that each serves about as often.
+        Among equally rare pairs the one whose builds served least is taken, so that each serves about as often.
         """
         if phase == "control":
             return 0, 1

@@ -78,7 +78,7 @@ class Storage:
     def find(self, name: str) -> Path:
         """Return the file that `name` means: a file, `latest`, `latest~N`, a number, `MACHINE/NUMBER`, a commit or a git revision.
 
-        Of several runs of one commit the last one saved is meant. Raises NoSuchRun.
+        Among several runs of one commit the last one saved is meant. Raises NoSuchRun.
         """
         if _is_file(name):
             return Path(name)

@@ -103,7 +103,7 @@ def mean_interval(values: Sequence[float], *, confidence: float = CONFIDENCE) ->
 def process_interval(values: Sequence[float], *, confidence: float = CONFIDENCE) -> tuple[float, float]:
     """Return where one more value of the same kind will lie (a prediction interval on the logarithms), as wide as n values make it.
 
-    Of the throughputs of fresh processes it says where that of another fresh process is to be expected. Raises ValueError below two.
+    For throughputs of fresh processes it says where another fresh process is expected. Raises ValueError below two.
     """
     logs = _logarithms(values)
     if len(logs) < 2:

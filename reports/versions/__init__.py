@@ -67,7 +67,7 @@ class Versions:
 def from_runs(runs: Sequence[Run[Measurement]], package: str) -> Versions:
     """Return what `runs`, oldest first, have of each version of `package`: those of the newest run's machine and image size.
 
-    Of several runs with one version the newest counts, step by step.
+    Among several runs with one version the newest counts, step by step.
     """
     ours = [run for run in runs if _version(run, package)]
     ours = [run for run in ours if not machine_differences(run.fingerprint, ours[-1].fingerprint)]

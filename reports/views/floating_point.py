@@ -32,8 +32,8 @@ def over_floating_point(
 ) -> OverFloat | None:
     """Return the ratio for a step that brings INT8; None for any other, for a disturbed one, and where no floating point was measured.
 
-    Of the floating-point steps with its runtime, batch size, workers and performance hint the fastest is the best, if it is shown to be
-    ahead of the INT8 step's own predecessor; else the predecessor is, whose pairs with it there are. `paired` returns the ratio of two
+    The best is the fastest floating-point step with its runtime, batch size, workers and performance hint, if it is shown to be ahead of
+    the INT8 step's own predecessor; else it is the predecessor, with which the step has pairs. `paired` returns the ratio of two
     steps of the model along paired gains, None where none lead from one to the other.
     """
     ours = {m.step: m for m in measurements if m.model == own.model}

@@ -241,7 +241,7 @@ def test_a_prompt_is_taken_whole(make_rig: MakeRig, prefill: ModelSpec) -> None:
     assert "0 -> 23 positions by 23 tokens; layers multiply 40 rows in an iteration, of 40" in {item.observed for item in serving.evidence}
     counted = rig.work(serving.job).workload
     assert counted is not None
-    # Of every token all layers, 128 x 512 for the last one of the prompt.
+    # All layers for every token, 128 x 512 for the last one of the prompt.
     layers = 2 * (128 * 128 * 2 + 128 * 64 * 2 + 3 * 128 * 352)
     assert 2 * (layers + 128 * 512 / 20) < counted.flops_per_sample < 1.2 * 2 * (layers + 128 * 512 / 20)
 
