@@ -30,10 +30,18 @@ SOME_FAILED = 1  # pytest's exit status
 def main() -> int:
     """Run the ladder's steps and the Arm tests on one CPU; return 0 where all hold."""
     parser = argparse.ArgumentParser(prog="python -m emulation", description=__doc__)
-    parser.add_argument("graviton", choices=CPUS)
-    parser.add_argument("--step", action="append", default=[], metavar="NAME", help="only these steps; the page is left as it is")
-    parser.add_argument("--model", action="append", default=[], metavar="NAME", help=f"only these models (default: {', '.join(MODELS)})")
-    parser.add_argument("--set-up", action="store_true", help="only make the cached root")
+    parser.add_argument("graviton", choices=CPUS, help="Graviton to emulate")
+    parser.add_argument(
+        "--step",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="prove this step only, repeatable; the page is left as it is (default: all)",
+    )
+    parser.add_argument(
+        "--model", action="append", default=[], metavar="NAME", help=f"take this model only, repeatable (default: {', '.join(MODELS)})"
+    )
+    parser.add_argument("--set-up", action="store_true", help="make the set-up only")
     options = parser.parse_args()
     try:
         return _run(options)

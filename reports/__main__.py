@@ -44,7 +44,7 @@ from reports.views.tables.ladder import ladder_tables, ladders_data
 from reports.views.tables.profile import profile_data, profile_table
 from reports.views.tables.runs import run_tables, runs_table
 
-RUN_HELP = "a number, latest, latest~1, a file, a commit or a git revision"
+RUN_HELP = "saved run: a number, latest, latest~1, a file, a commit or a git revision"
 ERROR = 2
 MODULE = "python -m reports"
 PIPE_WIDTH = 150
@@ -189,28 +189,33 @@ def command_parser(
     """Return the parser of all commands, which speaks of itself as `program`; `also` adds more of them."""
     measures = "" if program == MODULE else "`ladder run` and `ladder quick` measure: `ladder run --help`. "
     parser = argparse.ArgumentParser(
-        prog=program, description=f"{measures}Saved benchmark runs: listed, shown, compared and followed over time."
+        prog=program,
+        description=f"{measures}The commands below read saved runs, or decide by measuring: docs/commands.md has each with an example.",
     )
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument(
-        "--storage", default=DEFAULT_STORAGE, metavar="URI", help="where runs are saved, as for pytest-benchmark (%(default)s)"
+        "--storage", default=DEFAULT_STORAGE, metavar="URI", help="folder of saved runs, as for pytest-benchmark (default: %(default)s)"
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     _add_run_commands(commands, common)
     add_model_commands(commands, common, RUN_HELP)
 
-    command = commands.add_parser("history", parents=[common], help="throughput over all runs of one machine")
-    command.add_argument("--step", action="append", default=[], help="only this step (repeatable)")
-    command.add_argument("--model", action="append", default=[], help="only this model (repeatable)")
-    command.add_argument("--machine-of", default="latest", metavar="RUN", help="follow the runs of this one's machine (latest)")
-    command.add_argument("--plot", type=Path, metavar="FILE", help="also draw it, as .png or .svg")
+    command = commands.add_parser("history", parents=[common], help="follow throughput over all runs of one machine")
+    command.add_argument("--step", action="append", default=[], help="show this step only, repeatable (default: all)")
+    command.add_argument("--model", action="append", default=[], help="show this model only, repeatable (default: all)")
+    command.add_argument("--machine-of", default="latest", metavar="RUN", help="follow the machine of this run (default: latest)")
+    command.add_argument("--plot", type=Path, metavar="FILE", help="also draw throughput over time, as .png or .svg")
     add_format(command)
     command.set_defaults(command=_history)
 
-    command = commands.add_parser("export", parents=[common], help="a run, or a gate's JSON, for other services' trackers")
-    command.add_argument("run", metavar="RUN", nargs="?", default="latest", help=f"{RUN_HELP}, or what `gate --json` wrote (latest)")
-    command.add_argument("--format", choices=tuple(FORMATS), required=True, help="Bencher Metric Format, or customSmallerIsBetter")
+    command = commands.add_parser("export", parents=[common], help="write a run, or a gate's JSON, for other services' trackers")
+    command.add_argument(
+        "run", metavar="RUN", nargs="?", default="latest", help=f"{RUN_HELP}, or what `gate --json` wrote (default: latest)"
+    )
+    command.add_argument(
+        "--format", choices=tuple(FORMATS), required=True, help="form of the output: Bencher Metric Format, or customSmallerIsBetter"
+    )
     command.set_defaults(command=_export)
 
     add_page(commands, common, RUN_HELP)
@@ -230,36 +235,40 @@ def command_parser(
 
 def _add_run_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", common: argparse.ArgumentParser) -> None:
     """What looks into saved runs as they are."""
-    command = commands.add_parser("list", parents=[common], help="what is saved")
+    command = commands.add_parser("list", parents=[common], help="list saved runs: machine, commit, steps")
     add_format(command)
     command.set_defaults(command=_list)
 
-    command = commands.add_parser("show", parents=[common], help="one run whole: machine, steps, evidence")
+    command = commands.add_parser("show", parents=[common], help="show one run whole: machine, steps, evidence")
     command.add_argument("run", metavar="RUN", help=RUN_HELP)
     add_format(command)
     command.set_defaults(command=_show)
 
-    command = commands.add_parser("ladder", parents=[common], help="the steps of a run in order, with gains and costs")
-    command.add_argument("run", metavar="RUN", nargs="?", default="latest", help=f"{RUN_HELP} (latest)")
+    command = commands.add_parser("ladder", parents=[common], help="show the steps of a run in order, with gains and costs")
+    command.add_argument("run", metavar="RUN", nargs="?", default="latest", help=f"{RUN_HELP} (default: latest)")
     add_format(command)
     command.add_argument("--plot", type=Path, metavar="FILE", help="also draw throughput by step and the gains, as .png or .svg")
     command.set_defaults(command=_ladder)
 
-    command = commands.add_parser("compare", parents=[common], help="two runs: ratios with intervals, and what changed")
+    command = commands.add_parser("compare", parents=[common], help="compare two runs: ratios with intervals, and what changed")
     command.add_argument("base", metavar="BASE", help=RUN_HELP)
-    command.add_argument("head", metavar="HEAD", help="likewise")
-    command.add_argument("--across-machines", action="store_true", help="compare speedups over each run's own baseline")
+    command.add_argument("head", metavar="HEAD", help="saved run to compare with BASE, named likewise")
+    command.add_argument(
+        "--across-machines", action="store_true", help="compare the speedups over each run's own baseline, for runs of two machines"
+    )
     add_format(command)
     command.set_defaults(command=_compare)
 
-    command = commands.add_parser("profile", parents=[common], help="where the time of a step goes, by operator (of runs with --profile)")
-    command.add_argument("run", metavar="RUN", nargs="?", default="latest", help=f"{RUN_HELP} (latest)")
-    command.add_argument("--model", metavar="MODEL", help="needed where the run has more than one")
-    command.add_argument("--step", metavar="STEP", required=True, help="the step to look into")
-    command.add_argument("--against", metavar="STEP", help="another step of the same model and run, side by side")
+    command = commands.add_parser(
+        "profile", parents=[common], help="show where the time of a step goes, by operator, in a run with --profile"
+    )
+    command.add_argument("run", metavar="RUN", nargs="?", default="latest", help=f"{RUN_HELP} (default: latest)")
+    command.add_argument("--model", metavar="MODEL", help="model to look into (default: the only one of the run)")
+    command.add_argument("--step", metavar="STEP", required=True, help="step to look into")
+    command.add_argument("--against", metavar="STEP", help="another step of the same model and run, to show beside it")
     add_format(command)
     command.add_argument("--plot", type=Path, metavar="FILE", help="also draw the bars, as .png or .svg")
-    command.add_argument("--trace", action="store_true", help="also name the Chrome trace, on stderr")
+    command.add_argument("--trace", action="store_true", help="also name the file of the Chrome trace, on stderr")
     command.set_defaults(command=_profile)
 
 

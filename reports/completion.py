@@ -15,13 +15,15 @@ if TYPE_CHECKING:
     Commands = _SubParsersAction[argparse.ArgumentParser]
 
 PROGRAM = "ladder"
-MEASURING = {"run": "measure the whole ladder, or files of benchmarks", "quick": "a first answer: the best recipe of each runtime"}
+MEASURING = {"run": "measure the whole ladder, or files of benchmarks", "quick": "measure a first answer: the best recipe of each runtime"}
 
 
 def add_completion(commands: "Commands", common: argparse.ArgumentParser) -> None:
     """Add the command to the command line."""
-    command = commands.add_parser("completion", parents=[common], help="print what makes a shell complete `ladder`: see docs/commands.md")
-    command.add_argument("shell", metavar="SHELL", choices=("bash", "zsh"), help="bash or zsh")
+    command = commands.add_parser(
+        "completion", parents=[common], help="print the script that makes a shell complete `ladder` (docs/commands.md)"
+    )
+    command.add_argument("shell", metavar="SHELL", choices=("bash", "zsh"), help="shell to complete in: bash or zsh")
     command.set_defaults(command=_completion)
 
 

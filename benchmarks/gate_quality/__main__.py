@@ -58,11 +58,15 @@ def _report(options: argparse.Namespace) -> None:
 def _parser() -> argparse.ArgumentParser:
     names = [kind.name for kind in KINDS]
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gate_quality", description=DESCRIPTION)
-    parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no gate that would end later (all that are left)")
-    parser.add_argument("--gates", type=int, default=sys.maxsize, metavar="N", help="hold at most N (all that are left)")
-    parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="KIND", help=f"of {', '.join(names)} (all)")
-    parser.add_argument("--out", type=Path, default=Path(".cache/gate-quality"), metavar="DIR", help="where the gates are kept")
-    parser.add_argument("--write", type=Path, metavar="FILE", help="write the page there, docs/gate-quality.md (stdout)")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no gate that would end later (default: no limit)")
+    parser.add_argument("--gates", type=int, default=sys.maxsize, metavar="N", help="most gates to hold (default: all that are left)")
+    parser.add_argument(
+        "--only", nargs="+", choices=names, default=names, metavar="KIND", help=f"kinds to hold: {', '.join(names)} (default: all)"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path(".cache/gate-quality"), metavar="DIR", help="folder of the held gates (default: %(default)s)"
+    )
+    parser.add_argument("--write", type=Path, metavar="FILE", help="file to write the page to, as docs/gate-quality.md (default: stdout)")
     return parser
 
 

@@ -23,10 +23,14 @@ def add_doctor(commands: "Commands", common: argparse.ArgumentParser) -> None:
     command = commands.add_parser(
         "doctor",
         parents=[common],
-        help="what of this machine is missing or disturbs measuring, with the remedies; exit code 1 where there is any",
+        help="tell what is missing on this machine or disturbs measuring, with the remedies; exit code 1 where there is any",
     )
     command.add_argument(
-        "--artifact-cache", type=Path, default=Path(".cache/artifacts"), metavar="DIR", help="as for measurements (%(default)s)"
+        "--artifact-cache",
+        type=Path,
+        default=Path(".cache/artifacts"),
+        metavar="DIR",
+        help="folder of exported, compiled and quantized models (default: %(default)s)",
     )
     command.set_defaults(command=_doctor)
 

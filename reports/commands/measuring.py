@@ -40,43 +40,62 @@ def add_model_options(command: argparse.ArgumentParser, *, model_required: bool 
         "--model",
         required=model_required,
         metavar="NAME",
-        help="resnet50, vit, torchvision:NAME, timm:NAME, transformers:ARCH, my_package:create or path/to/file.py:create",
+        help="model: resnet50, vit, torchvision:NAME, timm:NAME, transformers:ARCH, my_package:create or path/to/file.py:create",
     )
-    command.add_argument("--weights", metavar="FILE[::KEY]", help="its weights: safetensors or a weights-only checkpoint (random)")
-    command.add_argument("--pretrained", action="store_true", help="the weights that torchvision or timm offer for it")
-    command.add_argument("--int8-images", type=Path, metavar="DIR", help="folder of images to calibrate INT8 with (random images)")
+    command.add_argument(
+        "--weights", metavar="FILE[::KEY]", help="weights of the model: safetensors or a weights-only checkpoint (default: random)"
+    )
+    command.add_argument("--pretrained", action="store_true", help="take the weights that torchvision or timm offer for the model")
+    command.add_argument("--int8-images", type=Path, metavar="DIR", help="folder of images to calibrate INT8 with (default: random images)")
     command.add_argument("--calibration", type=Path, dest="int8_images", action=renamed_to("--int8-images"), help=HIDDEN)
     command.add_argument(
-        "--artifact-cache", type=Path, default=Path(".cache/artifacts"), metavar="DIR", help="compiled and quantized models (%(default)s)"
+        "--artifact-cache",
+        type=Path,
+        default=Path(".cache/artifacts"),
+        metavar="DIR",
+        help="folder of exported, compiled and quantized models (default: %(default)s)",
     )
     command.add_argument(
-        "--worker-timeout", type=positive, default=900, metavar="SECONDS", help="longest wait for a worker's answer (%(default)s)"
+        "--worker-timeout",
+        type=positive,
+        default=900,
+        metavar="SECONDS",
+        help="longest wait for one answer of a worker (default: %(default)s)",
     )
 
 
 def add_input_options(command: argparse.ArgumentParser) -> None:
     """Add the options that say what the model is fed, and with how many threads it computes."""
-    command.add_argument("--image-size", type=positive, default=224, metavar="PIXELS", help="height and width of the images (%(default)s)")
     command.add_argument(
-        "--sequence-length", type=positive, default=128, metavar="TOKENS", help="tokens of texts, for models of texts (%(default)s)"
+        "--image-size", type=positive, default=224, metavar="PIXELS", help="height and width of the images (default: %(default)s)"
     )
-    command.add_argument("--threads", type=positive, metavar="N", help="threads to compute with (the cores this process may use)")
+    command.add_argument(
+        "--sequence-length",
+        type=positive,
+        default=128,
+        metavar="TOKENS",
+        help="tokens in each text, for models that take tokens (default: %(default)s)",
+    )
+    command.add_argument("--threads", type=positive, metavar="N", help="threads to compute with (default: the cores this process may use)")
 
 
 def add_limit_options(command: argparse.ArgumentParser) -> None:
     """Add the options that say what a deployment must keep."""
-    command.add_argument("--max-p99-ms", type=above_zero, metavar="MS", help="longest p99 of a call (no limit)")
+    command.add_argument("--max-p99-ms", type=above_zero, metavar="MS", help="longest p99 of a call, in milliseconds (default: no limit)")
     command.add_argument(
-        "--min-sqnr-db", type=above_zero, metavar="DB", help="least SQNR of the outputs against fp32 eager's (each step's tolerance)"
+        "--min-sqnr-db",
+        type=above_zero,
+        metavar="DB",
+        help="least SQNR of the outputs against fp32 eager's (default: each step's tolerance)",
     )
     command.add_argument(
-        "--min-cosine", type=cosine, metavar="COSINE", help="least cosine similarity to fp32 eager (no limit; prefer the SQNR)"
+        "--min-cosine", type=cosine, metavar="COSINE", help="least cosine similarity to fp32 eager; the SQNR tells more (default: no limit)"
     )
     command.add_argument(
         "--max-accuracy-loss",
         type=points,
         metavar="POINTS",
-        help="most points of top-1 that may be lost against fp32 eager on labelled pictures, measured with --accuracy (no limit)",
+        help="most points of top-1 to lose against fp32 eager on labelled pictures, measured with --accuracy (default: no limit)",
     )
 
 

@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 def add_model_commands(commands: "Commands", common: argparse.ArgumentParser, run_help: str) -> None:
     """Add both commands to the command line."""
     command = commands.add_parser(
-        "geomean", parents=[common], help="over a published set of models: each one's gain by compile_freezing, and their geometric mean"
+        "geomean", parents=[common], help="show the gain of each model of a published set by compile_freezing, and the geometric mean"
     )
-    command.add_argument("run", metavar="RUN", nargs="?", default="latest", help=f"{run_help} (latest)")
+    command.add_argument("run", metavar="RUN", nargs="?", default="latest", help=f"{run_help} (default: latest)")
     add_format(command)
     command.set_defaults(command=_geomean)
 
-    command = commands.add_parser("grid", parents=[common], help="language models over sequence lengths and batch sizes")
-    command.add_argument("run", metavar="RUN", nargs="?", default="latest", help=f"{run_help} (latest)")
+    command = commands.add_parser("grid", parents=[common], help="show language models over sequence lengths and batch sizes")
+    command.add_argument("run", metavar="RUN", nargs="?", default="latest", help=f"{run_help} (default: latest)")
     add_format(command)
     command.add_argument("--plot", type=Path, metavar="FILE", help="also draw a heat map of queries per second, as .png or .svg")
     command.set_defaults(command=_grid)

@@ -31,26 +31,35 @@ if TYPE_CHECKING:
 
 def add_peak_commands(commands: "Commands", common: argparse.ArgumentParser, run_help: str) -> None:
     """Add the three commands to the command line."""
-    command = commands.add_parser("calibrate", parents=[common], help="what this machine can do at most: arithmetic and memory bandwidth")
-    command.add_argument("--redo", action="store_true", help="measure again (on an idle machine), whatever is cached")
-    command.add_argument("--threads", type=positive, metavar="N", help="threads to compute with (the cores this process may use)")
+    command = commands.add_parser("calibrate", parents=[common], help="measure the machine's peaks: arithmetic and memory bandwidth")
+    command.add_argument("--redo", action="store_true", help="measure again, on an idle machine, whatever is cached")
+    command.add_argument("--threads", type=positive, metavar="N", help="threads to compute with (default: the cores this process may use)")
     command.add_argument(
-        "--artifact-cache", type=Path, default=Path(".cache/artifacts"), metavar="DIR", help="where it is kept, as for pytest (%(default)s)"
+        "--artifact-cache",
+        type=Path,
+        default=Path(".cache/artifacts"),
+        metavar="DIR",
+        help="folder that the peaks are kept in, beside the artifacts (default: %(default)s)",
     )
     add_format(command)
     command.set_defaults(command=_calibrate)
 
-    command = commands.add_parser("roofline", parents=[common], help="each step's share of the machine's peak, and what bounds it")
-    command.add_argument("run", metavar="RUN", nargs="?", default="latest", help=f"{run_help} (latest)")
-    command.add_argument("--model", action="append", default=[], help="only this model (repeatable)")
-    command.add_argument("--peaks", type=Path, metavar="FILE", help="a later calibration of the run's machine, as JSON")
+    command = commands.add_parser("roofline", parents=[common], help="show each step's share of the machine's peaks, and what bounds it")
+    command.add_argument("run", metavar="RUN", nargs="?", default="latest", help=f"{run_help} (default: latest)")
+    command.add_argument("--model", action="append", default=[], help="show this model only, repeatable (default: all)")
+    command.add_argument(
+        "--peaks",
+        type=Path,
+        metavar="FILE",
+        help="peaks of the run's machine, as `calibrate --format json` wrote them (default: those saved with the run)",
+    )
     command.add_argument("--calibration", type=Path, dest="peaks", action=renamed_to("--peaks"), help=HIDDEN)
-    command.add_argument("--plot", type=Path, metavar="FILE", help="also draw it, as .png or .svg")
+    command.add_argument("--plot", type=Path, metavar="FILE", help="also draw the roofline, as .png or .svg")
     add_format(command)
     command.set_defaults(command=_roofline)
 
-    command = commands.add_parser("cost", parents=[common], help="what a million inferences cost, by step and by machine")
-    command.add_argument("run", metavar="RUN", nargs="*", default=["latest"], help=f"{run_help}; several are compared (latest)")
+    command = commands.add_parser("cost", parents=[common], help="price a million inferences, by step and by machine")
+    command.add_argument("run", metavar="RUN", nargs="*", default=["latest"], help=f"{run_help}; several are compared (default: latest)")
     add_price_options(command)
     add_format(command)
     command.set_defaults(command=_cost)

@@ -13,10 +13,15 @@ from reports.views.prices import DEFAULT_REGION, PriceError, price_table
 
 def add_price_options(command: argparse.ArgumentParser) -> None:
     """Add them to a command."""
-    command.add_argument("--price", type=_price, metavar="PER_HOUR", help="price of the machine, whatever the currency")
-    command.add_argument("--prices", type=Path, metavar="FILE", help="prices of your own as JSON; they come before the built-in ones")
-    command.add_argument("--instance", metavar="TYPE", help="instance type of runs whose machine names none: c8g.xlarge")
-    command.add_argument("--region", default=DEFAULT_REGION, help="region of the prices (%(default)s)")
+    command.add_argument(
+        "--price",
+        type=_price,
+        metavar="PER_HOUR",
+        help="price of the machine for one hour, in any currency (default: that of its instance type)",
+    )
+    command.add_argument("--prices", type=Path, metavar="FILE", help="prices of your own as JSON, which come before the built-in ones")
+    command.add_argument("--instance", metavar="TYPE", help="instance type of a machine that names none, for example c8g.xlarge")
+    command.add_argument("--region", default=DEFAULT_REGION, help="region of the prices (default: %(default)s)")
 
 
 def asks_for_prices(options: argparse.Namespace) -> bool:

@@ -14,17 +14,23 @@ from reports.text.plain_text import plain
 from reports.views.recommend import NothingToRecommend, Recommendation, recommend
 
 DESCRIPTION = """\
-Which recipe of a run is the fastest within the limits? --emit writes it as a folder that runs without this suite."""
+Names the fastest recipe of a run within the limits. --emit writes it as a folder that runs without this suite."""
 
 
 def add_recommend(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", common: argparse.ArgumentParser, run_help: str) -> None:
     """Add the command to the command line."""
-    command = commands.add_parser("recommend", parents=[common], help="the recipe to deploy, and what runs it", description=DESCRIPTION)
-    command.add_argument("run", metavar="RUN", nargs="?", default="latest", help=f"{run_help}, or what `tune` wrote (latest)")
+    command = commands.add_parser(
+        "recommend", parents=[common], help="name the recipe to deploy, and write the folder that runs it", description=DESCRIPTION
+    )
+    command.add_argument("run", metavar="RUN", nargs="?", default="latest", help=f"{run_help}, or what `tune` wrote (default: latest)")
     add_limit_options(command)
-    command.add_argument("--step", action="append", metavar="STEP", help="choose among these only, repeatable (all of the run)")
-    command.add_argument("--format", choices=("text", "json"), default="text")
-    command.add_argument("--emit", type=Path, metavar="DIR", help="write what runs the winner into this new folder")
+    command.add_argument(
+        "--step", action="append", metavar="STEP", help="choose among these steps only, repeatable (default: all of the run)"
+    )
+    command.add_argument("--format", choices=("text", "json"), default="text", help="form of the output (default: %(default)s)")
+    command.add_argument(
+        "--emit", type=Path, metavar="DIR", help="new folder to write the deployment of the winner into (default: none is written)"
+    )
     add_model_options(command, model_required=False)
     command.set_defaults(command=run_recommend)
 

@@ -27,20 +27,27 @@ if TYPE_CHECKING:
 
 FOUND, UNKNOWN = 0, 3
 DESCRIPTION = """\
-Which commit between GOOD and BAD made it slower, or larger? git's bisect, each commit judged by a gate of its own against GOOD; what is
-INCONCLUSIVE or an ERROR is skipped. Exit codes: 0 found, 2 an error, 3 it cannot be told, or BAD is no regression."""
+Which commit between GOOD and BAD made it slower, or larger? git's bisect, each commit judged by a gate of its own against GOOD. A commit that
+is INCONCLUSIVE or an ERROR is skipped. Exit codes: 0 found, 2 an error, 3 it cannot be told, or BAD is no regression."""
 
 
 def add_bisect(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", common: argparse.ArgumentParser) -> None:
     """Add the command to the command line."""
-    command = commands.add_parser("bisect", parents=[common], help="which commit made it slower?", description=DESCRIPTION)
+    command = commands.add_parser("bisect", parents=[common], help="find the commit that made it slower", description=DESCRIPTION)
     command.add_argument("--good", metavar="REVISION", required=True, help="git revision that is fast")
     command.add_argument("--bad", metavar="REVISION", required=True, help="git revision that is slower")
-    command.add_argument("--source", action="append", metavar="FOLDER", help="where its packages lie (src, or as pyproject.toml says)")
+    command.add_argument(
+        "--source",
+        action="append",
+        metavar="FOLDER",
+        help="folder of the judged packages, repeatable (default: src, or as pyproject.toml says)",
+    )
     add_requirements(command)
     add_settings(command)
     add_limits(command)
-    command.add_argument("--budget", type=seconds, metavar="TIME", help="90s, 20m, 1h: most time for the pairs of one commit (20m)")
+    command.add_argument(
+        "--budget", type=seconds, metavar="TIME", help="most time for the pairs of one commit: 90s, 20m, 1h (default: 20m)"
+    )
     command.set_defaults(command=run_bisect)
 
 

@@ -38,13 +38,14 @@ USUAL_OPTIONS: Mapping[str, Any] = {
     **{"source": [], "steps": [], "requirements": None},
 }
 FILES: Mapping[str, Callable[[Result], str]] = {"markdown": gate_markdown, "json": gate_json, "junit": gate_junit}
+TITLES: Mapping[str, str] = {"markdown": "Markdown", "json": "JSON", "junit": "JUnit XML"}
 LIMITED: Mapping[str, str] = {
-    "time_percent": "head may take less than N %% more time",
-    "memory_percent": "from N %% more peak memory on: a regression",
-    "cold_start_percent": "from a cold start N %% longer on",
-    "build_time_percent": "from a build N %% longer on",
-    "artifact_size_percent": "from an artifact N %% larger on",
-    "sqnr_db": "from outputs that lose N dB on",
+    "time_percent": "regression where head takes N %% more time, or more",
+    "memory_percent": "regression where head takes N %% more peak memory, or more",
+    "cold_start_percent": "regression where head's cold start is N %% longer, or more",
+    "build_time_percent": "regression where head's build is N %% longer, or more",
+    "artifact_size_percent": "regression where head's artifact is N %% larger, or more",
+    "sqnr_db": "regression where head's outputs lose N dB, or more",
 }
 DESCRIPTION = """\
 Is HEAD slower than BASE? Both sides run in fresh processes that take turns, pair by pair, so that the machine's noise hits both.
@@ -53,24 +54,35 @@ Exit codes: 0 PASS, 1 REGRESSION, 2 ERROR, 3 INCONCLUSIVE. A side that is not na
 
 def add_gate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", common: argparse.ArgumentParser) -> None:
     """Add the command to the command line."""
-    command = commands.add_parser("gate", parents=[common], help="is head slower than base? for CI", description=DESCRIPTION)
-    command.add_argument("--base", metavar="REVISION", help="git revision to compare with")
-    command.add_argument("--head", metavar="REVISION", help="git revision to judge")
-    command.add_argument("--base-python", metavar="PYTHON", help="base's interpreter or virtual environment (this one)")
-    command.add_argument("--head-python", metavar="PYTHON", help="head's, likewise")
-    command.add_argument("--source", action="append", metavar="FOLDER", help="where its packages lie (src, or as pyproject.toml says)")
+    command = commands.add_parser(
+        "gate", parents=[common], help="judge a change: is head slower than base? for CI", description=DESCRIPTION
+    )
+    command.add_argument("--base", metavar="REVISION", help="git revision to compare with (default: the working folder)")
+    command.add_argument("--head", metavar="REVISION", help="git revision to judge (default: the working folder)")
+    command.add_argument("--base-python", metavar="PYTHON", help="interpreter or virtual environment of base (default: this one)")
+    command.add_argument("--head-python", metavar="PYTHON", help="interpreter or virtual environment of head (default: this one)")
+    command.add_argument(
+        "--source",
+        action="append",
+        metavar="FOLDER",
+        help="folder of the judged packages, repeatable (default: src, or as pyproject.toml says)",
+    )
     add_requirements(command)
     add_settings(command)
     add_limits(command)
-    command.add_argument("--budget", type=seconds, metavar="TIME", help="90s, 20m, 1h: most time for pairs (20m)")
+    command.add_argument("--budget", type=seconds, metavar="TIME", help="most time for pairs: 90s, 20m, 1h (default: 20m)")
     for name in FILES:
-        command.add_argument(f"--{name}", type=Path, metavar="FILE", help=f"also write the result as {name}")
+        command.add_argument(f"--{name}", type=Path, metavar="FILE", help=f"also write the result to FILE, as {TITLES[name]}")
     command.set_defaults(command=run_gate)
 
 
 def add_requirements(command: argparse.ArgumentParser) -> None:
     """Add whose packages each side has."""
-    command.add_argument("--requirements", metavar="FILE", help="install each revision's own FILE into an environment of its own")
+    command.add_argument(
+        "--requirements",
+        metavar="FILE",
+        help="requirements: each side gets an environment of its own with its own revision's FILE (default: none)",
+    )
 
 
 def add_limits(command: argparse.ArgumentParser) -> None:
@@ -82,7 +94,7 @@ def add_limits(command: argparse.ArgumentParser) -> None:
             f"--{name.replace('_', '-')}",
             type=partial(_limit, name),
             metavar="N",
-            help=f"{what} ({shown}{'' if name == NEEDED else '; or off'})",
+            help=f"{what}{'' if name == NEEDED else '; or off'} (default: {shown})",
         )
 
 
@@ -113,23 +125,39 @@ def complete(options: argparse.Namespace, configured: Configuration = NO_CONFIGU
 
 def add_settings(command: argparse.ArgumentParser) -> None:
     """Add what pairs of two sides are measured with, for `settings_of`."""
-    command.add_argument("-k", dest="expression", metavar="EXPRESSION", help="benchmarks, as for pytest (a dozen telling ones)")
+    command.add_argument(
+        "-k", dest="expression", metavar="EXPRESSION", help="benchmarks to measure, as for pytest (default: a dozen telling ones)"
+    )
     command.add_argument(
         "--model",
         action="append",
         metavar="NAME",
-        help="resnet50, vit, torchvision:NAME, timm:NAME, transformers:ARCH, my_package:create or path/to/file.py:create; repeatable",
+        help="model, repeatable: resnet50, vit, torchvision:NAME, timm:NAME, transformers:ARCH, my_package:create or path/to/file.py:create "
+        "(default: resnet50 and vit)",
     )
-    command.add_argument("--image-size", type=positive, metavar="PIXELS", help="height and width of the images (224)")
-    command.add_argument("--sequence-length", type=positive, metavar="TOKENS", help="tokens of texts, for models of texts (128)")
-    command.add_argument("--batch-size", type=positive, metavar="N", help="images a call after the batch sweep (8)")
-    command.add_argument("--threads", type=positive, metavar="N", help="threads to compute with (the cores this process may use)")
-    command.add_argument("--weights", metavar="FILE[::KEY]", help="weights for a single --model (random)")
-    command.add_argument("--out", type=Path, metavar="DIR", help="keep the pairs here; started again, the gate goes on where it stopped")
+    command.add_argument("--image-size", type=positive, metavar="PIXELS", help="height and width of the images (default: 224)")
     command.add_argument(
-        "--artifact-cache", type=Path, default=Path(".cache/artifacts"), metavar="DIR", help="compiled and quantized models"
+        "--sequence-length", type=positive, metavar="TOKENS", help="tokens in each text, for models that take tokens (default: 128)"
     )
-    command.add_argument("--worker-timeout", type=positive, metavar="SECONDS", help="longest wait for a worker's answer (900)")
+    command.add_argument("--batch-size", type=positive, metavar="N", help="samples a call after the batch sweep (default: 8)")
+    command.add_argument("--threads", type=positive, metavar="N", help="threads to compute with (default: the cores this process may use)")
+    command.add_argument("--weights", metavar="FILE[::KEY]", help="weights for a single --model (default: random)")
+    command.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="folder to keep the pairs in; the same command then goes on where it stopped (default: not kept)",
+    )
+    command.add_argument(
+        "--artifact-cache",
+        type=Path,
+        default=Path(".cache/artifacts"),
+        metavar="DIR",
+        help="folder of exported, compiled and quantized models (default: %(default)s)",
+    )
+    command.add_argument(
+        "--worker-timeout", type=positive, metavar="SECONDS", help="longest wait for one answer of a worker (default: 900)"
+    )
 
 
 def run_gate(options: argparse.Namespace, _storage: object, console: Console) -> int:

@@ -16,8 +16,8 @@ from reports.text.former_options import HIDDEN, renamed_to
 from reports.text.plain_text import plain
 
 DESCRIPTION = """\
-One HTML file that needs no network: the best recipe of each model, the ladder, the evidence of each step, what inferences cost, how
-the runs compare, and the history of their machine. The first RUN is what the others are compared with, the last one the run in question."""
+Writes one HTML file that needs no network: the best recipe of each model, the ladder, the evidence of each step, the cost of inferences,
+a comparison of the runs, and the history of their machine. The others are compared with the first RUN; the last one is the run in question."""
 
 
 class NoFolder(Exception):
@@ -26,10 +26,15 @@ class NoFolder(Exception):
 
 def add_page(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", common: argparse.ArgumentParser, run_help: str) -> None:
     """Add the command to the command line."""
-    command = commands.add_parser("page", parents=[common], help="runs as one HTML file for a browser", description=DESCRIPTION)
-    command.add_argument("runs", metavar="RUN", nargs="*", default=["latest"], help=f"{run_help} (latest)")
-    command.add_argument("--out", type=Path, metavar="FILE", default=Path("report.html"), help="the file to write (%(default)s)")
-    command.add_argument("--peaks", type=Path, metavar="FILE", help="a later calibration of the last RUN's machine, as JSON")
+    command = commands.add_parser("page", parents=[common], help="write runs as one HTML file for a browser", description=DESCRIPTION)
+    command.add_argument("runs", metavar="RUN", nargs="*", default=["latest"], help=f"{run_help}; several are compared (default: latest)")
+    command.add_argument("--out", type=Path, metavar="FILE", default=Path("report.html"), help="file to write (default: %(default)s)")
+    command.add_argument(
+        "--peaks",
+        type=Path,
+        metavar="FILE",
+        help="peaks of the last RUN's machine, as `calibrate --format json` wrote them (default: those saved with the run)",
+    )
     command.add_argument("--calibration", type=Path, dest="peaks", action=renamed_to("--peaks"), help=HIDDEN)
     add_price_options(command)
     add_limit_options(command)

@@ -27,7 +27,7 @@ _FIGURE = re.compile(r"-|\d+\+\d+|[-+]?[\d.]+x?(e[+-]\d+)?( %| to [\d.]+)?( \[[-
 
 def add_format(command: argparse.ArgumentParser) -> None:
     """Add `--format` to a command that prints tables."""
-    command.add_argument("--format", choices=FORMATS, default="table", help="(%(default)s)")
+    command.add_argument("--format", choices=FORMATS, default="table", help="form of the output (default: %(default)s)")
 
 
 def show(console: Console, tables: Iterable[Table], form: str, data: object = None) -> None:

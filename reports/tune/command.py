@@ -31,13 +31,13 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 DESCRIPTION = """\
 Searches runtime, precision, batch, workers and threads for the fastest recipe within the limits. Every candidate is proved and
-measured by the suite's own workers; the winner then takes turns with the ladder's best and with OpenVINO's benchmark_app. Ctrl-C
-keeps what was found, and the same command goes on with it."""
+measured by the suite's own workers. The winner then takes turns with the ladder's best and with OpenVINO's benchmark_app. Ctrl-C
+keeps the results so far, and the same command goes on with them. Exit codes: 0 a winner, 1 none within the limits, 2 an error."""
 
 
 def add_tune(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", common: argparse.ArgumentParser, run_help: str) -> None:
     """Add the command to the command line."""
-    command = commands.add_parser("tune", parents=[common], help="search the fastest recipe within limits", description=DESCRIPTION)
+    command = commands.add_parser("tune", parents=[common], help="search for the fastest recipe within limits", description=DESCRIPTION)
     add_model_options(command)
     add_input_options(command)
     add_limit_options(command)
@@ -45,23 +45,25 @@ def add_tune(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", co
         "--accuracy",
         type=Path,
         metavar="DIR",
-        help="labelled pictures, a folder for each class or a .csv of FILE,CLASS: every candidate says how many it gets right",
+        help="labelled pictures, a folder for each class or a .csv of FILE,CLASS: each candidate says how many it gets right",
     )
     command.add_argument(
         "--accuracy-pictures",
         type=positive,
         default=256,
         metavar="N",
-        help="most pictures to classify, of each class in turn (%(default)s)",
+        help="most pictures to classify, of each class in turn (default: %(default)s)",
     )
-    command.add_argument("--budget", type=time_s, default="15m", metavar="TIME", help="90s, 15m, 1h: most time for all of it (15m)")
+    command.add_argument(
+        "--budget", type=time_s, default="15m", metavar="TIME", help="most time for all of it: 90s, 15m, 1h (default: %(default)s)"
+    )
     command.add_argument(
         "--ladder",
         default="latest",
         metavar="RUN",
-        help=f"saved run that tells which steps are worth trying: {run_help}, or none (the latest of the model)",
+        help=f"run whose ladder tells which steps are worth trying, or none; {run_help} (default: the latest of the model)",
     )
-    command.add_argument("--out", type=Path, metavar="FILE", help="where the search is saved (STORAGE/tune/MODEL/tuned.json)")
+    command.add_argument("--out", type=Path, metavar="FILE", help="file to save the search in (default: STORAGE/tune/MODEL/tuned.json)")
     command.add_argument("--plot", type=Path, metavar="FILE", help="also draw throughput against p99, as .png or .svg")
     command.set_defaults(command=run_tune)
 

@@ -20,21 +20,34 @@ OFFLINE_BATCH = 8
 
 def add_load(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", common: argparse.ArgumentParser) -> None:
     """Add the command to the command line."""
-    command = commands.add_parser(
-        "load", parents=[common], help="a step under load: percentiles, and the highest rate", description=DESCRIPTION
-    )
+    command = commands.add_parser("load", parents=[common], help="load a step: percentiles, and the highest rate", description=DESCRIPTION)
     add_model_options(command)
     add_input_options(command)
-    command.add_argument("--step", required=True, metavar="STEP", help="the step of the ladder to load")
+    command.add_argument("--step", required=True, metavar="STEP", help="step of the ladder to load")
     command.add_argument(
-        "--workers", type=_counts, metavar="N[,N]", help="pinned workers behind one queue, CPUs shared equally; several are tried in turn"
+        "--workers",
+        type=_counts,
+        metavar="N[,N]",
+        help="pinned workers behind one queue that share the CPUs equally; several counts are tried in turn (default: one, with all CPUs)",
     )
-    command.add_argument("--scenario", choices=("single-stream", "offline", "server"), default="server", help="(%(default)s)")
-    command.add_argument("--batch-size", type=positive, metavar="N", help="samples in a request (1; offline: 8)")
-    command.add_argument("--rate", type=above_zero, metavar="R", help="requests a second of the server scenario")
-    command.add_argument("--max-p99-ms", type=above_zero, metavar="MS", help="the p99 to keep; without --rate the highest rate is searched")
-    command.add_argument("--duration", type=time_s, default="10s", metavar="TIME", help="90s, 20m: about how long each run takes (10s)")
-    command.add_argument("--seed", type=int, default=1, metavar="N", help="of the random arrivals (1)")
+    command.add_argument(
+        "--scenario",
+        choices=("single-stream", "offline", "server"),
+        default="server",
+        help="arrival of the requests (default: %(default)s)",
+    )
+    command.add_argument("--batch-size", type=positive, metavar="N", help="samples in a request (default: 1; offline: 8)")
+    command.add_argument("--rate", type=above_zero, metavar="R", help="requests a second, in the server scenario")
+    command.add_argument(
+        "--max-p99-ms",
+        type=above_zero,
+        metavar="MS",
+        help="p99 to keep, in milliseconds; without --rate the highest rate that keeps it is searched",
+    )
+    command.add_argument(
+        "--duration", type=time_s, default="10s", metavar="TIME", help="time of each run, about: 90s, 20m (default: %(default)s)"
+    )
+    command.add_argument("--seed", type=int, default=1, metavar="N", help="seed of the random arrivals (default: %(default)s)")
     add_format(command)
     command.set_defaults(command=run_load_command)
 

@@ -28,14 +28,23 @@ Steps by release of a package: throughput from the saved runs of this machine, a
 def add_versions(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", common: argparse.ArgumentParser) -> None:
     """Add the command to the command line."""
     command = commands.add_parser(
-        "versions", parents=[common], help="steps by release: what an upgrade gives or breaks", description=DESCRIPTION
+        "versions", parents=[common], help="compare steps by release: what an upgrade gives or breaks", description=DESCRIPTION
     )
-    command.add_argument("--of", metavar="PACKAGE", default="torch", help="the package whose releases are the columns: openvino (torch)")
-    command.add_argument("--base-python", metavar="PYTHON", help="interpreter or environment of one release: .tox/torch210")
-    command.add_argument("--head-python", metavar="PYTHON", help="of another: .tox/torch213; the two take turns")
-    command.add_argument("--pairs", type=positive, default=3, metavar="N", help="fresh pairs a step, where two interpreters are named (3)")
+    command.add_argument(
+        "--of",
+        metavar="PACKAGE",
+        default="torch",
+        help="package whose releases are the columns, for example openvino (default: %(default)s)",
+    )
+    command.add_argument("--base-python", metavar="PYTHON", help="interpreter or environment of one release, for example .tox/torch210")
+    command.add_argument("--head-python", metavar="PYTHON", help="interpreter or environment of another release; the two take turns")
+    command.add_argument(
+        "--pairs", type=positive, default=3, metavar="N", help="fresh pairs a step, where two interpreters are named (default: %(default)s)"
+    )
     add_settings(command)
-    command.add_argument("--budget", type=seconds, default="2h", metavar="TIME", help="90s, 20m, 1h: most time for pairs (2h)")
+    command.add_argument(
+        "--budget", type=seconds, default="2h", metavar="TIME", help="most time for pairs: 90s, 20m, 1h (default: %(default)s)"
+    )
     add_format(command)
     command.set_defaults(command=run_versions)
 

@@ -222,8 +222,8 @@ def application(service: Service) -> Starlette:
 def main() -> int:
     """Serve until the process is ended; SIGTERM lets it answer what it works on."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=8080)
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    parser.add_argument("--port", type=int, default=8080, help="port to listen on (default: %(default)s)")
     options = parser.parse_args()
     # uvicorn ends what is under way, then raises the signal again. Without waiting for threads: a model that is being loaded loads on.
     for number in (signal.SIGTERM, signal.SIGINT):
