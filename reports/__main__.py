@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from reports.commands import add_command
 from reports.commands.doctor_command import add_doctor
 from reports.commands.exports import FORMATS, export_json
 from reports.commands.measuring import CannotMeasure
@@ -201,7 +202,7 @@ def command_parser(
     _add_run_commands(commands, common)
     add_model_commands(commands, common, RUN_HELP)
 
-    command = commands.add_parser("history", parents=[common], help="follow throughput over all runs of one machine")
+    command = add_command(commands, common, "history", "follow throughput over all runs of one machine")
     command.add_argument("--step", action="append", default=[], help="show this step only, repeatable (default: all)")
     command.add_argument("--model", action="append", default=[], help="show this model only, repeatable (default: all)")
     command.add_argument("--machine-of", default="latest", metavar="RUN", help="follow the machine of this run (default: latest)")
@@ -209,7 +210,7 @@ def command_parser(
     add_format(command)
     command.set_defaults(command=_history)
 
-    command = commands.add_parser("export", parents=[common], help="write a run, or a gate's JSON, for other services' trackers")
+    command = add_command(commands, common, "export", "write a run, or a gate's JSON, for other services' trackers")
     command.add_argument(
         "run", metavar="RUN", nargs="?", default="latest", help=f"{RUN_HELP}, or what `gate --json` wrote (default: latest)"
     )
@@ -235,22 +236,22 @@ def command_parser(
 
 def _add_run_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", common: argparse.ArgumentParser) -> None:
     """What looks into saved runs as they are."""
-    command = commands.add_parser("list", parents=[common], help="list saved runs: machine, commit, steps")
+    command = add_command(commands, common, "list", "list saved runs: machine, commit, steps")
     add_format(command)
     command.set_defaults(command=_list)
 
-    command = commands.add_parser("show", parents=[common], help="show one run whole: machine, steps, evidence")
+    command = add_command(commands, common, "show", "show one run whole: machine, steps, evidence")
     command.add_argument("run", metavar="RUN", help=RUN_HELP)
     add_format(command)
     command.set_defaults(command=_show)
 
-    command = commands.add_parser("ladder", parents=[common], help="show the steps of a run in order, with gains and costs")
+    command = add_command(commands, common, "ladder", "show the steps of a run in order, with gains and costs")
     command.add_argument("run", metavar="RUN", nargs="?", default="latest", help=f"{RUN_HELP} (default: latest)")
     add_format(command)
     command.add_argument("--plot", type=Path, metavar="FILE", help="also draw throughput by step and the gains, as .png or .svg")
     command.set_defaults(command=_ladder)
 
-    command = commands.add_parser("compare", parents=[common], help="compare two runs: ratios with intervals, and what changed")
+    command = add_command(commands, common, "compare", "compare two runs: ratios with intervals, and what changed")
     command.add_argument("base", metavar="BASE", help=RUN_HELP)
     command.add_argument("head", metavar="HEAD", help="saved run to compare with BASE, named likewise")
     command.add_argument(
@@ -259,9 +260,7 @@ def _add_run_commands(commands: "argparse._SubParsersAction[argparse.ArgumentPar
     add_format(command)
     command.set_defaults(command=_compare)
 
-    command = commands.add_parser(
-        "profile", parents=[common], help="show where the time of a step goes, by operator, in a run with --profile"
-    )
+    command = add_command(commands, common, "profile", "show where the time of a step goes, by operator, in a run with --profile")
     command.add_argument("run", metavar="RUN", nargs="?", default="latest", help=f"{RUN_HELP} (default: latest)")
     command.add_argument("--model", metavar="MODEL", help="model to look into (default: the only one of the run)")
     command.add_argument("--step", metavar="STEP", required=True, help="step to look into")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import shtab
 from rich.console import Console
 
+from reports.commands import add_command
 from reports.saved.storage import Storage
 
 if TYPE_CHECKING:
@@ -20,9 +21,7 @@ MEASURING = {"run": "measure the whole ladder, or files of benchmarks", "quick":
 
 def add_completion(commands: "Commands", common: argparse.ArgumentParser) -> None:
     """Add the command to the command line."""
-    command = commands.add_parser(
-        "completion", parents=[common], help="print the script that makes a shell complete `ladder` (docs/commands.md)"
-    )
+    command = add_command(commands, common, "completion", "print the script that makes a shell complete `ladder` (docs/commands.md)")
     command.add_argument("shell", metavar="SHELL", choices=("bash", "zsh"), help="shell to complete in: bash or zsh")
     command.set_defaults(command=_completion)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
+from reports.commands import add_command
 from reports.saved.storage import Storage
 from reports.text.plain_text import plain
 
@@ -20,10 +21,11 @@ STYLES = {"fine": "green", "note": "dim", "missing": "red", "disturbs": "yellow"
 
 def add_doctor(commands: "Commands", common: argparse.ArgumentParser) -> None:
     """Add the command to the command line."""
-    command = commands.add_parser(
+    command = add_command(
+        commands,
+        common,
         "doctor",
-        parents=[common],
-        help="tell what is missing on this machine or disturbs measuring, with the remedies; exit code 1 where there is any",
+        "tell what is missing on this machine or disturbs measuring (exit code 1), with the remedies",
     )
     command.add_argument(
         "--artifact-cache",

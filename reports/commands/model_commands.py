@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from reports.commands import add_command
 from reports.saved.files import write_atomically
 from reports.saved.load import read_run
 from reports.saved.storage import Storage
@@ -20,14 +21,12 @@ if TYPE_CHECKING:
 
 def add_model_commands(commands: "Commands", common: argparse.ArgumentParser, run_help: str) -> None:
     """Add both commands to the command line."""
-    command = commands.add_parser(
-        "geomean", parents=[common], help="show the gain of each model of a published set by compile_freezing, and the geometric mean"
-    )
+    command = add_command(commands, common, "geomean", "show each model of a published set by its gain, and the geometric mean")
     command.add_argument("run", metavar="RUN", nargs="?", default="latest", help=f"{run_help} (default: latest)")
     add_format(command)
     command.set_defaults(command=_geomean)
 
-    command = commands.add_parser("grid", parents=[common], help="show language models over sequence lengths and batch sizes")
+    command = add_command(commands, common, "grid", "show language models over sequence lengths and batch sizes")
     command.add_argument("run", metavar="RUN", nargs="?", default="latest", help=f"{run_help} (default: latest)")
     add_format(command)
     command.add_argument("--plot", type=Path, metavar="FILE", help="also draw a heat map of queries per second, as .png or .svg")

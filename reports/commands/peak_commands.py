@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from reports.commands import add_command
 from reports.commands.measuring import CannotMeasure, positive
 from reports.commands.price_options import add_price_options, costs
 from reports.saved.files import write_atomically
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 def add_peak_commands(commands: "Commands", common: argparse.ArgumentParser, run_help: str) -> None:
     """Add the three commands to the command line."""
-    command = commands.add_parser("calibrate", parents=[common], help="measure the machine's peaks: arithmetic and memory bandwidth")
+    command = add_command(commands, common, "calibrate", "measure the machine's peaks: arithmetic and memory bandwidth")
     command.add_argument("--redo", action="store_true", help="measure again, on an idle machine, whatever is cached")
     command.add_argument("--threads", type=positive, metavar="N", help="threads to compute with (default: the cores this process may use)")
     command.add_argument(
@@ -44,7 +45,7 @@ def add_peak_commands(commands: "Commands", common: argparse.ArgumentParser, run
     add_format(command)
     command.set_defaults(command=_calibrate)
 
-    command = commands.add_parser("roofline", parents=[common], help="show each step's share of the machine's peaks, and what bounds it")
+    command = add_command(commands, common, "roofline", "show each step's share of the machine's peaks, and what bounds it")
     command.add_argument("run", metavar="RUN", nargs="?", default="latest", help=f"{run_help} (default: latest)")
     command.add_argument("--model", action="append", default=[], help="show this model only, repeatable (default: all)")
     command.add_argument(
@@ -58,7 +59,7 @@ def add_peak_commands(commands: "Commands", common: argparse.ArgumentParser, run
     add_format(command)
     command.set_defaults(command=_roofline)
 
-    command = commands.add_parser("cost", parents=[common], help="price a million inferences, by step and by machine")
+    command = add_command(commands, common, "cost", "price a million inferences, by step and by machine")
     command.add_argument("run", metavar="RUN", nargs="*", default=["latest"], help=f"{run_help}; several are compared (default: latest)")
     add_price_options(command)
     add_format(command)

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 FOUND, UNKNOWN = 0, 3
 DESCRIPTION = """\
-Which commit between GOOD and BAD made it slower, or larger? git's bisect, each commit judged by a gate of its own against GOOD. A commit that
-is INCONCLUSIVE or an ERROR is skipped. Exit codes: 0 found, 2 an error, 3 it cannot be told, or BAD is no regression."""
+Which commit between GOOD and BAD made it slower, or larger? git's bisect, each commit judged by a gate of its own against GOOD. A commit
+that is INCONCLUSIVE or an ERROR is skipped. Exit codes: 0 found, 2 an error, 3 it cannot be told, or BAD is no regression."""
 
 
 def add_bisect(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", common: argparse.ArgumentParser) -> None:

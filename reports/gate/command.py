@@ -40,7 +40,7 @@ USUAL_OPTIONS: Mapping[str, Any] = {
 FILES: Mapping[str, Callable[[Result], str]] = {"markdown": gate_markdown, "json": gate_json, "junit": gate_junit}
 TITLES: Mapping[str, str] = {"markdown": "Markdown", "json": "JSON", "junit": "JUnit XML"}
 LIMITED: Mapping[str, str] = {
-    "time_percent": "regression where head takes N %% more time, or more",
+    "time_percent": "limit of head's time: it passes where it is surely less than N %% slower",
     "memory_percent": "regression where head takes N %% more peak memory, or more",
     "cold_start_percent": "regression where head's cold start is N %% longer, or more",
     "build_time_percent": "regression where head's build is N %% longer, or more",
@@ -132,8 +132,8 @@ def add_settings(command: argparse.ArgumentParser) -> None:
         "--model",
         action="append",
         metavar="NAME",
-        help="model, repeatable: resnet50, vit, torchvision:NAME, timm:NAME, transformers:ARCH, my_package:create or path/to/file.py:create "
-        "(default: resnet50 and vit)",
+        help="model, repeatable: resnet50, vit, torchvision:NAME, timm:NAME, transformers:ARCH, my_package:create or "
+        "path/to/file.py:create (default: resnet50 and vit)",
     )
     command.add_argument("--image-size", type=positive, metavar="PIXELS", help="height and width of the images (default: 224)")
     command.add_argument(

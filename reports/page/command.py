@@ -17,7 +17,7 @@ from reports.text.plain_text import plain
 
 DESCRIPTION = """\
 Writes one HTML file that needs no network: the best recipe of each model, the ladder, the evidence of each step, the cost of inferences,
-a comparison of the runs, and the history of their machine. The others are compared with the first RUN; the last one is the run in question."""
+a comparison of the runs, and the history of their machine. The others are compared with the first RUN; the last is the run in question."""
 
 
 class NoFolder(Exception):
