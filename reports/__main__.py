@@ -29,6 +29,7 @@ from reports.show.pictures import CannotPlot, check_plot, history_picture, ladde
 from reports.show.profile_picture import profile_picture
 from reports.show.tables import add_format, show
 from reports.statistics.roofline import CannotPlace
+from reports.text.former_options import as_now_called
 from reports.text.plain_text import let_any_text_through, plain
 from reports.tune.command import add_tune
 from reports.under_load.command import add_load
@@ -76,7 +77,7 @@ def main(arguments: Sequence[str] | None = None, program: str = MODULE) -> int:
     """Run one command and return the exit code: 0, the gate's own, or 2 with one paragraph on stderr."""
     for stream in (sys.stdout, sys.stderr):
         let_any_text_through(stream)
-    options = command_parser(program).parse_args(arguments)
+    options = command_parser(program).parse_args(as_now_called(sys.argv[1:] if arguments is None else arguments))
     storage = Storage(options.storage)
     code: int = 0
     try:

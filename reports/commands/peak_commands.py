@@ -1,4 +1,4 @@
-"""`python -m reports calibrate`, `roofline` and `cost`: options in, tables and pictures out."""
+"""`python -m reports peaks`, `roofline` and `cost`: options in, tables and pictures out."""
 
 import argparse
 import os
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 def add_peak_commands(commands: "Commands", common: argparse.ArgumentParser, run_help: str) -> None:
     """Add the three commands to the command line."""
-    command = add_command(commands, common, "calibrate", "measure the machine's peaks: arithmetic and memory bandwidth")
+    command = add_command(commands, common, "peaks", "measure the machine's peaks: arithmetic and memory bandwidth")
     command.add_argument("--redo", action="store_true", help="measure again, on an idle machine, whatever is cached")
     command.add_argument("--threads", type=positive, metavar="N", help="threads to compute with (default: the cores this process may use)")
     command.add_argument(
@@ -52,7 +52,7 @@ def add_peak_commands(commands: "Commands", common: argparse.ArgumentParser, run
         "--peaks",
         type=Path,
         metavar="FILE",
-        help="peaks of the run's machine, as `calibrate --format json` wrote them (default: those saved with the run)",
+        help="peaks of the run's machine, as `peaks --format json` wrote them (default: those saved with the run)",
     )
     command.add_argument("--calibration", type=Path, dest="peaks", action=renamed_to("--peaks"), help=HIDDEN)
     command.add_argument("--plot", type=Path, metavar="FILE", help="also draw the roofline, as .png or .svg")
@@ -78,7 +78,7 @@ def _calibrate(options: argparse.Namespace, _storage: Storage, console: Console)
 
     machine = this_machine()
     if machine.emulated:
-        raise CannotMeasure(f"this {machine.cpu_model} is emulated, its speed means nothing: calibrate on the hardware")
+        raise CannotMeasure(f"this {machine.cpu_model} is emulated, its speed means nothing: measure its peaks on the hardware")
     try:
         threads = threads_to_use(options.threads, machine.cpus, os.environ)
     except ThreadsError as error:
@@ -93,7 +93,7 @@ def _calibrate(options: argparse.Namespace, _storage: Storage, console: Console)
     try:
         found = calibrator.calibration(redo=options.redo)
     except WorkerError as error:
-        raise CannotMeasure(f"this machine could not be calibrated: {error}") from error
+        raise CannotMeasure(f"this machine's peaks could not be measured: {error}") from error
     show(console, [calibration_table(found, machine_name(machine.fingerprint()))], options.format, found)
 
 

@@ -33,7 +33,7 @@ def add_page(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", co
         "--peaks",
         type=Path,
         metavar="FILE",
-        help="peaks of the last RUN's machine, as `calibrate --format json` wrote them (default: those saved with the run)",
+        help="peaks of the last RUN's machine, as `peaks --format json` wrote them (default: those saved with the run)",
     )
     command.add_argument("--calibration", type=Path, dest="peaks", action=renamed_to("--peaks"), help=HIDDEN)
     add_price_options(command)

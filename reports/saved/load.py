@@ -84,12 +84,12 @@ def _unreadable(record: Mapping[str, Any], error: Exception) -> UnreadableRun:
 
 
 def read_calibration(path: Path) -> Calibration:
-    """Read what `python -m reports calibrate --format json` printed. Raises UnreadableRun."""
+    """Read what `python -m reports peaks --format json` printed. Raises UnreadableRun."""
     try:
         return _CALIBRATION.decode(_read_bytes(path))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UnreadableRun(
-            f"{path}: not a calibration: {error}; write one with `python -m reports calibrate --format json > calibration.json`"
+            f"{path}: not a machine's peaks: {error}; write them with `python -m reports peaks --format json > peaks.json`"
         ) from error
 
 

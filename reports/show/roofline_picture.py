@@ -113,7 +113,7 @@ def _labels(axes: "Axes", placed: Sequence[tuple[RooflinePoint, Place, float]]) 
     bottom, top = (math.log(limit) for limit in axes.get_ylim())
     wanted = [(math.log(place.flops_per_second / GIGA) - bottom) / (top - bottom) for _, place, _ in chosen]
     for (point, place, intensity), height in zip(chosen, spread(wanted, _LABEL_GAP), strict=True):
-        text = f"{plain(point.step, 32)}  {percent(place.share_of_peak)}{' FAULT of the calibration' if place.fault else ''}"
+        text = f"{plain(point.step, 32)}  {percent(place.share_of_peak)}{' FAULT of the peaks' if place.fault else ''}"
         label = axes.annotate(
             text,
             (intensity, place.flops_per_second / GIGA),

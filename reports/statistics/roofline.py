@@ -13,8 +13,8 @@ from reports.saved.record import Calibration, Measurement, Peak, Run
 ELEMENT_BYTES = {"int8": 1, "bf16": 2, "f16": 2, "f32": 4}
 LEAST_CALIBRATED = 0.9
 FAULT = (
-    "a fault of the calibration, not a gain: calibrate again on the idle machine (`python -m reports calibrate --redo --format json > "
-    "calibration.json`) and pass it with --peaks calibration.json"
+    "a fault of the measured peaks, not a gain: measure them again on the idle machine (`python -m reports peaks --redo --format json > "
+    "peaks.json`) and pass them with --peaks peaks.json"
 )
 
 WINOGRAD = (
@@ -73,7 +73,7 @@ class Roofline:
 
     @property
     def faults(self) -> tuple[RooflinePoint, ...]:
-        """Steps above 100 %: the calibration is wrong."""
+        """Steps above 100 %: the measured peaks are wrong."""
         return tuple(point for point in self.points if point.place is not None and point.place.fault)
 
 
@@ -87,12 +87,12 @@ def roofline(run: Run[Measurement], calibration: Calibration | None = None, *, m
     held = calibration or run.calibration
     if held is None:
         raise CannotPlace(
-            f"run {run.name} was saved without a calibration of its machine: on that machine run `python -m reports calibrate --format "
-            "json > calibration.json` and pass it with --peaks calibration.json, or measure again without --no-peaks"
+            f"run {run.name} was saved without the peaks of its machine: on that machine run `python -m reports peaks --format json > "
+            "peaks.json` and pass them with --peaks peaks.json, or measure again without --no-peaks"
         )
     if calibration is not None and (different := machine_differences(calibration.fingerprint, run.fingerprint)):
-        fields = "; ".join(f"{each.field}: calibration {each.base}, run {each.head}" for each in different[:3])
-        raise CannotPlace(f"the calibration is of another machine than run {run.name} ({fields}): calibrate on the run's machine")
+        fields = "; ".join(f"{each.field}: peaks {each.base}, run {each.head}" for each in different[:3])
+        raise CannotPlace(f"the peaks are of another machine than run {run.name} ({fields}): measure them on the run's machine")
     if all(each.flops_per_sample is None for each in measurements):
         raise CannotPlace(
             f"no record of run {run.name} says how many FLOPs a sample takes (saved by an older version, or not countable): measure again "
@@ -130,7 +130,7 @@ def place(
     if flops_per_sample is None:
         return "its FLOPs are not known"
     if threads is not None and threads != calibration.threads:
-        return f"it computed with {threads} threads, the calibration with {calibration.threads}"
+        return f"it computed with {threads} threads, the peaks are those of {calibration.threads}"
     mix = _mix(precision_share, calibration)
     if isinstance(mix, str):
         return mix
@@ -164,7 +164,7 @@ def _mix(precision_share: Mapping[str, float], calibration: Calibration) -> tupl
     if covered < LEAST_CALIBRATED * total:
         unknown = {name: share for name, share in precision_share.items() if calibration.peak(name) is None}
         name = max(unknown, key=lambda each: unknown[each])
-        why = next((each.reason for each in calibration.missing if each.precision == name), "it was not calibrated")
+        why = next((each.reason for each in calibration.missing if each.precision == name), "it was not measured")
         return f"{100 * unknown[name] / total:.0f} % of its kernel time is {name}, which has no peak: {why}"
     _, dominating = max(known, key=lambda each: each[0])
     return sum(share * peak.flops_per_second for share, peak in known) / covered, dominating

@@ -1,10 +1,12 @@
-"""Options that were renamed: the old spelling works for one release, and says the new one."""
+"""Options and commands that were renamed: the old spelling works for one release, and says the new one."""
 
 import argparse
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 HIDDEN = argparse.SUPPRESS
+FORMER_COMMANDS = {"calibrate": "peaks"}
 
 
 def renamed_to(now: str) -> type[argparse.Action]:
@@ -19,3 +21,12 @@ def renamed_to(now: str) -> type[argparse.Action]:
             setattr(namespace, self.dest, found)
 
     return Renamed
+
+
+def as_now_called(words: Sequence[str]) -> list[str]:
+    """Return the words of a command line with the command's present name."""
+    if not words or words[0] not in FORMER_COMMANDS:
+        return list(words)
+    now = FORMER_COMMANDS[words[0]]
+    print(f"note: {words[0]} is now called {now}; the old name goes with the next release", file=sys.stderr)
+    return [now, *words[1:]]

@@ -184,3 +184,26 @@ def test_a_terminal_that_is_not_utf_8_shows_tables(variables: dict[str, str]) ->
     assert (0, "") == (done.returncode, done.stderr)
     assert "utf" not in done.stdout.splitlines()[0].lower()
     assert "2? ?" in done.stdout
+
+
+def test_a_command_that_was_renamed_is_found_and_says_its_name(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main(["calibrate", "--help"])
+
+    out, err = capsys.readouterr()
+    assert "usage: python -m reports peaks" in out
+    assert "note: calibrate is now called peaks; the old name goes with the next release" in err
+
+
+def test_every_command_says_what_it_does(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main(["--help"])
+    names = [line.split()[0] for line in capsys.readouterr().out.splitlines() if line.startswith("    ") and line[4] not in " -"]
+
+    assert "compare" in names
+    for name in names:
+        with pytest.raises(SystemExit, match="0"):
+            main([name, "--help"])
+        usage, _, said = capsys.readouterr().out.partition("\n\n")
+        assert usage
+        assert said.split("\n\n")[0].strip().endswith((".", ".)")), name

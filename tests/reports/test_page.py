@@ -389,7 +389,7 @@ def test_share_above_the_peak_is_called_a_fault(tmp_path: Path) -> None:
     found = calibrated(tmp_path, flops_per_sample=20e9).one("section", id="limits")
 
     assert "200 %" in found.text
-    assert "a fault of the calibration" in found.text
+    assert "a fault of the measured peaks" in found.text
 
 
 def test_run_without_calibration_has_no_share_of_peak(storage: Path) -> None:

@@ -100,10 +100,10 @@ def test_a_sliver_of_an_unknown_precision_counts_not(tmp_path: Path) -> None:
     ("fields", "reason"),
     [
         ({"share": {"f16": 0.97, "f32": 0.03}}, "97 % of its kernel time is f16, which has no peak: AMD EPYC has no f16"),
-        ({"share": {"i64": 1.0}}, "100 % of its kernel time is i64, which has no peak: it was not calibrated"),
+        ({"share": {"i64": 1.0}}, "100 % of its kernel time is i64, which has no peak: it was not measured"),
         ({"precision_share": {}}, "no kernel told its precision"),
         ({"flops_per_sample": None}, "its FLOPs are not known"),
-        ({"threads": 1, "workers": 2}, "it computed with 2 threads, the calibration with 4"),
+        ({"threads": 1, "workers": 2}, "it computed with 2 threads, the peaks are those of 4"),
     ],
 )
 def test_a_step_that_cannot_be_placed_says_why(tmp_path: Path, fields: dict[str, Any], reason: str) -> None:
@@ -128,8 +128,8 @@ def test_above_the_peak_is_a_fault_with_the_next_action(tmp_path: Path) -> None:
     assert ["fast"] == [point.step for point in found.faults]
     assert "112 % FAULT" in [cell.shown for cell in table.rows[1]]
     assert frozenset([0]) == table.marked
-    assert "a fault of the calibration" in text
-    assert "calibrate --redo" in text.replace("\\", "")
+    assert "a fault of the measured peaks" in text
+    assert "peaks --redo" in text.replace("\\", "")
     assert 1.12 == pytest.approx(json.loads(json_text(found))["points"][1]["place"]["share_of_peak"])
 
 
@@ -158,7 +158,7 @@ def test_a_later_calibration_of_the_same_machine_replaces_the_saved_one(tmp_path
 @pytest.mark.parametrize(
     ("top_level", "fields", "reason"),
     [
-        ({"calibration": None}, {}, "saved without a calibration of its machine: .* --peaks calibration.json"),
+        ({"calibration": None}, {}, "saved without the peaks of its machine: .* --peaks peaks.json"),
         ({}, {"flops_per_sample": None}, "how many FLOPs a sample takes .* measure again"),
     ],
 )
@@ -215,7 +215,7 @@ def test_what_is_no_calibration_is_refused(tmp_path: Path, text: str) -> None:
     file = tmp_path / "calibration.json"
     file.write_text(text)
 
-    with pytest.raises(UnreadableRun, match="not a calibration"):
+    with pytest.raises(UnreadableRun, match="not a machine's peaks"):
         read_calibration(file)
 
 

@@ -103,5 +103,5 @@ def _calibration_remarks(calibration: Calibration) -> Iterator[str]:
     for missing in calibration.missing:
         yield f"no peak of {missing.precision}: {missing.reason}"
     yield from calibration.notes
-    taken = f"calibrated {calibration.taken_at:%Y-%m-%d %H:%M} UTC with {calibration.threads} threads"
-    yield f"{taken}, in a hurry: `python -m reports calibrate` takes longer and is surer" if calibration.is_short else taken
+    taken = f"peaks measured {calibration.taken_at:%Y-%m-%d %H:%M} UTC with {calibration.threads} threads"
+    yield f"{taken}, in a hurry: `python -m reports peaks` takes longer and is surer" if calibration.is_short else taken
