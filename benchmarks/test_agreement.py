@@ -1,7 +1,7 @@
 """The suite against the loop that a user would deploy: 10 s back to back, in a process of its own, for every runtime.
 
-On demand: `pytest benchmarks/test_agreement.py -m on_demand`. What the suite records from rested turns beside a partner must be what the
-loop gets, within the interval over pairs and `TOLERANCE`. The figure is `extra_info["gain"]`: the suite's throughput over the loop's.
+On demand: `pytest benchmarks/test_agreement.py -m on_demand`. The throughput that the suite records from rested turns beside a partner must
+be the loop's, within the interval over pairs and `TOLERANCE`. The figure is `extra_info["gain"]`: the suite's throughput over the loop's.
 """
 
 import subprocess

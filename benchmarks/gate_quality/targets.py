@@ -1,4 +1,4 @@
-"""What the gate promises, and what the recorded gates say of it. Pure."""
+"""The promises of the gate, held against the recorded gates. Pure."""
 
 import math
 from collections.abc import Iterator, Mapping

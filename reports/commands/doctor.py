@@ -1,4 +1,4 @@
-"""What of this machine and environment is missing, or disturbs measuring: each check says what it found and what would mend it."""
+"""What is missing on this machine and in its environment, or disturbs measuring: each check has its finding and its remedy."""
 
 import os
 import re
@@ -39,7 +39,7 @@ IN_MEMORY = frozenset({"tmpfs", "ramfs"})
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """One thing that was looked at: its name, what was found, and what to do where that is not fine."""
+    """One check: its name, what was found, and the remedy where that is not fine."""
 
     name: str
     state: State
@@ -218,7 +218,7 @@ def check_programs(machine: Machine) -> Iterator[Check]:
 
 
 def check_versions(asked: Sequence[str] | None = None) -> Iterator[Check]:
-    """Check that what is installed is what the suite asks for, and what those packages ask of each other."""
+    """Check that the installed packages are those that the suite asks for, and that these ask of each other."""
     wanted = [("this suite", text) for text in (_asked() if asked is None else asked)]
     packages = [Requirement(text).name for _, text in wanted if _applies(text)]
     wanted += [(name, text) for name in packages for text in _requires(name)]

@@ -190,7 +190,7 @@ DO_NOT = (
 
 
 def recipe_for(machine: Machine) -> Iterator[str]:
-    """Yield, line by line, what to set on this machine and what not to, and where that comes from."""
+    """Yield, line by line, which settings help on this machine, which do not, and the source of each."""
     if machine.architecture != "aarch64":
         yield f"measure first: {', '.join(quick_steps(machine, catalogue()))} (ladder quick)"
         return

@@ -1,4 +1,4 @@
-"""Exact versions for what a deployment's packages need in their turn, as they are installed here, and for what it serves with."""
+"""Exact versions of the packages that a deployment's own packages need, as they are installed here, and of those that serve."""
 
 from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, requires, version
@@ -44,7 +44,7 @@ def serving() -> dict[str, str]:
 
 
 def requirements(versions: Mapping[str, str]) -> list[tuple[str, dict[str, str]]]:
-    """Return why and what is pinned, each name once: the measured packages, what these need, and what serves."""
+    """Return the pins, each name once, by their reason: the measured packages, their requirements, and the packages that serve."""
     known = {canonicalize_name(name) for name in versions}
     below = {name: found for name, found in sorted(needed_by(versions).items()) if name not in known}
     beside = {name: found for name, found in serving().items() if name not in known | below.keys()}

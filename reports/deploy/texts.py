@@ -14,7 +14,7 @@ from reports.views.recommend import MeasuredRecipe, Recommendation
 
 
 def print_recommendation(console: Console, run: Run[Measurement], found: Recommendation) -> None:
-    """Print the winner and why, then what else was within the limits, then what was ruled out and by which limit."""
+    """Print the winner and why, then the others within the limits, then the recipes that were ruled out and by which limit."""
     winner = found.winner
     console.print(
         Text(f"{plain(found.model)}, run {plain(run.name)}: deploy ")

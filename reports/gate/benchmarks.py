@@ -50,7 +50,7 @@ class Offered:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Selection:
-    """What is compared, in ladder order, and what cannot be, each with the reason."""
+    """The benchmarks that are compared, in ladder order, and those that cannot be, each with the reason."""
 
     compared: tuple[Benchmark, ...]
     missing: Mapping[Benchmark, str]

@@ -26,7 +26,7 @@ class Checkout:
 
     `fixtures` says whose recipes, claims and workers the side runs. `top` is the top of the side's worktree and `repository` that of the
     user's, both None outside git; `folder` is where the side's relative paths start. `sources` are the folders in which its packages lie,
-    `notes` what a reader must know of how it was checked out, `packages` what is installed there, where requirements were.
+    `notes` what a reader must know of how it was checked out, `packages` the packages installed there by requirements.
     """
 
     side: Literal["base", "head"]

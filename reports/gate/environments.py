@@ -241,7 +241,7 @@ def _from_torch_index(checkout: Checkout, file: Path) -> tuple[str, ...]:
 
 
 def _content(checkout: Checkout, file: Path, followed: Set[str] = _NESTED) -> Mapping[Path, str]:
-    """Return what decides what a requirements file installs, as far as it is here: its text, those that it names, and local packages."""
+    """Return all that decides the packages of a requirements file, as far as it is here: its text, those that it names, local packages."""
     found: dict[Path, str] = {}
     waiting = [file]
     while waiting:

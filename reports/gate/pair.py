@@ -29,7 +29,7 @@ class Figures:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pair:
-    """What one pair found: each side's turns, what it computed in one, and what else the host did meanwhile.
+    """The findings of one pair: each side's turns, its work in one, and the other work of the host meanwhile.
 
     Durations in seconds; turns of the same place in `base_rounds_s` and `head_rounds_s` are neighbours in time. `restless` counts the
     turns after which workers did not stand still in time. `stolen` is the share of CPU time that the hypervisor took, `others` the

@@ -39,8 +39,9 @@ MEASURES = (
 class Quantity:
     """One measure on both sides: medians over the pairs, in `unit`.
 
-    `change` is head's by base's minus 1, the median over pairs, and what head's SQNR is above base's in dB; `low` and `high` bound it, for
-    what every pair has anew. `limit` is as in `Limits`; `verdict` is None where nothing was to be judged. `known` says who acknowledged it.
+    `change` is head's by base's minus 1, the median over pairs, and for SQNR head's minus base's in dB; `low` and `high` bound it,
+    for quantities that every pair has anew. `limit` is as in `Limits`; `verdict` is None where nothing was to be judged. `known` says who
+    acknowledged it.
     """
 
     name: str

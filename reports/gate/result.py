@@ -18,7 +18,7 @@ from reports.text.durations import duration
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SideRecord:
-    """One side: what was asked for, what it is, and what is installed there.
+    """One side: the revision that was asked for, the commit it is, and the versions installed there.
 
     `code` are the files that its models' code came from, relative to the top of its worktree; `notes` what a reader must know of it.
     """
@@ -35,9 +35,9 @@ class SideRecord:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
-    """One benchmark: its verdict with the figures, its pairs, and what the proofs of both sides saw differently in the last one.
+    """One benchmark: its verdict with the figures, its pairs, and the differences between the proofs of both sides in the last one.
 
-    `judged` has the verdict by everything and the figures of time; `quantities` are what stands beside time, `limits` what it may cost.
+    `judged` has the verdict by everything and the figures of time; `quantities` are those beside time, `limits` the most that it may cost.
     `control` are pairs of base and a second build of base, where the sides have artifacts of their own.
     `failed_on` is the side that could not serve it, None where none was seen to fail; `was_tried` is False where it does not even offer it.
     """

@@ -20,7 +20,7 @@ class LimitsView:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MachineLimits:
-    """What the machine can do at most, and what the steps of each model reach of it."""
+    """The machine's peaks, and the share of them that the steps of each model reach."""
 
     roofline: Roofline
     models: tuple[LimitsView, ...]

@@ -86,7 +86,7 @@ class SavedPair(Struct, frozen=True, kw_only=True):
 
 
 class SavedClaim(Struct, frozen=True, kw_only=True):
-    """What a step had to prove, and what was seen."""
+    """What a step had to prove, and the observation."""
 
     claim: str
     observed: str = ""
@@ -354,7 +354,7 @@ class SuiteFields(Struct, frozen=True, kw_only=True):
 
 
 class MachineInfo(Struct, frozen=True):
-    """What tells this machine from others, and what is installed on it (`reports/saved/machines.py`)."""
+    """The facts that tell this machine from others, and its versions (`reports/saved/machines.py`)."""
 
     fingerprint: dict[str, Any] = {}
 

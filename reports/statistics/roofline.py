@@ -1,4 +1,4 @@
-"""The roofline: how near each step comes to what its machine can do at most, and what bounds it. Pure.
+"""The roofline: how near each step comes to its machine's peaks, and what bounds it. Pure.
 
 After Williams, Waterman and Patterson, "Roofline: an insightful visual performance model" (CACM 52/4, 2009).
 """
@@ -24,7 +24,7 @@ WINOGRAD = (
 
 
 class CannotPlace(Exception):
-    """A run has nothing to hold its figures against; the message says what is missing and what to do."""
+    """A run has nothing to hold its figures against; the message says what is missing, and the next action."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -16,6 +16,6 @@ def escape(text: object, longest: int = 400) -> str:
 
 
 def unescape(text: str) -> str:
-    """Return what `escape` was given, but for what it cut off."""
+    """Return the text that `escape` was given, but for the part that it cut off."""
     shown = text.replace(_NOTHING, "").replace("&gt;", ">").replace("&lt;", "<").replace("&amp;", "&")
     return re.sub(rf"\\{_MARKUP}", r"\1", shown)

@@ -32,7 +32,7 @@ def measure(bench: Bench, recipe: Recipe, over: Recipe | None, plan: Plan, after
 
 
 def fingerprint(bench: Bench) -> dict[str, Any]:
-    """Return what tells this machine and what is installed on it. Raises CannotMeasure where nothing can be served at all."""
+    """Return the fingerprint of this machine and its versions. Raises CannotMeasure where nothing can be served at all."""
     try:
         bench.rig.build(bench.model)
     except WorkerError as error:

@@ -229,7 +229,7 @@ def _notes(ours: Sequence[Run[Measurement]], runs: Sequence[Run[Measurement]], p
 
 
 def _changes(software: Iterable[Difference]) -> Iterable[str]:
-    """Name what the two environments have in different versions, and what one of them has not at all."""
+    """Name the packages that the two environments have in different versions, and those that one of them lacks."""
     alone = []
     for difference in software:
         name = difference.field.removeprefix("versions.")

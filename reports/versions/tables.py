@@ -9,7 +9,7 @@ from reports.views.tables import LONGEST_STEP, STYLES, WARNING, Cell, Column, Li
 
 
 def versions_table(found: Versions) -> Table:
-    """Return the table, what broke, and what else differs."""
+    """Return the table, the steps that broke, and the other differences."""
     return Table(
         columns=tuple(_columns(found)),
         rows=tuple(tuple(_cells(found, row)) for row in found.rows),

@@ -69,7 +69,7 @@ def main() -> int:
 
 
 def examine(deployment: dict[str, Any], seen: list[dict[str, Any]]) -> list[Finding]:
-    """Hold what the workers saw against what the recipe claims."""
+    """Hold the workers' observations against the recipe's claims."""
     return [finding for check in CHECKS for finding in check(deployment, seen)]
 
 

@@ -99,7 +99,7 @@ def _cells(row: LadderRow) -> Iterator[Cell]:
 
 
 def _remarks(ladder: Ladder) -> Iterator[Line]:
-    """Yield what was not measured and why, findings, what INT8 gives, the best recipe and the labelled accuracy."""
+    """Yield the steps that were not measured and why, findings, the gain of INT8, the best recipe and the labelled accuracy."""
     if not ladder.measured:
         yield Line("nothing was measured")
     for row in ladder.not_measured:
