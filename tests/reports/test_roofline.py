@@ -172,7 +172,7 @@ def test_a_run_without_what_is_needed_says_what_to_do(
 def test_a_calibration_of_another_machine_is_refused(tmp_path: Path) -> None:
     other = calibration(tmp_path, fingerprint=FINGERPRINT | {"vcpus": 64})
 
-    with pytest.raises(CannotPlace, match=r"another machine than run 0001 \(vcpus: calibration 64, run 4"):
+    with pytest.raises(CannotPlace, match=r"another machine than run 0001 \(vcpus: peaks 64, run 4"):
         roofline(saved(tmp_path, step()), other)
 
 
@@ -241,7 +241,7 @@ def test_winograd_above_the_peak_is_explained_and_no_fault(tmp_path: Path) -> No
     assert fault.place is not None
     assert explained.place.share_of_peak == fault.place.share_of_peak == pytest.approx(1.2)
     assert ("", True) == (explained.place.fault, "Winograd" in explained.place.explanation)
-    assert (True, "") == ("calibration" in fault.place.fault, fault.place.explanation)
+    assert (True, "") == ("peaks" in fault.place.fault, fault.place.explanation)
     text = tables_markdown(roofline_tables(roofline(winograd)))
     assert "FAULT" not in text
     assert "120 % Winograd" in text
