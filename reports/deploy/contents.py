@@ -121,8 +121,7 @@ In your own program (started by `./run.sh PROGRAM`, so that the environment is i
     model = load()
     outputs = model.infer(images)     # float32, at most {batch_size} samples in a call
 
-It serves by the Open Inference Protocol (KServe v2), which Triton's client speaks (`pip install tritonclient[http]`), and whatever
-speaks HTTP:
+It serves by the Open Inference Protocol (KServe v2). Triton's client (`pip install tritonclient[http]`) and any HTTP client talk to it:
 
     import numpy, tritonclient.http
     images = numpy.load("sample.npz")["input_0"]
@@ -138,7 +137,7 @@ speaks HTTP:
         print(json.dumps({{"inputs": [tensor]}}))' |
         curl --data-binary @- localhost:{port}/v2/models/{model_in_url}/infer
 
-It has no TLS and no passwords: put a proxy in front where others than your own programs reach it.
+It has no TLS and no passwords. Put a proxy in front where programs other than your own reach it.
 
 - Recorded: {figures}
 - Measured in run {run} on {machine}; the artifact is built for {built_for}.
