@@ -1,9 +1,9 @@
 """docs/graviton-emulated.md: what each step did on each emulated CPU, rendered from the proofs kept beside it."""
 
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from fixtures.bench.proofs import Proofs, StepProof
+from reports.text.markdown import table
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 PAGE = DOCS / "graviton-emulated.md"
@@ -58,10 +58,10 @@ def _section(generation: str, proofs: Proofs) -> str:
     for model in dict.fromkeys(step.model for step in proofs.steps):
         steps = [step for step in proofs.steps if step.model == model]
         lines += [f"### {model}", ""]
-        lines += _table(
-            ("step", "outcome", "kernels of convolutions and matrix products", "precision share", "SQNR dB"),
-            ((s.step, s.outcome, _kernels(s), _shares(s.precision_share), "" if s.sqnr_db is None else f"{s.sqnr_db:.1f}") for s in steps),
+        cells = (
+            (s.step, s.outcome, _kernels(s), _shares(s.precision_share), "" if s.sqnr_db is None else f"{s.sqnr_db:.1f}") for s in steps
         )
+        lines.append(table(("step", "outcome", "kernels of convolutions and matrix products", "precision share", "SQNR dB"), *cells))
         told = [(s.step, text) for s in steps for text in ([f"{s.outcome}: {s.reason}"] if s.reason else s.findings)]
         if told:
             lines += ["", *(f"- **{step}** {text}" for step, text in told)]
@@ -80,7 +80,7 @@ def _differences(proofs: dict[str, Proofs]) -> str:
     lines = ["## What differs between the generations", ""]
     if not rows:
         return "\n".join([*lines, *(["Nothing.", ""] if len(proofs) > 1 else [])])
-    lines += _table(("model", "step", *generations), rows)
+    lines.append(table(("model", "step", *generations), *rows))
     return "\n".join([*lines, "", "All other steps ended alike, with the same kernels.", ""])
 
 
@@ -105,11 +105,3 @@ def _kernels(step: StepProof) -> str:
 
 def _shares(share: dict[str, float]) -> str:
     return ", ".join(f"{precision} {value:.0%}" for precision, value in share.items() if value >= SHARE_SHOWN)
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    return [_row(head), _row(["---"] * len(head)), *map(_row, rows)]
-
-
-def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"

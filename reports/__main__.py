@@ -1,69 +1,35 @@
-"""The command line: read saved runs, compare, render. `python -m reports --help`."""
+"""The command line: what every command shares, and how each ends. `python -m reports --help`."""
 
 import argparse
 import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from rich.console import Console
 
-from reports.commands import add_command
 from reports.commands.doctor_command import add_doctor
-from reports.commands.exports import FORMATS, export_json
-from reports.commands.measuring import CannotMeasure
 from reports.commands.model_commands import add_model_commands
 from reports.commands.peak_commands import add_peak_commands
+from reports.commands.run_commands import add_run_commands
 from reports.completion import add_completion
 from reports.deploy.command import add_recommend
-from reports.gate.benchmarks import GateError
 from reports.gate.bisect_command import add_bisect
 from reports.gate.command import add_gate
-from reports.page.command import NoFolder, add_page
-from reports.saved.files import write_atomically
-from reports.saved.load import UnreadableRun, read_brief, read_run
-from reports.saved.record import Measurement, Run
-from reports.saved.storage import DEFAULT_STORAGE, NoSuchRun, Storage
-from reports.show.pictures import CannotPlot, check_plot, history_picture, ladders_picture
-from reports.show.profile_picture import profile_picture
-from reports.show.tables import add_format, show
-from reports.statistics.roofline import CannotPlace
+from reports.page.command import add_page
+from reports.saved.storage import DEFAULT_STORAGE, Storage
 from reports.text.former_options import as_now_called
+from reports.text.options import Commands
 from reports.text.plain_text import let_any_text_through, plain
+from reports.text.refusal import Refusal
 from reports.tune.command import add_tune
 from reports.under_load.command import add_load
 from reports.versions.versions_command import add_versions
-from reports.views.compare import DifferentMachines, compare
-from reports.views.history import NothingToFollow, history
-from reports.views.ladder import ladders
-from reports.views.prices import PriceError
-from reports.views.profile import NoProfile, breakdown, trace_file, without_small
-from reports.views.recommend import NothingToRecommend
-from reports.views.tables.comparison import comparison_data, comparison_table
-from reports.views.tables.history import history_tables
-from reports.views.tables.ladder import ladder_tables, ladders_data
-from reports.views.tables.profile import profile_data, profile_table
-from reports.views.tables.runs import run_tables, runs_table
 
 RUN_HELP = "saved run: a number, latest, latest~1, a file, a commit or a git revision"
 ERROR = 2
 MODULE = "python -m reports"
 PIPE_WIDTH = 150
-REFUSALS = (
-    CannotMeasure,
-    CannotPlace,
-    CannotPlot,
-    DifferentMachines,
-    GateError,
-    NoFolder,
-    NoProfile,
-    NoSuchRun,
-    NothingToFollow,
-    NothingToRecommend,
-    PriceError,
-    UnreadableRun,
-)
 
 
 class _Terminal(Console):
@@ -83,7 +49,7 @@ def main(arguments: Sequence[str] | None = None, program: str = MODULE) -> int:
     try:
         code = options.command(options, storage, _console()) or 0
         sys.stdout.flush()
-    except REFUSALS as error:
+    except Refusal as error:
         return _fail(str(error), program)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -106,70 +72,6 @@ def _is_unsupported(error: Exception) -> bool:
     return cpus is not None and isinstance(error, cpus.UnsupportedSystemError)
 
 
-def _list(options: argparse.Namespace, storage: Storage, console: Console) -> None:
-    if not storage.shelf.runs:
-        console.print(f"no readable run in {storage.folder}: save one with `pytest benchmarks/ --benchmark-autosave`", markup=False)
-        return
-    show(console, [runs_table(storage.shelf.runs)], options.format)
-
-
-def _show(options: argparse.Namespace, storage: Storage, console: Console) -> None:
-    run = read_run(storage.find(options.run))
-    show(console, run_tables(run), options.format, run)
-
-
-def _ladder(options: argparse.Namespace, storage: Storage, console: Console) -> None:
-    if options.plot:
-        check_plot(options.plot)
-    run = _read(storage, options.run)
-    found = ladders(run.measurements, run.outcomes)
-    if options.plot:
-        write_atomically(options.plot, ladders_picture(found, options.plot.suffix))
-    show(console, ladder_tables(found), options.format, ladders_data(found))
-
-
-def _compare(options: argparse.Namespace, storage: Storage, console: Console) -> None:
-    base, head = (_read(storage, name) for name in (options.base, options.head))
-    comparison = compare(base, head, across_machines=options.across_machines, saved=storage.known)
-    show(console, [comparison_table(comparison)], options.format, comparison_data(comparison))
-
-
-def _export(options: argparse.Namespace, storage: Storage, _console: Console) -> None:
-    sys.stdout.write(export_json(storage.find(options.run), options.format))
-
-
-def _history(options: argparse.Namespace, storage: Storage, console: Console) -> None:
-    if options.plot:
-        check_plot(options.plot)
-    runs = storage.shelf.runs
-    newest = read_brief(storage.find(options.machine_of))
-    found = history(runs, newest.fingerprint, steps=options.step, models=options.model)
-    if options.plot:
-        write_atomically(options.plot, history_picture(found, options.plot.suffix))
-    show(console, history_tables(found), options.format)
-
-
-def _profile(options: argparse.Namespace, storage: Storage, console: Console) -> None:
-    if options.plot:
-        check_plot(options.plot)
-    run = _read(storage, options.run)
-    whole = breakdown(run, model=options.model, step=options.step, against=options.against)
-    found = without_small(whole)
-    traces = [trace_file(run, each) for each in whole.steps] if options.trace else []
-    if options.plot:
-        write_atomically(options.plot, profile_picture(found, options.plot.suffix))
-    show(console, [profile_table(found, whole)], options.format, profile_data(whole))
-    for each, file in zip(whole.steps, traces, strict=False):
-        print(f"trace of {plain(each.step)} for ui.perfetto.dev or chrome://tracing: {plain(file, 1000)}", file=sys.stderr)
-
-
-def _read(storage: Storage, name: str) -> Run[Measurement]:
-    run = read_run(storage.find(name))
-    for note in run.notes:
-        print(f"note: {plain(run.path, 300)}: {plain(note)}", file=sys.stderr)
-    return run
-
-
 def _console() -> Console:
     """Return a console as wide as the terminal; a file or a pipe gets all columns."""
     wide = None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPE_WIDTH
@@ -185,9 +87,7 @@ def _fail(message: str, program: str) -> int:
     return ERROR
 
 
-def command_parser(
-    program: str, also: "Callable[[argparse._SubParsersAction[argparse.ArgumentParser]], None] | None" = None
-) -> argparse.ArgumentParser:
+def command_parser(program: str, also: "Callable[[Commands], None] | None" = None) -> argparse.ArgumentParser:
     """Return the parser of all commands, which speaks of itself as `program`; `also` adds more of them."""
     measures = "" if program == MODULE else "`ladder run` and `ladder quick` measure: `ladder run --help`. "
     parser = argparse.ArgumentParser(
@@ -200,25 +100,8 @@ def command_parser(
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    _add_run_commands(commands, common)
+    add_run_commands(commands, common, RUN_HELP)
     add_model_commands(commands, common, RUN_HELP)
-
-    command = add_command(commands, common, "history", "follow throughput over all runs of one machine")
-    command.add_argument("--step", action="append", default=[], help="show this step only, repeatable (default: all)")
-    command.add_argument("--model", action="append", default=[], help="show this model only, repeatable (default: all)")
-    command.add_argument("--machine-of", default="latest", metavar="RUN", help="follow the machine of this run (default: latest)")
-    command.add_argument("--plot", type=Path, metavar="FILE", help="also draw throughput over time, as .png or .svg")
-    add_format(command)
-    command.set_defaults(command=_history)
-
-    command = add_command(commands, common, "export", "write a run, or a gate's JSON, for other services' trackers")
-    command.add_argument(
-        "run", metavar="RUN", nargs="?", default="latest", help=f"{RUN_HELP}, or what `gate --json` wrote (default: latest)"
-    )
-    command.add_argument(
-        "--format", choices=tuple(FORMATS), required=True, help="form of the output: Bencher Metric Format, or customSmallerIsBetter"
-    )
-    command.set_defaults(command=_export)
 
     add_page(commands, common, RUN_HELP)
     add_versions(commands, common)
@@ -233,43 +116,6 @@ def command_parser(
     if also is not None:
         also(commands)
     return parser
-
-
-def _add_run_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", common: argparse.ArgumentParser) -> None:
-    """What looks into saved runs as they are."""
-    command = add_command(commands, common, "list", "list saved runs: machine, commit, steps")
-    add_format(command)
-    command.set_defaults(command=_list)
-
-    command = add_command(commands, common, "show", "show one run whole: machine, steps, evidence")
-    command.add_argument("run", metavar="RUN", help=RUN_HELP)
-    add_format(command)
-    command.set_defaults(command=_show)
-
-    command = add_command(commands, common, "ladder", "show the steps of a run in order, with gains and costs")
-    command.add_argument("run", metavar="RUN", nargs="?", default="latest", help=f"{RUN_HELP} (default: latest)")
-    add_format(command)
-    command.add_argument("--plot", type=Path, metavar="FILE", help="also draw throughput by step and the gains, as .png or .svg")
-    command.set_defaults(command=_ladder)
-
-    command = add_command(commands, common, "compare", "compare two runs: ratios with intervals, and what changed")
-    command.add_argument("base", metavar="BASE", help=RUN_HELP)
-    command.add_argument("head", metavar="HEAD", help="saved run to compare with BASE, named likewise")
-    command.add_argument(
-        "--across-machines", action="store_true", help="compare the speedups over each run's own baseline, for runs of two machines"
-    )
-    add_format(command)
-    command.set_defaults(command=_compare)
-
-    command = add_command(commands, common, "profile", "show where the time of a step goes, by operator, in a run with --profile")
-    command.add_argument("run", metavar="RUN", nargs="?", default="latest", help=f"{RUN_HELP} (default: latest)")
-    command.add_argument("--model", metavar="MODEL", help="model to look into (default: the only one of the run)")
-    command.add_argument("--step", metavar="STEP", required=True, help="step to look into")
-    command.add_argument("--against", metavar="STEP", help="another step of the same model and run, to show beside it")
-    add_format(command)
-    command.add_argument("--plot", type=Path, metavar="FILE", help="also draw the bars, as .png or .svg")
-    command.add_argument("--trace", action="store_true", help="also name the file of the Chrome trace, on stderr")
-    command.set_defaults(command=_profile)
 
 
 if __name__ == "__main__":

@@ -2,24 +2,19 @@
 
 import argparse
 import sys
-from typing import TYPE_CHECKING
 
 import shtab
 from rich.console import Console
 
 from reports.commands import add_command
 from reports.saved.storage import Storage
-
-if TYPE_CHECKING:
-    from argparse import _SubParsersAction
-
-    Commands = _SubParsersAction[argparse.ArgumentParser]
+from reports.text.options import Commands
 
 PROGRAM = "ladder"
 MEASURING = {"run": "measure the whole ladder, or files of benchmarks", "quick": "measure a first answer: the best recipe of each runtime"}
 
 
-def add_completion(commands: "Commands", common: argparse.ArgumentParser) -> None:
+def add_completion(commands: Commands, common: argparse.ArgumentParser) -> None:
     """Add the command to the command line."""
     command = add_command(commands, common, "completion", "print the script that makes a shell complete `ladder` (docs/commands.md)")
     command.add_argument("shell", metavar="SHELL", choices=("bash", "zsh"), help="shell to complete in: bash or zsh")
@@ -36,7 +31,7 @@ def completion(shell: str) -> str:
     from fixtures.session.options import described
     from reports.__main__ import command_parser
 
-    def measuring(commands: "Commands") -> None:
+    def measuring(commands: Commands) -> None:
         for name, text in MEASURING.items():
             described().add_to(commands.add_parser(name, help=text, usage=argparse.SUPPRESS))
 

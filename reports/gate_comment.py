@@ -18,7 +18,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from reports.text.markdown import escape, unescape
+from reports.text.markdown import escape, escape_cell, unescape
 
 MARKER = "<!-- gate of cpu-inference-ladder -->"
 AUTHOR = "github-actions[bot]"
@@ -77,13 +77,9 @@ def _trusted_line(line: str) -> str:
     if _RULE.fullmatch(line) or not line:
         return line
     if line.startswith("| ") and line.endswith(" |"):
-        return f"| {' | '.join(_text(cell) for cell in line[2:-2].split(' | '))} |"
+        return f"| {' | '.join(escape_cell(unescape(cell), LONGEST_LINE) for cell in line[2:-2].split(' | '))} |"
     prefix = next((start for start in ("### ", "- ") if line.startswith(start)), "")
-    return prefix + _text(line[len(prefix) :])
-
-
-def _text(markdown: str) -> str:
-    return escape(unescape(markdown), LONGEST_LINE)
+    return prefix + escape(unescape(line[len(prefix) :]), LONGEST_LINE)
 
 
 def _pull_requests(repository: str, run: Mapping[str, Any]) -> list[int]:

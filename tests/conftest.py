@@ -12,9 +12,9 @@ import pytest
 from fixtures.artifacts.cache import ArtifactCache
 from fixtures.bench.launch import ROOT, Launcher
 from fixtures.bench.rig import Rig
-from fixtures.environment import clean_environment
+from fixtures.bench.variables import for_workers
 from fixtures.machine import this_machine
-from fixtures.steps.optimizations import catalogue, environment_variables
+from fixtures.steps.optimizations import catalogue
 from fixtures.steps.recipe import unmet
 from tests.processes import ended, with_variable
 
@@ -83,7 +83,7 @@ def make_rig(artifact_folder: Path, mark: str) -> MakeRig:
 
 def suite_rig(cache: Path, *, environment: Mapping[str, str] | None = None, root: Path = ROOT, timeout_s: float = 300.0) -> Rig:
     """Return a rig as the suite makes it, for this machine; its workers have the variables of `environment`, too."""
-    inherited = clean_environment(os.environ, environment_variables(catalogue())) | dict(environment or {})
+    inherited = for_workers(catalogue()) | dict(environment or {})
     return Rig(
         machine=this_machine(),
         launcher=Launcher(environment=inherited, timeout_s=timeout_s, root=root),

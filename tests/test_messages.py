@@ -12,7 +12,7 @@ REFUSALS = {
     *("UsageError", "ThreadsError", "UnsafeCache", "UnsupportedSystemError", "UnknownModelError", "WeightsError", "DegenerateError"),
     *("ArgumentTypeError", "CannotMeasure", "CannotPlace", "CannotPlot", "DifferentMachines", "GateError", "NoFolder", "NoProfile"),
     *("NoSuchRun", "NoSuchBenchmark", "NothingToFollow", "NothingToRecommend", "PriceError", "UnreadableRun", "BenchmarkAppError"),
-    *("LabelsError", "OutputError", "TrialError", "WrittenInputError", "NoGrid", "NoSetMeasured", "UnknownRecipe"),
+    *("LabelsError", "OutputError", "TrialError", "WrittenInputError", "NoGrid", "NoSetMeasured", "UnknownRecipe", "JournalError"),
 }
 ACTIONS = (
     "add|allow|ask|bring|build|calibrate|check|choose|compare|delete|download|end|expected|export|feed|fetch|fix|"

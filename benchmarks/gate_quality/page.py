@@ -13,6 +13,7 @@ from benchmarks.gate_quality.targets import Target, targets
 from reports.gate.decision import Verdict
 from reports.saved.machines import machine_name
 from reports.text.durations import duration
+from reports.text.markdown import table
 
 COUNTED = (Verdict.REGRESSION, Verdict.INCONCLUSIVE, Verdict.PASS, Verdict.ERROR)
 BENCHMARKS = 12
@@ -53,7 +54,7 @@ def _beginning(recorded: Recorded, found: Mapping[str, Summary]) -> Iterator[str
 
 def _targets(found: Mapping[str, Summary]) -> Iterator[str]:
     rows = [(each.promise, _promised(each), _found(each), each.judgement) for each in targets(found)]
-    yield _table(("", "promised", "found [95 % bound]", ""), rows)
+    yield table(("", "promised", "found [95 % bound]", ""), *rows)
     yield (
         "*Shown*: the bound keeps the promise too; *met*: what was found does, and more gates could show it. "
         "Bounds are Clopper and Pearson's, one-sided: 0 of 100 bounds a rate at 3 % and 0 of 30 at 10 %; "
@@ -76,7 +77,7 @@ def _gates(found: Mapping[str, Summary]) -> Iterator[str]:
         "pair",
         "gate: median, longest",
     )
-    yield _table(header, [_gate_row(summary) for summary in found.values()])
+    yield table(header, *map(_gate_row, found.values()))
     yield (
         "*Head's time*: against base's, the median over gates. *SD of a pair*: of the log ratio, within gates; *of it within*: what rounds "
         "drawn anew within the pairs give, which more rounds would lower (rounds are taken to be independent; where a neighbour works in "
@@ -113,7 +114,7 @@ def _drawn(gates: Sequence[Gate]) -> Iterator[str]:
     pools = {kind: pool for kind in KINDS if not kind.has_other_weights and len(pool := _pool(kind, gates)) >= FEWEST_PAIRS}
     rows = [row for kind, pool in pools.items() for row in _drawn_rows(kind, pool, pools.get(KINDS[0]))]
     if rows:
-        yield _table(("pairs drawn from", "pairs", "gates", "benchmarks", "REGRESSION", "INCONCLUSIVE", "PASS"), rows)
+        yield table(("pairs drawn from", "pairs", "gates", "benchmarks", "REGRESSION", "INCONCLUSIVE", "PASS"), *rows)
     else:
         yield f"No kind has {FEWEST_PAIRS} pairs yet."
 
@@ -142,12 +143,12 @@ def _other_rules(gates: Sequence[Gate]) -> Iterator[str]:
         "most of their users take. In the first table both sides took turns, as the gate records them, so that these rules enjoy "
         "the gate's way of measuring, which their tools do not have."
     )
-    yield _table(header, [ours, *turns])
+    yield table(header, ours, *turns)
     yield (
         "In the second table base's rounds are of one gate and head's of the next of that kind, some minutes later: two runs on separate "
         "occasions, which is what these tools compare."
     )
-    yield _table(header, separate)
+    yield table(header, *separate)
     yield (
         "`mean:5%`, `min:5%`: pytest-benchmark's `--benchmark-compare-fail`. asv: medians by a factor of 1.1 and Mann-Whitney at 0.002 "
         "(`_is_result_better` in asv/commands/compare.py, `is_different` in asv_runner/statistics.py). pyperf: Student's two-sided t test "
@@ -228,8 +229,3 @@ def _found(target: Target) -> str:
 
 def _durations(spread: Spread | None) -> str:
     return NONE if spread is None else f"{spread.median:.0f} s, {spread.largest:.0f} s"
-
-
-def _table(header: Sequence[object], rows: Sequence[Sequence[object]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)

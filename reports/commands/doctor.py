@@ -15,14 +15,14 @@ from packaging.requirements import InvalidRequirement, Requirement
 
 from fixtures.artifacts import entry_locks
 from fixtures.bench.record import NOTABLE_OTHERS, NOTABLE_STEAL, recorded_variables
-from fixtures.environment import clean_environment
+from fixtures.bench.variables import for_workers
 from fixtures.machine import Machine, this_machine
 from fixtures.machine.allocators import PRELOAD
 from fixtures.machine.cpus import CPU_FOLDER, ROOT
 from fixtures.machine.host import UNREADABLE, HostSample, busy_s, is_told, since
 from fixtures.machine.threads import HOW_TO_RAISE, unusable
 from fixtures.session.ending import ignores_interrupts
-from fixtures.steps.optimizations import ON_DEMAND, catalogue, environment_variables
+from fixtures.steps.optimizations import ON_DEMAND, catalogue
 from fixtures.steps.recipe import unmet
 from fixtures.steps.requirements import allocator, compiler, huge_pages_on_request, torch_allocates_by_malloc
 from reports.commands.recipes import PAGE, recipe_for
@@ -190,7 +190,7 @@ def check_environment(environment: Mapping[str, str], machine: Machine) -> Itera
     if (reason := unusable(environment, machine.cpus.default_threads)) is not None:
         finding, _, remedy = reason.rpartition(": ")
         yield Check(name="OpenMP", state="disturbs", found=finding, remedy=remedy)
-    inherited = recorded_variables(clean_environment(environment, environment_variables(catalogue())))
+    inherited = recorded_variables(for_workers(catalogue(), environment))
     for name, value in inherited.items():
         found = f"{name}={value} of this shell reaches every worker, the baseline's too, and is recorded"
         if name == PRELOAD:

@@ -1,25 +1,25 @@
 """`ladder doctor`: what of this machine and environment is missing, or disturbs measuring, each with its remedy."""
 
 import argparse
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.text import Text
 
 from reports.commands import add_command
 from reports.saved.storage import Storage
-from reports.text.plain_text import plain
+from reports.show.tables import add_format, show
+from reports.text.options import Commands, shared
+from reports.views.tables import Line, Table
 
 if TYPE_CHECKING:
-    from argparse import _SubParsersAction
-
-    Commands = _SubParsersAction[argparse.ArgumentParser]
+    from reports.commands.doctor import Check
 
 STYLES = {"fine": "green", "note": "dim", "missing": "red", "disturbs": "yellow"}
 
 
-def add_doctor(commands: "Commands", common: argparse.ArgumentParser) -> None:
+def add_doctor(commands: Commands, common: argparse.ArgumentParser) -> None:
     """Add the command to the command line."""
     command = add_command(
         commands,
@@ -27,13 +27,8 @@ def add_doctor(commands: "Commands", common: argparse.ArgumentParser) -> None:
         "doctor",
         "tell what is missing on this machine or disturbs measuring (exit code 1), with the remedies",
     )
-    command.add_argument(
-        "--artifact-cache",
-        type=Path,
-        default=Path(".cache/artifacts"),
-        metavar="DIR",
-        help="folder of exported, compiled and quantized models (default: %(default)s)",
-    )
+    command.add_argument("--artifact-cache", **shared("--artifact-cache"))
+    add_format(command)
     command.set_defaults(command=_doctor)
 
 
@@ -42,16 +37,21 @@ def _doctor(options: argparse.Namespace, _storage: Storage, console: Console) ->
     from reports.commands.doctor import diagnose
 
     checks = diagnose(options.artifact_cache.expanduser().absolute())
-    for check in checks:
-        line = Text(f"{check.state:<9}", style=STYLES[check.state])
-        line.append(f"{plain(check.name)}: {plain(check.found, 500)}", style="")
-        console.print(line, soft_wrap=True)
-        if check.remedy:
-            console.print(Text(f"{'':9}-> {plain(check.remedy, 500)}", style="bold" if not check.is_well else "dim"), soft_wrap=True)
     ill = [check for check in checks if not check.is_well]
-    if not ill:
-        console.print("nothing is missing, and nothing seen disturbs measuring", soft_wrap=True)
-        return 0
     missing = sum(check.state == "missing" for check in ill)
-    console.print(f"{missing} missing, {len(ill) - missing} that disturb measuring", soft_wrap=True)
-    return 1
+    ended = (
+        f"{missing} missing, {len(ill) - missing} that disturb measuring"
+        if ill
+        else "nothing is missing, and nothing seen disturbs measuring"
+    )
+    told = tuple(line for check in checks for line in _told(check))
+    show(console, [Table(before=told, remarks=(ended,), data=tuple(map(asdict, checks)))], options.format)
+    return 1 if ill else 0
+
+
+def _told(check: "Check") -> Iterator[Line]:
+    """Yield a check and, below it, its remedy."""
+    padding = " " * (9 - len(check.state))
+    yield Line(f"{padding}{check.name}: {check.found}", lead=check.state, lead_style=STYLES[check.state], is_copied=True)
+    if check.remedy:
+        yield Line(f"{'':9}-> {check.remedy}", "dim" if check.is_well else "bold", is_copied=True)

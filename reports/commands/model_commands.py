@@ -1,25 +1,20 @@
 """`python -m reports geomean` and `grid`: options in, tables and pictures out. What they know of models is loaded when they are used."""
 
 import argparse
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from reports.commands import add_command
-from reports.saved.files import write_atomically
 from reports.saved.load import read_run
 from reports.saved.storage import Storage
-from reports.show.pictures import check_plot
+from reports.show.pictures import check_plot, save_plot
 from reports.show.tables import add_format, show
-
-if TYPE_CHECKING:
-    from argparse import _SubParsersAction
-
-    Commands = _SubParsersAction[argparse.ArgumentParser]
+from reports.text.options import Commands
 
 
-def add_model_commands(commands: "Commands", common: argparse.ArgumentParser, run_help: str) -> None:
+def add_model_commands(commands: Commands, common: argparse.ArgumentParser, run_help: str) -> None:
     """Add both commands to the command line."""
     command = add_command(commands, common, "geomean", "show each model of a published set by its gain, and the geometric mean")
     command.add_argument("run", metavar="RUN", nargs="?", default="latest", help=f"{run_help} (default: latest)")
@@ -46,9 +41,7 @@ def _grid(options: argparse.Namespace, storage: Storage, console: Console) -> No
     from reports.views.grid import grids
     from reports.views.tables.grid import grids_tables
 
-    if options.plot:
-        check_plot(options.plot)
+    check_plot(options.plot)
     found = grids(read_run(storage.find(options.run)))
-    if options.plot:
-        write_atomically(options.plot, grids_picture(found, options.plot.suffix))
+    save_plot(options.plot, partial(grids_picture, found))
     show(console, grids_tables(found), options.format)

@@ -1,47 +1,35 @@
 """`python -m reports peaks`, `roofline` and `cost`: options in, tables and pictures out."""
 
 import argparse
-import os
 import sys
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from reports.commands import add_command
-from reports.commands.measuring import CannotMeasure, positive
+from reports.commands.measuring import CannotMeasure, hardware
 from reports.commands.price_options import add_price_options, costs
-from reports.saved.files import write_atomically
 from reports.saved.load import read_calibration, read_run
 from reports.saved.machines import machine_name
 from reports.saved.storage import Storage
-from reports.show.pictures import check_plot
+from reports.show.pictures import check_plot, save_plot
 from reports.show.roofline_picture import roofline_picture
 from reports.show.tables import add_format, show
 from reports.statistics.roofline import roofline
 from reports.text.former_options import HIDDEN, renamed_to
+from reports.text.options import Commands, shared
 from reports.views.cost import machine_costs
 from reports.views.tables.cost import cost_tables
 from reports.views.tables.roofline import calibration_table, roofline_tables
 
-if TYPE_CHECKING:
-    from argparse import _SubParsersAction
 
-    Commands = _SubParsersAction[argparse.ArgumentParser]
-
-
-def add_peak_commands(commands: "Commands", common: argparse.ArgumentParser, run_help: str) -> None:
+def add_peak_commands(commands: Commands, common: argparse.ArgumentParser, run_help: str) -> None:
     """Add the three commands to the command line."""
     command = add_command(commands, common, "peaks", "measure the machine's peaks: arithmetic and memory bandwidth")
     command.add_argument("--redo", action="store_true", help="measure again, on an idle machine, whatever is cached")
-    command.add_argument("--threads", type=positive, metavar="N", help="threads to compute with (default: the cores this process may use)")
-    command.add_argument(
-        "--artifact-cache",
-        type=Path,
-        default=Path(".cache/artifacts"),
-        metavar="DIR",
-        help="folder that the peaks are kept in, beside the artifacts (default: %(default)s)",
-    )
+    for name in ("--threads", "--artifact-cache"):
+        command.add_argument(name, **shared(name))
     add_format(command)
     command.set_defaults(command=_calibrate)
 
@@ -71,20 +59,12 @@ def _calibrate(options: argparse.Namespace, _storage: Storage, console: Console)
     from fixtures.artifacts.cache import ArtifactCache
     from fixtures.bench.calibration import Calibrator
     from fixtures.bench.launch import Launcher, WorkerError
-    from fixtures.environment import clean_environment
-    from fixtures.machine import this_machine
-    from fixtures.machine.threads import ThreadsError, threads_to_use
-    from fixtures.steps.optimizations import catalogue, environment_variables
+    from fixtures.bench.variables import for_workers
+    from fixtures.steps.optimizations import catalogue
 
-    machine = this_machine()
-    if machine.emulated:
-        raise CannotMeasure(f"this {machine.cpu_model} is emulated, its speed means nothing: measure its peaks on the hardware")
-    try:
-        threads = threads_to_use(options.threads, machine.cpus, os.environ)
-    except ThreadsError as error:
-        raise CannotMeasure(str(error)) from error
+    machine, threads = hardware(options.threads)
     calibrator = Calibrator(
-        launcher=Launcher(environment=clean_environment(os.environ, environment_variables(catalogue()))),
+        launcher=Launcher(environment=for_workers(catalogue())),
         cache=ArtifactCache(options.artifact_cache.expanduser().absolute(), progress=_say, note=_say),
         machine=machine,
         threads=threads,
@@ -102,13 +82,11 @@ def _say(text: str) -> None:
 
 
 def _roofline(options: argparse.Namespace, storage: Storage, console: Console) -> None:
-    if options.plot:
-        check_plot(options.plot)
+    check_plot(options.plot)
     calibration = read_calibration(options.peaks) if options.peaks else None
     run = read_run(storage.find(options.run))
     found = roofline(run, calibration, models=options.model)
-    if options.plot:
-        write_atomically(options.plot, roofline_picture(found, options.plot.suffix))
+    save_plot(options.plot, partial(roofline_picture, found))
     show(console, roofline_tables(found), options.format, found)
 
 

@@ -6,10 +6,12 @@ from pathlib import Path
 from rich.console import Console
 
 from reports.commands.measuring import CannotMeasure, add_limit_options, add_model_options, bench, limits_of
-from reports.deploy.texts import print_recommendation, recommendation_json
+from reports.deploy.texts import recommendation_data, recommendation_table
 from reports.saved.load import read_run
 from reports.saved.record import Measurement, Run
 from reports.saved.storage import Storage
+from reports.show.tables import add_format, show
+from reports.text.options import Commands
 from reports.text.plain_text import plain
 from reports.views.recommend import NothingToRecommend, Recommendation, recommend
 
@@ -17,7 +19,7 @@ DESCRIPTION = """\
 Names the fastest recipe of a run within the limits. --emit writes it as a folder that runs without this suite."""
 
 
-def add_recommend(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", common: argparse.ArgumentParser, run_help: str) -> None:
+def add_recommend(commands: Commands, common: argparse.ArgumentParser, run_help: str) -> None:
     """Add the command to the command line."""
     command = commands.add_parser(
         "recommend", parents=[common], help="name the recipe to deploy, and write the folder that runs it", description=DESCRIPTION
@@ -27,7 +29,7 @@ def add_recommend(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     command.add_argument(
         "--step", action="append", metavar="STEP", help="choose among these steps only, repeatable (default: all of the run)"
     )
-    command.add_argument("--format", choices=("text", "json"), default="text", help="form of the output (default: %(default)s)")
+    add_format(command)
     command.add_argument(
         "--emit", type=Path, metavar="DIR", help="new folder to write the deployment of the winner into (default: none is written)"
     )
@@ -39,10 +41,7 @@ def run_recommend(options: argparse.Namespace, storage: Storage, console: Consol
     """Recommend, print, and emit where asked."""
     run = read_run(storage.find(options.run))
     found = recommend(_among(run, options.step), _model(run, options.model), limits_of(options))
-    if options.format == "json":
-        console.file.write(recommendation_json(found))
-    else:
-        print_recommendation(console, run, found)
+    show(console, [recommendation_table(run, found)], options.format, recommendation_data(found))
     if options.emit is not None:
         _emit(options, run, found, console)
     return 0

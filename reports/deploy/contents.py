@@ -201,11 +201,11 @@ def dockerfile(deployment: Mapping[str, Any], name: str, packages: Sequence[str]
     )
 
 
-def system_packages(environment: Mapping[str, str], runtime: str) -> tuple[str, ...]:
+def system_packages(environment: Mapping[str, str], of_runtime: tuple[str, ...]) -> tuple[str, ...]:
     """Return Debian's packages that the recipe needs beside Python."""
     preloaded = environment.get(PRELOAD, "")
     allocator = tuple(each.package for name, each in ALLOCATORS.items() if name in preloaded)
-    return allocator + (("g++", "openssl") if runtime == "inductor" else ())
+    return allocator + of_runtime
 
 
 def readme(deployment: Mapping[str, Any], sentence: str, figures: str, packages: Sequence[str]) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -20,13 +21,15 @@ from fixtures.inputs.images import random_images
 from fixtures.machine import allocators, cpus, memory, thread_work
 from fixtures.machine.allocators import ALLOCATORS, PRELOAD
 from fixtures.machine.versions import PACKAGES as PACKAGES_RECORDED
+from fixtures.models import torchvision_import
 from fixtures.protocol import Job, ModelSpec
+from fixtures.runtimes import Deployed, deployed
 from fixtures.steps.placement import UnknownRecipe, recorded
 from fixtures.steps.recipe import Recipe
 from reports.commands.measuring import Bench, CannotMeasure
 from reports.deploy import contents, locked
 from reports.deploy.locked import release
-from reports.saved.files import no_folder_text
+from reports.saved.files import check_folder
 from reports.saved.machines import machine_differences, machine_name, missing_identity
 from reports.saved.record import Measurement, Run
 from reports.text.figures import milliseconds, p99_text, per_second, sqnr
@@ -35,21 +38,6 @@ from reports.views.recommend import Recommendation
 EMITTED = Path(__file__).parent / "emitted"
 COMMON = ("model.py", "inference_protocol.py", "serve.py", "workers.py", "check.py")
 CARRIED = (allocators, cpus, memory, thread_work)  # what the suite itself looks with
-RUNTIME_FILES = {
-    "eager": ("runtime_torch.py", "onednn.py", "tensors.py"),
-    "inductor": ("runtime_torch.py", "onednn.py", "tensors.py"),
-    "aot_inductor": ("runtime_aot_inductor.py", "onednn.py", "tensors.py"),
-    "onnxruntime": ("runtime_onnxruntime.py",),
-    "openvino": ("runtime_openvino.py",),
-}
-ARTIFACT_FILES = {"aot_inductor": ("model.pt2",), "onnxruntime": ("model.onnx*",), "openvino": ("model.xml", "model.bin")}
-PACKAGES = {
-    "eager": ("torch", "numpy", "safetensors"),
-    "inductor": ("torch", "numpy", "safetensors", "setuptools"),
-    "aot_inductor": ("torch", "numpy"),
-    "onnxruntime": ("onnxruntime", "numpy"),
-    "openvino": ("openvino", "numpy"),
-}
 SOURCE_PACKAGES = {"torchvision": ("torchvision",), "timm": ("timm", "torchvision"), "transformers": ("transformers",), "code": ()}
 KEPT_SHARE = 0.5
 REFERENCE_TOLERANCE = 1e-3  # of the largest value: other threads add up in another order
@@ -82,7 +70,15 @@ class Emission:
         """The distributions that the deployment needs."""
         source = SOURCE_PACKAGES[models.source_of(self.bench.model.name)] if self.has_module else ()
         unused = {"safetensors"} if self._is_pt2e else set()
-        return tuple(name for name in (*PACKAGES[self.recipe.runtime], *source) if name not in unused)
+        return tuple(name for name in (*self.deployed.packages, *source) if name not in unused)
+
+    @property
+    def deployed(self) -> Deployed:
+        """What the deployment consists of. Raises CannotMeasure where none is written for the runtime."""
+        found = deployed(self.recipe.runtime)
+        if found is None:
+            raise CannotMeasure(f"no deployment is written for {self.recipe.runtime}: serve its program by a server of your own")
+        return found
 
 
 def recipe_of(measurement: Measurement) -> Recipe:
@@ -100,10 +96,7 @@ def emit(emission: Emission, folder: Path) -> None:
     folder = folder.absolute()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise CannotMeasure(f"--emit {folder}: is there already; name a folder that does not exist yet")
-    if not folder.parent.is_dir():
-        raise CannotMeasure(no_folder_text("--emit", folder))
-    if emission.recipe.runtime not in PACKAGES:
-        raise CannotMeasure(f"no deployment is written for {emission.recipe.runtime}: serve its program by a server of your own")
+    check_folder("--emit", folder)
     if any(step.preload == "openmp" for step in emission.recipe.steps):
         raise CannotMeasure(
             f"{emission.recipe.step.name} preloads an OpenMP runtime that is installed here, and a deployment cannot prove which one runs "
@@ -199,7 +192,7 @@ def _write_artifact(emission: Emission, job: Job, prepared: Path | None, folder:
         _write_graph(prepared / "model.pt2", target / "model.pt2")
     else:
         assert prepared is not None
-        for pattern in ARTIFACT_FILES[emission.recipe.runtime]:
+        for pattern in emission.deployed.artifact:
             for file in prepared.glob(pattern):
                 shutil.copyfile(file, target / file.name)
     if emission.recipe.runtime == "onnxruntime":
@@ -222,12 +215,11 @@ def _write_graph(source: Path, target: Path) -> None:
 
 
 def _write_code(emission: Emission, folder: Path) -> None:
-    for name in (*COMMON, *RUNTIME_FILES[emission.recipe.runtime]):
+    for name in (*COMMON, *emission.deployed.files):
         target = "runtime.py" if name.startswith("runtime_") else name
         shutil.copyfile(EMITTED / name, folder / target)
     for module in CARRIED:
-        file = Path(str(module.__file__))
-        (folder / file.name).write_text(file.read_text().replace("from fixtures.machine.", "from "))
+        _carry(module, folder)
     if not emission.has_module:
         return
     source = models.source_of(emission.bench.model.name)
@@ -235,7 +227,13 @@ def _write_code(emission: Emission, folder: Path) -> None:
     if source == "code":
         _copy_code(emission.bench.model.name.rpartition(":")[0], folder)
     else:
-        shutil.copyfile(EMITTED / "torchvision_import.py", folder / "torchvision_import.py")
+        _carry(torchvision_import, folder)
+
+
+def _carry(module: ModuleType, folder: Path) -> None:
+    """Copy a module of the suite that needs nothing else of it."""
+    file = Path(str(module.__file__))
+    (folder / file.name).write_text(file.read_text().replace("from fixtures.machine.", "from "))
 
 
 def _copy_code(place: str, folder: Path) -> None:
@@ -256,7 +254,7 @@ def _copy_code(place: str, folder: Path) -> None:
 def _write_texts(emission: Emission, job: Job, folder: Path, name: str) -> None:
     deployment = describe(emission, job)
     slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "model"
-    packages = contents.system_packages(emission.recipe.environment, job.runtime)
+    packages = contents.system_packages(emission.recipe.environment, emission.deployed.system)
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
     winner = emission.measurement
     figures = (
@@ -319,8 +317,8 @@ def describe(emission: Emission, job: Job) -> dict[str, Any]:
         "least_sqnr_db": recipe.least_sqnr_db,
         "throughput": {
             "samples_per_second": measurement.samples_per_second,
-            "low": interval[0] if interval else None,
-            "high": interval[1] if interval else None,
+            "low": interval.low if interval else None,
+            "high": interval.high if interval else None,
             "processes": len(winner.processes),
         },
     }  # fmt: skip

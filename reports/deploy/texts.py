@@ -1,40 +1,49 @@
-"""A recommendation as text and as JSON. Computes nothing."""
+"""A recommendation as a table and in sentences. Computes nothing."""
 
+from collections.abc import Iterator
 from dataclasses import asdict
 
-from rich.console import Console
-from rich.text import Text
-
 from reports.saved.record import Measurement, Run
-from reports.show.tables import json_text
 from reports.statistics.latency import CONFIDENCE
 from reports.text.figures import milliseconds, p99_text, per_second, sqnr, times
-from reports.text.plain_text import plain
 from reports.views.recommend import MeasuredRecipe, Recommendation
+from reports.views.tables import REMARK, Line, Table
 
 
-def print_recommendation(console: Console, run: Run[Measurement], found: Recommendation) -> None:
-    """Print the winner and why, then the others within the limits, then the recipes that were ruled out and by which limit."""
+def recommendation_table(run: Run[Measurement], found: Recommendation) -> Table:
+    """Return the winner and why, then the others within the limits, then the recipes that were ruled out and by which limit."""
     winner = found.winner
-    console.print(
-        Text(f"{plain(found.model)}, run {plain(run.name)}: deploy ")
-        .append(plain(winner.step), style="bold")
-        .append(f", {figures(winner)}."),
-        soft_wrap=True,
-    )
-    console.print(Text(why(found)), soft_wrap=True)
-    for candidate in found.others[:5]:
-        note = ", not shown to be slower" if candidate.unresolved else ""
-        console.print(Text(f"  next: {plain(candidate.step)}, {figures(candidate)}{note}"), soft_wrap=True)
-    for candidate in found.ruled_out:
-        text = Text(f"  ruled out: {plain(candidate.step)}, {per_second(candidate.samples_per_second)} samples per second", style="dim")
-        console.print(text.append(f": {candidate.broken}"), soft_wrap=True)
+    next_ = (f"  next: {each.step}, {figures(each)}{', not shown to be slower' if each.unresolved else ''}" for each in found.others[:5])
+    out = (f"  ruled out: {each.step}, {per_second(each.samples_per_second)} samples per second: {each.broken}" for each in found.ruled_out)
+    deploy = Line(f", {figures(winner)}.", lead=f"{found.model}, run {run.name}: deploy {winner.step}")
+    return Table(before=(deploy, Line(why(found)), *map(Line, next_), *(Line(each, REMARK) for each in out)), data=tuple(_rows(found)))
+
+
+def recommendation_data(found: Recommendation) -> dict[str, object]:
+    """Return the winner, the others and what was ruled out, with their figures."""
+    return {
+        "model": found.model,
+        "limits": asdict(found.limits),
+        "winner": _data(found.winner),
+        "why": why(found),
+        "left_out": {name: found.winner.measurement.left_out_reasons.get(name, "") for name in found.winner.measurement.left_out},
+        "others": [_data(each) for each in found.others],
+        "ruled_out": [_data(each) for each in found.ruled_out],
+    }
+
+
+def _rows(found: Recommendation) -> Iterator[dict[str, object]]:
+    for each in (found.winner, *found.others, *found.ruled_out):
+        low, high = each.interval or (None, None)
+        one = {"model": found.model, **_data(each), "low": low, "high": high, "is_winner": each is found.winner}
+        del one["interval"], one["accuracy"]
+        yield one
 
 
 def figures(candidate: MeasuredRecipe) -> str:
     """Return a candidate's figures in one phrase."""
     measured = candidate.measurement
-    interval = f" [{per_second(candidate.interval[0])}, {per_second(candidate.interval[1])}]" if candidate.interval else ""
+    interval = f" [{per_second(candidate.interval.low)}, {per_second(candidate.interval.high)}]" if candidate.interval else ""
     workers = f", {measured.workers} workers" if measured.workers > 1 else ""
     return (
         f"{per_second(candidate.samples_per_second)}{interval} samples per second, {p99_text(measured)}, calls of "
@@ -54,7 +63,7 @@ def why(found: Recommendation) -> str:
     if found.limits.p99_s is not None:
         high = milliseconds(measured.latency_p99_high_s)
         text += f". Its {measured.latency_samples} calls show a p99 of at most {high} ms ({CONFIDENCE:.0%})"
-    close = [plain(each.step) for each in found.others if each.unresolved]
+    close = [each.step for each in found.others if each.unresolved]
     if close:
         text += f". Not shown to be slower: {', '.join(close[:4])}; take turns with `python -m reports tune` to tell them apart"
     if without := left_out(found):
@@ -66,25 +75,10 @@ def left_out(found: Recommendation) -> str:
     """Name what the winner's recipe leaves out on the machine of the run, and why; empty for nothing."""
     winner = found.winner.measurement
     reasons = {step: winner.left_out_reasons.get(step, "") for step in winner.left_out}
-    return ", ".join(f"{plain(step)} ({plain(why)})" if why else plain(step) for step, why in reasons.items())
+    return ", ".join(f"{step} ({why})" if why else step for step, why in reasons.items())
 
 
-def recommendation_json(found: Recommendation) -> str:
-    """Return the winner, the others and what was ruled out, with their figures."""
-    return json_text(
-        {
-            "model": found.model,
-            "limits": asdict(found.limits),
-            "winner": _json(found.winner),
-            "why": why(found),
-            "left_out": {name: found.winner.measurement.left_out_reasons.get(name, "") for name in found.winner.measurement.left_out},
-            "others": [_json(each) for each in found.others],
-            "ruled_out": [_json(each) for each in found.ruled_out],
-        }
-    )
-
-
-def _json(candidate: MeasuredRecipe) -> dict[str, object]:
+def _data(candidate: MeasuredRecipe) -> dict[str, object]:
     measured = candidate.measurement
     return {
         "step": candidate.step,

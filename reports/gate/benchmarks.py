@@ -4,26 +4,13 @@ from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import NamedTuple
 
-# A dozen telling benchmarks: each runtime and precision, where a pair stays below 12 s; the only INT8 of torch itself takes 19 s.
-# Eager bf16 is taken with the whole memory stack, without which processes of the same code differ by 15 %. Freezing is gated by
-# AOTInductor: `compile_freezing` compiles again in every process. ViT in eager mode takes longer, and is left to `-k`.
-SUBSET: Mapping[str, tuple[str, ...]] = {
-    "resnet50": (
-        "baseline",
-        "huge_pages",
-        "aot_inductor",
-        "pt2e_int8",
-        "onnxruntime",
-        "onnxruntime_int8",
-        "openvino",
-        "openvino_int8",
-    ),
-    "vit": ("aot_inductor", "onnxruntime_int8", "openvino", "openvino_int8"),
-}
-OTHER_MODELS = SUBSET["resnet50"]
+from reports.text.refusal import Refusal
+
+MODELS = ("resnet50", "vit")
+OTHER_MODELS = MODELS[0]  # whose steps any other model has
 
 
-class GateError(Exception):
+class GateError(Refusal):
     """The gate cannot be held; the message says why and what to do."""
 
 
@@ -82,7 +69,7 @@ def select(base: Offers, head: Offers, expression: str | None, steps: Sequence[s
     if not every:
         raise GateError(f"-k {expression!r} matches no benchmark of either side; nothing was measured" if expression else "no benchmarks")
     on_both = [benchmark for benchmark in every if _reason(base, benchmark) is None and _reason(head, benchmark) is None]
-    compared = tuple(benchmark for benchmark in on_both if matches is not None or _is_in_subset(benchmark))
+    compared = tuple(benchmark for benchmark in on_both if matches is not None or benchmark.step in subset(benchmark.model))
     return Selection(
         compared=compared,
         missing={b: why for b in every if _reason(base, b) is None and (why := _reason(head, b)) is not None},
@@ -104,12 +91,15 @@ def _reason(offers: Offers, benchmark: Benchmark) -> str | None:
     return "not in its catalogue" if offered is None else offered.skipped
 
 
-def _is_in_subset(benchmark: Benchmark) -> bool:
-    return benchmark.step in SUBSET.get(benchmark.model, OTHER_MODELS)
+def subset(model: str) -> tuple[str, ...]:
+    """Return the steps that a gate without expression measures of a model."""
+    from fixtures.steps.optimizations import catalogue
+
+    return tuple(name for name, step in catalogue().items() if (model if model in MODELS else OTHER_MODELS) in step.in_gate)
 
 
 def _is_wanted(benchmark: Benchmark, matches: Callable[[str], bool] | None) -> bool:
-    return matches is not None or _is_in_subset(benchmark)
+    return matches is not None or benchmark.step in subset(benchmark.model)
 
 
 def _recipe_changes(base: Offers, head: Offers, compared: Sequence[Benchmark]) -> list[str]:

@@ -23,22 +23,29 @@ from reports.gate.decision import EXIT_CODES, Rules, Verdict
 from reports.gate.known import Known
 from reports.gate.limits import LIMIT_NAMES, NEEDED, OFF, USUAL, Thresholds, limit_of
 from reports.gate.result import Result
-from reports.gate.show.render_gate_github import gate_annotations
-from reports.gate.show.render_gate_json import gate_json
-from reports.gate.show.render_gate_junit import gate_junit
-from reports.gate.show.render_gate_markdown import gate_markdown
-from reports.gate.show.render_gate_terminal import print_gate
-from reports.saved.files import no_folder_text, write_atomically
-from reports.text.durations import seconds_of
+from reports.gate.show.gate_github import gate_annotations
+from reports.gate.show.gate_json import gate_json
+from reports.gate.show.gate_junit import gate_junit
+from reports.gate.show.gate_tables import gate_csv, gate_html, gate_markdown, print_gate
+from reports.saved.files import check_folder, write_atomically
+from reports.text.options import Commands, shared, time_s, usual
 from reports.text.plain_text import plain
+from reports.text.refusal import Refusal
 
 ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+CONFIGURED = ("--image-size", "--sequence-length", "--batch-size", "--worker-timeout")  # the configuration may say other values
 USUAL_OPTIONS: Mapping[str, Any] = {
-    **{"image_size": 224, "sequence_length": 128, "batch_size": 8, "worker_timeout": 900, "budget": 1200.0},
-    **{"source": [], "steps": [], "requirements": None},
+    **{name.removeprefix("--").replace("-", "_"): usual(name) for name in CONFIGURED},
+    **{"budget": 1200.0, "source": [], "steps": [], "requirements": None},
 }
-FILES: Mapping[str, Callable[[Result], str]] = {"markdown": gate_markdown, "json": gate_json, "junit": gate_junit}
-TITLES: Mapping[str, str] = {"markdown": "Markdown", "json": "JSON", "junit": "JUnit XML"}
+FILES: Mapping[str, Callable[[Result], str]] = {
+    "markdown": gate_markdown,
+    "json": gate_json,
+    "junit": gate_junit,
+    "csv": gate_csv,
+    "html": gate_html,
+}
+TITLES: Mapping[str, str] = {"markdown": "Markdown", "json": "JSON", "junit": "JUnit XML", "csv": "CSV", "html": "HTML"}
 LIMITED: Mapping[str, str] = {
     "time_percent": "limit of head's time: it passes where it is surely less than N %% slower",
     "memory_percent": "regression where head takes N %% more peak memory, or more",
@@ -52,7 +59,7 @@ Is HEAD slower than BASE? Both sides run in fresh processes that take turns, pai
 Exit codes: 0 PASS, 1 REGRESSION, 2 ERROR, 3 INCONCLUSIVE. A side that is not named is the working folder as it stands."""
 
 
-def add_gate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", common: argparse.ArgumentParser) -> None:
+def add_gate(commands: Commands, common: argparse.ArgumentParser) -> None:
     """Add the command to the command line."""
     command = commands.add_parser(
         "gate", parents=[common], help="judge a change: is head slower than base? for CI", description=DESCRIPTION
@@ -70,7 +77,7 @@ def add_gate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", co
     add_requirements(command)
     add_settings(command)
     add_limits(command)
-    command.add_argument("--budget", type=seconds, metavar="TIME", help="most time for pairs: 90s, 20m, 1h (default: 20m)")
+    command.add_argument("--budget", type=time_s, metavar="TIME", help="most time for pairs: 90s, 20m, 1h (default: 20m)")
     for name in FILES:
         command.add_argument(f"--{name}", type=Path, metavar="FILE", help=f"also write the result to FILE, as {TITLES[name]}")
     command.set_defaults(command=run_gate)
@@ -116,9 +123,9 @@ def complete(options: argparse.Namespace, configured: Configuration = NO_CONFIGU
         option = "model" if name == "models" else name
         if getattr(options, option, None) is None:
             setattr(options, option, value)
-    for name, usual in USUAL_OPTIONS.items():
+    for name, value in USUAL_OPTIONS.items():
         if getattr(options, name, None) is None:
-            setattr(options, name, usual)
+            setattr(options, name, value)
     if has_expression:
         options.steps = []
 
@@ -135,28 +142,14 @@ def add_settings(command: argparse.ArgumentParser) -> None:
         help="model, repeatable: resnet50, vit, torchvision:NAME, timm:NAME, transformers:ARCH, my_package:create or "
         "path/to/file.py:create (default: resnet50 and vit)",
     )
-    command.add_argument("--image-size", type=positive, metavar="PIXELS", help="height and width of the images (default: 224)")
-    command.add_argument(
-        "--sequence-length", type=positive, metavar="TOKENS", help="tokens in each text, for models that take tokens (default: 128)"
-    )
-    command.add_argument("--batch-size", type=positive, metavar="N", help="samples a call after the batch sweep (default: 8)")
-    command.add_argument("--threads", type=positive, metavar="N", help="threads to compute with (default: the cores this process may use)")
-    command.add_argument("--weights", metavar="FILE[::KEY]", help="weights for a single --model (default: random)")
+    for name in (*CONFIGURED, "--threads", "--weights"):
+        command.add_argument(name, **(shared(name) | {"default": None}))
+    command.add_argument("--artifact-cache", **shared("--artifact-cache"))
     command.add_argument(
         "--out",
         type=Path,
         metavar="DIR",
         help="folder to keep the pairs in; the same command then goes on where it stopped (default: not kept)",
-    )
-    command.add_argument(
-        "--artifact-cache",
-        type=Path,
-        default=Path(".cache/artifacts"),
-        metavar="DIR",
-        help="folder of exported, compiled and quantized models (default: %(default)s)",
-    )
-    command.add_argument(
-        "--worker-timeout", type=positive, metavar="SECONDS", help="longest wait for one answer of a worker (default: 900)"
     )
 
 
@@ -165,7 +158,7 @@ def run_gate(options: argparse.Namespace, _storage: object, console: Console) ->
     begin_s = time.monotonic()
     try:
         result = _hold(options)
-    except (GateError, OSError) as error:
+    except (Refusal, OSError) as error:
         result = _error(options, _text(error), begin_s)
     except KeyboardInterrupt:
         again = (
@@ -192,9 +185,7 @@ def _hold(options: argparse.Namespace) -> Result:
     if {options.base, options.head, options.base_python, options.head_python} == {None}:
         raise GateError("nothing to compare: name two sides with --base and --head, with --base-python and --head-python, or both")
     for name in FILES:
-        file: Path | None = getattr(options, name)
-        if file is not None and not file.absolute().parent.is_dir():
-            raise GateError(no_folder_text(f"--{name}", file))
+        check_folder(f"--{name}", getattr(options, name))
     configured, here = configuration_of("base", options.base, Path.cwd()), Path.cwd()
     complete(options, configured)
     request = Request(
@@ -300,12 +291,6 @@ def _text(error: Exception) -> str:
     return str(error)
 
 
-def positive(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, found {plain(text)!r}")
-    return int(text)
-
-
 @dataclass(frozen=True, slots=True)
 class Named:
     """A limit that was named, None for `off`."""
@@ -316,12 +301,5 @@ class Named:
 def _limit(name: str, text: str) -> Named:
     try:
         return Named(limit_of(name, OFF if text == OFF else float(text)))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(plain(error)) from error
-
-
-def seconds(text: str) -> float:
-    try:
-        return seconds_of(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(plain(error)) from error

@@ -254,7 +254,7 @@ def _describe(
     return Judged(
         verdict=verdict,
         why=why,
-        slowdown=as_ratio(bounds.mean),
+        slowdown=as_ratio(statistics.fmean(slowdowns)),
         low=as_ratio(bounds.low) if is_bounded else None,
         high=as_ratio(bounds.high) if is_bounded else None,
         median_slowdown=median,

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from fixtures.session.journal import append_line, taken_up
+from fixtures.session.journal import Lines
 from reports.gate.benchmarks import GateError
 from reports.gate.pair import Pair
 from reports.saved.record import LARGEST_FIGURE
@@ -22,18 +22,13 @@ class PairJournal:
     """The pairs of one gate in a file of JSON lines."""
 
     def __init__(self, folder: Path, conditions: Mapping[str, Any]) -> None:
-        """Take up what is there. Raises GateError for pairs of other conditions and for a damaged file."""
-        self._file = folder / FILE
-        self._conditions: dict[str, Any] = dict(conditions)
-        try:
-            records = taken_up(self._file, self._conditions, f"{folder} holds a gate")
-        except ValueError as error:
-            raise GateError(str(error)) from error
-        self.pairs = tuple(pair for record in records if (pair := _pair(record)) is not None)
+        """Take up what is there. Raises JournalError for pairs of other conditions and for a damaged file."""
+        self._lines = Lines(folder / FILE, conditions, f"{folder} holds a gate")
+        self.pairs = tuple(pair for record in self._lines.records if (pair := _pair(record)) is not None)
 
     def add(self, pair: Pair) -> None:
         """Append a pair and flush it to the disk. Raises OSError."""
-        append_line(self._file, asdict(pair), self._conditions)
+        self._lines.add(asdict(pair))
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """What the gate says while it works, on stderr: which benchmark, which pair, the time left, and each verdict so far."""
 
 import sys
+from statistics import fmean
 from typing import TextIO
 
 from reports.gate.decision import Rules, is_settled, is_suspect
@@ -38,8 +39,8 @@ class Progress:
         if not case.all_pairs:
             return
         sample, rules = case.sample, case.limits.rules(self._rules)
-        found = interval(sample.confirm or sample.screen, 1 - self._rules.alpha)
-        mean, low, high = (100 * as_ratio(value) for value in (found.mean, found.low, found.high))
+        shown = sample.confirm or sample.screen
+        mean, low, high = (100 * as_ratio(value) for value in (fmean(shown), *interval(shown, 1 - self._rules.alpha)))
         if is_settled(sample, rules):
             self._done.add(name)
         state = "confirmed" if sample.confirm else "suspect" if is_suspect(sample, rules) else "passed the screen"

@@ -59,7 +59,7 @@ class Request:
 
 
 def hold(request: Request) -> Result:
-    """Hold the gate. Raises GateError where it cannot be held, and OSError."""
+    """Hold the gate. Raises GateError and JournalError where it cannot be held, and OSError."""
     begin_s = time.monotonic()
     with ExitStack() as stack:
         folder = stack.enter_context(_folder(request.out))

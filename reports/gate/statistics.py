@@ -7,25 +7,17 @@ import itertools
 import math
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from reports.statistics import Interval
 
 LEAST_FOR_LAG = 3
 MOST_FLIPPED = 40
 EQUAL = 1e-12  # sums of the same numbers in another order differ by less, in shares of the sum of their magnitudes
 
 
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """The mean of d and its bounds."""
-
-    low: float
-    mean: float
-    high: float
-
-
 def interval(slowdowns: Sequence[float], confidence: float) -> Interval:
-    """Return the mean with one-sided bounds of `confidence` each, by Student's t. One pair alone bounds nothing.
+    """Return the mean's one-sided bounds of `confidence` each, by Student's t. One pair alone bounds nothing.
 
     Raises ValueError for no pair.
     """
@@ -35,9 +27,9 @@ def interval(slowdowns: Sequence[float], confidence: float) -> Interval:
         raise ValueError("no pair to judge by")
     mean = statistics.fmean(slowdowns)
     if len(slowdowns) == 1:
-        return Interval(-math.inf, mean, math.inf)
+        return Interval(-math.inf, math.inf)
     half = float(stdtrit(len(slowdowns) - 1, confidence)) * statistics.stdev(slowdowns) / math.sqrt(len(slowdowns))
-    return Interval(mean - half, mean, mean + half)
+    return Interval(mean - half, mean + half)
 
 
 def as_ratio(slowdown: float) -> float:

@@ -7,12 +7,13 @@ from rich.console import Console
 
 from reports.commands.measuring import add_limit_options, limits_of
 from reports.commands.price_options import add_price_options, known_costs
-from reports.saved.files import no_folder_text, write_atomically
+from reports.saved.files import check_folder, write_atomically
 from reports.saved.load import read_calibration, read_run
 from reports.saved.record import Measurement, Run, Throughput
 from reports.saved.storage import Storage
 from reports.statistics.roofline import roofline
 from reports.text.former_options import HIDDEN, renamed_to
+from reports.text.options import Commands
 from reports.text.plain_text import plain
 
 DESCRIPTION = """\
@@ -20,11 +21,7 @@ Writes one HTML file that needs no network: the best recipe of each model, the l
 a comparison of the runs, and the history of their machine. The others are compared with the first RUN; the last is the run in question."""
 
 
-class NoFolder(Exception):
-    """The page cannot be written where it was asked for."""
-
-
-def add_page(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", common: argparse.ArgumentParser, run_help: str) -> None:
+def add_page(commands: Commands, common: argparse.ArgumentParser, run_help: str) -> None:
     """Add the command to the command line."""
     command = commands.add_parser("page", parents=[common], help="write runs as one HTML file for a browser", description=DESCRIPTION)
     command.add_argument("runs", metavar="RUN", nargs="*", default=["latest"], help=f"{run_help}; several are compared (default: latest)")
@@ -46,8 +43,7 @@ def _page(options: argparse.Namespace, storage: Storage, console: Console) -> No
     from reports.page.sections import MOST_WHOLE, material
 
     out: Path = options.out
-    if not out.absolute().parent.is_dir():
-        raise NoFolder(no_folder_text("--out", out))
+    check_folder("--out", out)
     named = tuple(read_run(path) for path in dict.fromkeys(storage.find(name) for name in options.runs))
     calibration = read_calibration(options.peaks) if options.peaks else None
     if calibration is not None:

@@ -245,7 +245,7 @@ def _series_view(series: Series, places: Mapping[tuple[DateTime, str], int]) -> 
         series=series,
         line="".join(f"{'L' if number else 'M'}{x(point)} {y(point.samples_per_second)}" for number, point in enumerate(series.points)),
         dots="".join(f"M{x(point)} {y(point.samples_per_second)}h0" for point in series.points),
-        intervals="".join(f"M{x(point)} {y(point.interval[0])}V{y(point.interval[1])}" for point in series.points if point.interval),
+        intervals="".join(f"M{x(point)} {y(point.interval.low)}V{y(point.interval.high)}" for point in series.points if point.interval),
         shifts=tuple((round(x(point) - WIDTH / 2 / max(len(places), 1)), point) for point in series.shifts),
         lowest=min(throughput),
         highest=max(throughput),

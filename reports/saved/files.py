@@ -7,6 +7,8 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+from reports.text.refusal import Refusal
+
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write to a temporary file beside `path`, then rename it. Raises OSError; `path` then is as it was.
@@ -37,6 +39,16 @@ def write_atomically(path: Path, content: bytes) -> None:
 def no_file_text(option: str, path: Path) -> str:
     """Return the refusal of a file that is not there."""
     return f"{option} {str(path)!r}: there is no file {str(path.absolute())!r}; name one that exists"
+
+
+class NoFolder(Refusal):
+    """The folder that a file is to be written into does not exist."""
+
+
+def check_folder(option: str, file: Path | None) -> None:
+    """Raise NoFolder unless the folder of the file is there that an option names, if it names one."""
+    if file is not None and not file.absolute().parent.is_dir():
+        raise NoFolder(no_folder_text(option, file))
 
 
 def no_folder_text(option: str, path: Path) -> str:

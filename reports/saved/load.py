@@ -13,13 +13,14 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from reports.saved.record import RECORD_VERSION, Calibration, Measurement, Run, SavedBenchmark, SavedFile, Throughput
+from reports.text.refusal import Refusal
 
 LARGEST_FILE_BYTES = 512 * 2**20
 
 Record = TypeVar("Record", bound=Throughput)
 
 
-class UnreadableRun(Exception):
+class UnreadableRun(Refusal):
     """A file that is not a whole saved run of this suite; the message names the file and the reason."""
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from reports.saved.load import UnreadableRun, number_of, read_brief
 from reports.saved.record import Run, Throughput
+from reports.text.refusal import Refusal
 
 DEFAULT_STORAGE = ".benchmarks"
 
@@ -15,7 +16,7 @@ _LATEST = re.compile(r"latest(?:~(\d{1,6}))?")
 _COMMIT = re.compile(r"[0-9a-f]{4,40}")
 
 
-class NoSuchRun(Exception):
+class NoSuchRun(Refusal):
     """No saved run is meant by a name, or more than one is."""
 
 

@@ -2,14 +2,15 @@
 
 import io
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reports.saved.files import no_folder_text
+from reports.saved.files import check_folder, write_atomically
 from reports.statistics import FASTER, SLOWER
 from reports.text.figures import per_second, signed_percent, times
 from reports.text.plain_text import plain
+from reports.text.refusal import Refusal
 from reports.views.history import History, HistoryPoint, Series
 from reports.views.ladder import Ladder, Stair, stairs
 
@@ -25,22 +26,29 @@ BAR, BEST, UP, DOWN, UNSURE, FAINT = "#7a9cc6", "#1f4e8c", "#3a8f5c", "#c0504d",
 _COLOURS = {FASTER: UP, SLOWER: DOWN}
 
 
-class CannotPlot(Exception):
+class CannotPlot(Refusal):
     """A picture cannot be made; the message says why and what to do."""
 
 
-def check_plot(path: Path) -> None:
-    """Raise CannotPlot unless a picture can be written to `path`: known suffix, existing folder, matplotlib installed."""
+def check_plot(path: Path | None) -> None:
+    """Raise CannotPlot where a picture is wanted and cannot be written: unknown suffix, no such folder, no matplotlib."""
+    if path is None:
+        return
     if path.suffix.lower().removeprefix(".") not in FORMATS:
         raise CannotPlot(
             f"--plot {str(path)!r}: pictures are {' or '.join('.' + name for name in FORMATS)}; name a file with one of these endings"
         )
-    if not path.parent.is_dir():
-        raise CannotPlot(no_folder_text("--plot", path))
+    check_folder("--plot", path)
     try:
         import matplotlib.figure  # noqa: F401 - only to see whether it is there
     except ImportError as error:
         raise CannotPlot(f"--plot needs matplotlib ({error}): install it (pip install matplotlib)") from error
+
+
+def save_plot(path: Path | None, draw: Callable[[str], bytes]) -> None:
+    """Write what `draw` makes for the path's suffix, where a picture is wanted. Raises OSError."""
+    if path is not None:
+        write_atomically(path, draw(path.suffix))
 
 
 def ladders_picture(ladders: Sequence[Ladder], suffix: str) -> bytes:

@@ -7,7 +7,6 @@ import argparse
 import csv
 import html
 import io
-import re
 import sys
 from collections.abc import Iterable, Iterator
 
@@ -16,13 +15,13 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from reports.text.markdown import escape
+from reports.text.markdown import escape, escape_cell
 from reports.text.plain_text import plain
 from reports.views.tables import LONGEST_STEP, REMARK, Cell, Column, Line, Table
 
 FORMATS = ("table", "markdown", "csv", "json", "html")
 LONGEST_LINE = 4000
-_FIGURE = re.compile(r"-|\d+\+\d+|[-+]?[\d.]+x?(e[+-]\d+)?( %| to [\d.]+)?( \[[-+\d., e]+\])?( \(max of \d+\))?")
+LONGEST_MARKDOWN = 400
 
 
 def add_format(command: argparse.ArgumentParser) -> None:
@@ -48,11 +47,11 @@ def print_tables(console: Console, tables: Iterable[Table]) -> None:
         if table.title:
             console.print(Text(plain(table.title, 500), style="bold"))
         for line in table.before:
-            console.print(_rich_line(line))
+            console.print(_rich_line(line), soft_wrap=line.is_copied)
         if table.rows:
             console.print(_rich(table, console.width))
         for line in (*table.lines, *_left_out(table, console.width)):
-            console.print(_rich_line(line))
+            console.print(_rich_line(line), soft_wrap=line.is_copied)
 
 
 def tables_markdown(tables: Iterable[Table]) -> str:
@@ -125,7 +124,7 @@ def _left_out(table: Table, width: int) -> Iterator[Line]:
 
 def _markdown(table: Table) -> Iterator[str]:
     if table.title:
-        yield f"### {escape(table.title)}\n"
+        yield f"### {escape(table.title, 500)}\n"
     for line in table.before:
         yield f"- {_markdown_line(line)}"
     if table.rows:
@@ -135,7 +134,10 @@ def _markdown(table: Table) -> Iterator[str]:
         yield f"|{'|'.join('---:' if column.is_number else '---' for column in table.columns)}|"
         for place, row in enumerate(table.rows):
             bold = "**" if place in table.marked else ""
-            yield f"| {' | '.join(f'{bold}{_escaped(each.whole)}{bold}' for each in row)} |"
+            cells = (
+                escape_cell(cell.whole, max(LONGEST_MARKDOWN, column.longest)) for cell, column in zip(row, table.columns, strict=True)
+            )
+            yield f"| {' | '.join(f'{bold}{cell}{bold}' for cell in cells)} |"
         yield ""
     for line in table.lines:
         yield f"- {_markdown_line(line)}"
@@ -165,11 +167,6 @@ def _html(table: Table) -> Iterator[str]:
 
 def _heading(column: Column) -> str:
     return column.heading.replace("-\n", "").replace("\n", " ")
-
-
-def _escaped(shown: str) -> str:
-    """Return a cell's text for Markdown; figures have no markup and stay readable as they are."""
-    return shown if _FIGURE.fullmatch(shown) else escape(shown)
 
 
 def _safe(text: str) -> str:

@@ -8,6 +8,7 @@ import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from reports.saved.record import Gain
 
@@ -20,6 +21,13 @@ NO_EFFECT = "no measurable effect"
 DISTURBED = "disturbed"
 ONE_PAIR = "not resolved (one pair)"
 ONE_PROCESS = "not resolved (one process)"
+
+
+class Interval(NamedTuple):
+    """The bounds of a figure."""
+
+    low: float
+    high: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,17 +98,17 @@ def geometric_mean_gain(gains: Sequence[tuple[float, Sequence[float]]], *, confi
     return _gain(mean, error, freedom, confidence)
 
 
-def mean_interval(values: Sequence[float], *, confidence: float = CONFIDENCE) -> tuple[float, float, float]:
-    """Return (low, geometric mean, high) of positive values; all three alike for a single one."""
+def mean_interval(values: Sequence[float], *, confidence: float = CONFIDENCE) -> Interval:
+    """Return the interval of the geometric mean of positive values; of a single one it has no width."""
     logs = _logarithms(values)
     mean, variance = _moments(logs)
     if len(logs) == 1:
-        return values[0], values[0], values[0]
+        return Interval(values[0], values[0])
     half = t_quantile(confidence, len(logs) - 1) * math.sqrt(variance / len(logs))
-    return _exp(mean - half), _exp(mean), _exp(mean + half)
+    return Interval(_exp(mean - half), _exp(mean + half))
 
 
-def process_interval(values: Sequence[float], *, confidence: float = CONFIDENCE) -> tuple[float, float]:
+def process_interval(values: Sequence[float], *, confidence: float = CONFIDENCE) -> Interval:
     """Return where one more value of the same kind will lie (a prediction interval on the logarithms), as wide as n values make it.
 
     For throughputs of fresh processes it says where another fresh process is expected. Raises ValueError below two.
@@ -110,7 +118,7 @@ def process_interval(values: Sequence[float], *, confidence: float = CONFIDENCE)
         raise ValueError("expected at least two values to tell the spread from")
     mean, variance = _moments(logs)
     half = t_quantile(confidence, len(logs) - 1) * math.sqrt(variance * (1 + 1 / len(logs)))
-    return _exp(mean - half), _exp(mean + half)
+    return Interval(_exp(mean - half), _exp(mean + half))
 
 
 def latency_percentiles(latencies_s: Sequence[float]) -> Percentiles:

@@ -9,6 +9,7 @@ from typing import Literal
 
 from reports.saved.machines import machine_differences, machine_name
 from reports.saved.record import Calibration, Measurement, Peak, Run
+from reports.text.refusal import Refusal
 
 ELEMENT_BYTES = {"int8": 1, "bf16": 2, "f16": 2, "f32": 4}
 LEAST_CALIBRATED = 0.9
@@ -23,7 +24,7 @@ WINOGRAD = (
 )
 
 
-class CannotPlace(Exception):
+class CannotPlace(Refusal):
     """A run has nothing to hold its figures against; the message says what is missing, and the next action."""
 
 

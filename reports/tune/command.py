@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,15 +15,15 @@ from reports.commands.measuring import (
     add_model_options,
     bench,
     limits_of,
-    positive,
-    time_s,
 )
-from reports.saved.files import no_folder_text, write_atomically
+from reports.saved.files import check_folder
 from reports.saved.load import read_run
 from reports.saved.machines import machine_differences, missing_identity
 from reports.saved.record import Measurement
 from reports.saved.storage import NoSuchRun, Storage
-from reports.show.pictures import check_plot
+from reports.show.pictures import check_plot, save_plot
+from reports.show.tables import add_format, show
+from reports.text.options import Commands, shared, time_s
 from reports.text.plain_text import plain
 
 if TYPE_CHECKING:
@@ -35,25 +36,14 @@ measured by the suite's own workers. The winner then takes turns with the ladder
 keeps the results so far, and the same command goes on with them. Exit codes: 0 a winner, 1 none within the limits, 2 an error."""
 
 
-def add_tune(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", common: argparse.ArgumentParser, run_help: str) -> None:
+def add_tune(commands: Commands, common: argparse.ArgumentParser, run_help: str) -> None:
     """Add the command to the command line."""
     command = commands.add_parser("tune", parents=[common], help="search for the fastest recipe within limits", description=DESCRIPTION)
     add_model_options(command)
     add_input_options(command)
     add_limit_options(command)
-    command.add_argument(
-        "--accuracy",
-        type=Path,
-        metavar="DIR",
-        help="labelled pictures, a folder for each class or a .csv of FILE,CLASS: each candidate says how many it gets right",
-    )
-    command.add_argument(
-        "--accuracy-pictures",
-        type=positive,
-        default=256,
-        metavar="N",
-        help="most pictures to classify, of each class in turn (default: %(default)s)",
-    )
+    for name in ("--accuracy", "--accuracy-pictures"):
+        command.add_argument(name, **shared(name))
     command.add_argument(
         "--budget", type=time_s, default="15m", metavar="TIME", help="most time for all of it: 90s, 15m, 1h (default: %(default)s)"
     )
@@ -65,16 +55,16 @@ def add_tune(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", co
     )
     command.add_argument("--out", type=Path, metavar="FILE", help="file to save the search in (default: STORAGE/tune/MODEL/tuned.json)")
     command.add_argument("--plot", type=Path, metavar="FILE", help="also draw throughput against p99, as .png or .svg")
+    add_format(command)
     command.set_defaults(command=run_tune)
 
 
 def run_tune(options: argparse.Namespace, storage: Storage, console: Console) -> int:
     """Search; 0 with a winner, 1 where nothing is within the limits, 130 after an interruption."""
     from reports.tune.run import tune
-    from reports.tune.texts import print_tuning, tuning_picture
+    from reports.tune.texts import tuning_picture, tuning_tables
 
-    if options.plot:
-        check_plot(options.plot)
+    check_plot(options.plot)
     limits = limits_of(options)
     made = bench(
         options,
@@ -85,30 +75,26 @@ def run_tune(options: argparse.Namespace, storage: Storage, console: Console) ->
         pictures=_labelled(options),
     )
     out: Path = options.out or Path(options.storage.removeprefix("file://")) / "tune" / made.model_id / "tuned.json"
-    if options.out is not None and not out.absolute().parent.is_dir():
-        raise CannotMeasure(no_folder_text("--out", out))
+    check_folder("--out", options.out)
     ladder = _ladder(options, storage, made.model_id, made.rig.machine.fingerprint())
     found = tune(made, limits=limits, budget_s=options.budget, ladder=ladder, out=out.absolute(), say=_say)
-    if options.plot and found.records:
-        write_atomically(options.plot, tuning_picture(found, options.plot.suffix))
-    print_tuning(console, found, out)
+    if found.records:
+        save_plot(options.plot, partial(tuning_picture, found))
+    show(console, tuning_tables(found, out), options.format)
     if found.ended.startswith("interrupted"):
         return INTERRUPTED
     return 0 if any(not limits.broken_by(m) for m in found.measurements) else 1
 
 
 def _labelled(options: argparse.Namespace) -> "Labelled | None":
-    """Return the labelled pictures that were named. Raises CannotMeasure."""
-    from fixtures.tasks.labelled import LabelsError, find
+    """Return the labelled pictures that were named. Raises CannotMeasure and LabelsError."""
+    from fixtures.tasks.labelled import find
 
     if options.accuracy is None:
         if options.max_accuracy_loss is not None:
             raise CannotMeasure("--max-accuracy-loss is a limit on labelled pictures: name them with --accuracy DIR")
         return None
-    try:
-        return find(options.accuracy.expanduser(), options.accuracy_pictures)
-    except LabelsError as error:
-        raise CannotMeasure(str(error)) from error
+    return find(options.accuracy.expanduser(), options.accuracy_pictures)
 
 
 def _ladder(options: argparse.Namespace, storage: Storage, model: str, machine: dict[str, object]) -> list[Measurement]:

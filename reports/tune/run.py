@@ -14,7 +14,7 @@ import msgspec
 from fixtures.bench.launch import WorkerError
 from fixtures.bench.rig import ServingError
 from fixtures.bench.turns import Plan
-from fixtures.session.journal import append_line, taken_up
+from fixtures.session.journal import Lines
 from fixtures.steps.optimizations import Placement, catalogue
 from fixtures.steps.placement import place, recorded
 from fixtures.steps.recipe import Recipe
@@ -116,7 +116,7 @@ def tune(
     out: Path,
     say: Callable[[str], None],
 ) -> Tuning:
-    """Search, hold the finals, and save to `out`; what was found is kept whatever ends the search. Raises CannotMeasure, OSError."""
+    """Search, hold the finals, and save to `out`; what was found is kept whatever ends the search. Raises Refusal, OSError."""
     clock = Clock(budget_s)
     found = Tuning(model=bench.model_id, limits=limits, budget_s=budget_s)
     machine = fingerprint(bench)
@@ -128,20 +128,22 @@ def tune(
     )
     if not space.steps:
         raise CannotMeasure("no step of the ladder applies on this machine: run `ladder doctor`, which tells for each why")
-    journal = _Journal(out.with_suffix(".jsonl"), _conditions(bench, limits, machine))
+    file = out.with_suffix(".jsonl")
+    journal = Lines(file, _conditions(bench, limits, machine), f"{file} holds a search")
+    found_before = [msgspec.convert(record, Tried) for record in journal.records]
     search = Search(space, limits, {step: start_batch(step, ladder, limits) for step in space.steps})
-    for tried in journal.found:
+    for tried in found_before:
         search.tried[tried.candidate] = tried
         _keep(found, tried)
-    if journal.found:
-        say(f"going on with {len(journal.found)} candidates in {journal.file}")
+    if found_before:
+        say(f"going on with {len(found_before)} candidates in {journal.file}")
     say(f"{', '.join(space.steps)}: {duration(budget_s)} for batches of {BATCHES[0]} to {BATCHES[-1]} on {space.cpus} CPUs")
 
     def try_one(candidate: Candidate) -> Tried:
         begin_s = time.monotonic()
         measurement, reason = _measure(bench, candidate)
         tried = Tried(candidate, measurement, reason, time.monotonic() - begin_s)
-        journal.add(tried)
+        journal.add(msgspec.to_builtins(tried))
         _keep(found, tried)
         say(f"[{len(search.tried) + 1}, {clock.shown}] {candidate.name}: {_told(tried, limits)}")
         return tried
@@ -408,26 +410,3 @@ def _conditions(bench: Bench, limits: DeploymentLimits, machine: Mapping[str, An
     if bench.rig.pictures:
         conditions["accuracy"] = bench.rig.pictures.digest
     return conditions
-
-
-class _Journal:
-    """Candidates as lines of JSON, so that a search goes on where it was ended."""
-
-    def __init__(self, file: Path, conditions: Mapping[str, Any]) -> None:
-        """Take up what is there. Raises CannotMeasure for candidates of other conditions."""
-        self.file = file
-        self._conditions = conditions
-        try:
-            records = taken_up(file, conditions, f"{file} holds a search")
-        except ValueError as error:
-            raise CannotMeasure(str(error)) from error
-        self.found = [msgspec.convert(record, Tried) for record in records]
-
-    def add(self, tried: Tried) -> None:
-        """Append one candidate. Raises OSError."""
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        append_line(self.file, msgspec.to_builtins(tried), self._conditions)
-
-    def remove(self) -> None:
-        """Delete the file: its candidates are saved now."""
-        self.file.unlink(missing_ok=True)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from fixtures.steps.optimizations import catalogue
 from reports.saved.record import Measurement
 from reports.statistics.latency import tail_s
 from reports.views.recommend import DeploymentLimits
@@ -12,19 +13,6 @@ START_BATCH = 8
 NOT_TUNED = frozenset({"batch_size", "workers"})  # the search has batches and workers of its own
 KEPT_SHARE = 0.5
 LEAST_KEPT = 3
-# Without a saved ladder: what was fastest on most machines first, so that a small budget is spent well.
-USUAL_ORDER = (
-    "openvino_int8",
-    "onnxruntime_int8",
-    "pt2e_int8",
-    "openvino",
-    "aot_inductor",
-    "compile_freezing",
-    "openvino_throughput",
-    "onnxruntime_fast_math",
-    "huge_pages",
-    "onnxruntime",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +57,15 @@ def ordered_steps(families: Mapping[str, str], ladder: Sequence[Measurement], li
     """Return the steps worth trying, most promising first. `families` maps the steps that apply here to their families.
 
     A saved ladder of this model rules out steps whose outputs drift beyond the limit, and those of less than half the best one's
-    throughput, the best three left aside; its disturbed steps tell nothing. Without one all of `USUAL_ORDER` are tried.
+    throughput, the best three left aside; its disturbed steps tell nothing. Without one the `tuned` steps of the
+    catalogue are tried, in that order: the fastest on most machines first, so that a small budget is spent well.
     """
     tuned = [step for step, family in families.items() if family not in NOT_TUNED]
     proved = {m.step: m for m in ladder if m.step in tuned and not m.disturbed}
     exact = {step: m for step, m in proved.items() if not limits.of_outputs.broken_by(m)}
     if not exact:
-        return tuple(step for step in USUAL_ORDER if step in tuned and step not in proved)
+        places = {name: step.tuned for name, step in catalogue().items() if step.tuned is not None}
+        return tuple(step for step in sorted(places, key=lambda name: places[name]) if step in tuned and step not in proved)
     best = max(m.samples_per_second for m in exact.values())
     ranked = sorted(exact, key=lambda step: -exact[step].samples_per_second)
     return tuple(step for place, step in enumerate(ranked) if place < LEAST_KEPT or exact[step].samples_per_second >= KEPT_SHARE * best)

@@ -3,19 +3,14 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from rich.console import Console
-from rich.text import Text
-
 from reports.saved.record import Measurement
 from reports.show.pareto_picture import pareto_picture
-from reports.show.tables import print_tables
 from reports.text.durations import duration
 from reports.text.figures import decibels, gain_short, milliseconds, p99_ms, p99_text, per_second
-from reports.text.plain_text import plain
-from reports.tune.finals import Finalist
+from reports.tune.finals import Finalist, Finals
 from reports.tune.run import Tuning
 from reports.views.front import points
-from reports.views.tables import REMARK, Cell, Column, Line, Table
+from reports.views.tables import REMARK, STYLES, Cell, Column, Line, Table
 
 _COLUMNS = (
     Column("recipe", "step", is_number=False),
@@ -29,36 +24,10 @@ _COLUMNS = (
 )
 
 
-def print_tuning(console: Console, found: Tuning, out: Path) -> None:
-    """Print the Pareto front, the winner and its rivals, and where all of it is saved."""
-    console.print(Text(plain(found.model), style="bold"))
-    if found.records:
-        print_tables(console, [_front(found)])
-    for step, reason in found.failed:
-        console.print(Text(plain(step)).append(" failed", style="bold red").append(f": {plain(reason, 300)}"), soft_wrap=True)
-    console.print(
-        Text(f"{len(found.records)} recipes measured in {duration(found.took_s)}; the search ended: {found.ended}."), soft_wrap=True
-    )
-    winner = found.winner
-    if winner is None:
-        console.print(
-            Text("No recipe measured is shown to be within the limits: widen them, or give the search more --budget."), soft_wrap=True
-        )
-    elif found.finals is None or winner != found.finals.record.step:
-        console.print(Text("best: ").append(plain(winner), style="bold").append(" (not measured side by side)"), soft_wrap=True)
-        if found.finals is not None:
-            console.print(
-                Text("Another recipe was, and fell behind or broke a limit; more --budget leaves time for this one."), soft_wrap=True
-            )
-    else:
-        _print_finals(console, found)
-    if found.records:
-        step = f" --step {plain(winner)}" if winner is not None else ""
-        console.print(
-            f"Saved in {plain(out, 400)}; deploy it: python -m reports recommend {plain(out, 400)}{step} --emit DIR",
-            markup=False,
-            soft_wrap=True,
-        )
+def tuning_tables(found: Tuning, out: Path) -> tuple[Table, ...]:
+    """Return the Pareto front, the winner and its rivals, and where all of it is saved."""
+    front = [_front(found)] if found.records else []
+    return (*front, Table(remarks=tuple(_ended(found, out))))
 
 
 def tuning_picture(found: Tuning, suffix: str) -> bytes:
@@ -74,7 +43,13 @@ def _front(found: Tuning) -> Table:
     shown = [point for point in points(found.measurements, found.limits) if point.on_front or point.step == winner]
     rows = tuple(tuple(_cells(by_step[point.step], point.broken, "dim" if point.broken else "")) for point in shown)
     marked = frozenset(place for place, point in enumerate(shown) if point.step == winner)
-    return Table(title="Pareto front: throughput against p99", columns=_COLUMNS, rows=rows, marked=marked, remarks=tuple(_remarks(found)))
+    return Table(
+        title=f"{found.model}, Pareto front: throughput against p99",
+        columns=_COLUMNS,
+        rows=rows,
+        marked=marked,
+        remarks=tuple(_remarks(found)),
+    )
 
 
 def _cells(m: Measurement, broken: str, style: str) -> Iterator[Cell]:
@@ -95,25 +70,40 @@ def _remarks(found: Tuning) -> Iterator[Line]:
         yield Line(f"Measured once only, so that luck is among what put them on the front: {', '.join(once)}.")
 
 
-def _print_finals(console: Console, found: Tuning) -> None:
-    finals = found.finals
-    assert finals is not None
+def _ended(found: Tuning, out: Path) -> Iterator[Line]:
+    for step, reason in found.failed:
+        yield Line(f": {reason}", lead=f"{step} failed", lead_style=STYLES["failed"])
+    yield Line(f"{len(found.records)} recipes measured in {duration(found.took_s)}; the search ended: {found.ended}.")
+    if found.winner is None:
+        yield Line("No recipe measured is shown to be within the limits: widen them, or give the search more --budget.")
+    elif found.finals is None or found.winner != found.finals.record.step:
+        yield Line(" (not measured side by side)", lead=f"best: {found.winner}")
+        if found.finals is not None:
+            yield Line("Another recipe was, and fell behind or broke a limit; more --budget leaves time for this one.")
+    else:
+        yield from _finals(found, found.finals)
+    if found.records:
+        step = f" --step {found.winner}" if found.winner is not None else ""
+        yield Line(f"Saved in {out}; deploy it: python -m reports recommend {out}{step} --emit DIR", is_copied=True)
+
+
+def _finals(found: Tuning, finals: Finals) -> Iterator[Line]:
     record = finals.record
     own = next((m for m in found.measurements if m.step == record.step), None)
-    text = Text("winner: ").append(plain(record.step), style="bold")
-    text.append(f", {per_second(record.samples_per_second)} samples per second")
+    text = f", {per_second(record.samples_per_second)} samples per second"
     if own is not None:
-        text.append(f", {p99_text(own)}")
-    broken = found.limits.broken_by(own) if own is not None else ""
-    console.print(text.append(f"; measured again it is not shown to keep the limits: {broken}" if broken else ""), soft_wrap=True)
+        text += f", {p99_text(own)}"
+        if broken := found.limits.broken_by(own):
+            text += f"; measured again it is not shown to keep the limits: {broken}"
+    yield Line(text, lead=f"winner: {record.step}")
     for rival in finals.rivals:
-        console.print(Text(f"  {rival_line(rival)}"), soft_wrap=True)
+        yield Line(f"  {rival_line(rival)}")
     for note in finals.notes:
-        console.print(Text(f"  note: {plain(note, 400)}", style="dim"), soft_wrap=True)
+        yield Line(f"  note: {note}", REMARK)
 
 
 def rival_line(rival: Finalist) -> str:
     """Return the winner against one rival: `+3.1 % [+1.2, +5.0] over …`."""
     p99 = f", p99 {milliseconds(rival.latency_p99_s)} ms" if rival.latency_p99_s is not None else ""
     middle = sorted(rival.samples_per_second)[len(rival.samples_per_second) // 2]
-    return f"{gain_short(rival.gain)} over {plain(rival.name)}: {per_second(middle)} samples per second{p99} ({plain(rival.gain.verdict)})"
+    return f"{gain_short(rival.gain)} over {rival.name}: {per_second(middle)} samples per second{p99} ({rival.gain.verdict})"

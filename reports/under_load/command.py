@@ -5,9 +5,10 @@ import sys
 
 from rich.console import Console
 
-from reports.commands.measuring import CannotMeasure, above_zero, add_input_options, add_model_options, bench, positive, time_s
+from reports.commands.measuring import CannotMeasure, add_input_options, add_model_options, bench
 from reports.show.tables import add_format, show
 from reports.statistics.latency import MLPERF_CONFIDENCE, least_calls
+from reports.text.options import Commands, above_zero, positive, time_s
 from reports.text.plain_text import plain
 from reports.under_load.requests import LoadRun
 from reports.under_load.texts import load_line, loads_table
@@ -18,7 +19,7 @@ at random at a rate (server), by MLPerf's definitions. Latencies count from the 
 OFFLINE_BATCH = 8
 
 
-def add_load(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", common: argparse.ArgumentParser) -> None:
+def add_load(commands: Commands, common: argparse.ArgumentParser) -> None:
     """Add the command to the command line."""
     command = commands.add_parser("load", parents=[common], help="load a step: percentiles, and the highest rate", description=DESCRIPTION)
     add_model_options(command)

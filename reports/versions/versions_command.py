@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from reports.gate.benchmarks import GateError
-from reports.gate.command import add_settings, positive, refuse_emulation, seconds
+from reports.gate.command import add_settings, refuse_emulation
 from reports.gate.decision import Rules
 from reports.gate.limits import UNJUDGED, Thresholds
 from reports.gate.result import Result
@@ -16,6 +16,7 @@ from reports.saved.load import UnreadableRun, read_run
 from reports.saved.record import Measurement, Run
 from reports.saved.storage import NoSuchRun, Storage
 from reports.show.tables import add_format, show
+from reports.text.options import Commands, positive, time_s
 from reports.text.plain_text import plain
 from reports.versions import comparable, from_runs, with_pairs
 from reports.versions.tables import versions_table
@@ -25,7 +26,7 @@ Steps by release of a package: throughput from the saved runs of this machine, a
 --base-python and --head-python the two environments also take turns, pair by pair, which gives the gains between them."""
 
 
-def add_versions(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", common: argparse.ArgumentParser) -> None:
+def add_versions(commands: Commands, common: argparse.ArgumentParser) -> None:
     """Add the command to the command line."""
     command = commands.add_parser(
         "versions", parents=[common], help="compare steps by release: what an upgrade gives or breaks", description=DESCRIPTION
@@ -43,7 +44,7 @@ def add_versions(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     add_settings(command)
     command.add_argument(
-        "--budget", type=seconds, default="2h", metavar="TIME", help="most time for pairs: 90s, 20m, 1h (default: %(default)s)"
+        "--budget", type=time_s, default="2h", metavar="TIME", help="most time for pairs: 90s, 20m, 1h (default: %(default)s)"
     )
     add_format(command)
     command.set_defaults(command=run_versions)

@@ -10,6 +10,7 @@ from reports.saved.machines import Difference, machine_differences, software_dif
 from reports.saved.record import Gain, Measurement, Outcome, Run, Throughput
 from reports.statistics import DISTURBED, FASTER, SLOWER, unpaired_ratio
 from reports.statistics.run_spread import RunSpread, run_spread
+from reports.text.refusal import Refusal
 from reports.views.changes import changes, recipes_differ
 from reports.views.ladder import BASELINE, processes_sps
 
@@ -18,7 +19,7 @@ FEWEST_FOR_SHIFT = 3
 Processes = Mapping[tuple[str, str], Sequence[float]]
 
 
-class DifferentMachines(Exception):
+class DifferentMachines(Refusal):
     """Two runs of different machines; the message names each field with both values."""
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from reports.saved.machines import machine_name
 from reports.saved.record import Measurement, Run
+from reports.statistics import Interval
 from reports.views.ladder import sps_interval
 from reports.views.prices import Price, PriceError, PriceTable
 
@@ -25,7 +26,7 @@ class StepCost:
     step: str
     samples_per_second: float
     cost_per_million: float
-    interval: tuple[float, float] | None = None
+    interval: Interval | None = None
     machines: int = 1
     is_training: bool = False
 
@@ -118,8 +119,8 @@ def _step(measurement: Measurement, price_per_hour: float) -> StepCost:
     machines = len(measurement.hosts.each) if measurement.hosts is not None else 1
     price_per_hour *= machines
     throughput = sps_interval(measurement)
-    if throughput is not None and throughput[0] > 0:
-        interval = (cost_per_million(price_per_hour, throughput[1]), cost_per_million(price_per_hour, throughput[0]))
+    if throughput is not None and throughput.low > 0:
+        interval = Interval(cost_per_million(price_per_hour, throughput.high), cost_per_million(price_per_hour, throughput.low))
     return StepCost(
         model=measurement.model,
         step=measurement.step,

@@ -7,7 +7,9 @@ from typing import Any
 
 from reports.saved.machines import machine_differences, machine_name
 from reports.saved.record import Run, Throughput
+from reports.statistics import Interval
 from reports.statistics.changepoints import ChangePoint, changes
+from reports.text.refusal import Refusal
 from reports.views.ladder import sps_interval
 
 
@@ -29,7 +31,7 @@ class HistoryPoint:
         return self.measured.samples_per_second
 
     @property
-    def interval(self) -> tuple[float, float] | None:
+    def interval(self) -> Interval | None:
         """The 95 % interval over the run's own processes; None below two."""
         return sps_interval(self.measured)
 
@@ -69,7 +71,7 @@ class History:
     machine_shifts: tuple[MachineShift, ...] = ()
 
 
-class NothingToFollow(Exception):
+class NothingToFollow(Refusal):
     """No saved run has what was asked for."""
 
 

@@ -2,12 +2,12 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from statistics import geometric_mean
 from typing import Literal
 
 from reports.saved.record import Decision, Gain, Measurement, Outcome, SavedAccuracy, SavedGain, Throughput
-from reports.statistics import CONFIDENCE, DISTURBED, FASTER, SLOWER, mean_interval, verdict
+from reports.statistics import CONFIDENCE, DISTURBED, FASTER, SLOWER, Interval, mean_interval, verdict
 from reports.statistics.moderated import Effect
 from reports.text.figures import accuracy, gain_short, slower_than
 from reports.views.floating_point import OverFloat, over_floating_point
@@ -32,7 +32,7 @@ class LadderRow:
     reason: str = ""
     remedy: str = ""
     samples_per_second: float | None = None
-    samples_per_second_interval: tuple[float, float] | None = None
+    samples_per_second_interval: Interval | None = None
     speedup: float | None = None
     disturbed: bool = False
     gain: SavedGain | None = None
@@ -56,6 +56,9 @@ class LadderRow:
     decision: Decision | None = None
     over_float: OverFloat | None = None
     findings: tuple[str, ...] = ()
+
+
+_OF_RECORD = {each.name for each in fields(LadderRow)} & {*Measurement.__struct_fields__}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -143,12 +146,11 @@ def stairs(ladder: Ladder) -> tuple[Stair, ...]:
     return tuple(found)
 
 
-def sps_interval(measurement: Throughput) -> tuple[float, float] | None:
+def sps_interval(measurement: Throughput) -> Interval | None:
     """Return the 95 % interval of a throughput over the step's own processes; None below two."""
     if len(measurement.pairs) < 2:
         return None
-    low, _, high = mean_interval([measurement.samples_per_round / (pair.own_mean_s or pair.own_median_s) for pair in measurement.pairs])
-    return low, high
+    return mean_interval([measurement.samples_per_round / (pair.own_mean_s or pair.own_median_s) for pair in measurement.pairs])
 
 
 def processes_sps(measurements: Sequence[Throughput]) -> dict[tuple[str, str], tuple[float, ...]]:
@@ -354,34 +356,13 @@ def _speedup(measurement: Measurement, baseline: Measurement | None) -> float | 
 
 
 def _measured_row(measurement: Measurement, baseline: Measurement | None) -> LadderRow:
+    """Return the row of a record: what a field of both is called alike for is taken over as it is."""
     return LadderRow(
-        model=measurement.model,
-        step=measurement.step,
         outcome="measured",
-        samples_per_second=measurement.samples_per_second,
         samples_per_second_interval=sps_interval(measurement),
         speedup=_speedup(measurement, baseline),
-        disturbed=measurement.disturbed,
-        gain=measurement.gain,
         in_pairs=_in_pairs(measurement),
-        batch_size=measurement.batch_size,
-        workers=measurement.workers,
-        latency_p50_s=measurement.latency_p50_s,
-        latency_p99_s=measurement.latency_p99_s,
-        latency_max_s=measurement.latency_max_s,
-        latency_samples=measurement.latency_samples,
-        cold_start_s=measurement.cold_start_s,
-        build_s=measurement.build_s,
-        peak_rss_bytes=measurement.peak_rss_bytes,
-        sqnr_db=measurement.sqnr_db,
-        top1_agreement=measurement.top1_agreement,
-        cosine=measurement.cosine,
-        accuracy=measurement.accuracy,
-        precision_share=measurement.precision_share,
-        left_out=measurement.left_out,
-        left_out_reasons=measurement.left_out_reasons,
-        decision=measurement.decision,
-        findings=measurement.findings,
+        **{name: getattr(measurement, name) for name in _OF_RECORD},
     )
 
 

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from reports.saved.record import PositiveFigure
+from reports.text.refusal import Refusal
 
 DEFAULT_REGION = "us-east-1"
 LARGEST_FILE_BYTES = 4 * 2**20
@@ -19,7 +20,7 @@ LISTED = 8
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
 
 
-class PriceError(Exception):
+class PriceError(Refusal):
     """There is no price; the message says why and what to do."""
 
 

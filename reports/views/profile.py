@@ -7,12 +7,13 @@ from pathlib import Path
 import msgspec
 
 from reports.saved.record import Measurement, OperatorTime, Run, SavedProfile
+from reports.text.refusal import Refusal
 
 OTHERS = "(others)"
 SMALL = 0.005
 
 
-class NoProfile(Exception):
+class NoProfile(Refusal):
     """A run, a model or a step has no profile; the message says which do and how to take one."""
 
 

@@ -4,16 +4,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from reports.saved.record import Measurement
-from reports.statistics import ONE_PROCESS, mean_interval, process_interval, unpaired_ratio
+from reports.statistics import ONE_PROCESS, Interval, mean_interval, process_interval, unpaired_ratio
 from reports.statistics.latency import least_calls, tail_s
 from reports.text.figures import accuracy, agreement, milliseconds, p99_text, sqnr
+from reports.text.refusal import Refusal
 from reports.views.ladder import USUAL_SPREAD, processes_sps
 
 DISTURBED_TEXT = "disturbed by other processes while it was measured, so it has no figure"
 NOT_SERVED = frozenset({"hosts", "xla_training", "cpu_training", "generation"})  # families of training, of more hosts than one, of text
 
 
-class NothingToRecommend(Exception):
+class NothingToRecommend(Refusal):
     """No recipe of the run is within the limits; the message says which came nearest and what to do."""
 
 
@@ -116,7 +117,7 @@ class MeasuredRecipe:
 
     measurement: Measurement
     processes: tuple[float, ...]
-    interval: tuple[float, float] | None
+    interval: Interval | None
     broken: str
     unresolved: bool = False
 
@@ -129,7 +130,7 @@ class MeasuredRecipe:
         return self.measurement.samples_per_second
 
     @property
-    def fresh_process(self) -> tuple[float, float] | None:
+    def fresh_process(self) -> Interval | None:
         """The throughput that 95 % of fresh processes have; None below two measured ones."""
         return process_interval(self.processes) if len(self.processes) > 1 else None
 
@@ -183,10 +184,7 @@ def recommend(measurements: Sequence[Measurement], model: str, limits: Deploymen
 
 
 def _candidate(measurement: Measurement, processes: tuple[float, ...], limits: DeploymentLimits) -> MeasuredRecipe:
-    interval = None
-    if len(processes) > 1:
-        low, _, high = mean_interval(processes)
-        interval = (low, high)
+    interval = mean_interval(processes) if len(processes) > 1 else None
     broken = DISTURBED_TEXT if measurement.disturbed else limits.broken_by(measurement)
     return MeasuredRecipe(measurement=measurement, processes=processes, interval=interval, broken=broken)
 

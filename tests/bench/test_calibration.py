@@ -1,7 +1,6 @@
 """Calibration on the real machine: every peak is proved by the kernel that ran, and what is not there is said."""
 
 import itertools
-import os
 import platform
 from dataclasses import replace
 from pathlib import Path
@@ -12,11 +11,11 @@ from fixtures.artifacts.cache import ArtifactCache
 from fixtures.bench import calibration
 from fixtures.bench.calibration import Calibrator
 from fixtures.bench.launch import Launcher, WorkerError
-from fixtures.environment import clean_environment
+from fixtures.bench.variables import for_workers
 from fixtures.machine import this_machine
 from fixtures.protocol import Calibrated
 from fixtures.protocol.kernels import Kernel
-from fixtures.steps.optimizations import catalogue, environment_variables
+from fixtures.steps.optimizations import catalogue
 from fixtures.tasks import peaks
 from fixtures.tasks.peaks import Run, Trial, array_bytes, calls_per_second
 from reports.saved.record import Calibration
@@ -26,7 +25,7 @@ on_x86 = pytest.mark.skipif(platform.machine() != "x86_64", reason="ONEDNN_MAX_C
 
 
 def calibrator(cache: Path, mark: str, **environment: str) -> Calibrator:
-    inherited = clean_environment(os.environ, environment_variables(catalogue())) | {MARK: mark} | environment
+    inherited = for_workers(catalogue()) | {MARK: mark} | environment
     return Calibrator(
         launcher=Launcher(environment=inherited, timeout_s=300.0),
         cache=ArtifactCache(cache),

@@ -230,7 +230,7 @@ def test_a_run_with_profiles_is_shown_and_one_that_failed_says_so(
     assert "aten::mkldnn_convolution" in shown.out
     assert "\nConv " in shown.out
     assert 2 == shown.err.count(".json.gz")
-    assert picture.stat().st_size > 10_000
+    assert b"onnxruntime" in picture.read_bytes()
 
     assert 2 == main(["profile", "2", "--step", "batch_2", *place])
     assert "profiling it failed: batch_2: ModuleNotFoundError" in capsys.readouterr().err

@@ -14,6 +14,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from fixtures.bench.launch import ROOT
+from fixtures.models import torchvision_import
 from reports.deploy import contents, locked
 from reports.deploy.emit import CARRIED, EMITTED
 
@@ -79,7 +80,7 @@ def test_each_worker_is_an_instance_of_the_unit() -> None:
 
 def test_the_dockerfile_installs_what_the_recipe_needs() -> None:
     environment = {"LD_PRELOAD": "/usr/lib/x/libtcmalloc.so.4"}
-    packages = contents.system_packages(environment, "inductor")
+    packages = contents.system_packages(environment, ("g++", "openssl"))
     text = contents.dockerfile(DEPLOYMENT, "my-model", packages, "3.11")
 
     assert ("libgoogle-perftools4", "g++", "openssl") == packages
@@ -129,7 +130,7 @@ def test_emitted_files_name_their_licence() -> None:
     texts = [contents.run_script(1), contents.unit(DEPLOYMENT, "m"), contents.dockerfile(DEPLOYMENT, "m", (), "3.12")]
     texts += [
         file.read_text()
-        for file in [*EMITTED.glob("*.py"), *(Path(str(module.__file__)) for module in CARRIED)]
+        for file in [*EMITTED.glob("*.py"), *(Path(str(module.__file__)) for module in (*CARRIED, torchvision_import))]
         if file.name != "__init__.py"
     ]
 

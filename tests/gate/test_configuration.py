@@ -8,6 +8,7 @@ import pytest
 from reports.__main__ import main
 from reports.gate import run
 from reports.gate.benchmarks import Benchmark, GateError, Offered, select
+from reports.gate.command import FILES
 from reports.gate.configuration import NO_CONFIGURATION, OPTIONS, Acknowledged, changes_by_head, configuration_of
 from reports.gate.decision import Judged, Verdict, overall
 from reports.gate.known import Known
@@ -168,9 +169,9 @@ def test_every_option_of_the_gate_has_its_key_but_for_places_and_programs(capsys
     """Sides, interpreters, outputs and caches are the judging machine's."""
     with pytest.raises(SystemExit):
         main(["gate", "--help"])
-    named = {word.strip("[],") for word in capsys.readouterr().out.split() if word.startswith(("--", "[--"))}
+    named = {word.strip("[],:") for word in capsys.readouterr().out.split() if word.startswith(("--", "[--"))}
     options = {name.removeprefix("--") for name in named if name.startswith("--")}
-    machines = {"help", "storage", "base", "head", "base-python", "head-python", "out", "artifact-cache", "markdown", "json", "junit"}
+    machines = {"help", "storage", "base", "head", "base-python", "head-python", "out", "artifact-cache", *FILES}
 
     assert {"models", "steps", "expression"} | (
         options - machines - {"model"} - {name.replace("_", "-") for name in Limits.__slots__}

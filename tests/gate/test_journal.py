@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fixtures.session.journal import append_line
+from fixtures.session.journal import JournalError, append_line
 from reports.gate.benchmarks import GateError
 from reports.gate.journal import FILE, PairJournal, only_gate_in
 from reports.gate.pair import Figures
@@ -74,14 +74,14 @@ def test_other_conditions_are_refused(tmp_path: Path) -> None:
     """Pairs of another commit are no pairs of this gate; the message names both, and the way on."""
     PairJournal(tmp_path, CONDITIONS).add(pair())
 
-    with pytest.raises(GateError, match=r"other conditions \(threads: 2 then, 4 now\); name another --out, or delete"):
+    with pytest.raises(JournalError, match=r"other conditions \(threads: 2 then, 4 now\); name another --out, or delete"):
         PairJournal(tmp_path, CONDITIONS | {"threads": 4})
 
 
 def test_damaged_journal_is_refused(tmp_path: Path) -> None:
     (tmp_path / FILE).write_text("rubbish\n")
 
-    with pytest.raises(GateError, match=r"damaged from its first line on; delete .*pairs\.jsonl to start anew"):
+    with pytest.raises(JournalError, match=r"damaged from its first line on; delete .*pairs\.jsonl to start anew"):
         PairJournal(tmp_path, CONDITIONS)
 
 

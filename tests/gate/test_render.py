@@ -1,5 +1,6 @@
 """What the outputs say, and that no name can break out of them."""
 
+import csv
 import io
 import json
 import xml.etree.ElementTree as ET
@@ -14,12 +15,11 @@ from reports.gate.limits import USUAL
 from reports.gate.pair import Figures
 from reports.gate.quantities import quantities
 from reports.gate.result import Result, Row
+from reports.gate.show.gate_github import gate_annotations
+from reports.gate.show.gate_json import gate_json
+from reports.gate.show.gate_junit import gate_junit
+from reports.gate.show.gate_tables import gate_csv, gate_html, gate_markdown, print_gate
 from reports.gate.show.gate_texts import headline
-from reports.gate.show.render_gate_github import gate_annotations
-from reports.gate.show.render_gate_json import gate_json
-from reports.gate.show.render_gate_junit import gate_junit
-from reports.gate.show.render_gate_markdown import gate_markdown
-from reports.gate.show.render_gate_terminal import print_gate
 from reports.gate_comment import trusted
 from reports.text.markdown import unescape
 from tests.gate.pairs import pair, percent, result, row, side
@@ -113,6 +113,15 @@ def test_markdown_has_a_row_for_each_benchmark(told: Result) -> None:
     assert 2 + len(told.rows) == sum(line.startswith("|") for line in lines)
 
 
+def test_csv_has_a_row_for_each_benchmark_with_plain_numbers(told: Result) -> None:
+    found = list(csv.DictReader(io.StringIO(gate_csv(told))))
+
+    assert [row.judged.verdict for row in told.rows] == [row["verdict"] for row in found]
+    assert ("vit", "pt2e_int8", "17") == (found[1]["model"], found[1]["step"], found[1]["pairs"])
+    assert 0.05 == pytest.approx(float(found[1]["slowdown"]), abs=1e-3)
+    assert "" == found[-1]["slowdown"]
+
+
 def test_json_has_its_documented_fields(told: Result) -> None:
     found = json.loads(gate_json(told))
 
@@ -164,6 +173,7 @@ def test_hostile_names_stay_names_in_annotations(hostile: Result) -> None:
 def test_hostile_names_stay_names_in_markdown(hostile: Result) -> None:
     text = gate_markdown(hostile)
 
+    assert "<script" not in gate_html(hostile)
     for part in ("<script", "](http", "@team", "://e", "\x1b", "\u202e"):
         assert part not in text
     table = [line for line in text.splitlines() if line.startswith("|")]
@@ -217,7 +227,7 @@ def test_what_stands_beside_time_is_in_every_report() -> None:
         assert name in str(gate_json.__doc__), name
     kept = {each.get("name"): each.get("value") for each in ET.fromstring(gate_junit(told)).iter("property")}
     assert ("1702887424", "42") == (kept["memory_bytes.head"], kept["SQNR_dB.base"])
-    assert gate_markdown(told).splitlines() == trusted(gate_markdown(told)).splitlines(), "the comment shows it as it is"
+    assert gate_markdown(told).rstrip() == trusted(gate_markdown(told)).rstrip(), "the comment shows it as it is"
 
 
 def test_artifact_on_head_only_is_json() -> None:

@@ -13,7 +13,7 @@ from benchmarks.gate_quality.kinds import KINDS, Kind
 from benchmarks.gate_quality.record import StudyError
 from fixtures.bench.launch import ROOT
 from reports.gate.decision import Verdict
-from reports.gate.show.render_gate_json import gate_json
+from reports.gate.show.gate_json import gate_json
 from tests.gate.pairs import percent, result, row
 from tests.gate_quality.recorded_gates import BLOCKS
 from tests.processes import ended

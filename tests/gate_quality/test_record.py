@@ -103,7 +103,7 @@ def test_code_that_measures_or_decides_is_digested(tmp_path: Path, changed: str)
     for folder in (*MEASURING, "benchmarks/gate_quality"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
     before = code_digest(tmp_path)
-    for file in ("benchmarks/gate_quality/page.py", "reports/gate/show/render_gate_markdown.py"):
+    for file in ("benchmarks/gate_quality/page.py", "reports/gate/show/gate_tables.py"):
         (tmp_path / file).write_text("")
 
     assert before == code_digest(ROOT) == code_digest(tmp_path)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from fixtures.bench.launch import ROOT
-from fixtures.environment import clean_environment
+from fixtures.bench.variables import clean_environment
 from fixtures.machine import this_machine
 from fixtures.steps.optimizations import catalogue
 from fixtures.steps.recipe import unmet

@@ -14,7 +14,7 @@ from fixtures import models
 from fixtures.bench.launch import ROOT
 from fixtures.inputs.images import random_images
 from fixtures.models import UnknownModelError, WeightsError
-from fixtures.models.torchvision_models import import_torchvision
+from fixtures.models.torchvision_import import import_torchvision
 from fixtures.protocol import ModelSpec
 from fixtures.steps.accuracy import compare
 

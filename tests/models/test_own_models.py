@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from fixtures.bench.launch import ROOT
-from fixtures.models.torchvision_models import import_torchvision
+from fixtures.models.torchvision_import import import_torchvision
 from fixtures.protocol import ModelSpec
 from fixtures.protocol.kernels import precision_share
 from tests.conftest import MARK, MakeRig, skip_unless_met

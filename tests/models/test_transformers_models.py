@@ -12,7 +12,7 @@ import torch
 from fixtures import models
 from fixtures.models import UnknownModelError, WeightsError
 from fixtures.models.sets import SETS
-from fixtures.models.torchvision_models import import_torchvision
+from fixtures.models.torchvision_import import import_torchvision
 from fixtures.models.transformers_models import SIZES
 from fixtures.protocol import ModelSpec
 

@@ -12,7 +12,7 @@ from reports.gate.benchmarks import Benchmark
 from reports.gate.limits import USUAL
 from reports.gate.pair import Figures
 from reports.gate.quantities import quantities
-from reports.gate.show.render_gate_json import gate_json
+from reports.gate.show.gate_json import gate_json
 from tests.gate.pairs import pair, percent, result, row
 from tests.reports.saved_runs import ladder, save, saved_run
 

@@ -50,10 +50,9 @@ def test_a_reason_is_told_once_with_its_points(storage: Path, capsys: pytest.Cap
     assert "+100.0 %" in shown
 
 
-@pytest.mark.parametrize("name", ["grid.png", "grid.svg"])
-def test_heat_map_is_drawn(storage: Path, name: str) -> None:
-    assert 0 == main(["grid", "1", "--storage", str(storage), "--plot", str(storage / name)])
-    assert (storage / name).stat().st_size > 1000
+def test_heat_map_is_drawn(storage: Path) -> None:
+    assert 0 == main(["grid", "1", "--storage", str(storage), "--plot", str(storage / "grid.svg")])
+    assert b"onnxruntime" in (storage / "grid.svg").read_bytes()
 
 
 def test_grid_of_nothing_but_reasons_cannot_be_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,10 +14,12 @@ import pytest
 from rich.console import Console
 
 from reports.__main__ import main
+from reports.saved.files import NoFolder
 from reports.saved.load import read_run
 from reports.saved.record import SavedGain
 from reports.show.pictures import CannotPlot, check_plot, ladders_picture
 from reports.show.tables import FORMATS, print_tables, tables_csv, tables_html, tables_json, tables_markdown
+from reports.statistics import Interval
 from reports.text.figures import agreement, decibels, gain_short, signed_percent, significant, sqnr, top1, verdict_over
 from reports.text.markdown import escape
 from reports.text.plain_text import plain
@@ -206,7 +208,7 @@ def test_one_process_gets_no_interval_in_the_picture(tmp_path: Path) -> None:
     [shown] = found(tmp_path, benchmark(medians_s=(0.1,)))
     [row] = shown.rows
     assert row.samples_per_second is not None
-    certain = replace(row, samples_per_second_interval=(row.samples_per_second, row.samples_per_second))
+    certain = replace(row, samples_per_second_interval=Interval(row.samples_per_second, row.samples_per_second))
 
     assert row.samples_per_second_interval is None
     assert ladders_picture([shown], ".png") == ladders_picture([shown], ".png")
@@ -216,7 +218,7 @@ def test_one_process_gets_no_interval_in_the_picture(tmp_path: Path) -> None:
 def test_a_picture_needs_a_known_ending_and_a_folder(tmp_path: Path) -> None:
     with pytest.raises(CannotPlot, match=r"\.png or \.svg"):
         check_plot(tmp_path / "ladder.pdf")
-    with pytest.raises(CannotPlot, match="there is no folder"):
+    with pytest.raises(NoFolder, match="there is no folder"):
         check_plot(tmp_path / "none" / "ladder.png")
 
 

@@ -203,9 +203,9 @@ def test_figures_of_any_size_stay_finite(tmp_path: Path) -> None:
 def test_the_command_prints_each_format_and_draws(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     saved(tmp_path, step(), step("bf16", sps=90, share={"bf16": 1.0}), step("vit", model="vit"))
     for form in ("table", "markdown", "csv", "json"):
-        assert 0 == main(["roofline", "1", "--format", form, "--storage", str(tmp_path), "--plot", str(tmp_path / "roof.png")])
+        assert 0 == main(["roofline", "1", "--format", form, "--storage", str(tmp_path), "--plot", str(tmp_path / "roof.svg")])
         assert "bf16" in capsys.readouterr().out
-    assert (tmp_path / "roof.png").stat().st_size > 1000
+    assert b"bf16" in (tmp_path / "roof.svg").read_bytes()
 
 
 @pytest.mark.parametrize(

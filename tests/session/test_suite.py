@@ -555,7 +555,7 @@ def test_comparing_with_another_release_is_warned_of(suite: Suite, saved: dict[s
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--pairs", "-1"], "--pairs -1: expected a whole number of at least 1"),
+        (["--pairs", "-1"], "argument --pairs: expected a whole number of at least 1"),
         (["--benchmark-compare-fail=mean:5%"], "--benchmark-compare-fail has no saved run to compare with, so nothing was measured"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",

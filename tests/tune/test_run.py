@@ -17,11 +17,13 @@ from PIL import Image
 from rich.console import Console
 
 from fixtures.bench.rig import Rig
+from fixtures.session.journal import JournalError
 from reports.__main__ import main
-from reports.commands.measuring import Bench, CannotMeasure, bench
+from reports.commands.measuring import Bench, bench
 from reports.saved.load import read_run
 from reports.saved.record import Measurement
 from reports.saved.storage import Storage
+from reports.show.tables import print_tables
 from reports.statistics import paired_gain
 from reports.text.durations import seconds_of
 from reports.tune import command, finals
@@ -31,7 +33,7 @@ from reports.tune.benchmark_app import AppRun, BenchmarkAppError, parse
 from reports.tune.finals import Finalist, Finals
 from reports.tune.run import Tuning, tune
 from reports.tune.space import Candidate
-from reports.tune.texts import print_tuning, tuning_picture
+from reports.tune.texts import tuning_picture, tuning_tables
 from reports.views.front import points
 from reports.views.recommend import DeploymentLimits
 from tests.conftest import skip_unless_met
@@ -256,7 +258,7 @@ def test_what_could_not_be_measured_again_says_so(
 
     found = search(made, tmp_path / "tuned.json")
     console = Console(record=True, width=150)
-    print_tuning(console, found, tmp_path / "tuned.json")
+    print_tables(console, tuning_tables(found, tmp_path / "tuned.json"))
 
     assert found.finals is not None
     assert {found.finals.record.step} == found.measured_again
@@ -325,7 +327,7 @@ def test_probes_alone_make_no_winner_under_a_limit(
 
     found = search(made, tmp_path / "tuned.json", limits=DeploymentLimits(p99_s=0.03))
     console = Console(record=True, width=150)
-    print_tuning(console, found, tmp_path / "tuned.json")
+    print_tables(console, tuning_tables(found, tmp_path / "tuned.json"))
 
     assert found.winner is None
     assert "second measurement, in fresh processes" in console.export_text(clear=False)
@@ -342,7 +344,7 @@ def test_no_time_to_hold_the_finals_of_what_is_ahead_is_said(
 
     found = search(made, tmp_path / "tuned.json")
     console = Console(record=True, width=150)
-    print_tuning(console, found, tmp_path / "tuned.json")
+    print_tables(console, tuning_tables(found, tmp_path / "tuned.json"))
 
     assert found.finals is not None
     assert found.winner != found.finals.record.step
@@ -388,7 +390,7 @@ def test_a_search_of_other_conditions_is_not_taken_up(
 ) -> None:
     (tmp_path / "tuned.jsonl").write_text('{"conditions": {"threads": 512}}\n')
 
-    with pytest.raises(CannotMeasure, match=r"under other conditions \(.*; name another --out, or delete "):
+    with pytest.raises(JournalError, match=r"under other conditions \(.*; name another --out, or delete "):
         search(made, tmp_path / "tuned.json")
     assert [] == stubbed
 

@@ -11,8 +11,6 @@ from reports.saved.machines import machine_name
 from reports.text.durations import duration
 from reports.text.figures import EQUAL_DB, NONE, decibels, gibibytes, mebibytes, seconds
 
-COLUMNS = ("model", "step", "verdict", "head's time [99 %]", "pairs", "why")
-BESIDE_COLUMNS = ("model", "step", "memory", "cold start", "build time", "artifact size", "SQNR")
 MOST_FILES = 3
 MUCH_STOLEN = 0.02
 MUCH_OF_OTHERS = 0.05
@@ -92,16 +90,6 @@ def slowdown_text(judged: Judged) -> str:
     if judged.low is None or judged.high is None:
         return f"{100 * judged.slowdown:+.1f} %"
     return f"{100 * judged.slowdown:+.1f} % [{100 * judged.low:+.1f}, {100 * judged.high:+.1f}]"
-
-
-def beside(result: Result) -> list[tuple[str, ...]]:
-    """Return a row for each benchmark of which anything beside its time is known, as `BESIDE_COLUMNS`."""
-    rows = []
-    for row in result.rows:
-        told = {each.name: quantity_text(each) for each in row.quantities}
-        if told:
-            rows.append((row.model, row.step, *(told.get(name, NONE) for name in BESIDE_COLUMNS[2:])))
-    return rows
 
 
 def quantity_text(quantity: Quantity) -> str:

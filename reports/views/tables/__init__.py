@@ -54,12 +54,13 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A sentence beside a table, after words that stand out."""
+    """A sentence beside a table, after words that stand out; one that is copied from a terminal is never broken there."""
 
     text: str
     style: str = ""
     lead: str = ""
     lead_style: str = "bold"
+    is_copied: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

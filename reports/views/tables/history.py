@@ -55,7 +55,7 @@ def _row(point: HistoryPoint) -> tuple[Cell, ...]:
         Cell(f"{point.saved_at:%Y-%m-%d %H:%M}", style=style),
         Cell(point.commit, style=style),
         Cell(per_second(point.samples_per_second), style=style),
-        Cell(f"{per_second(interval[0])} to {per_second(interval[1])}" if interval else NONE, style=style),
+        Cell(f"{per_second(interval.low)} to {per_second(interval.high)}" if interval else NONE, style=style),
         Cell(f"<- {signed_percent(point.shift)} from here on" if point.shift else "", style=style),
     )
 

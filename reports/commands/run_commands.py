@@ -1,0 +1,141 @@
+"""The commands that look into saved runs as they are: list, show, ladder, compare, profile, history, export."""
+
+import argparse
+import sys
+from functools import partial
+from pathlib import Path
+
+from rich.console import Console
+
+from reports.commands import add_command
+from reports.commands.exports import FORMATS as EXPORTED
+from reports.commands.exports import export_json
+from reports.saved.load import read_brief, read_run
+from reports.saved.record import Measurement, Run
+from reports.saved.storage import Storage
+from reports.show.pictures import check_plot, history_picture, ladders_picture, save_plot
+from reports.show.profile_picture import profile_picture
+from reports.show.tables import add_format, show
+from reports.text.options import Commands
+from reports.text.plain_text import plain
+from reports.views.compare import compare
+from reports.views.history import history
+from reports.views.ladder import ladders
+from reports.views.profile import breakdown, trace_file, without_small
+from reports.views.tables.comparison import comparison_data, comparison_table
+from reports.views.tables.history import history_tables
+from reports.views.tables.ladder import ladder_tables, ladders_data
+from reports.views.tables.profile import profile_data, profile_table
+from reports.views.tables.runs import run_tables, runs_table
+
+
+def add_run_commands(commands: Commands, common: argparse.ArgumentParser, run_help: str) -> None:
+    """Add the commands to the command line."""
+    command = add_command(commands, common, "list", "list saved runs: machine, commit, steps")
+    add_format(command)
+    command.set_defaults(command=_list)
+
+    command = add_command(commands, common, "show", "show one run whole: machine, steps, evidence")
+    command.add_argument("run", metavar="RUN", help=run_help)
+    add_format(command)
+    command.set_defaults(command=_show)
+
+    command = add_command(commands, common, "ladder", "show the steps of a run in order, with gains and costs")
+    command.add_argument("run", metavar="RUN", nargs="?", default="latest", help=f"{run_help} (default: latest)")
+    add_format(command)
+    command.add_argument("--plot", type=Path, metavar="FILE", help="also draw throughput by step and the gains, as .png or .svg")
+    command.set_defaults(command=_ladder)
+
+    command = add_command(commands, common, "compare", "compare two runs: ratios with intervals, and what changed")
+    command.add_argument("base", metavar="BASE", help=run_help)
+    command.add_argument("head", metavar="HEAD", help="saved run to compare with BASE, named likewise")
+    command.add_argument(
+        "--across-machines", action="store_true", help="compare the speedups over each run's own baseline, for runs of two machines"
+    )
+    add_format(command)
+    command.set_defaults(command=_compare)
+
+    command = add_command(commands, common, "profile", "show where the time of a step goes, by operator, in a run with --profile")
+    command.add_argument("run", metavar="RUN", nargs="?", default="latest", help=f"{run_help} (default: latest)")
+    command.add_argument("--model", metavar="MODEL", help="model to look into (default: the only one of the run)")
+    command.add_argument("--step", metavar="STEP", required=True, help="step to look into")
+    command.add_argument("--against", metavar="STEP", help="another step of the same model and run, to show beside it")
+    add_format(command)
+    command.add_argument("--plot", type=Path, metavar="FILE", help="also draw the bars, as .png or .svg")
+    command.add_argument("--trace", action="store_true", help="also name the file of the Chrome trace, on stderr")
+    command.set_defaults(command=_profile)
+
+    command = add_command(commands, common, "history", "follow throughput over all runs of one machine")
+    command.add_argument("--step", action="append", default=[], help="show this step only, repeatable (default: all)")
+    command.add_argument("--model", action="append", default=[], help="show this model only, repeatable (default: all)")
+    command.add_argument("--machine-of", default="latest", metavar="RUN", help="follow the machine of this run (default: latest)")
+    command.add_argument("--plot", type=Path, metavar="FILE", help="also draw throughput over time, as .png or .svg")
+    add_format(command)
+    command.set_defaults(command=_history)
+
+    command = add_command(commands, common, "export", "write a run, or a gate's JSON, for other services' trackers")
+    command.add_argument(
+        "run", metavar="RUN", nargs="?", default="latest", help=f"{run_help}, or what `gate --json` wrote (default: latest)"
+    )
+    command.add_argument(
+        "--format", choices=tuple(EXPORTED), required=True, help="form of the output: Bencher Metric Format, or customSmallerIsBetter"
+    )
+    command.set_defaults(command=_export)
+
+
+def _list(options: argparse.Namespace, storage: Storage, console: Console) -> None:
+    if not storage.shelf.runs:
+        console.print(f"no readable run in {storage.folder}: save one with `pytest benchmarks/ --benchmark-autosave`", markup=False)
+        return
+    show(console, [runs_table(storage.shelf.runs)], options.format)
+
+
+def _show(options: argparse.Namespace, storage: Storage, console: Console) -> None:
+    run = read_run(storage.find(options.run))
+    show(console, run_tables(run), options.format, run)
+
+
+def _ladder(options: argparse.Namespace, storage: Storage, console: Console) -> None:
+    check_plot(options.plot)
+    run = _read(storage, options.run)
+    found = ladders(run.measurements, run.outcomes)
+    save_plot(options.plot, partial(ladders_picture, found))
+    show(console, ladder_tables(found), options.format, ladders_data(found))
+
+
+def _compare(options: argparse.Namespace, storage: Storage, console: Console) -> None:
+    base, head = (_read(storage, name) for name in (options.base, options.head))
+    comparison = compare(base, head, across_machines=options.across_machines, saved=storage.known)
+    show(console, [comparison_table(comparison)], options.format, comparison_data(comparison))
+
+
+def _export(options: argparse.Namespace, storage: Storage, _console: Console) -> None:
+    sys.stdout.write(export_json(storage.find(options.run), options.format))
+
+
+def _history(options: argparse.Namespace, storage: Storage, console: Console) -> None:
+    check_plot(options.plot)
+    runs = storage.shelf.runs
+    newest = read_brief(storage.find(options.machine_of))
+    found = history(runs, newest.fingerprint, steps=options.step, models=options.model)
+    save_plot(options.plot, partial(history_picture, found))
+    show(console, history_tables(found), options.format)
+
+
+def _profile(options: argparse.Namespace, storage: Storage, console: Console) -> None:
+    check_plot(options.plot)
+    run = _read(storage, options.run)
+    whole = breakdown(run, model=options.model, step=options.step, against=options.against)
+    found = without_small(whole)
+    traces = [trace_file(run, each) for each in whole.steps] if options.trace else []
+    save_plot(options.plot, partial(profile_picture, found))
+    show(console, [profile_table(found, whole)], options.format, profile_data(whole))
+    for each, file in zip(whole.steps, traces, strict=False):
+        print(f"trace of {plain(each.step)} for ui.perfetto.dev or chrome://tracing: {plain(file, 1000)}", file=sys.stderr)
+
+
+def _read(storage: Storage, name: str) -> Run[Measurement]:
+    run = read_run(storage.find(name))
+    for note in run.notes:
+        print(f"note: {plain(run.path, 300)}: {plain(note)}", file=sys.stderr)
+    return run

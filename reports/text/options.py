@@ -1,0 +1,123 @@
+"""Options that pytest, the commands and the gate share: declared once, and checked where they are typed."""
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from reports.text.durations import seconds_of
+from reports.text.plain_text import plain
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # what a command adds itself to
+
+
+def positive(text: str) -> int:
+    """Return a whole number of at least 1."""
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, found {plain(text)!r}")
+    return int(text)
+
+
+def above_zero(text: str) -> float:
+    """Return a number above 0."""
+    value = _number(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a number above 0, found {plain(text)!r}")
+    return value
+
+
+def cosine(text: str) -> float:
+    """Return a cosine similarity."""
+    value = above_zero(text)
+    if value > 1:
+        raise argparse.ArgumentTypeError(f"expected a cosine similarity, at most 1, found {plain(text)!r}")
+    return value
+
+
+def points(text: str) -> float:
+    """Return points of a share, from 0 to 100."""
+    value = _number(text)
+    if not 0 <= value <= 100:
+        raise argparse.ArgumentTypeError(f"expected points from 0 to 100, found {plain(text)!r}")
+    return value
+
+
+def time_s(text: str) -> float:
+    """Return a duration in seconds."""
+    try:
+        return seconds_of(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(plain(error)) from error
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return float("nan")
+
+
+_SHARED: Mapping[str, Mapping[str, Any]] = {
+    "--image-size": {"type": positive, "default": 224, "metavar": "PIXELS", "help": "height and width of the images"},
+    "--sequence-length": {
+        "type": positive,
+        "default": 128,
+        "metavar": "TOKENS",
+        "help": "tokens in each text, for models that take tokens",
+    },
+    "--batch-size": {"type": positive, "default": 8, "metavar": "N", "help": "samples a call after the batch sweep"},
+    "--threads": {
+        "type": positive,
+        "default": None,
+        "metavar": "N",
+        "help": "threads to compute with (default: the cores this process may use, within its CPU quota)",
+    },
+    "--weights": {
+        "metavar": "FILE[::KEY]",
+        "help": "weights for a single --model: safetensors (one file, or a folder of shards with their index) or a weights-only "
+        "checkpoint; KEY where it holds several that fit (default: random)",
+    },
+    "--pretrained": {
+        "action": "store_true",
+        "help": "take the weights that torchvision or timm offer for the model, from their own cache or the network (default: random)",
+    },
+    "--int8-images": {"type": Path, "metavar": "DIR", "help": "folder of images to calibrate INT8 with (default: random images)"},
+    "--accuracy": {
+        "type": Path,
+        "metavar": "DIR",
+        "help": "labelled pictures, a folder for each class or a .csv of FILE,CLASS: each step says how many it gets right beside "
+        "fp32 eager (default: none)",
+    },
+    "--accuracy-pictures": {
+        "type": positive,
+        "default": 256,
+        "metavar": "N",
+        "help": "most pictures to classify, of each class in turn",
+    },
+    "--max-accuracy-loss": {
+        "type": points,
+        "metavar": "POINTS",
+        "help": "most points of top-1 to lose against fp32 eager on the pictures of --accuracy: 0.5 is half a per cent of them "
+        "(default: no limit)",
+    },
+    "--artifact-cache": {
+        "type": Path,
+        "default": Path(".cache/artifacts"),
+        "metavar": "DIR",
+        "help": "folder of exported, compiled and quantized models",
+    },
+    "--worker-timeout": {"type": above_zero, "default": 900, "metavar": "SECONDS", "help": "longest wait for one answer of a worker"},
+}
+
+
+def shared(name: str) -> dict[str, Any]:
+    """Return the settings of an option, as argparse and pytest take them; its help tells its usual value."""
+    settings = dict(_SHARED[name])
+    if settings.get("default") is not None:
+        settings["help"] = f"{settings['help']} (default: {settings['default']})"
+    return settings
+
+
+def usual(name: str) -> Any:
+    """Return an option's value where nobody names one."""
+    return _SHARED[name]["default"]
