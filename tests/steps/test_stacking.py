@@ -162,6 +162,9 @@ def test_nothing_is_said_of_a_step_that_is_not_slower() -> None:
 
 def test_what_is_built_beforehand_is_built_without_bf16_where_its_products_lose() -> None:
     """`openvino` is not among them: one model file serves every precision."""
-    assert {"bf16_autocast", "train_autocast_bf16", "xla_bf16"} == expected_to_be_left_out(STEPS, calibration(f32=2.0, bf16=1.0))
+    left_out = expected_to_be_left_out(STEPS, calibration(f32=2.0, bf16=1.0))
+
+    assert "bf16_autocast" in left_out
+    assert "openvino" not in left_out
     assert frozenset() == expected_to_be_left_out(STEPS, calibration(f32=1.0, bf16=2.0)) == expected_to_be_left_out(STEPS, None)
     assert share_of_f32("bf16", calibration(f32=2.0)) is None
