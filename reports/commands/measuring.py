@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from reports.saved.files import no_pictures_text
 from reports.text.former_options import HIDDEN, renamed_to
-from reports.text.options import above_zero, cosine, shared
+from reports.text.options import MODELS, above_zero, cosine, shared
 from reports.text.refusal import Refusal
 from reports.views.recommend import DeploymentLimits
 
@@ -35,12 +35,7 @@ class Bench:
 
 def add_model_options(command: argparse.ArgumentParser, *, model_required: bool = True) -> None:
     """Add the options that name a model and how it is built, as `pytest benchmarks/` has them."""
-    command.add_argument(
-        "--model",
-        required=model_required,
-        metavar="NAME",
-        help="model: resnet50, vit, torchvision:NAME, timm:NAME, transformers:ARCH, my_package:create or path/to/file.py:create",
-    )
+    command.add_argument("--model", required=model_required, metavar="NAME", help=f"model: {MODELS}")
     for name in ("--weights", "--pretrained", "--int8-images", "--artifact-cache", "--worker-timeout"):
         command.add_argument(name, **shared(name))
     command.add_argument("--calibration", type=Path, dest="int8_images", action=renamed_to("--int8-images"), help=HIDDEN)

@@ -12,10 +12,8 @@ from reports.gate.command import (
     add_limits,
     add_requirements,
     add_settings,
-    complete,
     ended_in_order,
     refuse_emulation,
-    thresholds_of,
 )
 from reports.gate.configuration import configuration_of
 from reports.show.tables import add_format, show
@@ -43,12 +41,6 @@ def add_bisect(commands: Commands, common: argparse.ArgumentParser) -> None:
     command = commands.add_parser("bisect", parents=[common], help="find the commit that made it slower", description=DESCRIPTION)
     command.add_argument("--good", metavar="REVISION", required=True, help="git revision that is fast")
     command.add_argument("--bad", metavar="REVISION", required=True, help="git revision that is slower")
-    command.add_argument(
-        "--source",
-        action="append",
-        metavar="FOLDER",
-        help="folder of the judged packages, repeatable (default: src, or as pyproject.toml says)",
-    )
     add_requirements(command)
     add_settings(command)
     add_limits(command)
@@ -60,30 +52,12 @@ def add_bisect(commands: Commands, common: argparse.ArgumentParser) -> None:
 def run_bisect(options: argparse.Namespace, _storage: object, console: Console) -> int:
     """Search, and tell each commit as it is judged. Raises GateError."""
     from reports.gate.bisect import bisect
-    from reports.gate.decision import Rules
-    from reports.gate.environments import check_name
-    from reports.gate.run import Request
-    from reports.gate.settings import settings_of
+    from reports.gate.settings import request_of
 
     refuse_emulation()
     here = Path.cwd()
     configured = configuration_of("good", options.good, here)
-    complete(options, configured)
-    request = Request(
-        base=options.good,
-        head=options.bad,
-        base_python=None,
-        head_python=None,
-        expression=options.expression,
-        settings=settings_of(options),
-        rules=Rules(),
-        budget_s=options.budget,
-        out=None,
-        sources=tuple(options.source),
-        thresholds=thresholds_of(options, configured),
-        steps=tuple(options.steps),
-        requirements=check_name(options.requirements) if options.requirements else None,
-    )
+    request = request_of(options, configured, base=options.good, head=options.bad)
 
     def tell(judgement: "Judgement") -> None:
         print(plain(f"{judgement.commit[:12]} {judgement.verdict}: {judgement.subject}", 300), file=sys.stderr)

@@ -68,12 +68,6 @@ def add_gate(commands: Commands, common: argparse.ArgumentParser) -> None:
     command.add_argument("--head", metavar="REVISION", help="git revision to judge (default: the working folder)")
     command.add_argument("--base-python", metavar="PYTHON", help="interpreter or virtual environment of base (default: this one)")
     command.add_argument("--head-python", metavar="PYTHON", help="interpreter or virtual environment of head (default: this one)")
-    command.add_argument(
-        "--source",
-        action="append",
-        metavar="FOLDER",
-        help="folder of the judged packages, repeatable (default: src, or as pyproject.toml says)",
-    )
     add_requirements(command)
     add_settings(command)
     add_limits(command)
@@ -84,7 +78,13 @@ def add_gate(commands: Commands, common: argparse.ArgumentParser) -> None:
 
 
 def add_requirements(command: argparse.ArgumentParser) -> None:
-    """Add whose packages each side has."""
+    """Add where the judged packages lie, and whose packages each side has beside them."""
+    command.add_argument(
+        "--source",
+        action="append",
+        metavar="FOLDER",
+        help="folder of the judged packages, repeatable (default: src, or as pyproject.toml says)",
+    )
     command.add_argument(
         "--requirements",
         metavar="FILE",
@@ -135,13 +135,7 @@ def add_settings(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "-k", dest="expression", metavar="EXPRESSION", help="benchmarks to measure, as for pytest (default: a dozen telling ones)"
     )
-    command.add_argument(
-        "--model",
-        action="append",
-        metavar="NAME",
-        help="model, repeatable: resnet50, vit, torchvision:NAME, timm:NAME, transformers:ARCH, my_package:create or "
-        "path/to/file.py:create (default: resnet50 and vit)",
-    )
+    command.add_argument("--model", **shared("--model"))
     for name in (*CONFIGURED, "--threads", "--weights"):
         command.add_argument(name, **(shared(name) | {"default": None}))
     command.add_argument("--artifact-cache", **shared("--artifact-cache"))
@@ -177,9 +171,8 @@ def run_gate(options: argparse.Namespace, _storage: object, console: Console) ->
 
 
 def _hold(options: argparse.Namespace) -> Result:
-    from reports.gate.environments import check_name
-    from reports.gate.run import Request, hold
-    from reports.gate.settings import settings_of
+    from reports.gate.run import hold
+    from reports.gate.settings import request_of
 
     refuse_emulation()
     if {options.base, options.head, options.base_python, options.head_python} == {None}:
@@ -187,21 +180,14 @@ def _hold(options: argparse.Namespace) -> Result:
     for name in FILES:
         check_folder(f"--{name}", getattr(options, name))
     configured, here = configuration_of("base", options.base, Path.cwd()), Path.cwd()
-    complete(options, configured)
-    request = Request(
+    request = request_of(
+        options,
+        configured,
         base=options.base,
         head=options.head,
         base_python=options.base_python,
         head_python=options.head_python,
-        expression=options.expression,
-        settings=settings_of(options),
-        rules=Rules(),
-        budget_s=options.budget,
         out=options.out,
-        sources=tuple(options.source),
-        thresholds=thresholds_of(options, configured),
-        steps=tuple(options.steps),
-        requirements=check_name(options.requirements) if options.requirements else None,
         known=Known(entries=configured.acknowledged, today=datetime.now(UTC).date()),
         notes=changes_by_head(configured, options.head, here),
     )

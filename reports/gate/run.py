@@ -40,15 +40,15 @@ ABSENT = "(not installed)"
 class Request:
     """What a gate was asked for. A side without revision is the working folder; without interpreter, the gate's own."""
 
-    base: str | None
-    head: str | None
-    base_python: str | None
-    head_python: str | None
+    base: str | None = None
+    head: str | None = None
+    base_python: str | None = None
+    head_python: str | None = None
     expression: str | None
     settings: Settings
     rules: Rules
     budget_s: float
-    out: Path | None
+    out: Path | None = None
     sources: tuple[str, ...] = ()
     thresholds: Thresholds = USUAL_THRESHOLDS
     steps: tuple[str, ...] = ()

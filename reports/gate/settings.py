@@ -2,13 +2,18 @@
 
 import argparse
 import os
+from typing import Any
 
 from fixtures import models
 from fixtures.machine import this_machine
 from fixtures.machine.threads import threads_to_use
 from fixtures.models import weights
 from reports.gate.benchmarks import MODELS, GateError
-from reports.gate.command import complete
+from reports.gate.command import complete, thresholds_of
+from reports.gate.configuration import Configuration
+from reports.gate.decision import Rules
+from reports.gate.environments import check_name
+from reports.gate.run import Request
 from reports.gate.sides import Settings
 
 
@@ -31,4 +36,20 @@ def settings_of(options: argparse.Namespace) -> Settings:
         artifact_cache=options.artifact_cache.expanduser().absolute(),
         worker_timeout_s=float(options.worker_timeout),
         memory_limit_bytes=machine.workers_memory_bytes // 2,  # the workers of both sides live at the same time
+    )
+
+
+def request_of(options: argparse.Namespace, configured: Configuration, **given: Any) -> Request:
+    """Return what a gate is asked for: `given`, and all else as the options say, where they say nothing as `configured`. Raises Refusal."""
+    complete(options, configured)
+    return Request(
+        expression=options.expression,
+        settings=settings_of(options),
+        rules=Rules(),
+        budget_s=options.budget,
+        sources=tuple(options.source),
+        thresholds=thresholds_of(options, configured),
+        steps=tuple(options.steps),
+        requirements=check_name(options.requirements) if options.requirements else None,
+        **given,
     )

@@ -10,6 +10,8 @@ from reports.text.plain_text import plain
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # what a command adds itself to
 
+MODELS = "resnet50, vit, torchvision:NAME, timm:NAME, transformers:ARCH, my_package.models:create or path/to/file.py:create"
+
 
 def positive(text: str) -> int:
     """Return a whole number of at least 1."""
@@ -58,6 +60,11 @@ def _number(text: str) -> float:
 
 
 _SHARED: Mapping[str, Mapping[str, Any]] = {
+    "--model": {
+        "action": "append",
+        "metavar": "NAME",
+        "help": f"model, repeatable: {MODELS}; see docs/models.md (default: resnet50 and vit)",
+    },
     "--image-size": {"type": positive, "default": 224, "metavar": "PIXELS", "help": "height and width of the images"},
     "--sequence-length": {
         "type": positive,

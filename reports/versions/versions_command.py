@@ -3,7 +3,6 @@
 import argparse
 import math
 import sys
-from pathlib import Path
 
 from rich.console import Console
 
@@ -84,18 +83,15 @@ def _take_turns(options: argparse.Namespace) -> Result:
     from reports.gate.settings import settings_of
 
     refuse_emulation()
-    out: Path | None = options.out
     return hold(
         Request(
-            base=None,
-            head=None,
             base_python=options.base_python,
             head_python=options.head_python,
             expression=options.expression,
             settings=settings_of(options),
             rules=Rules(screen_pairs=options.pairs, tolerated=math.inf),
             budget_s=options.budget,
-            out=out,
+            out=options.out,
             thresholds=Thresholds(common=UNJUDGED),
         )
     )
