@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reports.saved.files import no_pictures_text
+from reports.saved.files import pictures_folder
 from reports.text.former_options import HIDDEN, renamed_to
 from reports.text.options import MODELS, above_zero, cosine, shared
 from reports.text.refusal import Refusal
@@ -106,10 +106,8 @@ def bench(
     from fixtures.steps.optimizations import catalogue
 
     machine, threads = hardware(threads)
-    if options.int8_images is not None and not options.int8_images.is_dir():
-        raise CannotMeasure(no_pictures_text(options.int8_images))
     name = models.full_name(options.model)
-    calibration = str(options.int8_images.resolve()) if options.int8_images else None
+    calibration = pictures_folder(options.int8_images)
     cache = ArtifactCache(options.artifact_cache.expanduser().absolute(), progress=progress, note=progress)
     try:
         cache.open()
@@ -133,8 +131,8 @@ def bench(
         progress=progress,
     )
     named = weights.absolute(options.weights) if options.weights else None
-    if options.pretrained and (named or models.source_of(name) not in models.SOURCES):
-        raise CannotMeasure(f"--pretrained is for models of {' and '.join(models.SOURCES)} without --weights: give one of the two")
+    if options.pretrained:
+        weights.check_offered([name], named)
     spec = ModelSpec(
         name=name,
         image_size=image_size,

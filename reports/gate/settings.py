@@ -8,7 +8,7 @@ from fixtures import models
 from fixtures.machine import this_machine
 from fixtures.machine.threads import threads_to_use
 from fixtures.models import weights
-from reports.gate.benchmarks import MODELS, GateError
+from reports.gate.benchmarks import MODELS
 from reports.gate.command import complete, thresholds_of
 from reports.gate.configuration import Configuration
 from reports.gate.decision import Rules
@@ -24,15 +24,13 @@ def settings_of(options: argparse.Namespace) -> Settings:
     for name in names:
         models.full_name(name)
     machine = this_machine()
-    if options.weights is not None and (len(names) != 1 or not options.model):
-        raise GateError("--weights belongs to one model: name it with --model")
     return Settings(
         models=names,
         image_size=options.image_size,
         sequence_length=options.sequence_length,
         batch_size=options.batch_size,
         threads=threads_to_use(options.threads, machine.cpus, os.environ),
-        weights=weights.absolute(options.weights) if options.weights else None,
+        weights=weights.of_one(options.weights, names, named=bool(options.model)),
         artifact_cache=options.artifact_cache.expanduser().absolute(),
         worker_timeout_s=float(options.worker_timeout),
         memory_limit_bytes=machine.workers_memory_bytes // 2,  # the workers of both sides live at the same time

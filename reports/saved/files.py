@@ -48,17 +48,14 @@ class NoFolder(Refusal):
 def check_folder(option: str, file: Path | None) -> None:
     """Raise NoFolder unless the folder of the file is there that an option names, if it names one."""
     if file is not None and not file.absolute().parent.is_dir():
-        raise NoFolder(no_folder_text(option, file))
+        raise NoFolder(f"{option} {str(file)!r}: there is no folder {str(file.absolute().parent)!r}; make it first")
 
 
-def no_folder_text(option: str, path: Path) -> str:
-    """Return the refusal of a file or folder to write whose own folder is not there."""
-    return f"{option} {str(path)!r}: there is no folder {str(path.absolute().parent)!r}; make it first"
-
-
-def no_pictures_text(path: Path) -> str:
-    """Return the refusal of a folder of pictures that is not there."""
-    return f"--int8-images {str(path)!r}: there is no folder {str(path.absolute())!r}; name one with pictures"
+def pictures_folder(folder: Path | None) -> str | None:
+    """Return the absolute path of the folder that `--int8-images` names, if it names one. Raises NoFolder."""
+    if folder is not None and not folder.is_dir():
+        raise NoFolder(f"--int8-images {str(folder)!r}: there is no folder {str(folder.absolute())!r}; name one with pictures")
+    return None if folder is None else str(folder.resolve())
 
 
 def _mode(path: Path) -> int:
