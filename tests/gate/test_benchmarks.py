@@ -13,7 +13,7 @@ ALL = {BASELINE: OFFERED, INT8: OFFERED, FAST_MATH: OFFERED, VIT: OFFERED}
 
 
 def test_subset_is_about_a_dozen() -> None:
-    """Of models that a gate measures unasked."""
+    """Over all models that a gate measures unasked."""
     assert 10 <= sum(len(subset(model)) for model in MODELS) <= 14
     assert {model for step in catalogue().values() for model in step.in_gate} == set(MODELS)
 
