@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +20,11 @@ from fixtures.steps.recipe import unmet
 from tests.processes import ended, with_variable
 
 MARK = "LADDER_TEST"
+# What a pytest that a test starts need not load: plugins that are here for this repository's own tests take two seconds.
+LEAN = ("-p", "no:hypothesispytest", "-p", "no:anyio", "-p", "no:cacheprovider")
+# Hundreds of processes are started: each module is compiled once, not in each of them, whatever this environment says.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -53,8 +59,9 @@ def mounted(folder: Path, size: str) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def artifact_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One artifact cache for all tests: each small model is exported and compiled once."""
-    return tmp_path_factory.mktemp("artifacts")
+    """One artifact cache for all tests, that of LADDER_TEST_ARTIFACTS where it is set: each small model is exported and compiled once."""
+    kept = os.environ.get("LADDER_TEST_ARTIFACTS")
+    return Path(kept).absolute() if kept else tmp_path_factory.mktemp("artifacts")
 
 
 @pytest.fixture

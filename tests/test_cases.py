@@ -18,7 +18,7 @@ from fixtures.models import ModelError
 from fixtures.protocol import Job, ModelSpec
 from fixtures.steps.evidence import NothingChangedError, kernels_in
 from fixtures.tasks import kept, reference
-from tests.conftest import MARK, MakeRig
+from tests.conftest import LEAN, MARK, MakeRig
 
 CASES = """\
 import pathlib
@@ -152,7 +152,7 @@ def test_refused_model_is_refused_in_every_step_alike(cases: Path, make_rig: Mak
     assert again.value is raised.value
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_model_that_does_none_of_it_is_served(cases: Path, make_rig: MakeRig) -> None:
     """The trials refuse nothing that is in order."""
     rig = make_rig()
@@ -346,7 +346,7 @@ def test_several_processes_of_pytest_are_refused_before_anything_runs(tmp_path: 
     """With pytest-xdist pytest-benchmark records nothing, and the run would end as if all were well."""
     (tmp_path / "several.py").write_text("def pytest_addoption(parser):\n    parser.addoption('--numprocesses', type=int)\n")
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", f"{ROOT}/benchmarks", "-p", "no:cacheprovider", "-p", "several", "--numprocesses=2"],
+        [sys.executable, "-m", "pytest", *LEAN, f"{ROOT}/benchmarks", "-p", "several", "--numprocesses=2"],
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"},
         capture_output=True,
@@ -364,7 +364,7 @@ def test_model_that_cannot_be_built_is_named(tmp_path: Path) -> None:
     file = tmp_path / "broken.py"
     file.write_text("def create():\n    raise OSError('an operator does not load')\n")
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", f"{ROOT}/benchmarks", "-p", "no:cacheprovider", "--model", f"{file}:create", "--step=baseline"],
+        [sys.executable, "-m", "pytest", *LEAN, f"{ROOT}/benchmarks", "--model", f"{file}:create", "--step=baseline"],
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(ROOT), MARK: tmp_path.name},
         capture_output=True,

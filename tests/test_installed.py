@@ -17,6 +17,7 @@ from fixtures.models.factories import create
 from fixtures.protocol import ModelSpec
 from reports.command_line import BENCHMARKS, NoSuchBenchmark, pytest_arguments
 from tests import checkouts
+from tests.conftest import LEAN
 
 LADDER = "import sys; from inference_ladder.reports.command_line import main; sys.exit(main())"
 MODEL = """\
@@ -105,7 +106,7 @@ def test_every_module_is_installed(wheel: Path) -> None:
 
 
 def test_ladder_runs_where_others_have_its_names(installed: Path, theirs: Path) -> None:
-    code, shown = run(installed, theirs, "-c", LADDER, "run", "--model", "./served.py:create", "--collect-only", "-q")
+    code, shown = run(installed, theirs, "-c", LADDER, "run", "--model", "./served.py:create", "--collect-only", "-q", *LEAN)
 
     assert code == 0, shown
     assert "benchmarks/test_memory.py::test_memory[served.create-channels_last]" in re.sub(r"\S*benchmarks/", "benchmarks/", shown)
@@ -140,7 +141,7 @@ def test_ladder_measures_where_others_have_its_names(installed: Path, theirs: Pa
 def test_own_file_of_benchmarks_needs_no_conftest(installed: Path, tmp_path: Path) -> None:
     (tmp_path / "served.py").write_text(MODEL)
     (tmp_path / "test_mine.py").write_text(TEST)
-    code, shown = run(installed, tmp_path, "-c", LADDER, "run", "test_mine.py", "--collect-only", "-q")
+    code, shown = run(installed, tmp_path, "-c", LADDER, "run", "test_mine.py", "--collect-only", "-q", *LEAN)
 
     assert code == 0, shown
     assert "test_mine.py::test_mine[served.create-baseline]" in shown
@@ -149,7 +150,7 @@ def test_own_file_of_benchmarks_needs_no_conftest(installed: Path, tmp_path: Pat
 def test_own_conftest_names_the_installed_plugin(installed: Path, tmp_path: Path) -> None:
     (tmp_path / "conftest.py").write_text('pytest_plugins = ["inference_ladder.fixtures.suite"]\n')
     (tmp_path / "test_mine.py").write_text(TEST)
-    code, shown = run(installed, tmp_path, "-m", "pytest", "test_mine.py", "--collect-only", "-q")
+    code, shown = run(installed, tmp_path, "-m", "pytest", *LEAN, "test_mine.py", "--collect-only", "-q")
 
     assert code == 0, shown
     assert "test_mine.py::test_mine[served.create-baseline]" in shown
@@ -162,7 +163,7 @@ def test_options_have_a_prefix_where_other_plugins_have_some(installed: Path, tm
     """pytest-profiling has a --profile, too."""
     (tmp_path / "conftest.py").write_text(f'{PROFILING}pytest_plugins = ["inference_ladder.fixtures.suite"]\n')
     (tmp_path / "test_mine.py").write_text(TEST)
-    mine = ("-m", "pytest", "test_mine.py", "--collect-only", "-q")
+    mine = ("-m", "pytest", *LEAN, "test_mine.py", "--collect-only", "-q")
     code, shown = run(installed, tmp_path, *mine, "--profile", "--ladder-pairs", "2")
     refused, told = run(installed, tmp_path, *mine, "--ladder-weights", "lost.pt")
 
@@ -177,7 +178,7 @@ def test_plugin_beside_another_package_of_its_name_says_what_to_do(installed: Pa
     (tmp_path / "fixtures" / "__init__.py").touch()
     (tmp_path / "conftest.py").write_text('import fixtures\npytest_plugins = ["inference_ladder.fixtures.suite"]\n')
     (tmp_path / "test_mine.py").write_text(TEST)
-    code, shown = run(installed, tmp_path, "-m", "pytest", "test_mine.py", "--collect-only", "-q")
+    code, shown = run(installed, tmp_path, "-m", "pytest", *LEAN, "test_mine.py", "--collect-only", "-q")
 
     assert code != 0
     assert f"{tmp_path / 'fixtures'} is another package called fixtures" in shown

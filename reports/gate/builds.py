@@ -10,6 +10,7 @@ builds happen to come out alike, and alarm several times too often.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -117,6 +118,14 @@ def _parts(base: _Side, head: _Side, cut: int) -> tuple[tuple[slice, _Side], tup
     return (slice(1, cut), base), (slice(cut, None), head)
 
 
+@cache
+def _quadrature() -> "tuple[Values, Values]":
+    """Return the nodes of Gauss and Legendre between -1 and 1, and their weights."""
+    import numpy as np
+
+    return np.polynomial.legendre.leggauss(NODES)
+
+
 def _generalized(seen: _Estimates) -> "Values":
     """Return the p value of the slowdown, averaged over the variances of builds that the squares allow.
 
@@ -128,7 +137,7 @@ def _generalized(seen: _Estimates) -> "Values":
 
     if seen.left < 1:
         return np.ones_like(seen.slowdown)
-    nodes, weights = np.polynomial.legendre.leggauss(NODES)
+    nodes, weights = _quadrature()
     place = (nodes + 1) / 2  # towards 0, where the variances are large
     weights, chi_square = weights * 2 * place**3, 2 * gammaincinv(seen.freedom / 2, place**4)
     slowdown, squares, noise = (each[..., None] for each in (seen.slowdown, seen.squares, seen.noise))

@@ -28,8 +28,13 @@ def interval(slowdowns: Sequence[float], confidence: float) -> Interval:
     mean = statistics.fmean(slowdowns)
     if len(slowdowns) == 1:
         return Interval(-math.inf, math.inf)
-    half = float(stdtrit(len(slowdowns) - 1, confidence)) * statistics.stdev(slowdowns) / math.sqrt(len(slowdowns))
+    half = float(stdtrit(len(slowdowns) - 1, confidence)) * _deviation(slowdowns, mean) / math.sqrt(len(slowdowns))
     return Interval(mean - half, mean + half)
+
+
+def _deviation(values: Sequence[float], mean: float) -> float:
+    """Return the standard deviation of a sample whose mean is known; statistics.stdev is exact, and a hundred times as slow."""
+    return math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))
 
 
 def as_ratio(slowdown: float) -> float:

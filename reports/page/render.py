@@ -3,6 +3,7 @@
 import base64
 import hashlib
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -29,13 +30,7 @@ _CLASSES = {FASTER: "up", SLOWER: "down", NO_EFFECT: "even"}
 
 def page_html(given: Material) -> str:
     """Return the whole document: style and script are inside, and nothing else may load or run."""
-    environment = Environment(
-        loader=PackageLoader("reports.page"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= _filters()
-    environment.globals |= {"KERNELS_SHOWN": KERNELS_SHOWN, "FEWEST_RUNS": FEWEST_RUNS, "WIDTH": WIDTH, "HEIGHT": HEIGHT}
-    environment.globals |= {"int8_text": int8_text, "without_text": without_text}
-    environment.globals |= {"FRONT_WIDTH": front.WIDTH, "FRONT_HEIGHT": front.HEIGHT}
+    environment = _environment()
     style, script = (_source(environment, name) for name in ("page.css", "page.js"))
     return environment.get_template("page.html").render(
         style=Markup(style),  # noqa: S704 - our own file
@@ -44,6 +39,19 @@ def page_html(given: Material) -> str:
         given=given,
         sections=sections(given),
     )
+
+
+@cache
+def _environment() -> Environment:
+    """Return the templates with what they are filled by: each is compiled once in a process."""
+    environment = Environment(
+        loader=PackageLoader("reports.page"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= _filters()
+    environment.globals |= {"KERNELS_SHOWN": KERNELS_SHOWN, "FEWEST_RUNS": FEWEST_RUNS, "WIDTH": WIDTH, "HEIGHT": HEIGHT}
+    environment.globals |= {"int8_text": int8_text, "without_text": without_text}
+    environment.globals |= {"FRONT_WIDTH": front.WIDTH, "FRONT_HEIGHT": front.HEIGHT}
+    return environment
 
 
 def _filters() -> dict[str, Callable[..., Any]]:

@@ -58,10 +58,12 @@ def changes(series: Sequence[Sequence[float | None]]) -> Changes:
     shifts = common_shifts(logs)
     family = len(series) + int(shared.any())
     machine = change_points(np.exp(shifts[shared]), family=family)
-    found = []
-    for values in logs - shifts:
+    own = logs - shifts
+    quiet = _unchanged(own, family)
+    found: list[tuple[ChangePoint, ...]] = []
+    for values, is_quiet in zip(own, quiet, strict=True):
         known = np.flatnonzero(np.isfinite(values))
-        points = change_points(np.exp(values[known]), family=family)
+        points = () if is_quiet else change_points(np.exp(values[known]), family=family)
         found.append(tuple(ChangePoint(int(known[point.start]), point.ratio) for point in points))
     runs = np.flatnonzero(shared)
     return Changes(
@@ -94,6 +96,14 @@ def _medians(values: Values) -> Values:
     middle = np.take_along_axis(ordered, (counts - 1) // 2, axis=1) + np.take_along_axis(ordered, counts // 2, axis=1)
     medians: Values = middle[:, 0] / 2
     return medians
+
+
+def _unchanged(logs: Values, family: int) -> npt.NDArray[np.bool_]:
+    """Return of each series (row) of logarithms whether it is known in all runs and has no cut. All are seen at once: few have any."""
+    quiet: npt.NDArray[np.bool_] = np.asarray(np.isfinite(logs).all(axis=1))
+    if logs.shape[1] >= FEWEST_RUNS and quiet.any():
+        quiet[quiet] = best_cuts(logs[quiet])[0] <= reached_by_chance(logs.shape[1], family)
+    return quiet
 
 
 def change_points(values: Sequence[float] | Values, family: int = 1) -> tuple[ChangePoint, ...]:

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import msgspec
 import numpy as np
 import numpy.typing as npt
-from scipy.special import betainc, polygamma, psi, stdtrit
 
 from reports.saved.record import LARGEST_FIGURE, Gain, SavedGain, SavedPair, Throughput
 from reports.statistics import CONFIDENCE, DISTURBED, verdict
@@ -73,6 +72,8 @@ def effect(own_rounds_s: Sequence[float], over_rounds_s: Sequence[float], *, own
 
 def median_variance(values: Values) -> Values:
     """Return the bootstrap's variance of the median, in closed form, over the last axis (Maritz and Jarrett, 1978)."""
+    from scipy.special import betainc
+
     count = values.shape[-1]
     steps = betainc((count + 1) / 2, (count + 1) / 2, np.linspace(0, 1, count + 1))
     weights = np.diff(steps)
@@ -109,6 +110,8 @@ def gain(pairs: Sequence[Effect], run: Spread, *, confidence: float = CONFIDENCE
 
     Raises ValueError for no pair.
     """
+    from scipy.special import stdtrit
+
     if not pairs:
         raise ValueError("expected at least one pair")
     count, own = len(pairs), len(pairs) - 1
@@ -183,6 +186,8 @@ def fit_f(variances: Values, freedoms: Values) -> tuple[float, float]:
 
     `variances` are distributed as scale * F(freedoms, prior's freedom); infinite where they differ no more than chance makes them.
     """
+    from scipy.special import polygamma, psi
+
     least = 1e-5 * (float(np.median(variances)) or 1.0)
     logs = np.log(np.maximum(variances, least)) - psi(freedoms / 2) + np.log(freedoms / 2)
     left = float(np.var(logs, ddof=1)) - float(np.mean(polygamma(1, freedoms / 2)))
@@ -194,6 +199,8 @@ def fit_f(variances: Values, freedoms: Values) -> tuple[float, float]:
 
 def trigamma_inverse(value: float) -> float:
     """Return y with trigamma(y) = value, a positive number, by Newton's method on 1 / trigamma as Smyth (2004) gives it."""
+    from scipy.special import polygamma
+
     if value > 1e7:
         return 1 / math.sqrt(value)
     if value < 1e-6:

@@ -10,7 +10,9 @@ LONGEST_NAME = 200
 
 def plain(text: object, longest: int = LONGEST_NAME) -> str:
     """Return `text` on one line without control, format or surrogate characters, cut to `longest` characters."""
-    shown = "".join(" " if character.isspace() else character for character in str(text) if _is_shown(character))
+    shown = str(text)
+    if not shown.isprintable() or not shown.isascii():  # nearly every name is both: nothing to take out
+        shown = "".join(" " if character.isspace() else character for character in shown if _is_shown(character))
     return shown if len(shown) <= longest else shown[: longest - 1] + "…"
 
 

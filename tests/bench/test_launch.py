@@ -127,9 +127,9 @@ def test_worker_that_dies_before_it_says_hello(checkout: Checkout) -> None:
 def test_worker_that_never_says_hello_is_killed(checkout: Checkout) -> None:
     """Starting has a time limit as well."""
     launcher = checkout.worker("hang()\n")
-    message = ask(Launcher(environment=launcher.environment, root=launcher.root, timeout_s=2.0))
+    message = ask(Launcher(environment=launcher.environment, root=launcher.root, timeout_s=1.0))
 
-    assert "no answer for 2 s while starting; the worker was killed" in message
+    assert "no answer for 1 s while starting; the worker was killed" in message
 
 
 def test_worker_that_hangs_is_killed(checkout: Checkout) -> None:
@@ -345,7 +345,9 @@ sys.stdin.read()
 
 
 @pytest.mark.parametrize(
-    ("ranks", "ranks_by", "processes"), [(1, "direct", 1), (2, "direct", 2), (2, "torchrun", 3)], ids=["one worker", "ranks", "torchrun"]
+    ("ranks", "ranks_by", "processes"),
+    [(1, "direct", 1), (2, "direct", 2), pytest.param(2, "torchrun", 3, marks=pytest.mark.slow)],
+    ids=["one worker", "ranks", "torchrun"],
 )
 def test_workers_exit_when_the_suite_is_killed(tmp_path: Path, ranks: int, ranks_by: str, processes: int) -> None:
     """In the middle of a build that never ends; the ranks of torchrun, and torchrun itself, as well."""
@@ -361,7 +363,7 @@ def test_workers_exit_when_the_suite_is_killed(tmp_path: Path, ranks: int, ranks
     assert [pid for pid in started if not ended(pid)] == []
 
 
-@pytest.mark.parametrize("ranks_by", ["direct", "torchrun"])
+@pytest.mark.parametrize("ranks_by", ["direct", pytest.param("torchrun", marks=pytest.mark.slow)])
 def test_rank_that_dies_takes_the_others_with_it(ranks_by: str) -> None:
     """One dead rank fails the step; all other ranks, and torchrun, are gone afterwards."""
     with replace(real_launcher(), ranks_by=ranks_by).launch("x", ranks=2) as workers:
@@ -390,7 +392,7 @@ def listening() -> set[str]:
     return {f"socket:[{words[9]}]" for words in lines if words[3] == "0A"}
 
 
-@pytest.mark.parametrize(("ranks_by", "listens"), [("direct", False), ("torchrun", True)])
+@pytest.mark.parametrize(("ranks_by", "listens"), [("direct", False), pytest.param("torchrun", True, marks=pytest.mark.slow)])
 def test_ranks_on_one_host_open_no_port(ranks_by: str, listens: bool) -> None:
     """Torchrun's store takes pickles from whoever reaches its port; ranks that are started directly have none."""
     with replace(real_launcher(), ranks_by=ranks_by).launch("x", ranks=2) as workers:

@@ -17,7 +17,7 @@ import pytest
 from reports.gate import environments
 from reports.gate.benchmarks import GateError
 from reports.gate.checkouts import Checkout
-from reports.gate.environments import MARKER, TORCH_INDEX, Wanted, check_name, files_of, with_requirements
+from reports.gate.environments import MARKER, TORCH_INDEX, Interpreter, Wanted, check_name, files_of, with_requirements
 from tests.gate.wheels import requirements, wheel
 
 FILE = "requirements.txt"
@@ -60,15 +60,22 @@ def place(tmp_path: Path) -> Place:
     return Place(tmp_path)
 
 
+@pytest.fixture(scope="module")
+def interpreter(tmp_path_factory: pytest.TempPathFactory) -> Interpreter:
+    """What this interpreter says of itself."""
+    return environments._describe(Place(tmp_path_factory.mktemp("described")).checkout("base", None))
+
+
 @pytest.fixture
-def unbuilt(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let environments be empty folders: which one it is, is what counts."""
+def unbuilt(monkeypatch: pytest.MonkeyPatch, interpreter: Interpreter) -> None:
+    """Let environments be empty folders, on top of an interpreter that was asked once: which one it is, is what counts."""
 
     def build(wanted: Wanted, folder: Path) -> None:
         folder.mkdir()
         (folder / MARKER).write_text(json.dumps({"of": wanted.name, "packages": {}}))
 
     monkeypatch.setattr(environments, "_build", build)
+    monkeypatch.setattr(environments, "_describe", lambda _checkout: interpreter)
 
 
 def ask(checkout: Checkout, code: str) -> str:
@@ -76,20 +83,26 @@ def ask(checkout: Checkout, code: str) -> str:
 
 
 def test_each_side_has_what_it_requires_and_the_judge_nothing_of_it(place: Place) -> None:
-    """The rest is the judge's own packages, seen from below; and what is built is kept."""
+    """The rest is the judge's own packages, seen from below; and what is built is kept.
+
+    A judged revision that requires another markupsafe decides nothing about how it is judged.
+    """
     wheels = place.folder / "wheels"
+    wheel(wheels, "markupsafe", "99.0", "HOSTILE = True\n")
     before = {each.name: each.version for each in importlib.metadata.distributions()}
     with ExitStack() as stack:
         sides = [
             place.installed(stack, place.checkout("base", requirements(wheels, f"{NAME}==1.0"))),
-            place.installed(stack, place.checkout("head", requirements(wheels, f"{NAME}==2.0"))),
+            place.installed(stack, place.checkout("head", requirements(wheels, f"{NAME}==2.0", "markupsafe==99.0"))),
         ]
+        assert "True" == ask(sides[1], "import markupsafe; print(markupsafe.HOSTILE)")
         assert ["1.0", "2.0"] == [ask(side, f"import {NAME}; print({NAME}.VERSION)") for side in sides]
         assert ["1.0", "2.0"] == [side.packages[NAME] for side in sides]
         assert msgspec.__file__ == ask(sides[0], "import msgspec; print(msgspec.__file__)")
         assert "requirements.txt of this revision is installed in an environment of its own" in sides[0].notes[0]
     assert before == {each.name: each.version for each in importlib.metadata.distributions()}
     assert importlib.util.find_spec(NAME) is None
+    assert not hasattr(importlib.import_module("markupsafe"), "HOSTILE")
     assert 2 == len(place.told)
 
     with ExitStack() as stack:
@@ -137,17 +150,6 @@ def test_which_lines_are_of_torchs_index(place: Place, monkeypatch: pytest.Monke
     assert () == environments._from_torch_index(checkout, checkout.folder / FILE)
     monkeypatch.setenv(TORCH_INDEX, "https://example.org/cpu")
     assert ((line,) if is_torchs else ()) == environments._from_torch_index(checkout, checkout.folder / FILE)
-
-
-def test_requirement_that_the_judge_has_otherwise_is_replaced_for_the_side_only(place: Place) -> None:
-    """A judged revision that requires another msgspec decides nothing about how it is judged."""
-    own = importlib.metadata.version("markupsafe")
-    wheel(place.folder / "wheels", "markupsafe", "99.0", "HOSTILE = True\n")
-    with ExitStack() as stack:
-        side = place.installed(stack, place.checkout("head", requirements(place.folder / "wheels", "markupsafe==99.0")))
-        assert "True" == ask(side, "import markupsafe; print(markupsafe.HOSTILE)")
-    assert own == importlib.metadata.version("markupsafe")
-    assert not hasattr(importlib.import_module("markupsafe"), "HOSTILE")
 
 
 def test_requirements_that_cannot_be_installed_are_an_error_with_side_file_and_remedy(place: Place) -> None:

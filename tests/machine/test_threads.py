@@ -195,7 +195,7 @@ def test_two_threads_that_torch_has_and_does_not_use(make_rig: MakeRig, environm
     assert seen in message
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_threads_bound_to_cpus_of_their_own_are_measured(make_rig: MakeRig) -> None:
     """A user who deploys with bound threads may measure it: where the threads are is right, whatever put them there."""
     rig = two_threads(make_rig(environment={"OMP_PROC_BIND": "close", "OMP_PLACES": "cores"}))
@@ -215,7 +215,7 @@ def test_a_model_too_small_to_share_keeps_its_threads(make_rig: MakeRig) -> None
     assert all(each.holds for each in serving.evidence)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_bound_workers_stay_on_cores_of_their_own(make_rig: MakeRig) -> None:
     """torchrun's own process is bound by OMP_PLACES before its ranks start, and each rank all the same gets its core."""
     skip_unless_met("workers_pinned")

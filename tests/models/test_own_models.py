@@ -13,7 +13,7 @@ from fixtures.bench.launch import ROOT
 from fixtures.models.torchvision_import import import_torchvision
 from fixtures.protocol import ModelSpec
 from fixtures.protocol.kernels import precision_share
-from tests.conftest import MARK, MakeRig, skip_unless_met
+from tests.conftest import LEAN, MARK, MakeRig, skip_unless_met
 from tests.session.test_suite import LADDER
 
 LIMIT_S = 3000.0
@@ -62,9 +62,9 @@ def test_mine(benchmark, measure, model, step):
 
 def run(folder: Path, artifacts: Path, *arguments: str) -> tuple[int, str, dict[str, Any]]:
     """Run pytest in a folder; return its status, its output, and the one run that it saved."""
-    places = [f"--benchmark-storage=file://{folder}/saved", f"--artifact-cache={artifacts}", "-p", "no:cacheprovider"]
+    places = [f"--benchmark-storage=file://{folder}/saved", f"--artifact-cache={artifacts}"]
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "--pairs=1", "--benchmark-autosave", *places, *arguments],
+        [sys.executable, "-m", "pytest", *LEAN, "--pairs=1", "--benchmark-autosave", *places, *arguments],
         cwd=folder,
         env=os.environ | {"PYTHONPATH": str(ROOT), MARK: folder.name},
         stdout=subprocess.PIPE,

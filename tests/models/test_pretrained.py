@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -23,14 +24,18 @@ import json, sys
 from fixtures import models
 from fixtures.models import state
 from fixtures.protocol import ModelSpec
-try:
-    built = models.build(ModelSpec(name=sys.argv[1], image_size=64, pretrained=True))
-    print(json.dumps([state.state(built.module), built.weights_found]))
-except models.ModelError as error:
-    print(json.dumps([type(error).__name__, str(error)]))
+found = {}
+for name in sys.argv[1:]:
+    try:
+        built = models.build(ModelSpec(name=name, image_size=64, pretrained=True))
+        found[name] = [state.state(built.module), built.weights_found]
+    except models.ModelError as error:
+        found[name] = [type(error).__name__, str(error)]
+print(json.dumps(found))
 """
 
 
+@cache
 def trained(name: str) -> dict[str, torch.Tensor]:
     """Weights other than those that the suite draws, and statistics that were taken."""
     state = dict(models.create(ModelSpec(name=name, image_size=64, seed=7)).state_dict())
@@ -82,9 +87,18 @@ def test_models_without_any_are_unknown(hub: Path, name: str) -> None:
         models.build(ModelSpec(name=name, image_size=64, pretrained=True))
 
 
-def built(home: Path, name: str) -> list[str]:
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
+    """What a process makes of names whose weights lie in the hub's own layout, and of one whose weights do not."""
+    home = tmp_path_factory.mktemp("home")
+    repository = home / "hub" / "models--timm--resnet18.a1_in1k"
+    snapshot = repository / "snapshots" / ("a" * 40)
+    snapshot.mkdir(parents=True)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("a" * 40)
+    save_file({key: tensor.contiguous() for key, tensor in trained("timm:resnet18").items()}, snapshot / "model.safetensors")
     done = subprocess.run(
-        [sys.executable, "-c", BUILD, name],
+        [sys.executable, "-c", BUILD, "timm:resnet18", "timm:resnet18.a1_in1k", "timm:resnet34"],
         env=os.environ | NO_NETWORK | {"HF_HOME": str(home)},
         cwd=ROOT,
         capture_output=True,
@@ -92,30 +106,23 @@ def built(home: Path, name: str) -> list[str]:
         check=True,
         timeout=300,
     )
-    found: list[str] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    found: dict[str, list[str]] = json.loads(done.stdout.splitlines()[-1])
+    return found | {"home": [str(home)]}
 
 
 @pytest.mark.parametrize("name", ["timm:resnet18", "timm:resnet18.a1_in1k"])
-def test_timms_are_taken_from_the_hubs_cache(tmp_path: Path, name: str) -> None:
-    """In the hub's own layout, by the usual tag or a named one."""
-    kept = trained("timm:resnet18")
-    repository = tmp_path / "hub" / "models--timm--resnet18.a1_in1k"
-    snapshot = repository / "snapshots" / ("a" * 40)
-    snapshot.mkdir(parents=True)
-    (repository / "refs").mkdir()
-    (repository / "refs" / "main").write_text("a" * 40)
-    save_file({key: tensor.contiguous() for key, tensor in kept.items()}, snapshot / "model.safetensors")
+def test_timms_are_taken_from_the_hubs_cache(built: dict[str, list[str]], name: str) -> None:
+    """By the usual tag or a named one."""
     module = models.create(ModelSpec(name="timm:resnet18", image_size=64))
-    module.load_state_dict(kept)
+    module.load_state_dict(trained("timm:resnet18"))
     from fixtures.models import state
 
-    assert [state.state(module), "timm/resnet18.a1_in1k"] == built(tmp_path, name)
+    assert [state.state(module), "timm/resnet18.a1_in1k"] == built[name]
 
 
-def test_timms_without_a_cache_name_it(tmp_path: Path) -> None:
-    kind, message = built(tmp_path, "timm:resnet18")
+def test_timms_without_a_cache_name_it(built: dict[str, list[str]]) -> None:
+    kind, message = built["timm:resnet34"]
 
     assert "WeightsError" == kind
-    assert f"model.safetensors of timm/resnet18.a1_in1k is not in {tmp_path / 'hub'}" in message
+    assert f"model.safetensors of timm/resnet34.a1_in1k is not in {built['home'][0]}/hub" in message
     assert "put the file there, or give --weights FILE" in message

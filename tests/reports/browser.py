@@ -59,13 +59,18 @@ def chromium(profile: Path) -> Iterator["Chrome"]:
 
 def show(driver: "Chrome", page: Path, *, width: int = 1440, scheme: str = "light", media: str = "", scripts: bool = True) -> None:
     """Open a page in a window of `width` CSS pixels."""
-    screen = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
-    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+    resize(driver, width)
     features = [{"name": "prefers-color-scheme", "value": scheme}, {"name": "prefers-reduced-motion", "value": "reduce"}]
     driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": media, "features": features})
     driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": not scripts})
     complaints(driver)
     driver.get(page.resolve().as_uri())
+
+
+def resize(driver: "Chrome", width: int) -> None:
+    """Make the window `width` CSS pixels wide."""
+    screen = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
 
 
 def run(driver: "Chrome", script: str, *arguments: Any) -> Any:

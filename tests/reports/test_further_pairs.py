@@ -79,7 +79,7 @@ def _held(possible: list[list[Effect]], further: int) -> float:
 
 
 @pytest.mark.parametrize("kind", ["normal", "t3", "disturbed", "autocorrelated"])
-@pytest.mark.parametrize("further", [11, 22, 44])
+@pytest.mark.parametrize("further", [11, pytest.param(22, marks=pytest.mark.slow), 44])
 def test_intervals_hold_the_truth_wherever_the_time_ends(kind: str, further: int) -> None:
     """Of 95 % intervals 94 to 97 % do (docs/measuring.md, by more runs); the limits leave room for three standard errors of these."""
     error = math.sqrt(0.05 * 0.95 / (RUNS * STEPS))

@@ -203,7 +203,8 @@ def test_figures_of_any_size_stay_finite(tmp_path: Path) -> None:
 def test_the_command_prints_each_format_and_draws(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     saved(tmp_path, step(), step("bf16", sps=90, share={"bf16": 1.0}), step("vit", model="vit"))
     for form in ("table", "markdown", "csv", "json"):
-        assert 0 == main(["roofline", "1", "--format", form, "--storage", str(tmp_path), "--plot", str(tmp_path / "roof.svg")])
+        plot = ["--plot", str(tmp_path / "roof.svg")] if form == "table" else []
+        assert 0 == main(["roofline", "1", "--format", form, "--storage", str(tmp_path), *plot])
         assert "bf16" in capsys.readouterr().out
     assert b"bf16" in (tmp_path / "roof.svg").read_bytes()
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from fixtures.bench.launch import ROOT
+from tests.conftest import LEAN
 from tests.session.test_suite import answer_interrupts
 
 CONFTEST = """
@@ -41,10 +42,10 @@ def test_what_comes_while_it_saves_interrupts_nothing(tmp_path: Path, first: sig
     (tmp_path / "pytest.ini").write_text("[pytest]")
     (tmp_path / "conftest.py").write_text(CONFTEST.format(second=int(second)))
     (tmp_path / "test_twice.py").write_text(FINISHED.format(first=int(first)))
-    command = [sys.executable, "-m", "pytest", "--benchmark-autosave", f"--benchmark-storage=file://{tmp_path}/saved"]
+    command = [sys.executable, "-m", "pytest", *LEAN, "--benchmark-autosave", f"--benchmark-storage=file://{tmp_path}/saved"]
 
     done = subprocess.run(
-        [*command, "-p", "no:cacheprovider"],
+        command,
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from fixtures.bench.launch import ROOT
+from tests.conftest import LEAN
 
 CONFTEST = """
 import shutil
@@ -36,7 +37,7 @@ def output_of_a_run_that_cannot_be_saved(folder: Path, *, whole: bool) -> str:
     (folder / "pytest.ini").write_text("[pytest]")
     (folder / "conftest.py").write_text(CONFTEST.format(journal=str(journal), storage=str(storage), whole=whole))
     (folder / "test_it.py").write_text(TEST)
-    command = [sys.executable, "-m", "pytest", "--benchmark-autosave", f"--benchmark-storage=file://{storage}", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", *LEAN, "--benchmark-autosave", f"--benchmark-storage=file://{storage}"]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(temporary)}
     done = subprocess.run(
         command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120, check=False

@@ -10,7 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -27,7 +27,7 @@ from fixtures.models import model_id
 from fixtures.models.sets import SETS
 from fixtures.steps.optimizations import ON_DEMAND, catalogue
 from fixtures.steps.recipe import quick_steps, resolve
-from tests.conftest import MARK, mounted, skip_unless_met
+from tests.conftest import LEAN, MARK, mounted, skip_unless_met
 from tests.processes import ended, with_variable
 
 LIMIT_S = 300.0
@@ -52,11 +52,12 @@ class Suite:
         small = [] if "--model" in options else ["--model", "torchvision:resnet18"]
         chosen = [word for step in steps for word in ("--step", step)]
         calibrated = [] if self._calibrates else ["--no-peaks"]
-        places = [f"--benchmark-storage=file://{self.storage}", f"--artifact-cache={self._artifacts}", "-p", "no:cacheprovider"]
+        places = [f"--benchmark-storage=file://{self.storage}", f"--artifact-cache={self._artifacts}"]
         return [
             sys.executable,
             "-m",
             "pytest",
+            *LEAN,
             "benchmarks/",
             *small,
             "--image-size=64",
@@ -132,6 +133,47 @@ def records(run: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 def outcomes(run: Mapping[str, Any]) -> dict[str, str]:
     return {outcome["step"]: outcome["outcome"] for outcome in run["outcomes"]}
+
+
+COLLECT = """
+import contextlib, io, json, sys
+import pytest
+for line in sys.stdin:
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        status = pytest.main(json.loads(line))
+    print(json.dumps([status, said.getvalue()]), flush=True)
+"""
+
+
+class Collector:
+    """A process that runs the suite as often as it is asked to, for what starts no worker: all that it needs is imported once."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self._process = process
+
+    def run(self, suite: Suite, *options: str) -> tuple[int, str]:
+        """Return the exit status and what was said."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        _python, _m, _pytest, *arguments = suite.command(*options)
+        self._process.stdin.write(json.dumps(arguments) + "\n")
+        self._process.stdin.flush()
+        status, output = json.loads(self._process.stdout.readline())
+        return status, output
+
+    def ids(self, suite: Suite, *options: str) -> list[str]:
+        """Return what is collected."""
+        status, output = self.run(suite, "--collect-only", "-q", *options)
+        assert status == 0, output
+        return [line for line in output.splitlines() if "::" in line]
+
+
+@pytest.fixture(scope="module")
+def collector() -> Iterator[Collector]:
+    environment = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}
+    command = [sys.executable, "-c", COLLECT]
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        yield Collector(process)
 
 
 @pytest.fixture
@@ -399,7 +441,7 @@ def test_step_below_that_was_not_measured_and_fails_is_left_out(suite: Suite) ->
     assert "tcmalloc" == info["gain"]["over"]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_without_a_compiler_compiled_steps_are_skipped(suite: Suite, tmp_path: Path) -> None:
     """The reason and the remedy are shown and saved; everything else is measured."""
     environment = {name: value for name, value in suite.environment.items() if name != "CXX"} | {"PATH": str(tmp_path)}
@@ -565,11 +607,13 @@ def test_bad_options_are_refused_at_once(suite: Suite, options: list[str], messa
     assert message in stopped(suite, *options)
 
 
+@pytest.mark.slow
 def test_model_that_its_source_does_not_know_is_refused(suite: Suite) -> None:
     """Found out by a worker, before the first step."""
     assert "nothing was measured: torchvision has no classification model 'resnet5'" in stopped(suite, "--model", "torchvision:resnet5")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weights", ["rubbish", "wrong shape"])
 def test_weights_that_do_not_fit_are_refused(suite: Suite, tmp_path: Path, weights: str) -> None:
     """The message names the file and what is wrong with it."""
@@ -611,60 +655,54 @@ def test_nothing_to_resume_is_said(suite: Suite) -> None:
     assert "nothing to resume: no journal in" in stopped(suite, "--resume")
 
 
-def collected(suite: Suite, *options: str) -> list[str]:
-    status, output = suite.run("--collect-only", "-q", *options)
-    assert status == 0, output
-    return [line for line in output.splitlines() if "::" in line]
-
-
-def test_default_is_the_whole_ladder_of_both_models_in_order(suite: Suite) -> None:
+def test_default_is_the_whole_ladder_of_both_models_in_order(suite: Suite, collector: Collector) -> None:
     """Node ids are a contract: they name family, model and step."""
-    ids = collected(suite, "--model", "resnet50", "--model", "vit")
+    ids = collector.ids(suite, "--model", "resnet50", "--model", "vit")
     names = [(model, step) for model in ("resnet50", "vit") for step in LADDER]
 
     assert ids == [f"benchmarks/test_{catalogue()[s].family}.py::test_{catalogue()[s].family}[{m}-{s}]" for m, s in names]
 
 
-def test_quick_is_the_telling_steps(suite: Suite) -> None:
+def test_quick_is_the_telling_steps(suite: Suite, collector: Collector) -> None:
     """A first answer: the best of each runtime in the precision that pays here."""
     steps = quick_steps(this_machine(), catalogue())
 
-    assert [f"{step}]" for step in steps] == [line.rpartition("-")[2] for line in collected(suite, "--quick")]
+    assert [f"{step}]" for step in steps] == [line.rpartition("-")[2] for line in collector.ids(suite, "--quick")]
 
 
-def test_set_is_measured_by_one_step_over_eager(suite: Suite) -> None:
+def test_set_is_measured_by_one_step_over_eager(suite: Suite, collector: Collector) -> None:
     """Each model is named, and what is missing is said; --step asks for others."""
-    ids = collected(suite, "--set", "torchbench")
-    status, output = suite.run("--collect-only", "--set", "torchbench")
+    ids = collector.ids(suite, "--set", "torchbench")
+    status, output = collector.run(suite, "--collect-only", "--set", "torchbench")
 
     assert status == 0, output
     assert f"benchmarks/test_compile.py::test_compile[{model_id(SETS['torchbench'].models['hf_Bert'])}-compile_freezing]" in ids
     assert len(SETS["torchbench"].models) == len(ids)  # the --model of these tests is one of them
     assert "torchbench: 29 models; not here: BERT_pytorch, dlrm" in output
-    assert any("-onnxruntime]" in line for line in collected(suite, "--set", "torchbench", "--step", "onnxruntime"))
+    assert any("-onnxruntime]" in line for line in collector.ids(suite, "--set", "torchbench", "--step", "onnxruntime"))
 
 
-def test_grid_is_measured_where_it_is_asked_for(suite: Suite) -> None:
+def test_grid_is_measured_where_it_is_asked_for(suite: Suite, collector: Collector) -> None:
     """By option or by its file, and not among the others."""
-    [test] = {line.partition("[")[0] for line in collected(suite, "--grid", "16x1", "--grid", "128x8")}
-    ids = collected(suite, "--grid", "16x1", "--grid", "128x8", "--step", "batch_8", "--step", "onnxruntime")
+    [test] = {line.partition("[")[0] for line in collector.ids(suite, "--grid", "16x1", "--grid", "128x8")}
+    ids = collector.ids(suite, "--grid", "16x1", "--grid", "128x8", "--step", "batch_8", "--step", "onnxruntime")
 
     assert "benchmarks/test_language_models.py::test_language_models" == test
     assert [f"{test}[torchvision.resnet18-{point}]" for point in ("16x1-onnxruntime", "128x8-batch_8", "128x8-onnxruntime")] == ids
-    assert not any("language_models" in line for line in collected(suite))
+    assert not any("language_models" in line for line in collector.ids(suite))
 
 
-def test_a_step_on_demand_is_measured_where_it_is_named(suite: Suite) -> None:
+def test_a_step_on_demand_is_measured_where_it_is_named(suite: Suite, collector: Collector) -> None:
     """By the step or by its file, and not among the others."""
     name = "benchmarks/test_optional.py::test_optional[torchvision.resnet18-flush_denormals]"
 
-    assert [name] == collected(suite, "--step", "flush_denormals")
-    assert not any("test_optional" in line for line in collected(suite))
+    assert [name] == collector.ids(suite, "--step", "flush_denormals")
+    assert not any("test_optional" in line for line in collector.ids(suite))
 
 
-def test_steps_can_be_chosen_by_keyword(suite: Suite) -> None:
+def test_steps_can_be_chosen_by_keyword(suite: Suite, collector: Collector) -> None:
     """pytest's own `-k` works too."""
-    assert collected(suite, "-k", "freezing and not autotune") == [
+    assert collector.ids(suite, "-k", "freezing and not autotune") == [
         "benchmarks/test_compile.py::test_compile[torchvision.resnet18-compile_freezing]"
     ]
 
@@ -679,9 +717,9 @@ def test_benchmark_disable_runs_each_step_once(suite: Suite) -> None:
     assert suite.runs() == []
 
 
-def test_benchmark_skip_skips_every_step(suite: Suite) -> None:
+def test_benchmark_skip_skips_every_step(suite: Suite, collector: Collector) -> None:
     """pytest-benchmark's own option; nothing is started for it."""
-    status, output = suite.run("--benchmark-skip")
+    status, output = collector.run(suite, "--benchmark-skip")
 
     assert status == 0, output
     assert f"{len(LADDER)} skipped" in output

@@ -463,6 +463,8 @@ def test_labelled_pictures_and_their_limit_reach_the_search(tmp_path: Path, monk
         return Tuning(model=MODEL_ID, limits=limits, budget_s=60.0)
 
     monkeypatch.setattr(tuning, "tune", tune)
+    monkeypatch.setattr(Rig, "content", lambda _rig, model: {"name": model.name})
+    monkeypatch.setattr(tuning, "fingerprint", lambda bench: bench.rig.machine.fingerprint() | {"versions": {}})
     usual = ["tune", "--model", MODEL, "--storage", str(tmp_path), "--ladder", "none"]
     main([*usual, "--accuracy", str(tmp_path / "pictures"), "--max-accuracy-loss", "0.5"])
     main(usual)

@@ -122,6 +122,12 @@ def infer() -> Infer:
     return run
 
 
+@pytest.fixture(scope="module")
+def at_random(tmp_path_factory: pytest.TempPathFactory, infer: Infer) -> Driven:
+    """600 requests at random times, 300 in a second."""
+    return Driven(tmp_path_factory.mktemp("server"), "server", infer, count=600, rate=300.0)
+
+
 def test_the_schedule_is_loadgens_for_the_same_seed(tmp_path: Path) -> None:
     """To the resolution of LoadGen's trace, a microsecond."""
     driven = Driven(tmp_path, "server", lambda: None, count=500, rate=2000.0)
@@ -129,16 +135,14 @@ def test_the_schedule_is_loadgens_for_the_same_seed(tmp_path: Path) -> None:
     assert driven.scheduled_s == pytest.approx(poisson_arrivals(2000.0, 500, SEED).tolist(), abs=2e-6)
 
 
-def test_server_figures_are_loadgens(tmp_path: Path, infer: Infer) -> None:
-    driven = Driven(tmp_path, "server", infer, count=600, rate=300.0)
-
-    load = summarize(driven.served(), scenario="server", step="small", workers=1, threads=1, batch_size=1, rate=300.0, limit_s=1.0)
+def test_server_figures_are_loadgens(at_random: Driven) -> None:
+    load = summarize(at_random.served(), scenario="server", step="small", workers=1, threads=1, batch_size=1, rate=300.0, limit_s=1.0)
 
     for share in PERCENTILES:
         label = f"{100 * share:.2f} percentile latency (ns)   "
-        assert driven.figure(label.strip()) * 1e-9 == pytest.approx(load.percentiles_s[f"p{100 * share:g}"], abs=2e-6)
-    assert driven.figure("Completed samples per second") == pytest.approx(load.achieved, rel=0.001)
-    assert load.keeps_limit == driven.stops_early
+        assert at_random.figure(label.strip()) * 1e-9 == pytest.approx(load.percentiles_s[f"p{100 * share:g}"], abs=2e-6)
+    assert at_random.figure("Completed samples per second") == pytest.approx(load.achieved, rel=0.001)
+    assert load.keeps_limit == at_random.stops_early
 
 
 @pytest.mark.parametrize("count", [458, 459, 700])
@@ -147,21 +151,22 @@ def test_a_limit_is_kept_where_loadgens_early_stopping_says_so(tmp_path: Path, c
     """A server that stalls now and then, so that the requests behind are late, too."""
     requests = itertools.count()
     late = {100 * (place + 1) for place in range(stalls)}
-    driven = Driven(tmp_path, "server", lambda: time.sleep(0.04) if next(requests) in late else None, count=count, rate=400.0, limit_s=0.02)
+    rate, limit_s = 1600.0, 0.005
+    stall = lambda: time.sleep(2 * limit_s) if next(requests) in late else None  # noqa: E731
+    driven = Driven(tmp_path, "server", stall, count=count, rate=rate, limit_s=limit_s)
 
-    load = summarize(driven.served(), scenario="server", step="small", workers=1, threads=1, batch_size=1, rate=400.0, limit_s=0.02)
+    load = summarize(driven.served(), scenario="server", step="small", workers=1, threads=1, batch_size=1, rate=rate, limit_s=limit_s)
 
     assert load.keeps_limit == driven.stops_early
 
 
-def test_latencies_simulated_on_the_recorded_service_times_bound_loadgens(tmp_path: Path, infer: Infer) -> None:
+def test_latencies_simulated_on_the_recorded_service_times_bound_loadgens(at_random: Driven) -> None:
     """No request is faster than in the simulation; what LoadGen and threads add comes on top."""
-    driven = Driven(tmp_path, "server", infer, count=600, rate=300.0)
-    service = [end - begin for begin, end in zip(driven.begin_s, driven.end_s, strict=True)]
+    service = [end - begin for begin, end in zip(at_random.begin_s, at_random.end_s, strict=True)]
 
-    simulated = simulate(driven.scheduled_s, service, workers=1)
+    simulated = simulate(at_random.scheduled_s, service, workers=1)
 
-    assert all(theirs >= ours - 2e-6 for theirs, ours in zip(driven.latencies_s, simulated.latencies_s, strict=True))
+    assert all(theirs >= ours - 2e-6 for theirs, ours in zip(at_random.latencies_s, simulated.latencies_s, strict=True))
 
 
 def test_single_stream_figures_are_loadgens(tmp_path: Path, infer: Infer) -> None:

@@ -18,7 +18,7 @@ from fixtures.steps.recipe import resolve
 from reports.__main__ import main
 from reports.under_load.requests import ServedRequests, poisson_arrivals
 from reports.under_load.serving import MOST_REQUESTS, send
-from tests.conftest import MakeRig, skip_unless_met, suite_rig
+from tests.conftest import skip_unless_met, suite_rig
 from tests.processes import with_variable
 
 RESNET = ModelSpec(name="torchvision:resnet18", image_size=64)
@@ -72,20 +72,17 @@ def test_a_queue_can_be_sent_again_and_has_its_bounds(two_workers: Serving) -> N
             send(two_workers, requests=requests, arrivals_s=None)
 
 
-def test_a_long_queue_fits(make_rig: MakeRig) -> None:
-    """More than the kernel's default pipe holds. All are due in an hour; a worker that dies meanwhile ends it."""
-    skip_unless_met("onnxruntime", "workers_pinned")
+def test_a_long_queue_fits(two_workers: Serving) -> None:
+    """More than the kernel's default pipe holds. All are due in an hour; a worker that dies meanwhile ends it. The last of these tests."""
     count = 50_000
     arrivals = np.full(count, 3600.0)
-    serving = serve(make_rig())
-    with serving.workers:
-        pids = with_variable("BENCHMARK_WORKER_SOCKET", str(serving.workers.folder / "socket"))
-        workers = [pid for pid in pids if b"torch.distributed" not in Path(f"/proc/{pid}/cmdline").read_bytes()]
-        assert 2 == len(workers)
-        threading.Timer(1.0, os.kill, (workers[0], signal.SIGKILL)).start()
+    pids = with_variable("BENCHMARK_WORKER_SOCKET", str(two_workers.workers.folder / "socket"))
+    workers = [pid for pid in pids if b"torch.distributed" not in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    assert 2 == len(workers)
+    threading.Timer(1.0, os.kill, (workers[0], signal.SIGKILL)).start()
 
-        with pytest.raises(WorkerError, match="while serving requests"):
-            send(serving, requests=count, arrivals_s=arrivals)
+    with pytest.raises(WorkerError, match="while serving requests"):
+        send(two_workers, requests=count, arrivals_s=arrivals)
 
 
 @pytest.mark.nightly
