@@ -6,15 +6,18 @@ import sys
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from fixtures import models
 from fixtures.artifacts.cache import ArtifactCache
 from fixtures.bench.launch import ROOT, Launcher
 from fixtures.bench.rig import Rig
 from fixtures.bench.variables import for_workers
 from fixtures.machine import this_machine
+from fixtures.protocol import BuiltModel, ModelSpec
 from fixtures.steps.optimizations import catalogue
 from fixtures.steps.recipe import unmet
 from tests.processes import ended, with_variable
@@ -77,15 +80,31 @@ MakeRig = Callable[..., Rig]
 
 
 @pytest.fixture
-def make_rig(artifact_folder: Path, mark: str) -> MakeRig:
+def make_rig(artifact_folder: Path, mark: str) -> Iterator[MakeRig]:
     """A function that returns a rig as the suite makes it, for this machine."""
+    usual: list[Rig] = []
 
     def make(
         *, environment: Mapping[str, str] | None = None, root: Path = ROOT, cache: Path | None = None, timeout_s: float = 300.0
     ) -> Rig:
-        return suite_rig(cache or artifact_folder, environment={MARK: mark} | dict(environment or {}), root=root, timeout_s=timeout_s)
+        rig = suite_rig(cache or artifact_folder, environment={MARK: mark} | dict(environment or {}), root=root, timeout_s=timeout_s)
+        if root != ROOT or environment:
+            return replace(rig, built={})
+        usual.append(rig)
+        return rig
 
-    return make
+    yield make
+    for rig in usual:
+        remember(rig)
+
+
+# What workers found the models of libraries to be, once for all tests; not those of factories, whose files tests change.
+BUILT: dict[ModelSpec, BuiltModel] = {}
+
+
+def remember(rig: Rig) -> None:
+    """Let rigs that are made from now on know what libraries' models are, as this one's workers built them."""
+    BUILT.update({spec: built for spec, built in rig.built.items() if models.source_of(spec.name) in models.SOURCES and not spec.weights})
 
 
 def suite_rig(cache: Path, *, environment: Mapping[str, str] | None = None, root: Path = ROOT, timeout_s: float = 300.0) -> Rig:
@@ -101,6 +120,7 @@ def suite_rig(cache: Path, *, environment: Mapping[str, str] | None = None, root
         calibration_digest="",
         warmup_limit_s=0.0,
         progress=lambda stage: None,
+        built=dict(BUILT),
     )
 
 

@@ -139,6 +139,7 @@ def test_model_whose_outputs_cannot_be_compared_is_refused_in_one_sentence(cases
     assert REFUSED[name] in str(raised.value)
 
 
+@pytest.mark.slow
 def test_refused_model_is_refused_in_every_step_alike(cases: Path, make_rig: MakeRig) -> None:
     """One sentence without a traceback, whichever step asks, and without another try."""
     rig, model = make_rig(), case(cases, "writes")
@@ -277,6 +278,7 @@ def _npy(value: float) -> bytes:
     return file.getvalue()
 
 
+@pytest.mark.slow
 def test_package_that_the_factory_imports_is_code_as_well(tmp_path: Path, make_rig: MakeRig) -> None:
     """It may lie in another folder than the factory's own."""
     (tmp_path / "other").mkdir()

@@ -2,11 +2,13 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 from ruamel.yaml import YAML
 
 from reports.saved.storage import Storage
@@ -40,21 +42,26 @@ def machine(folder: Path, name: str, gain: float, **fingerprint: Any) -> None:
         file.rename(target)
 
 
-def test_runs_of_all_machines_merge_into_one_storage(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the jobs of two machines leave, merged."""
+    folder = tmp_path_factory.mktemp("two")
+    machine(folder, "x86", 1.2, architecture="x86_64", cpu_model="EPYC")
+    machine(folder, "c8g", 1.5)
+    return folder
+
+
+def test_runs_of_all_machines_merge_into_one_storage(two: Path) -> None:
     """Each run keeps its machine's name, by which it is found."""
-    machine(tmp_path, "x86", 1.2, architecture="x86_64", cpu_model="EPYC")
-    machine(tmp_path, "c8g", 1.5)
-    storage = Storage(str(tmp_path / "fleet"))
+    storage = Storage(str(two / "fleet"))
 
     assert 2 == len(storage.shelf.runs)
-    assert tmp_path / "fleet/c8g/0001_run.json" == storage.find("c8g/1")
+    assert two / "fleet/c8g/0001_run.json" == storage.find("c8g/1")
 
 
-def test_every_machine_is_compared_with_the_reference(tmp_path: Path) -> None:
+def test_every_machine_is_compared_with_the_reference(two: Path, tmp_path: Path) -> None:
     """By speedups over the own baseline; a machine whose job failed is simply not there."""
-    machine(tmp_path, "x86", 1.2, architecture="x86_64", cpu_model="EPYC")
-    machine(tmp_path, "c8g", 1.5)
-    done = run(script("Compare each machine"), tmp_path, REFERENCE="x86", GITHUB_STEP_SUMMARY=str(tmp_path / "summary.md"))
+    done = run(script("Compare each machine"), two, REFERENCE="x86", GITHUB_STEP_SUMMARY=str(tmp_path / "summary.md"))
     summary = (tmp_path / "summary.md").read_text()
 
     assert (0, "") == (done.returncode, done.stderr)
@@ -63,8 +70,8 @@ def test_every_machine_is_compared_with_the_reference(tmp_path: Path) -> None:
     assert more is not None, summary  # 1.5 / 1.2: what compile gives there more than on the reference
 
 
-def test_run_that_cannot_be_read_fails_the_merge_and_hides_nothing(tmp_path: Path) -> None:
-    machine(tmp_path, "x86", 1.2)
+def test_run_that_cannot_be_read_fails_the_merge_and_hides_nothing(two: Path, tmp_path: Path) -> None:
+    shutil.copytree(two / "fleet/x86", tmp_path / "fleet/x86")
     (tmp_path / "fleet/c6g").mkdir()
     (tmp_path / "fleet/c6g/0001_x.json").write_text("{")
     done = run(script("Compare each machine"), tmp_path, REFERENCE="x86", GITHUB_STEP_SUMMARY=str(tmp_path / "summary.md"))

@@ -11,6 +11,7 @@ import urllib.request
 import venv
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from fixtures.steps.recipe import resolve
 from reports.__main__ import main
 from reports.commands.measuring import Bench, bench
 from reports.tune.measure import fingerprint, measure, save
-from tests.conftest import skip_unless_met
+from tests.conftest import BUILT, remember, skip_unless_met
 
 MODEL = "torchvision:resnet18"
 SIZE = 64
@@ -40,13 +41,19 @@ def made(artifact_folder: Path) -> Bench:
     options = argparse.Namespace(
         model=MODEL, weights=None, pretrained=False, int8_images=None, artifact_cache=artifact_folder, worker_timeout=600
     )
-    return bench(options, image_size=SIZE, warmup_limit_s=0.0)
+    usual = bench(options, image_size=SIZE, warmup_limit_s=0.0)
+    return replace(usual, rig=replace(usual.rig, built=dict(BUILT)))
 
 
 @pytest.fixture(scope="module")
 def emitted(made: Bench, artifact_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Emit:
     """A function that measures a step shortly, saves it, and emits it by the command line, each recipe once."""
     folders: dict[tuple[str, int | None], Path] = {}
+
+    def known(*arguments: Any, **options: Any) -> Bench:
+        """The command's own, of a model that a worker has built already."""
+        own = bench(*arguments, **options)
+        return replace(own, rig=replace(own.rig, built=made.rig.built))
 
     def run(step: str, *, workers: int | None = None) -> Path:
         skip_unless_met(step, *(["workers_pinned"] if workers else []))
@@ -59,7 +66,10 @@ def emitted(made: Bench, artifact_folder: Path, tmp_path_factory: pytest.TempPat
             record = msgspec.structs.replace(measured, disturbed=False)  # whatever else this machine does: no figure is tested
             save(folder / "runs" / "0001_run.json", [record], fingerprint(made))
             arguments = ["recommend", "1", "--storage", str(folder / "runs"), "--artifact-cache", str(artifact_folder)]
-            assert 0 == main([*arguments, "--emit", str(folder / "served")])
+            with pytest.MonkeyPatch.context() as patched:
+                patched.setattr("reports.deploy.command.bench", known)
+                assert 0 == main([*arguments, "--emit", str(folder / "served")])
+            remember(made.rig)
             folders[step, workers] = folder
         return folders[step, workers]
 
@@ -172,6 +182,9 @@ def test_the_check_fails_where_a_step_is_not_in_force(emit: Emit, change: dict[s
     folder = emit("openvino_fp32")
     deployment = json.loads((folder / "deployment.json").read_text())
     (folder / "deployment.json").write_text(json.dumps(deployment | change))
+    watched = (folder / "thread_work.py").read_text()
+    assert "WATCH_S = 0.3" in watched
+    (folder / "thread_work.py").write_text(watched.replace("WATCH_S = 0.3", "WATCH_S = 0.05"))  # threads that are missing do not come later
 
     done = run_alone(folder, "check.py")
 
@@ -242,7 +255,7 @@ def test_the_check_holds_the_throughput_against_the_record(emit: Emit) -> None:
 
 def test_it_serves_over_http(emit: Emit) -> None:
     """The sample, by the Open Inference Protocol; a whole batch as bytes, one sample as JSON."""
-    folder = emit("onnxruntime")
+    folder = emit("openvino_fp32")
     with np.load(folder / "sample.npz") as sample:
         inputs, expected = sample["input_0"], sample["expected"]
     environment = dict(os.environ) | {"PYTHON": sys.executable}
@@ -316,7 +329,7 @@ def altered(emit: Emit, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> C
     """A function that emits from a run whose record and fingerprint were altered; returns exit code and what was said."""
 
     def run(*arguments: str, fingerprint: Callable[[dict[str, Any]], object] = lambda _found: None, **record: Any) -> tuple[int, str]:
-        emit("onnxruntime")
+        emit("openvino_fp32")
         (tmp_path / "evil.py").write_text(EVIL)
         file = tmp_path / "runs" / "0001_run.json"
         saved = json.loads(file.read_text())
@@ -353,7 +366,7 @@ def test_code_that_is_named_must_have_the_recorded_outputs(altered: Callable[...
     code, said = altered("--model", evil, model="evil.create", model_name=evil)
 
     assert code == 2
-    assert f"Building evil.create ({evil}) by onnxruntime, batch 8" in said
+    assert f"Building evil.create ({evil}) by openvino_fp32, batch 8" in said
     assert "could not be built" in said or "has other fp32 outputs than run 0001" in said
 
 

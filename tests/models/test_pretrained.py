@@ -110,6 +110,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
     return found | {"home": [str(home)]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["timm:resnet18", "timm:resnet18.a1_in1k"])
 def test_timms_are_taken_from_the_hubs_cache(built: dict[str, list[str]], name: str) -> None:
     """By the usual tag or a named one."""
@@ -120,6 +121,7 @@ def test_timms_are_taken_from_the_hubs_cache(built: dict[str, list[str]], name: 
     assert [state.state(module), "timm/resnet18.a1_in1k"] == built[name]
 
 
+@pytest.mark.slow
 def test_timms_without_a_cache_name_it(built: dict[str, list[str]]) -> None:
     kind, message = built["timm:resnet34"]
 

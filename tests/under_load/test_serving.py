@@ -26,7 +26,7 @@ REQUESTS = 40
 
 
 def serve(rig: Rig) -> Serving:
-    recipe = place(resolve("onnxruntime", rig.catalogue, rig.machine), Placement(workers=2, threads=1))
+    recipe = place(resolve("openvino_fp32", rig.catalogue, rig.machine), Placement(workers=2, threads=1))
     [serving] = rig.serve(recipe, model=RESNET)
     return serving
 
@@ -34,7 +34,7 @@ def serve(rig: Rig) -> Serving:
 @pytest.fixture(scope="module")
 def two_workers(artifact_folder: Path) -> Iterator[Serving]:
     """The same two for all tests that let them live."""
-    skip_unless_met("onnxruntime", "workers_pinned")
+    skip_unless_met("openvino_fp32", "workers_pinned")
     serving = serve(suite_rig(artifact_folder))
     with serving.workers:
         yield serving
