@@ -63,8 +63,12 @@ def mounted(folder: Path, size: str) -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def artifact_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One artifact cache for all tests, that of LADDER_TEST_ARTIFACTS where it is set: each small model is exported and compiled once."""
-    kept = os.environ.get("LADDER_TEST_ARTIFACTS")
-    return Path(kept).absolute() if kept else tmp_path_factory.mktemp("artifacts")
+    named = os.environ.get("LADDER_TEST_ARTIFACTS")
+    if not named:
+        return tmp_path_factory.mktemp("artifacts")
+    folder = Path(named).absolute()
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder
 
 
 @pytest.fixture
