@@ -1,6 +1,6 @@
 """Language models over a grid of sequence lengths and batch sizes: every step's figures at each point. Pure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from fixtures.steps.grid import EAGER, eager_at
 from reports.saved.record import Measurement, Outcome, Run, SavedGain
@@ -29,6 +29,9 @@ class GridCell:
     sqnr_db: float | None = None
     top1_agreement: float | None = None
     cosine: float | None = None
+
+
+_OF_RECORD = ({each.name for each in fields(GridCell)} & {*Measurement.__struct_fields__}) - {"step", "sequence_length", "batch_size"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,15 +105,7 @@ def _measured(measured: Measurement, sequence_length: int, batch_size: int) -> G
         sequence_length=sequence_length,
         batch_size=batch_size,
         queries_per_second=measured.samples_per_second,
-        gain=measured.gain,
-        latency_p50_s=measured.latency_p50_s,
-        latency_p90_s=measured.latency_p90_s,
-        latency_p99_s=measured.latency_p99_s,
-        latency_max_s=measured.latency_max_s,
-        latency_samples=measured.latency_samples,
-        sqnr_db=measured.sqnr_db,
-        top1_agreement=measured.top1_agreement,
-        cosine=measured.cosine,
+        **{name: getattr(measured, name) for name in _OF_RECORD},
     )
 
 
