@@ -25,6 +25,7 @@ from fixtures.bench import launch
 from fixtures.bench.launch import ROOT, Launcher, UnsupportedError, WorkerError, Workers, merged
 from fixtures.bench.rig import Rig
 from fixtures.protocol import Describe, Described, Job, ModelSpec, Prepare, Prepared, Timed, Turn
+from reports.gate.sides import SIDE
 from tests import checkouts
 from tests.processes import ended
 
@@ -457,6 +458,25 @@ def test_closing_again_signals_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "kill", lambda *_arguments: pytest.fail("a signal was sent"))
 
     workers.close()
+
+
+def test_side_that_is_killed_leaves_no_folder_of_its_workers() -> None:
+    """What it made among its temporary files goes with the folder that it was started with."""
+    side = real_launcher().launch("side", program=SIDE)
+    try:
+        [pid], folder = pids(side), side.folder
+        made = Path(tempfile.mkdtemp(prefix="worker-", dir=temporary_of(pid)))
+        os.kill(pid, signal.SIGKILL)
+        assert ended(pid)
+    finally:
+        side.close()
+    assert [False, False] == [folder.exists(), made.exists()]
+
+
+def temporary_of(pid: int) -> str:
+    """Return where a process's temporary files go."""
+    entries = Path(f"/proc/{pid}/environ").read_text().split("\0")
+    return next(entry.partition("=")[2] for entry in entries if entry.startswith("TMPDIR="))
 
 
 def test_stopped_worker_ends_with_its_suite(tmp_path: Path) -> None:
