@@ -19,6 +19,7 @@ TURNS_S = 4.0
 LEAST_ROUNDS = 9
 MOST_ROUNDS = 60
 SETTLING_ROUNDS = 2
+LONG_S = 0.25  # an iteration of so long is not warmed up for: both sides refill the same caches, in a small part of it
 
 
 def measure_pair(base: Side, head: Side, benchmark: Benchmark, phase: Phase, order: random.Random) -> tuple[Pair, tuple[Difference, ...]]:
@@ -70,6 +71,7 @@ def _figures(opened: Opened, peak_rss_bytes: int | None) -> Figures:
         artifact_bytes=opened.artifact_bytes,
         sqnr_db=opened.sqnr_db,
         sqnr_samples=opened.sqnr_samples,
+        right=opened.right,
     )
 
 
@@ -99,7 +101,7 @@ def _take_turns(sides: tuple[Side, Side], opened: Sequence[Opened], iterations: 
     restless, cpu_s = 0, [each.cpu_s for each in opened]
     peak_rss_bytes: list[int | None] = [None, None]
     settling = SETTLING_ROUNDS if untimed else 0  # both sides started at the same time: neither has run alone yet
-    others_s, begin_s = _others_s(cpu_s), time.perf_counter()
+    others_s, begin_s, settled_s = _others_s(cpu_s), time.perf_counter(), 0.0
     for number in range(-settling, MOST_ROUNDS):
         if number >= LEAST_ROUNDS and time.perf_counter() - begin_s > TURNS_S:
             break
@@ -111,6 +113,10 @@ def _take_turns(sides: tuple[Side, Side], opened: Sequence[Opened], iterations: 
                 peak_rss_bytes[place] = max(taken.peak_rss_bytes, peak_rss_bytes[place] or 0)
             if number >= 0:
                 durations_s[place].append(taken.duration_s)
+            else:
+                settled_s = max(settled_s, taken.duration_s / iterations)
+        if settled_s >= LONG_S:
+            untimed = 0
     if not all(min(each) > 0 for each in durations_s):
         raise SideError("both", "Clock", "a turn took no time at all; the workers' clock cannot be trusted")
     available_s = (time.perf_counter() - begin_s) * len(this_machine().allowed_cpus)

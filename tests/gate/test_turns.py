@@ -1,0 +1,40 @@
+"""How the turns of a pair are taken, by sides that stand in for processes and say how long an iteration took them."""
+
+import random
+from dataclasses import dataclass, field
+from typing import Any
+
+from fixtures.protocol.side_protocol import Opened, Taken
+from reports.gate import turns
+from reports.gate.turns import LEAST_ROUNDS, LONG_S, SETTLING_ROUNDS
+
+OPENED = Opened(iterations=2, untimed=1, samples_per_iteration=8, evidence={}, findings=[], cpu_s=0.0)
+
+
+@dataclass
+class StandIn:
+    iteration_s: float
+    untimed: list[int] = field(default_factory=list)
+
+    def turn(self, iterations: int, untimed: int) -> Taken:
+        self.untimed.append(untimed)
+        return Taken(duration_s=iterations * self.iteration_s, still=True, cpu_s=0.0)
+
+
+def taken(base_s: float, head_s: float) -> tuple[StandIn, StandIn, int]:
+    """Take the turns of a pair; return both sides and how many rounds count."""
+    sides: Any = StandIn(base_s), StandIn(head_s)
+    found = turns._take_turns(sides, (OPENED, OPENED), 2, 1, random.Random(1))
+    return *sides, len(found.base_s)
+
+
+def test_every_turn_of_short_iterations_is_warmed_up_for() -> None:
+    base, head, rounds = taken(0.01, 0.01)
+    assert rounds >= LEAST_ROUNDS
+    assert [1] * (SETTLING_ROUNDS + rounds) == base.untimed == head.untimed
+
+
+def test_iterations_that_are_long_on_either_side_are_not_warmed_up_for() -> None:
+    """Both sides do alike, from the first round on that settled."""
+    base, head, rounds = taken(0.9 * LONG_S, 1.1 * LONG_S)
+    assert [1] + [0] * (SETTLING_ROUNDS - 1 + rounds) == base.untimed == head.untimed
