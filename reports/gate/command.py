@@ -21,7 +21,7 @@ from reports.gate.benchmarks import GateError
 from reports.gate.configuration import KINDS, NO_CONFIGURATION, Configuration, changes_by_head, configuration_of
 from reports.gate.decision import EXIT_CODES, Rules, Verdict
 from reports.gate.known import Known
-from reports.gate.limits import LIMIT_NAMES, NEEDED, OFF, USUAL, Thresholds, limit_of
+from reports.gate.limits import LIMIT_NAMES, NEEDED, OFF, USUAL, USUAL_ACCURACY_POINTS, Thresholds, limit_of
 from reports.gate.result import Result
 from reports.gate.show.gate_github import gate_annotations
 from reports.gate.show.gate_json import gate_json
@@ -33,7 +33,13 @@ from reports.text.plain_text import plain
 from reports.text.refusal import Refusal
 
 ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-CONFIGURED = ("--image-size", "--sequence-length", "--batch-size", "--worker-timeout")  # the configuration may say other values
+CONFIGURED = (
+    "--image-size",
+    "--sequence-length",
+    "--batch-size",
+    "--accuracy-pictures",
+    "--worker-timeout",
+)  # the configuration may say other values
 USUAL_OPTIONS: Mapping[str, Any] = {
     **{name.removeprefix("--").replace("-", "_"): usual(name) for name in CONFIGURED},
     **{"budget": 1200.0, "source": [], "steps": [], "requirements": None},
@@ -53,6 +59,7 @@ LIMITED: Mapping[str, str] = {
     "build_time_percent": "regression where head's build is N %% longer, or more",
     "artifact_size_percent": "regression where head's artifact is N %% larger, or more",
     "sqnr_db": "regression where head's outputs lose N dB, or more",
+    "accuracy_points": "regression where head loses N points of top-1 on labelled pictures, or more",
 }
 DESCRIPTION = """\
 Is HEAD slower than BASE? Both sides run in fresh processes that take turns, pair by pair, so that the machine's noise hits both.
@@ -112,7 +119,8 @@ def thresholds_of(options: argparse.Namespace, configured: Configuration) -> Thr
         {each: {limit: value for limit, value in limits.items() if limit not in named} for each, limits in tables.items()}
         for tables in (configured.others.get(kind, {}) for kind in KINDS)
     )
-    common = replace(USUAL, **{**configured.common, **named})
+    answers = {"accuracy_points": USUAL_ACCURACY_POINTS} if options.accuracy else {}
+    common = replace(USUAL, **{**answers, **configured.common, **named})
     return Thresholds(common=common, families=families, models=models, benchmarks=benchmarks)
 
 
@@ -136,7 +144,7 @@ def add_settings(command: argparse.ArgumentParser) -> None:
         "-k", dest="expression", metavar="EXPRESSION", help="benchmarks to measure, as for pytest (default: a dozen telling ones)"
     )
     command.add_argument("--model", **shared("--model"))
-    for name in (*CONFIGURED, "--threads", "--weights"):
+    for name in (*CONFIGURED, "--threads", "--weights", "--accuracy"):
         command.add_argument(name, **(shared(name) | {"default": None}))
     command.add_argument("--artifact-cache", **shared("--artifact-cache"))
     command.add_argument(

@@ -32,7 +32,7 @@ KINDS = ("families", "models", "benchmarks")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Acknowledged:
-    """A regression of one measure of one benchmark that is known: by at most `bound` (percent, or dB of SQNR), until `expires`."""
+    """A regression of one benchmark by one measure that is known until `expires`: at most `bound` percent, dB of SQNR, points of top-1."""
 
     benchmark: str
     measure: str
@@ -138,7 +138,7 @@ def _acknowledged(value: object, where: str) -> Acknowledged:
     except ValueError as error:
         raise ValueError(f"{where}: bound: {error}") from error
     if limit is None:
-        raise ValueError(f"{where}: bound: expected a number, in percent (SQNR: dB), found 'off'")
+        raise ValueError(f"{where}: bound: expected a number, in percent (SQNR: dB, top-1: points), found 'off'")
     return Acknowledged(
         benchmark=_string(entry["benchmark"]), measure=measure, bound=limit, reason=_string(entry["reason"]), expires=expires
     )
@@ -215,6 +215,8 @@ OPTIONS: Mapping[str, Callable[[object], object]] = {
     "batch-size": _count,
     "threads": _count,
     "weights": _file,
+    "accuracy": _file,
+    "accuracy-pictures": _count,
     "budget": _duration,
     "worker-timeout": _count,
 }

@@ -55,5 +55,7 @@ def _pair(record: object) -> Pair | None:
         return None
 
 
-def _is_figure(value: float | None) -> bool:
+def _is_figure(value: float | str | None) -> bool:
+    if isinstance(value, str):
+        return {*value} <= {"0", "1"}
     return value is None or -LARGEST_FIGURE <= value <= LARGEST_FIGURE

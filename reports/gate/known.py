@@ -7,7 +7,7 @@ from datetime import date
 from reports.gate.benchmarks import Benchmark
 from reports.gate.configuration import TIME, Acknowledged
 from reports.gate.decision import Judged, Verdict
-from reports.gate.quantities import Quantity
+from reports.gate.quantities import UNITS_LOST, Quantity
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,7 +28,7 @@ class Known:
         """Return the quantity, likewise."""
         if quantity.verdict is not Verdict.REGRESSION:
             return quantity
-        worse = -quantity.change if quantity.unit == "dB" else 100 * quantity.change
+        worse = -quantity.change if quantity.unit in UNITS_LOST else 100 * quantity.change
         entry = self._entry(benchmark, quantity.name.replace(" ", "-"), worse)
         return quantity if entry is None else replace(quantity, verdict=Verdict.ACKNOWLEDGED, known=_text(entry))
 
@@ -44,5 +44,5 @@ class Known:
 
 
 def _text(entry: Acknowledged) -> str:
-    unit = "dB" if entry.measure == "SQNR" else "%"
+    unit = {"SQNR": "dB", "top-1": "points"}.get(entry.measure, "%")
     return f", acknowledged up to {entry.bound:g} {unit} until {entry.expires}: {entry.reason}"

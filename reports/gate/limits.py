@@ -1,4 +1,4 @@
-"""How much worse head may be than base: of time, memory, cold start, build time, artifact size and outputs, by benchmark. Pure."""
+"""How much worse head may be than base: of time, memory, cold start, build time, artifact size, outputs and answers, by benchmark. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -13,7 +13,7 @@ LEAST_OF_TOLERATED = 2 / 3  # a slowdown from this share of what is tolerated on
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
-    """From which change on head is a regression, in percent of base, and in dB that the outputs lose; None judges nothing.
+    """From which change on head is a regression: in percent of base, in dB that the outputs lose, in points of top-1; None judges nothing.
 
     `time_percent` is what a pass has to stay below.
     """
@@ -24,6 +24,7 @@ class Limits:
     build_time_percent: float | None = None
     artifact_size_percent: float | None = 5.0
     sqnr_db: float | None = 3.0
+    accuracy_points: float | None = None
 
     def rules(self, rules: Rules) -> Rules:
         """Return the rules of time by these limits."""
@@ -35,6 +36,7 @@ class Limits:
 
 USUAL = Limits()
 UNJUDGED = Limits(memory_percent=None, cold_start_percent=None, build_time_percent=None, artifact_size_percent=None, sqnr_db=None)
+USUAL_ACCURACY_POINTS = 1.0  # where there are labelled pictures
 NEEDED = "time_percent"
 LIMIT_NAMES = tuple(each.name for each in fields(Limits))
 Overrides = Mapping[str, float | None]  # by name of the limit

@@ -16,7 +16,7 @@ class Figures:
 
     `peak_rss_bytes` is the most that its workers held together, shared pages once; `cold_start_s` from the start of the process to the
     first output, beside the other side's; `build_s` the build that served this pair, or this process's own. `sqnr_db` is over the first
-    `sqnr_samples` samples.
+    `sqnr_samples` samples. `right` has 1 for each labelled picture that is classified right, and 0 for each other one.
     """
 
     peak_rss_bytes: float | None = None
@@ -25,6 +25,7 @@ class Figures:
     artifact_bytes: float | None = None
     sqnr_db: float | None = None
     sqnr_samples: int | None = None
+    right: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

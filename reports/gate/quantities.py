@@ -1,4 +1,4 @@
-"""What stands beside time: memory, cold start, build time, artifact size and outputs of both sides, and their verdicts. Pure."""
+"""What stands beside time: memory, cold start, build time, artifact size, outputs and answers of both sides, and their verdicts. Pure."""
 
 import math
 import statistics
@@ -9,19 +9,25 @@ from reports.gate.decision import Judged, Verdict, overall
 from reports.gate.limits import Limits
 from reports.gate.pair import Figures, Pair
 from reports.gate.statistics import as_ratio, interval
+from reports.statistics.proportions import paired_difference
 
+UNITS_LOST = frozenset({"dB", "points"})  # of measures that are lost, in units of their own; all others grow, in percent
 ROUNDING_DB = 60.0  # what is asked of fp32: a loss above it is one of rounding
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Measure:
-    """One quantity: its name, the field of `Figures` and of `Limits`; `is_sampled` where every pair has a value of its own."""
+    """One quantity: its name, the field of `Figures` and of `Limits`; `is_sampled` where every pair has a value of its own.
+
+    Answers are told by picture: `figure` is the share of the right ones. One that `is_usual` is told of where nobody asked.
+    """
 
     name: str
     figure: Callable[[Figures], float | None]
     limit: Callable[[Limits], float | None]
     unit: str
     is_sampled: bool = True
+    is_usual: bool = True
 
 
 MEASURES = (
@@ -32,6 +38,7 @@ MEASURES = (
         name="artifact size", figure=lambda f: f.artifact_bytes, limit=lambda x: x.artifact_size_percent, unit="bytes", is_sampled=False
     ),
     Measure(name="SQNR", figure=lambda f: f.sqnr_db, limit=lambda x: x.sqnr_db, unit="dB", is_sampled=False),
+    Measure(name="top-1", figure=lambda f: _share_right(f.right), limit=lambda x: x.accuracy_points, unit="points", is_usual=False),
 )
 
 
@@ -39,9 +46,9 @@ MEASURES = (
 class Quantity:
     """One measure on both sides: medians over the pairs, in `unit`.
 
-    `change` is head's by base's minus 1, the median over pairs, and for SQNR head's minus base's in dB; `low` and `high` bound it,
-    for quantities that every pair has anew. `limit` is as in `Limits`; `verdict` is None where nothing was to be judged. `known` says who
-    acknowledged it.
+    `change` is head's by base's minus 1, the median over pairs; for SQNR head's minus base's in dB, for top-1 in points. `low` and `high`
+    bound it, for quantities that every pair has anew and for top-1. `limit` is as in `Limits`; `verdict` is None where nothing was to be
+    judged. `known` says who acknowledged it.
     """
 
     name: str
@@ -63,6 +70,9 @@ def quantities(pairs: Sequence[Pair], limits: Limits, *, tests: int, alpha: floa
     """
     found = []
     for measure in MEASURES:
+        if measure.unit == "points":
+            found += _answers(measure, pairs, measure.limit(limits), alpha / max(tests, 1))
+            continue
         alike = [pair for pair in pairs if measure.unit != "dB" or pair.base.sqnr_samples == pair.head.sqnr_samples]
         values = [(measure.figure(pair.base), measure.figure(pair.head)) for pair in alike]
         told = [(base, head) for base, head in values if base is not None and head is not None]
@@ -72,7 +82,7 @@ def quantities(pairs: Sequence[Pair], limits: Limits, *, tests: int, alpha: floa
 
 
 def sampled_tests(limits: Sequence[Limits]) -> int:
-    """Return how many tests benchmarks with these limits make: one of each measure with a limit that every pair has anew."""
+    """Return how many tests benchmarks with these limits make: one of each measure with a limit that every pair has anew, or of top-1."""
     return sum(measure.is_sampled and measure.limit(each) is not None for each in limits for measure in MEASURES)
 
 
@@ -95,6 +105,11 @@ def reason(quantity: Quantity) -> str:
         return (
             f"lost {-quantity.change:.1f} dB, {quantity.base:.1f} to {quantity.head:.1f} dB (limit {quantity.limit:g} dB{quantity.known})"
         )
+    if quantity.unit == "points":
+        told = f"limit {quantity.limit:g} points{quantity.known}"
+        if quantity.verdict is Verdict.INCONCLUSIVE:
+            told += ", and the pictures are too few to tell"
+        return f"lost {-quantity.change:.1f} points, {100 * quantity.base:.1f} to {100 * quantity.head:.1f} % ({told})"
     bounds = f" [{_percent(quantity.low)}, {_percent(quantity.high)}]" if quantity.low is not None and quantity.high is not None else ""
     limit = f"limit +{quantity.limit:g} %{quantity.known}"
     told = limit if quantity.verdict is not Verdict.INCONCLUSIVE else f"{limit}, and the pairs differ too much, or are too few, to tell"
@@ -123,6 +138,38 @@ def _quantity(measure: Measure, values: Sequence[tuple[float, float]], limit: fl
     if len(logs) == 1:
         return replace(found, verdict=verdict)
     return replace(found, verdict=verdict, low=as_ratio(bounds.low), high=as_ratio(bounds.high))
+
+
+def _answers(measure: Measure, pairs: Sequence[Pair], limit: float | None, alpha: float) -> list[Quantity]:
+    """Return the top-1 of both sides on the same labelled pictures, of the pair in the middle; nothing where a side tells none."""
+    told = [(base, head) for pair in pairs if (base := pair.base.right) and (head := pair.head.right) and len(base) == len(head)]
+    if not told:
+        return []
+    base, head = sorted(told, key=lambda each: each[1].count("1") - each[0].count("1"))[len(told) // 2]
+    gained, lost = (sum(one == "1" and other == "0" for one, other in zip(*each, strict=True)) for each in ((head, base), (base, head)))
+    change, low, high = (100 * points for points in paired_difference(gained, lost, len(base), statistics.NormalDist().inv_cdf(1 - alpha)))
+    verdict = None
+    if limit is not None:
+        is_too_much = lost > gained and round(-change, 6) >= limit
+        verdict = Verdict.PASS if not is_too_much else Verdict.REGRESSION if high < 0 else Verdict.INCONCLUSIVE
+    base_share, head_share = (side.count("1") / len(side) for side in (base, head))
+    return [
+        Quantity(
+            name=measure.name,
+            unit=measure.unit,
+            base=base_share,
+            head=head_share,
+            change=change,
+            limit=limit,
+            low=low,
+            high=high,
+            verdict=verdict,
+        )
+    ]
+
+
+def _share_right(right: str | None) -> float | None:
+    return right.count("1") / len(right) if right else None
 
 
 def _percent(ratio: float | None) -> str:

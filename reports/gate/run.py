@@ -15,6 +15,7 @@ from fixtures.bench.record import recorded_variables
 from fixtures.machine import this_machine
 from fixtures.models import weights
 from fixtures.protocol.side_protocol import SIDE_PROTOCOL_VERSION
+from fixtures.tasks import labelled
 from reports.gate.benchmarks import Benchmark, GateError, select
 from reports.gate.checkouts import Checkout, checked_out
 from reports.gate.decision import Rules
@@ -157,6 +158,7 @@ def _conditions(request: Request, checkouts: tuple[Checkout, Checkout], versions
         "batch_size": settings.batch_size,
         "threads": settings.threads,
         "weights": weights.digest(settings.weights),
+        "accuracy": labelled.find(settings.accuracy, settings.accuracy_pictures).digest if settings.accuracy else "",
         "environment": recorded_variables(os.environ),
     }
 

@@ -2,12 +2,14 @@
 
 import argparse
 import os
+from pathlib import Path
 from typing import Any
 
 from fixtures import models
 from fixtures.machine import this_machine
 from fixtures.machine.threads import threads_to_use
 from fixtures.models import weights
+from fixtures.tasks import labelled
 from reports.gate.benchmarks import MODELS
 from reports.gate.command import complete, thresholds_of
 from reports.gate.configuration import Configuration
@@ -31,6 +33,8 @@ def settings_of(options: argparse.Namespace) -> Settings:
         batch_size=options.batch_size,
         threads=threads_to_use(options.threads, machine.cpus, os.environ),
         weights=weights.of_one(options.weights, names, named=bool(options.model)),
+        accuracy=_pictures(options.accuracy, options.accuracy_pictures),
+        accuracy_pictures=options.accuracy_pictures,
         artifact_cache=options.artifact_cache.expanduser().absolute(),
         worker_timeout_s=float(options.worker_timeout),
         memory_limit_bytes=machine.workers_memory_bytes // 2,  # the workers of both sides live at the same time
@@ -51,3 +55,12 @@ def request_of(options: argparse.Namespace, configured: Configuration, **given: 
         requirements=check_name(options.requirements) if options.requirements else None,
         **given,
     )
+
+
+def _pictures(named: Path | None, most: int) -> Path | None:
+    """Return where the labelled pictures are that both sides classify. Raises LabelsError where they cannot be read."""
+    if named is None:
+        return None
+    place = named.expanduser().absolute()
+    labelled.find(place, most)
+    return place

@@ -23,6 +23,7 @@ SIDE = Program(
     version=messages.SIDE_PROTOCOL_VERSION,
     answers=messages.FromSide,
     speaks="fixtures/protocol/side_protocol.py",
+    keeps_temporary_files=True,  # its workers' folders, should it be killed
 )
 MOST_ANSWERS_OF_WORKERS = 4  # a side may wait for its workers this often before it answers
 # The folder in the artifact cache of each build of the same code.
@@ -47,6 +48,8 @@ class Settings:
     worker_timeout_s: float
     memory_limit_bytes: int
     warmup_limit_s: float = 1.5
+    accuracy: Path | None = None
+    accuracy_pictures: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,6 +106,8 @@ class Side:
             warmup_limit_s=settings.warmup_limit_s,
             sequence_length=settings.sequence_length,
             folder=str(self.checkout.folder),
+            accuracy=str(settings.accuracy) if settings.accuracy else None,
+            accuracy_pictures=settings.accuracy_pictures,
         )
         self._process.tell([survey])
 

@@ -1,6 +1,6 @@
 """A gate's result as tables, which the one renderer draws in every format. Computes nothing."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from rich.console import Console
 
@@ -38,9 +38,7 @@ _COLUMNS = (
     Column("pairs", "pairs"),
     Column("why", "why", is_number=False, folds=True, longest=2000),
 )
-UNITS = {"bytes": "bytes", "seconds": "s", "dB": "db"}
-_BESIDE = tuple(measure.name for measure in MEASURES)
-_BESIDE_COLUMNS = (*_COLUMNS[:2], *(Column(name, name, is_number=False, folds=True) for name in _BESIDE))
+UNITS = {"bytes": "bytes", "seconds": "s", "dB": "db", "points": "share"}
 
 
 def print_gate(console: Console, result: Result) -> None:
@@ -62,7 +60,7 @@ def gate_html(result: Result) -> str:
 
 
 def gate_csv(result: Result) -> str:
-    """Return a row for each benchmark; slowdowns are ratios of times minus 1, the other measures medians in bytes, seconds and dB."""
+    """Return a row for each benchmark; slowdowns are ratios of times minus 1, other measures medians in bytes, seconds, dB and shares."""
     return tables_csv([Table(data=tuple(map(_data, result.rows)))])
 
 
@@ -77,8 +75,12 @@ def _tables(result: Result, *, is_marked: bool = False) -> Iterator[Table]:
     """Yield the table of all benchmarks, and that of what is known of them beside their time."""
     if result.rows:
         yield Table(columns=_COLUMNS, rows=tuple(tuple(_cells(row, is_marked=is_marked)) for row in result.rows))
-    if beside := tuple(tuple(_beside(row)) for row in result.rows if row.quantities):
-        yield Table(title="base → head beside time", columns=_BESIDE_COLUMNS, rows=beside)
+    told = [row for row in result.rows if row.quantities]
+    if told:
+        known = {each.name for row in told for each in row.quantities}
+        names = [measure.name for measure in MEASURES if measure.is_usual or measure.name in known]
+        columns = (*_COLUMNS[:2], *(Column(name, name, is_number=False, folds=True) for name in names))
+        yield Table(title="base → head beside time", columns=columns, rows=tuple(tuple(_beside(row, names)) for row in told))
 
 
 def _sides(result: Result) -> Iterator[Line]:
@@ -101,11 +103,11 @@ def _cells(row: Row, *, is_marked: bool) -> Iterator[Cell]:
     yield Cell(why(row))
 
 
-def _beside(row: Row) -> Iterator[Cell]:
+def _beside(row: Row, names: Sequence[str]) -> Iterator[Cell]:
     told = {each.name: quantity_text(each) for each in row.quantities}
     yield Cell(row.model)
     yield Cell(row.step)
-    yield from (Cell(told.get(name, NONE)) for name in _BESIDE)
+    yield from (Cell(told.get(name, NONE)) for name in names)
 
 
 def _data(row: Row) -> dict[str, object]:
