@@ -125,6 +125,7 @@ def test_other_threads_and_another_environment_are_another_calibration(tmp_path:
     assert [1.0, 2.0, 3.0] == [first_rate(each.calibration()) for each in (usual, *others)]
 
 
+@pytest.mark.slow
 def test_a_kernel_that_kills_its_process_takes_nothing_else_with_it(tmp_path: Path, mark: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """An unknown precision makes the worker fail; the next one is asked in a fresh process."""
     usual = calibrator(tmp_path, mark)

@@ -82,6 +82,7 @@ def ask(checkout: Checkout, code: str) -> str:
     return subprocess.run([checkout.python, "-c", code], capture_output=True, text=True, check=True, cwd="/").stdout.strip()
 
 
+@pytest.mark.slow
 def test_each_side_has_what_it_requires_and_the_judge_nothing_of_it(place: Place) -> None:
     """The rest is the judge's own packages, seen from below; and what is built is kept.
 

@@ -194,6 +194,7 @@ except HostLost as error:
 """
 
 
+@pytest.mark.slow
 def test_failure_of_one_host_is_told_on_all_and_a_lost_host_is_named() -> None:
     """Two ranks of one machine: work that fails on one is over for both, which go on; one that dies is missed at the next barrier."""
     with socket.create_server(("127.0.0.1", 0)) as free:
