@@ -1,5 +1,6 @@
 """Why a step does not apply: each requirement where it is met, and where it is not, with the remedy."""
 
+import sysconfig
 from dataclasses import replace
 from pathlib import Path
 
@@ -75,6 +76,20 @@ def test_compiler_is_looked_up_on_the_path(monkeypatch: pytest.MonkeyPatch, tmp_
 
     install("openssl")
     assert need.compiler().unmet(X86) is None
+
+
+def test_compiler_needs_the_headers_of_this_python(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Debian's python3-venv comes without them."""
+    monkeypatch.setenv("CXX", "true")
+    monkeypatch.setattr(sysconfig, "get_path", lambda _name: str(tmp_path))
+    skip = need.compiler().unmet(X86)
+    assert skip is not None
+    assert f"{tmp_path / 'Python.h'} is missing" in skip.reason
+    assert "apt-get install python3-dev" == skip.remedy
+
+    (tmp_path / "Python.h").touch()
+    skip = need.compiler().unmet(X86)
+    assert skip is None or "openssl" in skip.remedy
 
 
 @pytest.mark.parametrize(("name", "package"), [("tcmalloc", "libgoogle-perftools4"), ("jemalloc", "libjemalloc2")])
