@@ -37,12 +37,19 @@ CONFIGURED = (
     "--image-size",
     "--sequence-length",
     "--batch-size",
-    "--accuracy-pictures",
     "--worker-timeout",
 )  # the configuration may say other values
+ANSWERS = ("--accuracy", "--accuracy-pictures")
 USUAL_OPTIONS: Mapping[str, Any] = {
     **{name.removeprefix("--").replace("-", "_"): usual(name) for name in CONFIGURED},
-    **{"budget": 1200.0, "source": [], "steps": [], "requirements": None},
+    **{
+        "budget": 1200.0,
+        "source": [],
+        "steps": [],
+        "requirements": None,
+        "accuracy": None,
+        "accuracy_pictures": usual("--accuracy-pictures"),
+    },
 }
 FILES: Mapping[str, Callable[[Result], str]] = {
     "markdown": gate_markdown,
@@ -100,7 +107,9 @@ def add_requirements(command: argparse.ArgumentParser) -> None:
 
 
 def add_limits(command: argparse.ArgumentParser) -> None:
-    """Add from which change on head is a regression, for `thresholds_of`."""
+    """Add from which change on head is a regression, for `thresholds_of`, and the pictures that its answers are judged by."""
+    for name in ANSWERS:
+        command.add_argument(name, **(shared(name) | {"default": None}))
     for name, kept in asdict(USUAL).items():
         what = LIMITED[name]
         shown = OFF if kept is None else f"{kept:g}"
@@ -144,7 +153,7 @@ def add_settings(command: argparse.ArgumentParser) -> None:
         "-k", dest="expression", metavar="EXPRESSION", help="benchmarks to measure, as for pytest (default: a dozen telling ones)"
     )
     command.add_argument("--model", **shared("--model"))
-    for name in (*CONFIGURED, "--threads", "--weights", "--accuracy"):
+    for name in (*CONFIGURED, "--threads", "--weights"):
         command.add_argument(name, **(shared(name) | {"default": None}))
     command.add_argument("--artifact-cache", **shared("--artifact-cache"))
     command.add_argument(

@@ -214,7 +214,7 @@ OPTIONS: Mapping[str, Callable[[object], object]] = {
     "sequence-length": _count,
     "batch-size": _count,
     "threads": _count,
-    "weights": _file,
+    "weights": _file_name,
     "accuracy": _file,
     "accuracy-pictures": _count,
     "budget": _duration,

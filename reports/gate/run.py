@@ -111,12 +111,13 @@ def hold(request: Request) -> Result:
         progress.close()
     found = rows(selection, schedule.cases, request.rules, request.budget_s, pairs.changes, known=request.known)
     verdict, error = verdict_of(found)
+    measured = [pair for case in schedule.cases for pair in case.all_pairs] if request.settings.accuracy else []
     return Result(
         verdict=verdict,
         rows=found,
         error=error,
-        base=_record(checkouts[0], base.versions, origins[0]),
-        head=_record(checkouts[1], head.versions, origins[1]),
+        base=_record(checkouts[0], base.versions, origins[0], is_silent=any(pair.base.right is None for pair in measured)),
+        head=_record(checkouts[1], head.versions, origins[1], is_silent=any(pair.head.right is None for pair in measured)),
         software=software_differences(*_installed(checkouts, (base.versions, head.versions))),
         machine=this_machine().fingerprint(),
         notes=(
@@ -192,7 +193,9 @@ def _origins(checkout: Checkout, other: Checkout, surveyed: Surveyed) -> Origins
     return judged_origins(checkout, other, surveyed.modules, surveyed.opened)
 
 
-def _record(checkout: Checkout, versions: Mapping[str, str], origins: Origins) -> SideRecord:
+def _record(checkout: Checkout, versions: Mapping[str, str], origins: Origins, *, is_silent: bool) -> SideRecord:
+    """Return what a side is; one that `is_silent` told no answers although it was asked for them."""
+    silent = ("an older suite, which classifies no pictures: answers are not judged",) if is_silent else ()
     return SideRecord(
         revision=checkout.revision,
         commit=checkout.commit,
@@ -201,5 +204,5 @@ def _record(checkout: Checkout, versions: Mapping[str, str], origins: Origins) -
         fixtures=checkout.fixtures,
         versions=versions,
         code=origins.code,
-        notes=(*checkout.notes, *origins.notes),
+        notes=(*checkout.notes, *origins.notes, *silent),
     )

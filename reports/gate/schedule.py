@@ -1,5 +1,6 @@
 """Which pair is measured next, until every benchmark is decided or the time is used up. Knows no process and no file."""
 
+import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -208,6 +209,9 @@ class Schedule:
         return max(0, self._target(case, phase) - len(case.pairs[phase])) * self._pair_s(case)
 
     def _pair_s(self, case: Case) -> float:
-        """Return about how long a pair of `case` takes: as its own did, else as all did; 0 before the first."""
+        """Return about how long a pair of `case` takes: as its own did in the median, else as all did; 0 before the first.
+
+        The first one also draws references and classifies pictures.
+        """
         pairs = case.all_pairs or [pair for other in self.cases for pair in other.all_pairs]
-        return sum(pair.took_s for pair in pairs) / len(pairs) if pairs else 0.0
+        return statistics.median(pair.took_s for pair in pairs) if pairs else 0.0

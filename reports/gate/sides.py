@@ -23,7 +23,7 @@ SIDE = Program(
     version=messages.SIDE_PROTOCOL_VERSION,
     answers=messages.FromSide,
     speaks="fixtures/protocol/side_protocol.py",
-    keeps_temporary_files=True,  # its workers' folders, should it be killed
+    keeps_workers=True,
 )
 MOST_ANSWERS_OF_WORKERS = 4  # a side may wait for its workers this often before it answers
 # The folder in the artifact cache of each build of the same code.

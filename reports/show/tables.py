@@ -127,9 +127,9 @@ def _markdown(table: Table) -> Iterator[str]:
         yield f"### {escape(table.title, 500)}\n"
     for line in table.before:
         yield f"- {_markdown_line(line)}"
+    if table.before:
+        yield ""
     if table.rows:
-        if table.before:
-            yield ""
         yield f"| {' | '.join(escape(_heading(column)) for column in table.columns)} |"
         yield f"|{'|'.join('---:' if column.is_number else '---' for column in table.columns)}|"
         for place, row in enumerate(table.rows):

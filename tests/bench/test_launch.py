@@ -24,7 +24,7 @@ from fixtures import protocol
 from fixtures.bench import launch
 from fixtures.bench.launch import ROOT, Launcher, UnsupportedError, WorkerError, Workers, merged
 from fixtures.bench.rig import Rig
-from fixtures.protocol import Describe, Described, Job, ModelSpec, Prepare, Prepared, Timed, Turn
+from fixtures.protocol import FOLDER_VARIABLE, Describe, Described, Job, ModelSpec, Prepare, Prepared, Timed, Turn
 from reports.gate.sides import SIDE
 from tests import checkouts
 from tests.processes import ended
@@ -460,12 +460,15 @@ def test_closing_again_signals_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     workers.close()
 
 
-def test_side_that_is_killed_leaves_no_folder_of_its_workers() -> None:
-    """What it made among its temporary files goes with the folder that it was started with."""
+def test_side_that_is_killed_leaves_no_folder_of_its_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They lie in the folder that it was started with; all else has the usual temporary folder."""
     side = real_launcher().launch("side", program=SIDE)
     try:
         [pid], folder = pids(side), side.folder
-        made = Path(tempfile.mkdtemp(prefix="worker-", dir=temporary_of(pid)))
+        monkeypatch.setenv(FOLDER_VARIABLE, variable_of(pid, FOLDER_VARIABLE))
+        with real_launcher().launch("x") as workers:
+            assert folder == workers.folder.parent
+        made = Path(tempfile.mkdtemp(prefix="worker-", dir=folder))
         os.kill(pid, signal.SIGKILL)
         assert ended(pid)
     finally:
@@ -473,10 +476,10 @@ def test_side_that_is_killed_leaves_no_folder_of_its_workers() -> None:
     assert [False, False] == [folder.exists(), made.exists()]
 
 
-def temporary_of(pid: int) -> str:
-    """Return where a process's temporary files go."""
+def variable_of(pid: int, name: str) -> str:
+    """Return a variable that a process was started with."""
     entries = Path(f"/proc/{pid}/environ").read_text().split("\0")
-    return next(entry.partition("=")[2] for entry in entries if entry.startswith("TMPDIR="))
+    return next(entry.partition("=")[2] for entry in entries if entry.startswith(f"{name}="))
 
 
 def test_stopped_worker_ends_with_its_suite(tmp_path: Path) -> None:

@@ -104,6 +104,20 @@ def test_base_is_in_force_and_heads_changes_are_named(asked: list[run.Request]) 
     assert "base's is in force until the change is merged" in note
 
 
+def test_files_of_the_repository_are_what_sides_measure_with(asked: list[run.Request], judged: Repository) -> None:
+    """Weights for a single model, and labelled pictures, which bring a limit of their own unless the file names one."""
+    pictures = judged.folder / "pictures.csv"
+    for name in ("a.png", "b.png", "w.pt"):
+        (judged.folder / name).write_bytes(b"0")
+    pictures.write_text("a.png,0\nb.png,1\n")
+    (judged.folder / "pyproject.toml").write_text(f"{HEAD}models = ['vit']\nweights = 'w.pt'\naccuracy = 'pictures.csv'\n")
+
+    assert 0 == main(["gate", "--head", "HEAD"])
+    [request] = asked
+    assert (str(judged.folder / "w.pt"), pictures) == (request.settings.weights, request.settings.accuracy)
+    assert (256, 1.0) == (request.settings.accuracy_pictures, request.thresholds.common.accuracy_points)
+
+
 def test_expression_of_the_command_line_outranks_steps(asked: list[run.Request]) -> None:
     main(["gate", "--base", "HEAD", "--head", "HEAD", "-k", "vit"])
 

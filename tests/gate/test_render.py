@@ -230,6 +230,25 @@ def test_what_stands_beside_time_is_in_every_report() -> None:
     assert gate_markdown(told).rstrip() == trusted(gate_markdown(told)).rstrip(), "the comment shows it as it is"
 
 
+def test_answers_have_a_column_where_they_are_told() -> None:
+    """A quarter of the pictures, of which base gets all right."""
+    base, head = Figures(right="1" * 100), Figures(right="0" * 25 + "1" * 75)
+    beside = quantities([pair(base=base, head=head)], replace(USUAL, accuracy_points=1.0), tests=1, alpha=0.01)
+    told = result(replace(row(A, percent(-0.5, 0.5, -0.3, 0.3, -0.1, 0.1)), quantities=beside))
+
+    assert "100.0 % → 75.0 % (-25.0) !" in unescape(gate_markdown(told))
+    assert "top-1" not in gate_markdown(result(row(A, percent(0.1, 0.2))))
+
+
+def test_markdown_of_an_error_beside_rows_has_its_table_apart() -> None:
+    """A table that follows a list without an empty line is text of its last item."""
+    told = gate_markdown(replace(result(row(A, percent(0.1, 0.2))), error="nothing was compared"))
+    lines = told.splitlines()
+    place = next(number for number, line in enumerate(lines) if line.startswith("| model"))
+    assert "" == lines[place - 1]
+    assert any("nothing was compared" in line for line in lines[:place])
+
+
 def test_artifact_on_head_only_is_json() -> None:
     """A change from nothing has no figure."""
     base, head = Figures(artifact_bytes=0), Figures(artifact_bytes=100)

@@ -27,7 +27,7 @@ def export(capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
 @pytest.fixture
 def gate(tmp_path: Path) -> Path:
     """What `gate --json` writes: head holds more, and is 1 % slower."""
-    base = Figures(peak_rss_bytes=6e8, cold_start_s=2.0, artifact_bytes=1e8, sqnr_db=42.0)
+    base = Figures(peak_rss_bytes=6e8, cold_start_s=2.0, artifact_bytes=1e8, sqnr_db=42.0, right="1" * 19 + "0")
     beside = quantities([pair(base=base, head=replace(base, peak_rss_bytes=7e8))] * 6, USUAL, tests=1, alpha=0.01)
     found = replace(row(A, percent(0.9, 1.1, 1.0, 1.0, 0.95, 1.05)), quantities=beside)
     file = tmp_path / "gate.json"
@@ -55,6 +55,7 @@ def test_gate_as_bencher_metric_format(gate: Path, capsys: pytest.CaptureFixture
 
     assert 7e8 == found["peak-memory"]["value"]
     assert 42.0 == found["sqnr"]["value"]
+    assert 0.95 == found["top-1"]["value"]
     assert found["slowdown"]["value"] == pytest.approx(1.0, abs=0.01)
     assert found["slowdown"]["lower_value"] < 1 < found["slowdown"]["upper_value"]
 

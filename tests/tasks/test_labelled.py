@@ -189,6 +189,8 @@ def served(rig: Rig, recipe: Recipe, digits: Path) -> SavedAccuracy:
     [serving] = rig.serve(recipe, model=ModelSpec(name=f"{digits}/{digit_pictures.FILE}:create", image_size=SIZE))
     serving.workers.close()
     assert serving.accuracy is not None
+    right = rig.right[recipe.step.name, serving.job.model]
+    assert (serving.accuracy.pictures, round(serving.accuracy.pictures * serving.accuracy.top1)) == (len(right), right.count("1"))
     return serving.accuracy
 
 
