@@ -60,3 +60,19 @@ def test_first_line_leaves_tracebacks_out() -> None:
     """An empty line is none."""
     assert first_line("\n \nbaseline: ValueError while building: no\nTraceback:\n  line 7") == "baseline: ValueError while building: no"
     assert first_line("") == ""
+
+
+def test_first_error_of_a_compiler_is_told() -> None:
+    text = """building: C++ compile error
+
+Command:
+g++ /tmp/x/main.cpp -o main
+
+Output:
+/tmp/x/main.cpp:163:10: fatal error: Python.h: No such file or directory
+  163 | #include <Python.h>
+/tmp/x/main.cpp:170:1: error: another
+"""
+    assert "building: C++ compile error: main.cpp:163:10: fatal error: Python.h: No such file or directory" == first_line(text)
+    assert first_line(text) == reason_of(RuntimeError(text))
+    assert "no compiler: error: 3" == first_line("no compiler: error: 3\nTraceback")
