@@ -1,5 +1,6 @@
 """Write the JSON Schema of a saved run anew from its types: `python -m reports.saved`."""
 
+import inspect
 import json
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,9 @@ def written() -> str:
 
 
 def _type(schema: dict[str, Any]) -> str:
-    """Return a type with a line for each of its fields."""
+    """Return a type with a line for each of its fields; its description without the indentation that Python had before 3.13."""
+    if "description" in schema:
+        schema["description"] = inspect.cleandoc(schema["description"])
     fields = schema.pop("properties", None)
     if fields is None:
         return _line(schema)
