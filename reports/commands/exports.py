@@ -67,7 +67,7 @@ _BESIDE: Mapping[str, tuple[str, str, bool]] = {
     "build time": ("build-time", "seconds", True),
     "artifact size": ("file-size", "bytes", True),
     "SQNR": ("sqnr", "dB", False),
-    "top-1": ("top-1", "share", False),
+    "accuracy": ("accuracy", "share", False),
 }
 
 

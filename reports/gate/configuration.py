@@ -138,7 +138,7 @@ def _acknowledged(value: object, where: str) -> Acknowledged:
     except ValueError as error:
         raise ValueError(f"{where}: bound: {error}") from error
     if limit is None:
-        raise ValueError(f"{where}: bound: expected a number, in percent (SQNR: dB, top-1: points), found 'off'")
+        raise ValueError(f"{where}: bound: expected a number, in percent (SQNR: dB, accuracy: points), found 'off'")
     return Acknowledged(
         benchmark=_string(entry["benchmark"]), measure=measure, bound=limit, reason=_string(entry["reason"]), expires=expires
     )

@@ -44,5 +44,5 @@ class Known:
 
 
 def _text(entry: Acknowledged) -> str:
-    unit = {"SQNR": "dB", "top-1": "points"}.get(entry.measure, "%")
+    unit = {"SQNR": "dB", "accuracy": "points"}.get(entry.measure, "%")
     return f", acknowledged up to {entry.bound:g} {unit} until {entry.expires}: {entry.reason}"

@@ -38,7 +38,7 @@ MEASURES = (
         name="artifact size", figure=lambda f: f.artifact_bytes, limit=lambda x: x.artifact_size_percent, unit="bytes", is_sampled=False
     ),
     Measure(name="SQNR", figure=lambda f: f.sqnr_db, limit=lambda x: x.sqnr_db, unit="dB", is_sampled=False),
-    Measure(name="top-1", figure=lambda f: _share_right(f.right), limit=lambda x: x.accuracy_points, unit="points", is_usual=False),
+    Measure(name="accuracy", figure=lambda f: _share_right(f.right), limit=lambda x: x.accuracy_points, unit="points", is_usual=False),
 )
 
 
@@ -46,8 +46,8 @@ MEASURES = (
 class Quantity:
     """One measure on both sides: medians over the pairs, in `unit`.
 
-    `change` is head's by base's minus 1, the median over pairs; for SQNR head's minus base's in dB, for top-1 in points. `low` and `high`
-    bound it, for quantities that every pair has anew and for top-1. `limit` is as in `Limits`; `verdict` is None where nothing was to be
+    `change` is head's by base's minus 1, the median over pairs; for SQNR head's less base's in dB, for accuracy in points. `low` and `high`
+    bound it, for quantities that every pair has anew and for accuracy. `limit` is as in `Limits`; `verdict` is None where nothing was to be
     judged. `known` says who acknowledged it.
     """
 
@@ -82,7 +82,7 @@ def quantities(pairs: Sequence[Pair], limits: Limits, *, tests: int, alpha: floa
 
 
 def sampled_tests(limits: Sequence[Limits]) -> int:
-    """Return how many tests benchmarks with these limits make: one of each measure with a limit that every pair has anew, or of top-1."""
+    """Return how many tests benchmarks with these limits make: one of each measure with a limit that every pair has anew, and accuracy."""
     return sum(measure.is_sampled and measure.limit(each) is not None for each in limits for measure in MEASURES)
 
 

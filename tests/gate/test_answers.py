@@ -47,7 +47,7 @@ def told(base: str | None, head: str | None, points: float | None = 1.0, alpha: 
     """Return what six pairs tell whose sides classify pictures so."""
     some = [pair(base=Figures(right=base), head=Figures(right=head)) for _ in range(6)]
     found = quantities(some, replace(USUAL, accuracy_points=points), tests=1, alpha=alpha)
-    return next((each for each in found if each.name == "top-1"), None)
+    return next((each for each in found if each.name == "accuracy"), None)
 
 
 def test_head_that_answers_as_base_does_passes() -> None:
@@ -151,7 +151,7 @@ def test_weights_that_answer_worse_are_a_regression(tmp_path: Path) -> None:
         result = json.loads((folder / "gate.json").read_text())
         [row] = result["benchmarks"]
         assert row["quantities"], (row["why"], process.stderr)
-        [answers] = [each for each in row["quantities"] if each["name"] == "top-1"]
+        [answers] = [each for each in row["quantities"] if each["name"] == "accuracy"]
         verdicts[base] = process.returncode, row["verdict"], answers["verdict"]
         assert ("lost" in row["why"]) is (base == "HEAD~1"), row["why"]
     assert {"HEAD~1": (1, "REGRESSION", "REGRESSION"), "HEAD": (3, "INCONCLUSIVE", "PASS")} == verdicts

@@ -237,7 +237,7 @@ def test_answers_have_a_column_where_they_are_told() -> None:
     told = result(replace(row(A, percent(-0.5, 0.5, -0.3, 0.3, -0.1, 0.1)), quantities=beside))
 
     assert "100.0 % → 75.0 % (-25.0) !" in unescape(gate_markdown(told))
-    assert "top-1" not in gate_markdown(result(row(A, percent(0.1, 0.2))))
+    assert "| accuracy" not in gate_markdown(result(row(A, percent(0.1, 0.2))))
 
 
 def test_markdown_of_an_error_beside_rows_has_its_table_apart() -> None:

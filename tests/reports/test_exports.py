@@ -55,7 +55,7 @@ def test_gate_as_bencher_metric_format(gate: Path, capsys: pytest.CaptureFixture
 
     assert 7e8 == found["peak-memory"]["value"]
     assert 42.0 == found["sqnr"]["value"]
-    assert 0.95 == found["top-1"]["value"]
+    assert 0.95 == found["accuracy"]["value"]
     assert found["slowdown"]["value"] == pytest.approx(1.0, abs=0.01)
     assert found["slowdown"]["lower_value"] < 1 < found["slowdown"]["upper_value"]
 

@@ -33,7 +33,7 @@ def gate_json(result: Result) -> str:
       `limits`: `{time_percent, memory_percent, cold_start_percent, build_time_percent, artifact_size_percent, sqnr_db,
       accuracy_points}` of this benchmark, null for what is not judged; at the top the gate's.
     - `quantities`: `[{name, unit, base, head, change, low, high, limit, verdict, known}]`, of memory, cold start, build time, artifact
-      size, SQNR and top-1 what is known: the medians of both sides in `unit` (top-1: shares), and the median change of the pairs:
+      size, SQNR and accuracy what is known: the medians of both sides in `unit` (accuracy: shares), and the median change of the pairs:
       head / base - 1, or the dB or points gained; null where base has none. `verdict` is null where there is no limit; `known` says how it
       is acknowledged.
     - `pairs`: `[{phase, base_rounds_s, head_rounds_s, base_samples, head_samples, slowdown, restless, took_s, stolen, others,
