@@ -11,15 +11,17 @@ from fixtures.protocol.side_protocol import Opened
 from reports.gate.benchmarks import Benchmark
 from reports.gate.failures import SideError
 from reports.gate.pair import Figures, Pair, Phase
-from reports.gate.sides import Side, both, shut_all
+from reports.gate.sides import Side, both, one_by_one, shut_all
 from reports.saved.machines import Difference
 from reports.views.changes import differs
 
 TURNS_S = 4.0
 LEAST_ROUNDS = 9
+LONGEST_S = 12.0  # rounds of a second and more are as many as fit into this
+FEWEST_ROUNDS = 5  # but no fewer
 MOST_ROUNDS = 60
 SETTLING_ROUNDS = 2
-LONG_S = 0.25  # an iteration of so long is not warmed up for: both sides refill the same caches, in a small part of it
+LONG_S = 0.1  # an iteration of so long is not warmed up for: both sides refill the same caches, in a small part of it
 
 
 def measure_pair(base: Side, head: Side, benchmark: Benchmark, phase: Phase, order: random.Random) -> tuple[Pair, tuple[Difference, ...]]:
@@ -32,8 +34,9 @@ def measure_pair(base: Side, head: Side, benchmark: Benchmark, phase: Phase, ord
     # The first to start finds other pages and caches than the second: which side that is must not be the same in all pairs.
     first, _ = starting = order.sample(sides, 2)
     both(starting, lambda side: side.begin_load(benchmark), lambda side: side.end_load())
-    both(starting, lambda side: side.begin_proof(), lambda side: side.end_proof())
-    warm = both(starting, lambda _side: None, lambda side: side.open())  # one after the other: together they would hold each other up
+    # One after the other: threads that wait for one another while another process has their CPU take several times as long.
+    one_by_one(starting, lambda side: side.begin_proof(), lambda side: side.end_proof())
+    warm = one_by_one(starting, lambda _side: None, lambda side: side.open())
     opened = warm if first is base else warm[::-1]
     # Each side alone might come to see an iteration as just short or just long enough: both must do alike.
     iterations = max(each.iterations for each in opened)
@@ -102,21 +105,20 @@ def _take_turns(sides: tuple[Side, Side], opened: Sequence[Opened], iterations: 
     peak_rss_bytes: list[int | None] = [None, None]
     settling = SETTLING_ROUNDS if untimed else 0  # both sides started at the same time: neither has run alone yet
     others_s, begin_s, settled_s = _others_s(cpu_s), time.perf_counter(), 0.0
-    for number in range(-settling, MOST_ROUNDS):
-        if number >= LEAST_ROUNDS and time.perf_counter() - begin_s > TURNS_S:
-            break
+    while settling or _goes_on(len(durations_s[0]), time.perf_counter() - begin_s):
         for place in order.sample((0, 1), 2):
             taken = sides[place].turn(iterations, untimed)
             cpu_s[place] = taken.cpu_s
             restless += not taken.still
             if taken.peak_rss_bytes is not None:
                 peak_rss_bytes[place] = max(taken.peak_rss_bytes, peak_rss_bytes[place] or 0)
-            if number >= 0:
-                durations_s[place].append(taken.duration_s)
-            else:
+            if settling:
                 settled_s = max(settled_s, taken.duration_s / iterations)
+            else:
+                durations_s[place].append(taken.duration_s)
+        settling = max(0, settling - 1)
         if settled_s >= LONG_S:
-            untimed = 0
+            settling = untimed = 0
     if not all(min(each) > 0 for each in durations_s):
         raise SideError("both", "Clock", "a turn took no time at all; the workers' clock cannot be trusted")
     available_s = (time.perf_counter() - begin_s) * len(this_machine().allowed_cpus)
@@ -127,6 +129,13 @@ def _take_turns(sides: tuple[Side, Side], opened: Sequence[Opened], iterations: 
         others=max(0.0, (_others_s(cpu_s) - others_s) / available_s),
         peak_rss_bytes=(peak_rss_bytes[0], peak_rss_bytes[1]),
     )
+
+
+def _goes_on(rounds: int, spent_s: float) -> bool:
+    """Whether another round is due, by how many there are and how long they took; their ratio has no say."""
+    if rounds >= LEAST_ROUNDS:
+        return rounds < MOST_ROUNDS and spent_s <= TURNS_S
+    return rounds < FEWEST_ROUNDS or spent_s <= LONGEST_S
 
 
 def _others_s(ours_s: Sequence[float]) -> float:

@@ -4,9 +4,11 @@ import random
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
+
 from fixtures.protocol.side_protocol import Opened, Taken
 from reports.gate import turns
-from reports.gate.turns import LEAST_ROUNDS, LONG_S, SETTLING_ROUNDS
+from reports.gate.turns import FEWEST_ROUNDS, LEAST_ROUNDS, LONG_S, LONGEST_S, MOST_ROUNDS, SETTLING_ROUNDS, TURNS_S
 
 OPENED = Opened(iterations=2, untimed=1, samples_per_iteration=8, evidence={}, findings=[], cpu_s=0.0)
 
@@ -37,4 +39,12 @@ def test_every_turn_of_short_iterations_is_warmed_up_for() -> None:
 def test_iterations_that_are_long_on_either_side_are_not_warmed_up_for() -> None:
     """Both sides do alike, from the first round on that settled."""
     base, head, rounds = taken(0.9 * LONG_S, 1.1 * LONG_S)
-    assert [1] + [0] * (SETTLING_ROUNDS - 1 + rounds) == base.untimed == head.untimed
+    assert [1] + [0] * rounds == base.untimed == head.untimed
+
+
+@pytest.mark.parametrize(
+    ("round_s", "rounds"),
+    [(0.001, MOST_ROUNDS), (TURNS_S / 20, 21), (1.0, LEAST_ROUNDS), (LONGEST_S / 6, 7), (10.0, FEWEST_ROUNDS)],
+)
+def test_long_rounds_are_fewer(round_s: float, rounds: int) -> None:
+    assert next(number for number in range(100) if not turns._goes_on(number, number * round_s)) == rounds
