@@ -11,6 +11,7 @@ from reports.saved.machines import ABSENT, flat, machine_name
 from reports.saved.record import Measurement, Run, Throughput
 from reports.statistics import FASTER
 from reports.views.compare import Comparison, DifferentMachines, compare
+from reports.views.cost import RunCost, StepCost, cost_of
 from reports.views.history import History, HistoryPoint, Series
 from reports.views.ladder import BASELINE, Ladder, LadderRow, Stair, ladders, stairs
 from reports.views.recommend import DeploymentLimits, NothingToRecommend, Recommendation, recommend
@@ -65,13 +66,18 @@ class RunView:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BestRecipe:
-    """The best recipe of one run and model; `view` is the run's own part of the page, None where it has none."""
+    """The best recipe of one run and model.
+
+    `view` is the run's own part of the page, `cost` that of a million inferences; None where there is none.
+    """
 
     run: Run[Measurement]
     machine: str
     model: str
     best: LadderRow | None
     view: RunView | None
+    cost: StepCost | None = None
+    currency: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -121,6 +127,15 @@ class HistoryView:
 
 
 @dataclass(frozen=True, slots=True)
+class LevelChange:
+    """A step whose level changed at a point of its history."""
+
+    model: str
+    step: str
+    point: HistoryPoint
+
+
+@dataclass(frozen=True, slots=True)
 class Field:
     """One field of the fingerprints, with each run's value."""
 
@@ -140,12 +155,23 @@ def run_view(run: Run[Measurement], place: int) -> RunView:
     return RunView(id=f"run-{place}", run=run, machine=machine_name(run.fingerprint), models=models)
 
 
-def best_recipes(runs: Iterable[Run[Measurement]], views: Iterable[RunView]) -> tuple[BestRecipe, ...]:
-    """Return the best recipe of every model in every run, newest named first."""
+def best_recipes(
+    runs: Sequence[Run[Measurement]], views: Iterable[RunView], costs: Sequence[RunCost | None] = ()
+) -> tuple[BestRecipe, ...]:
+    """Return the best recipe of every model in every run, newest named first; `costs` are those of the runs."""
     by_path = {view.run.path: view for view in views}
+    priced = tuple(itertools.zip_longest(runs, costs)) if costs else tuple((run, None) for run in runs)
     return tuple(
-        BestRecipe(run=run, machine=machine_name(run.fingerprint), model=ladder.model, best=ladder.best, view=by_path.get(run.path))
-        for run in reversed(tuple(runs))
+        BestRecipe(
+            run=run,
+            machine=machine_name(run.fingerprint),
+            model=ladder.model,
+            best=ladder.best,
+            view=by_path.get(run.path),
+            cost=cost_of(cost, ladder.model, ladder.best.step) if cost and ladder.best else None,
+            currency=cost.price.currency if cost else "",
+        )
+        for run, cost in reversed(priced)
         for ladder in ladders(run.measurements, run.outcomes)
     )
 
@@ -196,6 +222,12 @@ def history_view(found: History, place: int) -> HistoryView:
             for model, columns in values.items()
         },
     )
+
+
+def level_changes(view: HistoryView) -> tuple[LevelChange, ...]:
+    """Return the changes of level of all steps, the newest first."""
+    found = (LevelChange(series.model, series.step, point) for series in view.history.series for point in series.shifts)
+    return tuple(sorted(found, key=lambda change: change.point.saved_at, reverse=True))
 
 
 def fields(runs: Sequence[Run[Measurement]]) -> tuple[Field, ...]:

@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from reports.page.content import RunView
 from reports.page.scales import Scale, amount_scale
-from reports.views.cost import MachineCost, RunCost, StepCost, machine_costs
+from reports.views.cost import MachineCost, RunCost, StepCost, cost_of, machine_costs
+from reports.views.prices import Price
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,6 +27,30 @@ class CostView:
     run: RunCost | None
     models: tuple[ModelCosts, ...]
     machines: tuple[MachineCost, ...]
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Where the prices of the machines come from, each once."""
+        return tuple(dict.fromkeys(each.price.source for each in self.machines if each.price.source))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BestCost:
+    """What a million inferences by the best recipe cost, at which price of the machine, and the cheapest step beside it."""
+
+    step: StepCost
+    price: Price
+    cheapest: StepCost
+
+
+def best_costs(view: RunView, cost: RunCost | None) -> dict[str, BestCost]:
+    """Return the cost of the best recipe by model; nothing where the machine has no price."""
+    if cost is None:
+        return {}
+    bests = {each.ladder.model: cost_of(cost, each.ladder.model, each.ladder.best.step) for each in view.models if each.ladder.best}
+    return {
+        model: BestCost(step=step, price=cost.price, cheapest=cost.cheapest(model)) for model, step in bests.items() if step is not None
+    }
 
 
 def cost_view(costs: Sequence[RunCost | None]) -> CostView | None:

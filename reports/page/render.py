@@ -20,10 +20,11 @@ from reports.text import figures
 from reports.text.plain_text import plain
 from reports.views.ladder import int8_text, over_float_text, rivals_text, without_text
 from reports.views.tables import comparison
-from reports.views.tables.cost import money, price_text
+from reports.views.tables.cost import money, price_short, price_text
 from reports.views.tables.history import machine_shift_text
 from reports.views.tables.roofline import GIGA, percent
 
+MOST_CHANGES = 4  # named at the top; the history has all
 _SIGNS = {FASTER: "▲", SLOWER: "▼", NO_EFFECT: "="}
 _CLASSES = {FASTER: "up", SLOWER: "down", NO_EFFECT: "even"}
 
@@ -48,7 +49,13 @@ def _environment() -> Environment:
         loader=PackageLoader("reports.page"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= _filters()
-    environment.globals |= {"KERNELS_SHOWN": KERNELS_SHOWN, "FEWEST_RUNS": FEWEST_RUNS, "WIDTH": WIDTH, "HEIGHT": HEIGHT}
+    environment.globals |= {
+        "KERNELS_SHOWN": KERNELS_SHOWN,
+        "FEWEST_RUNS": FEWEST_RUNS,
+        "MOST_CHANGES": MOST_CHANGES,
+        "WIDTH": WIDTH,
+        "HEIGHT": HEIGHT,
+    }
     environment.globals |= {"int8_text": int8_text, "without_text": without_text}
     environment.globals |= {"FRONT_WIDTH": front.WIDTH, "FRONT_HEIGHT": front.HEIGHT}
     return environment
@@ -83,6 +90,8 @@ def _filters() -> dict[str, Callable[..., Any]]:
         comparison.recipes_text,
         money,
         plain,
+        comparison.no_ratio,
+        price_short,
         price_text,
         rivals_text,
         tail_s,

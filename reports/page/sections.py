@@ -1,7 +1,8 @@
 """The sections of the page in their order. A new one is a function here and a template beside the others."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from reports.page.content import (
     ComparisonView,
@@ -11,10 +12,11 @@ from reports.page.content import (
     comparison_view,
     fields,
     history_view,
+    level_changes,
     run_view,
     within_limits,
 )
-from reports.page.costs import cost_view
+from reports.page.costs import best_costs, cost_view
 from reports.page.front import fronts
 from reports.page.limits import machine_limits
 from reports.saved.machines import machine_differences
@@ -25,6 +27,7 @@ from reports.views.recommend import DeploymentLimits
 
 MOST_WHOLE = 6
 FEWEST_TO_FOLLOW = 2
+MOST_BESTS_OPEN = 12  # rows; more are folded, so that they do not push the ladder out of sight
 NO_LIMITS = DeploymentLimits()
 
 
@@ -34,14 +37,16 @@ class Material:
 
     `named` are the runs that the page was asked for: the first is what others are compared with, the last the one in question.
     `views` are those of them shown whole, `comparisons` of each of these with the first, the last one's first.
-    `saved` are all saved runs in brief, oldest first. `costs` are those of the named runs, None where the
-    machine has no price, `calibration` a later one of the machine of the run in question, `limits` what a deployment must keep.
+    `saved` are all saved runs in brief, oldest first, `histories` those of the machines of `views`, the last one's first.
+    `costs` are those of the named runs, None where the machine has no price, `calibration` a later one of the machine of the run
+    in question, `limits` what a deployment must keep.
     """
 
     named: tuple[Run[Measurement], ...]
     saved: tuple[Run[Throughput], ...]
     views: tuple[RunView, ...]
     comparisons: tuple[ComparisonView, ...]
+    histories: tuple[HistoryView, ...] = ()
     costs: tuple[RunCost | None, ...] = ()
     calibration: Calibration | None = None
     limits: DeploymentLimits = NO_LIMITS
@@ -79,6 +84,7 @@ def material(
         saved=saved,
         views=tuple(run_view(run, place) for place, run in enumerate(whole, 1)),
         comparisons=tuple(comparison_view(whole[0], head, place, saved) for place, head in enumerate(whole[:0:-1], 1)),
+        histories=_followed([run.fingerprint for run in reversed(whole)], saved),
         costs=tuple(costs),
         calibration=calibration,
         limits=limits,
@@ -86,11 +92,18 @@ def material(
 
 
 def _answers(given: Material) -> Section:
+    head = given.head.run
+    of_head = (view for view in given.histories if (head.name, head.saved_at, head.commit.short) in view.runs)
+    followed = next(of_head, None)
     content = {
         "head": given.head,
         "within": within_limits(given.head.run, given.limits),
         "against": given.comparisons[:1],
-        "bests": best_recipes(given.named, given.views) if len(given.named) > 1 else (),
+        "bests": best_recipes(given.named, given.views, given.costs) if len(given.named) > 1 else (),
+        "most_open": MOST_BESTS_OPEN,
+        "costs": best_costs(given.head, given.costs[-1] if given.costs else None),
+        "followed": followed,
+        "changes": level_changes(followed) if followed else (),
     }
     return Section(id="answers", title="In short", template="answers.html", content=content)
 
@@ -120,18 +133,22 @@ def _comparisons(given: Material) -> Section | None:
     return Section(id="comparisons", title="Comparison", template="comparisons.html", content=given.comparisons)
 
 
-def _histories(given: Material) -> Section | None:
+def _followed(fingerprints: Sequence[Mapping[str, Any]], saved: Sequence[Run[Throughput]]) -> tuple[HistoryView, ...]:
+    """Return the history of each machine that has one, in this order."""
     found: list[HistoryView] = []
-    fingerprints = [run.fingerprint for run in reversed(given.whole)]
     for place, fingerprint in enumerate(fingerprints):
         if all(machine_differences(fingerprint, earlier) for earlier in fingerprints[:place]):
             try:
-                followed = history(given.saved, fingerprint)
+                followed = history(saved, fingerprint)
             except NothingToFollow:
                 continue
             if followed.runs >= FEWEST_TO_FOLLOW:
                 found.append(history_view(followed, len(found) + 1))
-    return Section(id="history", title="History", template="history.html", content=found) if found else None
+    return tuple(found)
+
+
+def _histories(given: Material) -> Section | None:
+    return Section(id="history", title="History", template="history.html", content=given.histories) if given.histories else None
 
 
 def _machines(given: Material) -> Section:

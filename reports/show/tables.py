@@ -156,10 +156,15 @@ def _html(table: Table) -> Iterator[str]:
         yield f"<h3>{_safe(table.title)}</h3>"
     yield from (f"<p>{_safe(line.lead)}{_safe(line.text)}</p>" for line in table.before)
     if table.rows:
+        yield '<div style="overflow-x: auto">'
         yield "<table>"
-        yield f"<tr>{''.join(f'<th>{_safe(_heading(column))}</th>' for column in table.columns)}</tr>"
+        headings = (f'<th scope="col">{_safe(_heading(column))}</th>' for column in table.columns)
+        yield f"<thead><tr>{''.join(headings)}</tr></thead>"
+        yield "<tbody>"
         yield from (f"<tr>{''.join(f'<td>{_safe(each.whole)}</td>' for each in row)}</tr>" for row in table.rows)
+        yield "</tbody>"
         yield "</table>"
+        yield "</div>"
     if table.remarks:
         yield f"<ul>{''.join(f'<li>{_safe(line.lead)}{_safe(line.text)}</li>' for line in table.lines)}</ul>"
     yield "</section>"

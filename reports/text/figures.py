@@ -100,7 +100,7 @@ def signed_percent(ratio: float | None) -> str:
     """Return 1.031 as +3.1 %; from 3 on as a factor."""
     if ratio is None:
         return NONE
-    return times(ratio) if ratio >= 3 else f"{100 * (ratio - 1):+.1f} %"
+    return times(ratio) if ratio >= 3 else f"{100 * (ratio - 1):+z.1f} %"
 
 
 def gain_short(gain: Gain | None) -> str:

@@ -41,6 +41,7 @@ def changes(base: Measurement, head: Measurement) -> tuple[Difference, ...]:
         *_setting_changes(base, head),
         *_mapping_changes("environment", base.environment, head.environment),
         *_mapping_changes("setting", base.settings, head.settings),
+        *_mapping_changes("inherited variable", base.inherited_environment, head.inherited_environment),
         *_evidence_changes(base.evidence, head.evidence),
     )
 

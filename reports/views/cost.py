@@ -50,6 +50,11 @@ class RunCost:
         return min((step for step in self.steps if step.model == model), key=lambda step: (step.is_training, step.cost_per_million))
 
 
+def cost_of(cost: RunCost, model: str, step: str) -> StepCost | None:
+    """Return what a step costs, None where the run has no such step."""
+    return next((each for each in cost.steps if (each.model, each.step) == (model, step)), None)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MachineCost:
     """The cheapest step of a model on one machine, over all runs of that machine."""

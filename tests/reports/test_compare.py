@@ -282,6 +282,7 @@ def test_runs_with_nothing_in_common_are_no_error(tmp_path: Path) -> None:
         ),
         ({"precision_share": {"bf16": 0.95, "f32": 0.05}}, None),
         ({"environment": {}}, Difference("environment DNNL_DEFAULT_FPMATH_MODE", "BF16", "unset")),
+        ({"inherited_environment": {"ONEDNN_MAX_CPU_ISA": "AVX2"}}, Difference("inherited variable ONEDNN_MAX_CPU_ISA", "unset", "AVX2")),
         ({"threads": 2}, Difference("threads", "4", "2")),
         ({"left_out": ["tcmalloc"]}, Difference("left_out", "-", "tcmalloc")),
         ({"evidence": []}, Difference("evidence (bf16 kernels)", "bf16 96 % of kernel time", "not claimed")),

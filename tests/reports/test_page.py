@@ -115,6 +115,17 @@ def test_the_answer_comes_first(storage: Path) -> None:
     assert "The last step that pays is compile: +19.8 % [" in answer
     assert "On top of it, openvino: not resolved" in answer
     assert "4 steps measured, 1 skipped, 1 failed" in answer
+    assert "✗ pt2e_int8: no int8 kernel ran" in answer
+    assert "What was skipped, and why: tcmalloc tcmalloc: libtcmalloc is not installed" in answer
+
+
+def test_the_answer_tells_its_cost_where_the_machine_has_a_price(storage: Path, tmp_path: Path) -> None:
+    """0.15952 USD an hour at 200 samples a second are 0.22 USD for a million."""
+    assert "A million inferences by it cost 0.222 USD [" in page(storage, "1").one("div", class_="answer").text
+
+    (tmp_path / "own").mkdir()
+    save(tmp_path / "own", 1, saved_run(ladder("baseline"), fingerprint=FINGERPRINT | {"instance_type": ""}))
+    assert "million" not in page(tmp_path / "own", "1").one("div", class_="answer").text
 
 
 def test_a_step_that_took_turns_with_the_baseline_has_a_paired_speedup(tmp_path: Path) -> None:
@@ -192,7 +203,8 @@ def test_runs_of_different_machines_are_compared_by_their_speedups(storage: Path
     shown = page(storage, "1", "3")
     assert "Speedups over each run's own baseline: run 0003 / run 0001" in shown.text
     assert "vcpus went from 4 to 64" in shown.text
-    assert "no other baseline to compare over" in shown.text
+    assert "the baseline of both: 1x" in shown.text
+    assert re.search(r"Against 0001, of another machine: \d of \d speedups over each run's own baseline are called", shown.text)
     assert "≠ differs: vcpus 4 64" in shown.one("table", class_="machines").text
 
 
@@ -217,6 +229,8 @@ def test_history_follows_the_machine_and_marks_a_change_of_level(tmp_path: Path)
     assert "20 runs on c8g.xlarge" in section.text
     assert "Left out: 1 run on another machine, c8g.xlarge, Neoverse-V2, 64 vCPUs." in section.text
     assert 20 == len(section.one("table", class_="values").all("tr")) - 1
+    answers = page(tmp_path).one("section", id="answers").text
+    assert re.search(r"Over 20 runs of this machine the level changed of resnet50 compile ▼ -2\d\.\d % at run 0012\. The history", answers)
 
 
 def test_of_many_runs_few_are_shown_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -228,6 +242,8 @@ def test_of_many_runs_few_are_shown_whole(tmp_path: Path, capsys: pytest.Capture
     assert MOST_WHOLE == len(shown.all("table", class_="ladder"))
     assert ["0030", "0029"] == [group.one("th").text for group in shown.one("section", id="answers").all("tbody", class_="row")][:2]
     assert "30 runs on" in shown.one("section", id="history").text
+    assert "Over 30 runs of this machine no step changed its level." in shown.one("section", id="answers").text
+    assert "The best recipe of every run on this page: 30 rows" == shown.one("section", id="answers").one("summary").text, "it is folded"
     assert "the first run and the last 5" in capsys.readouterr().out
 
 
@@ -404,6 +420,18 @@ def test_front_names_the_steps_that_no_other_beats(storage: Path) -> None:
     assert "baseline" not in labels
 
 
+def test_names_beside_dots_cover_no_other(tmp_path: Path) -> None:
+    """Steps of equal figures lie on each other: one of them is named there, all in the table below."""
+    steps = ("channels_last", "tcmalloc", "compile")
+    slow = [benchmark(step, medians_s=(0.2,) * 3) for step in steps]
+    save(tmp_path, 1, saved_run([benchmark("openvino", medians_s=(0.05,) * 3), *slow]))
+
+    front = page(tmp_path).one("section", id="front")
+
+    assert 1 == len(front.all("text", class_="beaten"))
+    assert all(step in front.one("details", class_="beaten").text for step in steps)
+
+
 def test_nothing_is_to_choose_from_where_all_steps_were_disturbed(tmp_path: Path) -> None:
     """It is said with the reason, and neither a drawing nor a table stands there empty; another model of the run has both."""
     steps = [benchmark(step, disturbed=True) for step in ("baseline", "compile")]
@@ -419,7 +447,7 @@ def test_nothing_is_to_choose_from_where_all_steps_were_disturbed(tmp_path: Path
     assert reason in beside.text
     assert "the ones to choose from" in beside.text
     assert 1 == len(beside.all("svg"))
-    assert 1 == len(beside.all("table"))
+    assert 2 == len(beside.all("table")), "of the steps to choose from, and of those that they beat"
 
 
 def test_few_calls_are_counted_below_their_slowest(tmp_path: Path) -> None:

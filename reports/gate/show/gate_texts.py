@@ -91,8 +91,8 @@ def slowdown_text(judged: Judged) -> str:
     if judged.slowdown is None:
         return NONE
     if judged.low is None or judged.high is None:
-        return f"{100 * judged.slowdown:+.1f} %"
-    return f"{100 * judged.slowdown:+.1f} % [{100 * judged.low:+.1f}, {100 * judged.high:+.1f}]"
+        return f"{100 * judged.slowdown:+z.1f} %"
+    return f"{100 * judged.slowdown:+z.1f} % [{100 * judged.low:+.1f}, {100 * judged.high:+.1f}]"
 
 
 def quantity_text(quantity: Quantity) -> str:

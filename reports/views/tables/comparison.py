@@ -11,12 +11,12 @@ from reports.statistics import CONFIDENCE, FASTER, NEGLIGIBLE, SLOWER
 from reports.statistics.run_spread import FEWEST_RUNS
 from reports.text.figures import gain_short, per_second, signed_percent
 from reports.views.compare import Compared, Comparison, OneSided
+from reports.views.ladder import BASELINE
 from reports.views.tables import LONGEST_STEP, REMARK, STYLES, WARNING, Cell, Column, Line, Table
 
 BETWEEN_PROCESSES = 0.068
 COMMIT_DIGITS = 40
 MOST_NAMED = 4
-NO_RATIO = "no other baseline to compare over"
 
 
 def comparison_table(comparison: Comparison) -> Table:
@@ -98,15 +98,18 @@ def advice(comparison: Comparison) -> str:
 def chance(comparison: Comparison) -> str:
     """Say how many differences to expect where nothing changed."""
     rows = (*comparison.slower, *comparison.faster)
-    expected = (1 - CONFIDENCE) * len(comparison.compared)
-    count = len(comparison.compared)
-    said = f"{len(rows)} of {count} benchmarks are called faster or slower; by chance alone about {expected:.1f} would be."
+    count = sum(row.ratio is not None for row in comparison.compared)
+    called = "benchmarks are called faster or slower"
+    if comparison.across_machines:
+        called = "speedups over each run's own baseline are called larger or smaller"
+    said = f"{len(rows)} of {count} {called}; by chance alone about {(1 - CONFIDENCE) * count:.1f} would be."
     if usual := sum(map(comparison.is_usual, rows)):
         said += f" {usual} of them {'differs' if usual == 1 else 'differ'} by no more than unchanged runs of this machine do."
     shift = comparison.common_shift
     if shift is None or abs(shift - 1) < NEGLIGIBLE:
         return said
-    return f"{said} The median over all is {signed_percent(shift)}: what moves them alike is likely the machine (load, clock), not a step."
+    alike = "the baseline, which they share" if comparison.across_machines else "the machine (load, clock)"
+    return f"{said} The median over all is {signed_percent(shift)}: what moves them alike is likely {alike}, not a step."
 
 
 def _between_runs(comparison: Comparison) -> str:
@@ -135,9 +138,14 @@ def recipes_text(comparison: Comparison) -> str:
     )
 
 
+def no_ratio(row: Compared) -> str:
+    """Say why a step has no ratio across machines."""
+    return "the baseline of both: 1x" if row.step == BASELINE else "no baseline in one of the runs"
+
+
 def _speed(row: Compared) -> str:
     if row.ratio is None:
-        return NO_RATIO
+        return no_ratio(row)
     percent = f"{100 * abs(row.ratio.ratio - 1):.0f} %" if row.ratio.ratio < 3 else f"{row.ratio.ratio:.1f} times"
     if row.ratio.verdict == SLOWER:
         return f"{percent} slower"
@@ -163,7 +171,7 @@ def _revision(run: Run[Measurement], unknown: str) -> str:
 
 
 def _cells(row: Compared) -> Iterator[Cell]:
-    verdict = row.ratio.verdict if row.ratio else NO_RATIO
+    verdict = row.ratio.verdict if row.ratio else no_ratio(row)
     yield Cell(row.model)
     yield Cell(row.step)
     yield Cell(per_second(row.base_sps), row.base_sps)

@@ -44,10 +44,14 @@ def money(amount: float) -> str:
 
 def price_text(price: Price) -> str:
     """Return a price with its region, date and source."""
+    return price_short(price) + (f", source: {price.source}" if price.source else "")
+
+
+def price_short(price: Price) -> str:
+    """Return the same without its source."""
     where = f" in {price.region}" if price.region else ""
     when = f" on {price.date.isoformat()}" if price.date else ""
-    source = f", source: {price.source}" if price.source else ""
-    return f"{price.instance}: {price.price_per_hour:.6g} {price.currency}".rstrip() + f" an hour{where}{when}{source}"
+    return f"{price.instance}: {price.price_per_hour:.6g} {price.currency}".rstrip() + f" an hour{where}{when}"
 
 
 def _run(cost: RunCost) -> Table:
