@@ -15,7 +15,7 @@ from reports.commands.run_commands import add_run_commands
 from reports.completion import add_completion
 from reports.deploy.command import add_recommend
 from reports.gate.bisect_command import add_bisect
-from reports.gate.command import add_gate
+from reports.gate.command import add_gate, ended_in_order
 from reports.page.command import add_page
 from reports.saved.storage import DEFAULT_STORAGE, Storage
 from reports.text.former_options import as_now_called
@@ -28,6 +28,7 @@ from reports.versions.versions_command import add_versions
 
 RUN_HELP = "saved run: a number, latest, latest~1, a file, a commit or a git revision"
 ERROR = 2
+INTERRUPTED = 130
 MODULE = "python -m reports"
 PIPE_WIDTH = 150
 
@@ -40,15 +41,19 @@ class _Terminal(Console):
 
 
 def main(arguments: Sequence[str] | None = None, program: str = MODULE) -> int:
-    """Run one command and return the exit code: 0, the gate's own, or 2 with one paragraph on stderr."""
+    """Run one command and return the exit code: 0, the gate's own, 130 after an interruption, or 2 with one paragraph on stderr."""
     for stream in (sys.stdout, sys.stderr):
         let_any_text_through(stream)
     options = command_parser(program).parse_args(as_now_called(sys.argv[1:] if arguments is None else arguments))
     storage = Storage(options.storage)
     code: int = 0
     try:
-        code = options.command(options, storage, _console()) or 0
+        with ended_in_order():
+            code = options.command(options, storage, _console()) or 0
         sys.stdout.flush()
+    except KeyboardInterrupt:  # what was to be kept has been kept by now
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
     except Refusal as error:
         return _fail(str(error), program)
     except BrokenPipeError:

@@ -19,7 +19,7 @@ from reports.command_line import BENCHMARKS, NoSuchBenchmark, pytest_arguments
 from tests import checkouts
 from tests.conftest import LEAN
 
-LADDER = "import sys; from inference_ladder.reports.command_line import main; sys.exit(main())"
+LADDER = "import sys; from inference_ladder import main; sys.exit(main())"
 MODEL = """\
 import torch
 from torch import nn
@@ -43,7 +43,7 @@ def test_mine(benchmark, measure, model, step):
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel that pip makes of this checkout."""
     folder = tmp_path_factory.mktemp("wheel")
-    checkouts.copied(folder / "source", "benchmarks")
+    checkouts.copied(folder / "source", "benchmarks", "inference_ladder")
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, folder / "source" / name)
     options = ["--quiet", "--no-build-isolation", "--no-deps", "--disable-pip-version-check", "--wheel-dir", str(folder)]
@@ -126,6 +126,65 @@ def test_refusals_name_the_command_that_is_installed(installed: Path, theirs: Pa
     assert "save a run with `ladder run --benchmark-autosave`" in shown
 
 
+SAME = """\
+import sys
+import inference_ladder.reports.saved.load as one
+from inference_ladder.fixtures.machine.cpus import Cpus
+import benchmarks, fixtures.machine.cpus, reports.saved.load as two
+assert one is two is sys.modules["inference_ladder.reports.saved.load"], (one, two)
+assert sys.modules["inference_ladder.reports"] is sys.modules["reports"]
+assert Cpus is fixtures.machine.cpus.Cpus
+assert two.__spec__.name == two.__name__ == "reports.saved.load"
+files = [module.__file__ for module in set(sys.modules.values()) if getattr(module, "__file__", None)]
+assert len(files) == len(set(files)), sorted(file for file in files if files.count(file) > 1)
+print(one.read_run.__name__)
+"""
+
+
+MINE = """\
+import sys
+sys.path.insert(0, "")
+import fixtures
+try:
+    import inference_ladder.fixtures
+except ImportError as error:
+    print(error)
+print(fixtures.mine)
+"""
+
+
+def test_each_module_is_one_object_by_both_names(installed: Path, tmp_path: Path) -> None:
+    """From any folder, a folder of pages called `reports` beside it."""
+    (tmp_path / "reports").mkdir()
+    (tmp_path / "same.py").write_text(SAME)
+
+    assert (0, "read_run\n") == run(installed, tmp_path, str(tmp_path / "same.py"))
+
+
+@pytest.mark.parametrize("name", ["fixtures", "reports", "benchmarks"])
+def test_nothing_is_importable_by_a_short_name(installed: Path, tmp_path: Path, name: str) -> None:
+    code, shown = run(installed, tmp_path, "-c", f"import {name}.__init__")
+
+    assert (1, True) == (code, f"No module named '{name}'" in shown), shown
+
+
+def test_another_package_of_its_name_is_never_taken_for_it(installed: Path, theirs: Path) -> None:
+    """Nor shadowed: what was imported as `fixtures` by their code stays theirs."""
+    (theirs / "fixtures" / "__init__.py").write_text("mine = 1\n")
+    code, shown = run(installed, theirs, "-c", MINE)
+
+    assert code == 0, shown
+    assert "is another package called fixtures" in shown
+    assert shown.endswith("\n1\n")
+
+
+def test_it_is_a_module_that_runs(installed: Path, theirs: Path) -> None:
+    (theirs / ".benchmarks").mkdir()
+    code, shown = run(installed, theirs, "-m", "inference_ladder", "list")
+
+    assert (0, True) == (code, shown.startswith("no readable run in")), shown
+
+
 @pytest.mark.nightly
 def test_ladder_measures_where_others_have_its_names(installed: Path, theirs: Path) -> None:
     """Workers run the suite's code, and the model of the folder."""
@@ -147,9 +206,22 @@ def test_own_file_of_benchmarks_needs_no_conftest(installed: Path, tmp_path: Pat
     assert "test_mine.py::test_mine[served.create-baseline]" in shown
 
 
-def test_own_conftest_names_the_installed_plugin(installed: Path, tmp_path: Path) -> None:
+def test_a_conftest_that_names_the_plugin_is_no_second_one_under_the_command(installed: Path, tmp_path: Path) -> None:
     (tmp_path / "conftest.py").write_text('pytest_plugins = ["inference_ladder.fixtures.suite"]\n')
+    (tmp_path / "served.py").write_text(MODEL)
     (tmp_path / "test_mine.py").write_text(TEST)
+    code, shown = run(installed, tmp_path, "-c", LADDER, "run", "test_mine.py", "--collect-only", "-q", *LEAN)
+
+    assert code == 0, shown
+    assert "test_mine.py::test_mine[served.create-baseline]" in shown
+
+
+def test_own_conftest_names_the_installed_plugin(installed: Path, tmp_path: Path) -> None:
+    """A package `benchmarks` beside it stays its owner's, as the suite itself imports none."""
+    (tmp_path / "benchmarks").mkdir()
+    (tmp_path / "benchmarks" / "__init__.py").write_text("mine = 1\n")
+    (tmp_path / "conftest.py").write_text('pytest_plugins = ["inference_ladder.fixtures.suite"]\n')
+    (tmp_path / "test_mine.py").write_text(f"from benchmarks import mine\n{TEST}")
     code, shown = run(installed, tmp_path, "-m", "pytest", *LEAN, "test_mine.py", "--collect-only", "-q")
 
     assert code == 0, shown

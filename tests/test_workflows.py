@@ -102,6 +102,20 @@ def test_comment_runs_nothing_of_the_pull_request() -> None:
     assert "python3 -m reports.gate_comment" == write["run"]
 
 
+def test_whoever_restores_artifacts_keeps_them_however_the_job_ends() -> None:
+    """And nothing that another job left on the runner is loaded."""
+    [setup] = (ROOT / ".github/actions").glob("*/action.yml")
+    names = [step.get("id", "") for step in steps(setup)]
+    [emptied] = [step for step in steps(setup) if 'rm -rf "$HOME/.cache/ladder-artifacts"' in step.get("run", "")]
+    using = [file for file in WORKFLOWS if "steps.setup.outputs.artifacts" in file.read_text()]
+    kept = [step for file in using for step in steps(file) if step.get("uses", "").startswith("actions/cache/save@")]
+
+    assert names.index(emptied["id"]) < names.index("artifacts")
+    assert {"gate", "nightly", "fleet"} == {file.stem for file in using}
+    assert 3 == len(kept)
+    assert all("always()" in step["if"] for step in kept)
+
+
 def test_pythons_are_those_of_tox() -> None:
     """Each has an environment there, by the name that the job makes of it."""
     pythons = load(ROOT / ".github/workflows/check.yml")["jobs"]["pythons"]["strategy"]["matrix"]["python"]

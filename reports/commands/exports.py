@@ -13,6 +13,7 @@ import msgspec
 
 from reports.saved.load import LARGEST_FILE_BYTES, UnreadableRun, read_run
 from reports.saved.record import LARGEST_FIGURE, Count, Figure, Measurement, PositiveFigure
+from reports.show.tables import json_text
 from reports.statistics.latency import has_p99
 from reports.text.plain_text import plain
 
@@ -116,7 +117,7 @@ FORMATS: Mapping[str, Callable[[Iterable[Exported]], Any]] = {"bmf": bencher, "g
 
 def export_json(file: Path, format_: str) -> str:
     """Return the file's figures as JSON of one of `FORMATS`. Raises UnreadableRun."""
-    return msgspec.json.format(msgspec.json.encode(FORMATS[format_](exported(file))), indent=2).decode() + "\n"
+    return json_text(FORMATS[format_](exported(file)))
 
 
 def _of_run(measurement: Measurement) -> Iterator[Exported]:
@@ -161,7 +162,7 @@ def _nanoseconds(value_s: float | None) -> float | None:
 def _read_gate(file: Path) -> _Gate | None:
     """Return the gate in a file, None where there is none in it. Raises UnreadableRun."""
     try:
-        if file.stat().st_size > LARGEST_FILE_BYTES:
+        if not file.is_file() or file.stat().st_size > LARGEST_FILE_BYTES:
             return None  # the reader of runs says so
         return msgspec.json.decode(file.read_bytes(), type=_Gate)
     except OSError as error:

@@ -85,7 +85,8 @@ def add_run_commands(commands: Commands, common: argparse.ArgumentParser, run_he
 
 def _list(options: argparse.Namespace, storage: Storage, console: Console) -> None:
     if not storage.shelf.runs:
-        console.print(f"no readable run in {storage.folder}: save one with `pytest benchmarks/ --benchmark-autosave`", markup=False)
+        folder = plain(storage.folder, 1000)
+        console.print(f"no readable run in {folder}: save one with `pytest benchmarks/ --benchmark-autosave`", markup=False)
         return
     show(console, [runs_table(storage.shelf.runs)], options.format)
 

@@ -162,4 +162,4 @@ def _interpreter(python: str | None) -> str:
 
 def _digest(folder: Path) -> str:
     files = sorted(folder.rglob("*.py"))
-    return hashlib.sha256(b"".join(f"{file.relative_to(folder)}\0".encode() + file.read_bytes() for file in files)).hexdigest()[:16]
+    return hashlib.sha256(b"".join(os.fsencode(f"{file.relative_to(folder)}\0") + file.read_bytes() for file in files)).hexdigest()[:16]

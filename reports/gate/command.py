@@ -4,6 +4,7 @@ import argparse
 import os
 import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -214,7 +215,9 @@ def _hold(options: argparse.Namespace) -> Result:
 
 @contextmanager
 def ended_in_order() -> Iterator[None]:
-    """Let a cancelled job and a terminal that goes be what Ctrl-C is: workers are ended, worktrees removed; further signals wait for that.
+    """Let a cancelled job and a terminal that goes be what Ctrl-C is: workers are ended, worktrees removed, what was found is kept.
+
+    Further signals wait for that.
 
     What was ignored from the start, as in the background of a shell or under nohup, stays so.
     """
@@ -227,6 +230,9 @@ def ended_in_order() -> Iterator[None]:
         is_ending = True
         raise KeyboardInterrupt
 
+    if threading.current_thread() is not threading.main_thread():  # only the main one hears signals
+        yield
+        return
     heard = [number for number in ENDING_SIGNALS if signal.getsignal(number) not in {signal.SIG_IGN, None}]
     before = {number: signal.signal(number, end) for number in heard}
     try:

@@ -289,7 +289,7 @@ def _mark(checkout: Checkout, path: Path) -> str:
         if each.is_file():
             stat = each.stat()
             listed.append(f"{each.relative_to(path)} {stat.st_size} {stat.st_mtime_ns}")
-    return hashlib.sha256("\n".join(listed).encode()).hexdigest()
+    return hashlib.sha256(os.fsencode("\n".join(listed))).hexdigest()
 
 
 def _packages(folder: Path) -> Mapping[str, str]:

@@ -224,4 +224,4 @@ def shut_all(sides: Sequence[Side]) -> None:
 
 def _cache_of(python: str, cache: Path) -> Path:
     """Return an interpreter's part of the artifact cache: equal versions in another environment may be another build."""
-    return cache if python == sys.executable else cache / f"python-{hashlib.sha256(python.encode()).hexdigest()[:12]}"
+    return cache if python == sys.executable else cache / f"python-{hashlib.sha256(os.fsencode(python)).hexdigest()[:12]}"

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from reports.text.refusal import Refusal
 
+STATUS = Path("/proc/self/status")  # Linux has it
+
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write to a temporary file beside `path`, then rename it. Raises OSError; `path` then is as it was.
@@ -67,9 +69,13 @@ def _mode(path: Path) -> int:
 
 
 def _umask() -> int:
-    """Read the umask without setting it: other threads make files meanwhile."""
-    found = re.search(r"^Umask:\s*([0-7]+)", Path("/proc/self/status").read_text(), re.MULTILINE)
-    return int(found[1], 8) if found else 0o077
+    """Read the umask without setting it where the system tells it: other threads make files meanwhile."""
+    with suppress(OSError):
+        if found := re.search(r"^Umask:\s*([0-7]+)", STATUS.read_text(), re.MULTILINE):
+            return int(found[1], 8)
+    umask = os.umask(0o077)
+    os.umask(umask)
+    return umask
 
 
 def _sync(folder: Path) -> None:

@@ -97,7 +97,7 @@ def read_calibration(path: Path) -> Calibration:
 def number_of(path: Path) -> int | None:
     """Return the number that pytest-benchmark gave the file, None for a name of another form."""
     head, underscore, _ = path.name.partition("_")
-    return int(head) if underscore and 4 <= len(head) <= 9 and head.isascii() and head.isdigit() else None
+    return int(head) if underscore and 4 <= len(head) <= 9 and head.isascii() and head.isdecimal() else None
 
 
 def _read(path: Path, reader: _Reader[Record]) -> Run[Record]:

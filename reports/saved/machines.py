@@ -7,9 +7,12 @@ from typing import Any
 ABSENT = "(not recorded)"
 
 # What can change on one machine is told as a change; every other field of the fingerprint makes another machine.
-_SETTINGS = {"kernel", "thp_mode", "governor", "boost"}
+_SETTINGS = {"kernel", "thp_mode", "governor", "boost", "microcode"}
 # Fields that older runs do not have: that they are missing there tells nothing.
-_SINCE_LATER = {"cores", "nodes", "sockets", "threads_per_core", "governor", "boost", "builds.compiler", "builds.libc", "builds.openmp"}
+_SINCE_LATER = {
+    *("cores", "nodes", "sockets", "threads_per_core", "governor", "boost", "microcode"),
+    *("builds.compiler", "builds.libc", "builds.openmp", "builds.allocators"),
+}
 _INSTALLED = ("versions", "builds", "python")
 _MEMORY_TOLERANCE = 0.03  # kernels of different releases reserve different amounts of the same memory
 
@@ -72,7 +75,7 @@ def _differences(base: Mapping[str, Any], head: Mapping[str, Any]) -> list[Diffe
 def _equal(name: str, base: str, head: str) -> bool:
     if base == head:
         return True
-    if name != "memory_bytes" or not (base.isdigit() and head.isdigit()):
+    if name != "memory_bytes" or not (base.isdecimal() and head.isdecimal()):
         return False
     return abs(int(base) - int(head)) <= _MEMORY_TOLERANCE * max(int(base), int(head))
 

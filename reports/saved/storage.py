@@ -111,7 +111,7 @@ class Storage:
 
     def _numbered(self, name: str) -> list[Path]:
         machine, _, number = name.rpartition("/")
-        if not (number.isascii() and number.isdigit() and len(number) <= 9):
+        if not (number.isascii() and number.isdecimal() and len(number) <= 9):
             return []
         return [file for file in self.files if number_of(file) == int(number) and machine in ("", file.parent.name)]
 

@@ -7,6 +7,9 @@ import argparse
 import csv
 import html
 import io
+import json
+import os
+import re
 import sys
 from collections.abc import Iterable, Iterator
 
@@ -19,9 +22,11 @@ from reports.text.markdown import escape, escape_cell
 from reports.text.plain_text import plain
 from reports.views.tables import LONGEST_STEP, REMARK, Cell, Column, Line, Table
 
+FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")  # noqa: RUF001 - spreadsheets of East Asia take the wide ones alike
 FORMATS = ("table", "markdown", "csv", "json", "html")
 LONGEST_LINE = 4000
 LONGEST_MARKDOWN = 400
+_NOT_SHOWN = re.compile(r"[^\n -~]")
 
 
 def add_format(command: argparse.ArgumentParser) -> None:
@@ -85,8 +90,14 @@ def tables_html(tables: Iterable[Table]) -> str:
 
 
 def json_text(value: object) -> str:
-    """Return any record as readable JSON."""
-    return msgspec.json.format(msgspec.json.encode(value, enc_hook=str), indent=2).decode() + "\n"
+    """Return any record as readable JSON; characters that a terminal would obey or hide are escaped in it."""
+    written = msgspec.json.format(msgspec.json.encode(value, enc_hook=_as_text), indent=2).decode() + "\n"
+    return _NOT_SHOWN.sub(lambda found: found[0] if found[0].isprintable() else json.dumps(found[0])[1:-1], written)
+
+
+def _as_text(value: object) -> str:
+    """Return a path, for example; a name that is not UTF-8 with a mark in place of what it cannot say."""
+    return os.fsencode(str(value)).decode(errors="replace")
 
 
 def _rich(table: Table, width: int) -> RichTable:
@@ -183,4 +194,4 @@ def _csv(value: object) -> object:
     if not isinstance(value, str):
         return value
     text = plain(value, 1000)
-    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
+    return f"'{text}" if text.lstrip().startswith(FORMULA) else text

@@ -14,6 +14,8 @@ def escape(text: object, longest: int = 400) -> str:
     """Return text that Markdown shows as it is: no markup, no HTML, no mention, no link, no break of a table."""
     shown = re.sub(_MARKUP, r"\\\1", plain(text, longest))
     shown = shown.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    shown = re.sub(r"\\#(?=\d)", rf"\\#{_NOTHING}", shown)  # an issue's number
+    shown = re.sub(r"\b(GH)\\-(?=\d)", rf"\1{_NOTHING}\\-", shown, flags=re.IGNORECASE)
     return shown.replace("@", f"@{_NOTHING}").replace("://", f":{_NOTHING}//")
 
 

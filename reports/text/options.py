@@ -15,7 +15,7 @@ MODELS = "resnet50, vit, torchvision:NAME, timm:NAME, transformers:ARCH, my_pack
 
 def positive(text: str) -> int:
     """Return a whole number of at least 1."""
-    if not text.isdigit() or int(text) < 1:
+    if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, found {plain(text)!r}")
     return int(text)
 

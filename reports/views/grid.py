@@ -87,7 +87,7 @@ def _point(model: str) -> tuple[str, int, int] | None:
 
 
 def _is_count(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) <= 6
+    return text.isascii() and text.isdecimal() and len(text) <= 6
 
 
 def _in_order(cells: list[GridCell]) -> tuple[GridCell, ...]:

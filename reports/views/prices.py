@@ -77,6 +77,8 @@ _DECODER = msgspec.json.Decoder(_File)
 
 def _read(path: Path) -> tuple[Price, ...]:
     try:
+        if path.exists() and not path.is_file():
+            raise PriceError(f"--prices {str(path)!r}: not a file; name a JSON file as docs/peak-and-cost.md#prices shows it")
         if path.stat().st_size > LARGEST_FILE_BYTES:
             raise PriceError(
                 f"--prices {str(path)!r}: {path.stat().st_size} bytes; a table of prices has at most {LARGEST_FILE_BYTES}: "

@@ -482,6 +482,49 @@ def variable_of(pid: int, name: str) -> str:
     return next(entry.partition("=")[2] for entry in entries if entry.startswith(f"{name}="))
 
 
+def test_folder_of_a_killed_suite_is_removed_by_the_next_run(tmp_path: Path) -> None:
+    """Not that of a living one, not one that is made at the moment, and nothing that merely has such a name."""
+    made = {name: tmp_path / f"worker-{name}" for name in ("killed", "living", "new", "other", "link")}
+    for name in ("killed", "living", "new", "other"):
+        made[name].mkdir()
+        (made[name] / "outputs-0.npz").touch()
+    made["link"].symlink_to(made["other"])
+    held = [launch._owned(made[name]) for name in ("killed", "living", "new")]
+    for name in ("killed", "living"):
+        os.utime(made[name] / launch.OWNER, (0, 0))
+    for descriptor in (held[0], held[2]):
+        os.close(descriptor)
+    launch.remove_abandoned(tmp_path)
+    os.close(held[1])
+
+    assert ["link", "living", "new", "other"] == sorted(name for name, folder in made.items() if folder.exists())
+
+
+def test_folder_in_use_is_locked(checkout: Checkout) -> None:
+    launcher = checkout.worker("hello(); hang()")
+    with launcher.launch("step") as workers:
+        os.utime(workers.folder / launch.OWNER, (0, 0))
+        launch.remove_abandoned(workers.folder.parent)
+        assert workers.folder.is_dir()
+
+
+def test_output_without_end_fills_no_disk(checkout: Checkout, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its end is shown all the same."""
+    monkeypatch.setattr(launch, "MOST_OUTPUT_BYTES", 100_000)
+    launcher = checkout.worker(
+        'channel = hello()\nfor _ in range(40):\n    complain("x" * 10_000)\n    time.sleep(0.03)\ncomplain("the end"); hang()'
+    )
+    with launcher.launch("step") as workers:
+        with pytest.raises(WorkerError, match="the end"):
+            workers.ask([Describe()], Described, "being checked", 2.5)
+        assert workers.folder.joinpath("output-0").stat().st_size < 200_000
+
+
+def test_the_kernel_takes_a_worker_before_its_suite() -> None:
+    with Launcher(environment=dict(os.environ)).launch("step") as workers:
+        assert "500\n" == Path(f"/proc/{workers._pids[0]}/oom_score_adj").read_text()
+
+
 def test_stopped_worker_ends_with_its_suite(tmp_path: Path) -> None:
     """Its own watch cannot run then, as in a hang that holds the interpreter's lock: the kernel ends it."""
     checkouts.copied(tmp_path)

@@ -132,6 +132,13 @@ def test_whatever_the_gate_did_not_write_becomes_text(text: str) -> None:
         assert mark not in shown
 
 
+def test_a_gate_that_was_stopped_is_told_as_well() -> None:
+    """Or the verdict on the commit before would stand as the newest."""
+    condition = (ROOT / ".github/workflows/comment.yml").read_text().partition("contains(fromJSON('")[2].partition("')")[0]
+
+    assert {"success", "failure", "timed_out", "cancelled"} == set(json.loads(condition))
+
+
 def test_comment_fits_whatever_was_measured() -> None:
     """GitHub takes 65,536 characters; escaping makes a text longer."""
     body = comment({f"machine{i}": "*" * 1000 + "\n" + "@*" * 10**5 for i in range(MOST_MACHINES)}, RUN["html_url"], SHA)  # type: ignore[arg-type]

@@ -1,5 +1,7 @@
 """Inputs by seed, and calibration pictures from a folder."""
 
+import os
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +82,26 @@ def test_truncated_picture_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(ValueError, match=r"calibration picture '.*a\.png' cannot be read"):
         calibration_images(16, str(tmp_path))
+
+
+@pytest.mark.parametrize("error", [ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError])
+def test_whatever_pillow_says_of_a_hostile_picture_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[Exception]) -> None:
+    def fail(*_: object) -> None:
+        raise error("hostile")
+
+    picture(tmp_path / "a.png")
+    monkeypatch.setattr(Image, "open", fail)
+
+    with pytest.raises(ValueError, match=r"calibration picture '.*a\.png' cannot be read: hostile; remove it"):
+        calibration_images(16, str(tmp_path))
+
+
+def test_a_pipe_is_no_picture(tmp_path: Path) -> None:
+    """Opening it would wait for a writer for ever."""
+    picture(tmp_path / "a.png")
+    os.mkfifo(tmp_path / "b.png")
+
+    assert 1 == len(calibration_images(16, str(tmp_path)))
 
 
 def test_folder_without_a_picture_is_refused(tmp_path: Path) -> None:

@@ -227,3 +227,17 @@ def test_one_of_tied_weights_is_enough(tmp_path: Path) -> None:
 )
 def test_key_follows_the_last_double_colon(text: str, file: str, key: str) -> None:
     assert (Path(file), key) == weights.split(text)
+
+
+def test_a_torch_that_a_checkpoint_can_subvert_takes_safetensors_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """CVE-2026-24747; PyTorch/XLA still needs torch 2.9."""
+    model = torch.nn.Linear(2, 2)
+    torch.save(model.state_dict(), tmp_path / "w.pt")
+    save_file(model.state_dict(), tmp_path / "w.safetensors")
+    monkeypatch.setattr(torch, "__version__", "2.9.0+cu128")
+
+    assert {"weight", "bias"} == set(weights.read(str(tmp_path / "w.safetensors")).states[""])
+    with pytest.raises(WeightsError, match=r"w\.pt': by torch 2\.9\.0.* only safetensors are taken: save it with safetensors"):
+        weights.read(str(tmp_path / "w.pt"))
+    monkeypatch.setattr(torch, "__version__", "2.10.0")
+    assert {"weight", "bias"} == set(weights.read(str(tmp_path / "w.pt")).states[""])

@@ -2,14 +2,18 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import unicodedata
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from reports.__main__ import main
+from reports.commands import run_commands
+from reports.show.tables import FORMATS
 from tests.reports.saved_runs import FINGERPRINT, ladder, outcome, save, saved_run
 
 ROOT = Path(__file__).parents[2]
@@ -36,6 +40,66 @@ def test_list_shows_each_run_and_names_what_it_skipped(storage: Path, capsys: py
     assert "4 measured, 1 skipped" in shown.out
     assert "64 vCPUs" in shown.out
     assert "0004_run.json: truncated" in shown.err
+
+
+HOSTILE = "\x1b]0;pwned\x07\x1b[2J\x9b31m\u202e"
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("command", ["list", "show", "ladder", "history", "export"])
+def test_hostile_files_and_names_reach_no_terminal(
+    storage: Path, capfdbinary: pytest.CaptureFixture[bytes], command: str, form: str
+) -> None:
+    """Names in a run, names of files that are not UTF-8, links to nothing and to all, pipes: a sentence each, and text that is inert."""
+    folder = next(storage.glob("*/0001_*")).parent
+    run_ = saved_run(ladder("baseline", model=f"m{HOSTILE}"), saved_at="2026-11-14T00:00:00+00:00")
+    Path(os.fsdecode(os.fsencode(folder) + b"/0005_\xff.json")).write_text(json.dumps(run_))
+    (folder / "0006_dangling.json").symlink_to("/nonexistent")
+    (folder / "0007_loop.json").symlink_to("0007_loop.json")
+    (folder / "0008_zero.json").symlink_to("/dev/zero")
+    os.mkfifo(folder / "0009_pipe.json")
+    words = [command, *(["--format", "bmf"] if command == "export" else ["--format", form]), "--storage", str(storage)]
+
+    assert 0 == main(words if command in {"list", "history"} else [*words, "5"])
+    shown = capfdbinary.readouterr()
+    for text in (shown.out.decode(), shown.err.decode()):
+        assert [] == [character for character in text if unicodedata.category(character) in {"Cc", "Cf", "Cs"} and character != "\n"]
+        assert "Traceback" not in text
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_signals_end_any_command_in_order(
+    storage: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], number: signal.Signals
+) -> None:
+    """As Ctrl-C, so that `tune` keeps what it found; further ones do not break into the clearing up."""
+    cleared = []
+
+    def table(_runs: object) -> None:
+        try:
+            signal.raise_signal(number)
+        finally:
+            signal.raise_signal(number)
+            cleared.append("workers")
+
+    monkeypatch.setattr(run_commands, "runs_table", table)
+    answer = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+    before = signal.signal(number, answer)
+    try:
+        assert 130 == main(["list", "--storage", str(storage)])
+        assert answer == signal.getsignal(number)
+    finally:
+        signal.signal(number, before)
+    assert ["workers"] == cleared
+    assert "interrupted" in capsys.readouterr().err
+
+
+def test_list_of_an_empty_storage_of_a_hostile_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in (HOSTILE.encode(), b"\xff"):
+        folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name))
+        folder.mkdir()
+
+        assert 0 == main(["list", "--storage", str(folder)])
+        assert {"\n"} == {character for character in capsys.readouterr().out if not character.isprintable()}
 
 
 def test_list_of_an_empty_storage_says_how_to_save(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

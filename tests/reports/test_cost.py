@@ -116,6 +116,12 @@ def test_the_built_in_table_is_dated_and_sourced() -> None:
         assert [sizes[0] * 2**place for place in range(4)] == pytest.approx(sizes, rel=1e-3)
 
 
+def test_a_device_is_no_table_of_prices() -> None:
+    """Reading /dev/zero would take all memory."""
+    with pytest.raises(PriceError, match="'/dev/zero': not a file; name a JSON file"):
+        price_table(Path("/dev/zero"))
+
+
 def test_own_prices_come_before_the_built_in_ones(tmp_path: Path) -> None:
     table = price_table(
         own(

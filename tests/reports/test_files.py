@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from reports.saved import files
 from reports.saved.files import write_atomically
 
 
@@ -59,6 +60,18 @@ def test_modes_are_the_umasks_or_the_old_files(tmp_path: Path) -> None:
         found = os.umask(before)
 
     assert (0o027, 0o640, 0o600) == (found, *(stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("new", "private")))
+
+
+def test_modes_are_the_umasks_where_no_file_tells_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """macOS shows saved runs, too, and has no /proc."""
+    monkeypatch.setattr(files, "STATUS", tmp_path / "no such file")
+    before = os.umask(0o027)
+    try:
+        write_atomically(tmp_path / "new", b"x")
+    finally:
+        found = os.umask(before)
+
+    assert (0o027, 0o640) == (found, stat.S_IMODE((tmp_path / "new").stat().st_mode))
 
 
 def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from reports.show.pictures import CannotPlot, check_plot, ladders_picture
 from reports.show.tables import FORMATS, print_tables, tables_csv, tables_html, tables_json, tables_markdown
 from reports.statistics import Interval
 from reports.text.figures import agreement, decibels, gain_short, signed_percent, significant, sqnr, top1, verdict_over
-from reports.text.markdown import escape
+from reports.text.markdown import escape, unescape
 from reports.text.plain_text import plain
 from reports.views.ladder import Ladder, ladders
 from reports.views.tables import Cell, Column, Line, Table
@@ -183,6 +183,20 @@ def test_every_command_has_every_format_and_hostile_names_stay_text(
 
 def test_markdown_escapes_every_mark() -> None:
     assert r"a\|b \`c\` \*d\* \_e\_ \[f\]\(g\) \# &lt;i&gt; &amp; @<!-- -->j" == escape("a|b `c` *d* _e_ [f](g) # <i> & @j")
+
+
+@pytest.mark.parametrize("text", ["#12", "a#12", "GH-12", "gh-1", "o/r#1"])
+def test_markdown_links_no_issue(text: str) -> None:
+    """GitHub makes links of what is shown, escaped or not; and what the gate wrote is read again as it was."""
+    assert not re.search(r"(?i)(#|GH-)\d", escape(text).replace("\\", ""))
+    assert text == unescape(escape(text))
+
+
+@pytest.mark.parametrize("text", ["=1+1", "\t=1+1", "\r@SUM(1)", " +1", "＝1", "＠x", "－1"])  # noqa: RUF001
+def test_csv_runs_no_formula(text: str) -> None:
+    written = tables_csv([Table(data=({"name": text},))])
+
+    assert written.splitlines()[1].strip('"').startswith("'")
 
 
 def test_csv_has_plain_numbers_and_empty_cells(usual: tuple[Ladder, ...]) -> None:

@@ -4,11 +4,15 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from fixtures.bench.launch import ROOT
+from fixtures.session import session
+from fixtures.session.session import LadderSession
 from tests.conftest import LEAN
 
 CONFTEST = """
@@ -45,6 +49,57 @@ def output_of_a_run_that_cannot_be_saved(folder: Path, *, whole: bool) -> str:
     assert pytest.ExitCode.INTERNAL_ERROR == done.returncode, done.stdout
     assert "Traceback" not in done.stdout
     return done.stdout
+
+
+def test_proofs_that_cannot_be_written_are_kept_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other steps are proved all the same; it is tried again after each, and said once."""
+    notes: list[str] = []
+    asked, written = tmp_path / "gone" / "proofs.json", []
+
+    def write(_self: LadderSession, file: Path, _fingerprint: object) -> None:
+        written.append(file)
+        if file == asked:
+            raise OSError(28, "No space left on device")
+
+    made = LadderSession.__new__(LadderSession)
+    made._unwritten, made._config = None, None  # type: ignore[assignment]
+    made.progress = SimpleNamespace(note=notes.append)  # type: ignore[assignment]
+    monkeypatch.setattr(LadderSession, "write_proofs", write)
+    monkeypatch.setattr(session, "read_options", lambda _config: SimpleNamespace(proofs=asked))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    made.try_to_write_proofs(asked, {})
+    made.try_to_write_proofs(asked, {})
+
+    assert made.keep_unwritten_proofs()
+    assert [asked, asked, written[-1]] == written
+    assert [True, True] == ["No space left on device" in notes[0], f"what was proved is in {written[-1]}" in notes[1]]
+    assert 2 == len(notes)
+
+
+RENAMED = """
+import pytest_benchmark.storage.file as file
+file.FileStorage.store = file.FileStorage.save
+del file.FileStorage.save
+pytest_plugins = ["fixtures.suite"]
+"""
+
+
+def test_another_pytest_benchmark_than_saving_leans_on_is_refused(tmp_path: Path) -> None:
+    """Before anything is measured: a run must not be lost at its end."""
+    (tmp_path / "pytest.ini").write_text("[pytest]")
+    (tmp_path / "conftest.py").write_text(RENAMED)
+    (tmp_path / "test_it.py").write_text(TEST)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *LEAN],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert pytest.ExitCode.USAGE_ERROR == done.returncode
+    assert "has no FileStorage.save, by which this suite saves runs whole: install pytest-benchmark>=5.3.1,<6" in done.stderr
 
 
 def test_what_the_journal_lacks_is_kept_elsewhere(tmp_path: Path) -> None:

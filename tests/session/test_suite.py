@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import median
@@ -111,13 +112,18 @@ BASELINE_FINISHED = r"\[1/2\] torchvision\.resnet18-baseline: .* samples per sec
 
 
 def read_until(suite: "subprocess.Popen[str]", pattern: str) -> None:
-    """Read the suite's output up to a line that `pattern` is found in."""
+    """Read the suite's output up to a line that `pattern` is found in; one that says nothing for too long is killed."""
     assert suite.stdout is not None
     seen = []
-    for line in suite.stdout:
-        seen.append(line)
-        if re.search(pattern, line):
-            return
+    limit = threading.Timer(LIMIT_S, suite.kill)
+    limit.start()
+    try:
+        for line in suite.stdout:
+            seen.append(line)
+            if re.search(pattern, line):
+                return
+    finally:
+        limit.cancel()
     pytest.fail(f"{pattern!r} was never said:\n{''.join(seen)}")
 
 

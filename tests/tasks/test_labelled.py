@@ -2,6 +2,8 @@
 
 import argparse
 import csv
+import os
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +17,7 @@ from fixtures.bench.rig import Rig, ServingError
 from fixtures.bench.turns import Plan
 from fixtures.inputs.images import IMAGENET_MEAN, IMAGENET_STD
 from fixtures.protocol import ModelSpec
+from fixtures.session.options import folder_digest
 from fixtures.steps.recipe import Recipe, resolve
 from fixtures.tasks import labelled
 from fixtures.tasks.labelled import AccuracyLostError, LabelsError, compare, find
@@ -80,6 +83,10 @@ def test_csv_of_files_and_classes(folder: Path, header: list[list[str]]) -> None
         ("a.png,cat\nb.png,dog\n", "line 'b.png,dog' is not FILE,CLASS with the number of the class"),
         ("a.png\n", "line 'a.png' is not FILE,CLASS"),
         ("lost.png,1\nlost.png,2\n", "picture '.*lost.png' cannot be read"),
+        ("a\0.png,1\nb.png,2\n", r"picture '.*a\\x00.png' cannot be read"),
+        ("/dev/zero,1\nb.png,2\n", "picture '/dev/zero' cannot be read .*; remove it, or mend its line"),
+        ("a.png,²\n", "line 'a.png,²' is not FILE,CLASS"),
+        (f"a.png,{'9' * 5000}\n", "is not FILE,CLASS"),
         ("", "pictures of 0 class"),
     ],
 )
@@ -88,6 +95,23 @@ def test_bad_csv_is_refused(tmp_path: Path, text: str, expected: str) -> None:
 
     with pytest.raises(LabelsError, match=expected):
         find(tmp_path / "labels.csv", most=9)
+
+
+def test_a_pipe_is_no_csv(tmp_path: Path) -> None:
+    """Opening it would wait for a writer for ever."""
+    os.mkfifo(tmp_path / "labels.csv")
+
+    with pytest.raises(LabelsError, match="there is no such file; name one that exists"):
+        find(tmp_path / "labels.csv", most=9)
+
+
+def test_names_that_are_not_utf_8_have_a_digest(folder: Path) -> None:
+    for file in sorted(folder.rglob("*.png")):
+        file.rename(os.fsdecode(os.fsencode(file.parent) + b"/\xff.png"))
+        break
+
+    assert re.fullmatch("[0-9a-f]{16}", find(folder, most=9).digest)
+    assert re.fullmatch("[0-9a-f]{16}", folder_digest(folder))
 
 
 def test_bad_folders_are_refused(tmp_path: Path) -> None:

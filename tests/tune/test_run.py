@@ -5,6 +5,7 @@ import json
 import math
 import random
 import re
+import signal
 import statistics
 import time
 from collections.abc import Callable
@@ -416,6 +417,30 @@ def test_the_budget_ends_a_candidate_that_hangs(
     assert "the budget is used up" == found.ended
     assert 2 == len(stubbed)
     assert 2 == len(json.loads((tmp_path / "tuned.json").read_text())["benchmarks"]) + len(found.failed)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_the_end_of_the_budget_is_told_again_where_a_destructor_drops_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tuning, "RAISED_AGAIN_S", 0.02)
+    dropped = []
+
+    class Slow:
+        def __del__(self) -> None:
+            try:
+                signal.pause()
+            finally:
+                dropped.append(self)
+
+    def wait() -> None:
+        with tuning._alarm(0.02):
+            Slow()
+            signal.pause()
+
+    with pytest.raises(tuning.OutOfTime):
+        wait()
+
+    assert 1 == len(dropped)
+    assert (0.0, 0.0) == signal.getitimer(signal.ITIMER_REAL)
 
 
 def test_nothing_within_the_limits_holds_no_finals(made: Bench, stubbed: list[Candidate], tmp_path: Path) -> None:

@@ -181,7 +181,7 @@ def _length_of_json(request: Request) -> int | None:
     text = request.headers.get(LENGTH_OF_JSON)
     if text is None:
         return None
-    if not (text.isascii() and text.isdigit() and len(text) <= 18):
+    if not (text.isascii() and text.isdecimal() and len(text) <= 18):
         raise Refused(400, "Inference-Header-Content-Length is not a number")
     return int(text)
 

@@ -9,6 +9,7 @@ from reports.gate.pair import Pair
 from reports.gate.quantities import Quantity
 from reports.gate.result import Result, Row
 from reports.gate.show.gate_texts import headline, why
+from reports.show.tables import json_text
 
 VERSION = 1
 
@@ -59,7 +60,7 @@ def gate_json(result: Result) -> str:
         "took_s": result.took_s,
         "benchmarks": [_row(row) for row in result.rows],
     }
-    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n"
+    return json_text(value)
 
 
 def _quantity(quantity: Quantity) -> dict[str, Any]:
