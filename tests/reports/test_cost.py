@@ -167,7 +167,7 @@ def test_other_bad_price_files_are_refused(tmp_path: Path) -> None:
         price_table(own(tmp_path, row, row))
     with pytest.raises(PriceError, match=r"prices\.json.*No such file"):
         price_table(tmp_path / "none" / "prices.json")
-    with pytest.raises(PriceError, match="Is a directory"):
+    with pytest.raises(PriceError, match="not a file; name a JSON file"):
         price_table(tmp_path)
     (tmp_path / "large.json").write_bytes(b" " * (4 * 2**20 + 1))
     with pytest.raises(PriceError, match="at most"):

@@ -85,7 +85,7 @@ def test_csv_of_files_and_classes(folder: Path, header: list[list[str]]) -> None
         ("lost.png,1\nlost.png,2\n", "picture '.*lost.png' cannot be read"),
         ("a\0.png,1\nb.png,2\n", r"picture '.*a\\x00.png' cannot be read"),
         ("/dev/zero,1\nb.png,2\n", "picture '/dev/zero' cannot be read .*; remove it, or mend its line"),
-        ("a.png,²\n", "line 'a.png,²' is not FILE,CLASS"),
+        ("a.png,1\nb.png,²\n", "line 'b.png,²' is not FILE,CLASS"),
         (f"a.png,{'9' * 5000}\n", "is not FILE,CLASS"),
         ("", "pictures of 0 class"),
     ],
