@@ -17,6 +17,7 @@ from reports.deploy.command import add_recommend
 from reports.gate.bisect_command import add_bisect
 from reports.gate.command import add_gate, ended_in_order
 from reports.page.command import add_page
+from reports.saved.files import NO_CURRENT_FOLDER, has_current_folder
 from reports.saved.storage import DEFAULT_STORAGE, Storage
 from reports.text.former_options import as_now_called
 from reports.text.options import Commands
@@ -42,8 +43,10 @@ class _Terminal(Console):
 
 def main(arguments: Sequence[str] | None = None, program: str = MODULE) -> int:
     """Run one command and return the exit code: 0, the gate's own, 130 after an interruption, or 2 with one paragraph on stderr."""
-    for stream in (sys.stdout, sys.stderr):
-        let_any_text_through(stream)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by who started this
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115, PTH123 - for as long as the process lives
+        let_any_text_through(getattr(sys, name))
     options = command_parser(program).parse_args(as_now_called(sys.argv[1:] if arguments is None else arguments))
     storage = Storage(options.storage)
     code: int = 0
@@ -59,7 +62,7 @@ def main(arguments: Sequence[str] | None = None, program: str = MODULE) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
-        return _fail(f"{error.strerror}: {error.filename}" if error.strerror and error.filename else str(error), program)
+        return _fail(_told(error), program)
     except Exception as error:  # noqa: BLE001 - a defect must exit 2 as well: 1 means a regression
         if _is_unsupported(error):
             return _fail(str(error), program)
@@ -71,6 +74,12 @@ def main(arguments: Sequence[str] | None = None, program: str = MODULE) -> int:
     return code
 
 
+def _told(error: OSError) -> str:
+    if not has_current_folder():
+        return NO_CURRENT_FOLDER
+    return f"{error.strerror}: {error.filename}" if error.strerror and error.filename else str(error)
+
+
 def _is_unsupported(error: Exception) -> bool:
     """Whether this system cannot be measured on; saved runs are read without `fixtures`, which is loaded where it raised the error."""
     cpus = sys.modules.get("fixtures.machine.cpus")
@@ -78,8 +87,9 @@ def _is_unsupported(error: Exception) -> bool:
 
 
 def _console() -> Console:
-    """Return a console as wide as the terminal; a file or a pipe gets all columns."""
-    wide = None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPE_WIDTH
+    """Return a console as wide as the terminal, or as COLUMNS says; a file or a pipe gets all columns."""
+    told = os.environ.get("COLUMNS")
+    wide = PIPE_WIDTH if told == "0" or (told is None and not sys.stdout.isatty()) else None
     return _Terminal(highlight=False, width=wide)
 
 

@@ -25,6 +25,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if sys.path[:1] != [str(ROOT)]:
         sys.path.insert(0, str(ROOT))
     if words and words[0] in MEASURE:
+        from reports.saved.files import NO_CURRENT_FOLDER, has_current_folder
+
+        if not has_current_folder():
+            print(f"error: {NO_CURRENT_FOLDER}", file=sys.stderr)
+            return USAGE_ERROR
         try:
             command = pytest_arguments(words[1:], quick=words[0] == "quick")
         except NoSuchBenchmark as error:

@@ -109,7 +109,10 @@ class Side:
             accuracy=str(settings.accuracy) if settings.accuracy else None,
             accuracy_pictures=settings.accuracy_pictures,
         )
-        self._process.tell([survey])
+        try:
+            self._process.tell([survey])
+        except WorkerError as error:
+            raise GateError(f"the side {error}") from error
 
     def end_survey(self) -> Surveyed:
         """Return what the side says of itself. Raises GateError where it is not the code that was asked for."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from reports.text.refusal import Refusal
 
+NO_CURRENT_FOLDER = "the current folder does not exist any more: change into one that does"
 STATUS = Path("/proc/self/status")  # Linux has it
 
 
@@ -41,6 +42,15 @@ def write_atomically(path: Path, content: bytes) -> None:
 def no_file_text(option: str, path: Path) -> str:
     """Return the refusal of a file that is not there."""
     return f"{option} {str(path)!r}: there is no file {str(path.absolute())!r}; name one that exists"
+
+
+def has_current_folder() -> bool:
+    """Whether the folder that this process stands in has not been deleted."""
+    try:
+        os.getcwd()  # noqa: PTH109
+    except OSError:
+        return False
+    return True
 
 
 class NoFolder(Refusal):

@@ -305,7 +305,7 @@ def test_unwritable_cache_is_an_os_error(tmp_path: Path) -> None:
     """The caller learns that the folder cannot be written."""
     (tmp_path / "file").write_text("")
 
-    with pytest.raises(OSError, match="file"):
+    with pytest.raises(OSError, match=r"file/cache cannot be made \(Not a directory\): name another folder with --artifact-cache"):
         ArtifactCache(tmp_path / "file" / "cache").get(CONTENT, Builder())
 
 
@@ -371,6 +371,12 @@ def test_path_that_torch_would_take_apart_is_refused(tmp_path: Path, name: str) 
         ArtifactCache(tmp_path / name / "artifacts").open()
 
     assert not (tmp_path / name).exists()
+
+
+def test_path_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
+    """Workers are told where it is, in UTF-8."""
+    with pytest.raises(UnsafeCache, match=r"has a name that is not UTF-8.*name another folder with --artifact-cache"):
+        ArtifactCache(Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff"))).open()
 
 
 def test_path_with_other_letters_is_taken(tmp_path: Path) -> None:

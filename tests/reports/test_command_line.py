@@ -93,6 +93,38 @@ def test_signals_end_any_command_in_order(
     assert "interrupted" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("closed", "code", "told"), [("1", 0, ""), ("2", 2, "")])
+def test_a_stream_that_is_closed_is_no_error(storage: Path, closed: str, code: int, told: str) -> None:
+    """Nor do errors go where the output goes."""
+    run_ = "1" if closed == "1" else "nope"
+    shell = f'"$0" -m reports show {run_} --storage "$1" {closed}>&-'
+    done = subprocess.run(["sh", "-c", shell, sys.executable, str(storage)], cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert (code, told, told) == (done.returncode, done.stdout, done.stderr)
+
+
+def test_a_folder_that_was_deleted_is_said(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    shell = 'mkdir "$1" && cd "$1" && rmdir "$1" && "$0" -m inference_ladder'
+    for words in ("page --storage /", "run --quick"):
+        command = ["sh", "-c", f"{shell} {words}", sys.executable, str(gone)]
+        done = subprocess.run(command, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False)
+
+        assert done.returncode in {2, 4}
+        assert "error: " in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("columns", ["0", "-5", "abc"])
+def test_a_width_that_is_none_is_not_taken(
+    storage: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], columns: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+
+    assert 0 == main(["ladder", "1", "--storage", str(storage)])
+    assert "baseline" in capsys.readouterr().out
+
+
 def test_list_of_an_empty_storage_of_a_hostile_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in (HOSTILE.encode(), b"\xff"):
         folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name))
