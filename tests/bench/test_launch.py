@@ -511,11 +511,11 @@ def test_folder_in_use_is_locked(checkout: Checkout) -> None:
 def test_a_name_that_is_not_utf_8_is_refused(checkout: Checkout) -> None:
     """Messages are JSON; a path may be any bytes."""
     model = ModelSpec(name=f"{os.fsdecode(b'/models/caf' + bytes([233]))}.py:create")
-    with checkout.worker("hello(); hang()").launch("describing") as workers:
-        with pytest.raises(
-            WorkerError, match=r"describing: the name '/models/caf.udce9.py:create' is not UTF-8.* rename the folder or file"
-        ):
-            workers.tell([Describe(model=model)])
+    with (
+        checkout.worker("hello(); hang()").launch("describing") as workers,
+        pytest.raises(WorkerError, match=r"describing: the name '/models/caf.udce9.py:create' is not UTF-8.* rename the folder or file"),
+    ):
+        workers.tell([Describe(model=model)])
 
 
 def test_output_without_end_fills_no_disk(checkout: Checkout, monkeypatch: pytest.MonkeyPatch) -> None:
