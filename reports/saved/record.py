@@ -190,6 +190,7 @@ class Throughput(Struct, frozen=True, kw_only=True):
 
     `samples_per_second` is that of the mean round; some runs of record version 1 have that of the median in its place.
     A step that is `disturbed` has turns in which others used the CPUs, kept for want of better ones: its figures stand for nothing.
+    The first `settling_rounds` rounds of each pair were not warm yet: no figure counts them.
     """
 
     model: str
@@ -200,6 +201,7 @@ class Throughput(Struct, frozen=True, kw_only=True):
     complete: bool = False
     gain: SavedGain | None = None
     pairs: tuple[SavedPair, ...] = ()
+    settling_rounds: Annotated[int, Meta(ge=0, le=10**6)] = 0
     disturbed: bool = False
 
 

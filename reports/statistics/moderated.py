@@ -172,11 +172,11 @@ def effects_of_runs(runs: Iterable[Sequence[Throughput]]) -> list[list[Effect]]:
 
 def effects_of(measurement: Throughput) -> tuple[Effect, ...]:
     """Return the effect of each pair of a step; none where it builds on nothing, or its rounds were not saved."""
-    samples = measurement.over_samples_per_round
-    if samples is None or not all(_is_whole(pair) for pair in measurement.pairs):
+    samples, first = measurement.over_samples_per_round, measurement.settling_rounds
+    if samples is None or not all(_is_whole(pair, first) for pair in measurement.pairs):
         return ()
     return tuple(
-        effect(pair.own_rounds_s, pair.over_rounds_s, own_samples=measurement.samples_per_round, over_samples=samples)
+        effect(pair.own_rounds_s[first:], pair.over_rounds_s[first:], own_samples=measurement.samples_per_round, over_samples=samples)
         for pair in measurement.pairs
     )
 
@@ -215,8 +215,8 @@ def trigamma_inverse(value: float) -> float:
     return found
 
 
-def _is_whole(pair: SavedPair) -> bool:
-    return len(pair.own_rounds_s) == len(pair.over_rounds_s) > 0
+def _is_whole(pair: SavedPair, first: int) -> bool:
+    return len(pair.own_rounds_s) == len(pair.over_rounds_s) > first
 
 
 def _within(pairs: Sequence[Effect]) -> float:

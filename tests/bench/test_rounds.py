@@ -1,8 +1,10 @@
 """How many rounds a pair has, and how many iterations each side has in a turn."""
 
+from typing import Any
+
 import pytest
 
-from fixtures.bench.turns import LEAST_TIMED, iterations_beside, least_rounds
+from fixtures.bench.turns import LEAST_TIMED, PairedMeasurement, Plan, Round, TimedSide, iterations_beside, least_rounds
 
 
 @pytest.mark.parametrize(
@@ -22,3 +24,25 @@ def test_no_turn_is_longer_than_the_slow_sides() -> None:
     """Two sides of nearly the same speed have one iteration each, and in nine rounds both have."""
     assert 1 == iterations_beside(2.0, 3.5, 3)
     assert 1 == iterations_beside(0.05, 0.9, 9)
+
+
+def test_rounds_before_a_side_was_warm_count_on_neither() -> None:
+    """Both throughputs and the gain are of the other rounds; a further pair may tell otherwise."""
+    anything: Any = None
+    measured = PairedMeasurement(anything, anything, anything, anything, Plan())
+    measured.own, measured.over = side([1.3, 1.2, 1.25, 1.0, 1.01, 0.99, 1.0, 1.02, 0.98]), side([2.0 + place / 100 for place in range(9)])
+
+    [told] = measured._leave_out_settling()
+    assert "not warm at first: its first 3 rounds of each pair took 25.0% longer than the others" in told
+    assert (6, 6) == (len(measured.own.counted[0]), len(measured.over.counted[1]))
+    assert measured.own.medians_s == pytest.approx([1.0, 1.0])
+    assert measured.own.samples_per_second == pytest.approx(1.0)
+
+    measured.own.by_pair[0] = measured.own.by_pair[1] = measured.over.by_pair[0]
+    assert [] == measured._leave_out_settling()
+    assert 9 == len(measured.own.counted[0])
+
+
+def side(rounds_s: list[float]) -> TimedSide:
+    """Return a side with two pairs of these rounds."""
+    return TimedSide(iterations=1, samples_per_round=1, by_pair=[[Round(iteration_s=each, latencies_s=(each,)) for each in rounds_s] for _ in "12"])

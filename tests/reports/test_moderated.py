@@ -16,6 +16,7 @@ from reports.statistics.moderated import (
     Effect,
     Spread,
     effect,
+    effects_of,
     effects_of_runs,
     fit_f,
     gain,
@@ -130,6 +131,23 @@ def test_gains_of_a_run_are_told_from_its_rounds_and_older_ones_stay() -> None:
 
     assert (FASTER, "baseline") == (found["resnet50", "channels_last"].verdict, found["resnet50", "channels_last"].over)
     assert "not resolved (one pair)" == found["resnet50", "tcmalloc"].verdict
+
+
+def test_rounds_that_were_not_warm_have_no_say_in_a_gain() -> None:
+    """As long as others are left: a record that says otherwise keeps its saved gain."""
+    rounds = {"own_rounds_s": [0.2, 0.05, 0.051, 0.05], "over_rounds_s": [0.1, 0.1, 0.1, 0.101]}
+    pair: dict[str, Any] = {"own_median_s": 0.05, "over_median_s": 0.1} | rounds
+    step = benchmark("channels_last", over="baseline", over_medians_s=(0.1,), medians_s=(0.05,), over_samples_per_round=8, pairs=[pair])
+    [all_count], [first_does_not], [one_left] = (
+        effects_of(measurement)
+        for measurement in measurements_from_records([step["extra_info"] | {"settling_rounds": settling} for settling in (0, 1, 3)])
+    )
+
+    assert all_count.variance > first_does_not.variance
+    assert 3 == all_count.freedom == first_does_not.freedom + 1
+    assert 1 == one_left.freedom
+    [beyond] = measurements_from_records([step["extra_info"] | {"settling_rounds": 4}])
+    assert () == effects_of(beyond)
 
 
 def _run_of_single_pairs(noise: np.random.Generator, steps: int = 20, **changes: Any) -> list[Measurement]:
