@@ -45,4 +45,6 @@ def test_rounds_before_a_side_was_warm_count_on_neither() -> None:
 
 def side(rounds_s: list[float]) -> TimedSide:
     """Return a side with two pairs of these rounds."""
-    return TimedSide(iterations=1, samples_per_round=1, by_pair=[[Round(iteration_s=each, latencies_s=(each,)) for each in rounds_s] for _ in "12"])
+    return TimedSide(
+        iterations=1, samples_per_round=1, by_pair=[[Round(iteration_s=each, latencies_s=(each,)) for each in rounds_s] for _ in "12"]
+    )
