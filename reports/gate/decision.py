@@ -34,14 +34,16 @@ class Rules:
     """When to call what. `alpha` holds for a whole gate; `tolerated` and `least_effect` are slowdowns, 0.03 = 3 % more time.
 
     `looks` are the shares of alpha that each look at the confirming pairs spends: the first, and those of a gate that is started again
-    because it could not tell. Where sides have artifacts of their own, `screen_builds` of each side take turns over the screen,
-    `confirm_builds` over the confirmation and `further_builds` more at each further look, and `control_pairs` are those of base against
-    a second build of base.
+    because it could not tell. The screen is looked at after `screen_pairs`, and, where both sides have the same artifact, after
+    `early_pairs` too (0: not); each look has an equal share of alpha to pass by mistake. Where sides have artifacts of their own,
+    `screen_builds` of each side take turns over the screen, `confirm_builds` over the confirmation and `further_builds` more at each
+    further look, and `control_pairs` are those of base against a second build of base.
     `alike` is the level at which pairs that are neighbours in time count as alike, so that they are no sample to judge by.
     """
 
     alpha: float = 0.01
     looks: tuple[float, ...] = (0.8, 0.15, 0.05)
+    early_pairs: int = 4
     screen_pairs: int = 6
     control_pairs: int = 6
     confirm_pairs: int = 11
@@ -59,6 +61,15 @@ class Rules:
     def builds_of(self, look: int) -> int:
         """Return how many builds of each side a suspect has at this look, 1 for the first."""
         return self.confirm_builds + (look - 1) * self.further_builds
+
+    def screen_looks(self, *, has_own_builds: bool) -> tuple[int, ...]:
+        """After how many pairs the screen is looked at: few pairs of few builds would be too alike to tell early."""
+        is_early = 0 < self.early_pairs < self.screen_pairs and not has_own_builds
+        return (self.early_pairs, self.screen_pairs) if is_early else (self.screen_pairs,)
+
+    def screen_bound(self, *, has_own_builds: bool) -> float:
+        """The level of the bound that a pass of the screen has to be below, at each of its looks."""
+        return self.alpha / len(self.screen_looks(has_own_builds=has_own_builds))
 
     def bound_of(self, look: int) -> float:
         """Return the level of the bound that a pass has to be below: further looks may add little to the first one's error."""
@@ -124,18 +135,29 @@ class Judged:
 
 
 def passes(slowdowns: Sequence[float], rules: Rules, look: int = 1) -> bool:
-    """Whether the upper bound of the slowdown is below what is tolerated."""
-    return as_ratio(interval(slowdowns, 1 - rules.bound_of(look)).high) < rules.tolerated
+    """Whether the upper bound of the slowdown is below what is tolerated, at a look at the confirming pairs."""
+    return _high(slowdowns, rules.bound_of(look)) < rules.tolerated
+
+
+def _high(slowdowns: Sequence[float], level: float) -> float:
+    return as_ratio(interval(slowdowns, 1 - level).high)
+
+
+def passed_after(sample: Sample, rules: Rules) -> int | None:
+    """Return after how many pairs the screen passed, None where it did not or has not yet."""
+    level = rules.screen_bound(has_own_builds=sample.has_own_builds)
+    due = (count for count in rules.screen_looks(has_own_builds=sample.has_own_builds) if len(sample.screen) >= count)
+    return next((count for count in due if _high(sample.screen[:count], level) < rules.tolerated), None)
 
 
 def is_screened(sample: Sample, rules: Rules) -> bool:
-    """Whether the screen has had its one look."""
-    return len(sample.screen) >= rules.screen_pairs
+    """Whether the screen has passed, or had its last look."""
+    return len(sample.screen) >= rules.screen_pairs or passed_after(sample, rules) is not None
 
 
 def is_suspect(sample: Sample, rules: Rules) -> bool:
     """Whether the screen is complete and did not pass."""
-    return is_screened(sample, rules) and not passes(sample.screen, rules)
+    return len(sample.screen) >= rules.screen_pairs and passed_after(sample, rules) is None
 
 
 def looks_taken(sample: Sample, rules: Rules) -> int:
@@ -191,8 +213,9 @@ def _unconfirmed(sample: Sample, rules: Rules) -> Judged:
     if not is_screened(sample, rules):
         why = f"{len(sample.screen)} of {rules.screen_pairs} screening pairs"
         return _describe(sample.screen, Verdict.INCONCLUSIVE, why, rules) if sample.screen else _unmeasured(why)
-    if not is_suspect(sample, rules):
-        return _describe(sample.screen, Verdict.PASS, _bound(sample.screen, rules, 1), rules)
+    if (passed := passed_after(sample, rules)) is not None:
+        level = rules.screen_bound(has_own_builds=sample.has_own_builds)
+        return _describe(sample.screen, Verdict.PASS, _bound(sample.screen[:passed], level), rules)
     control = f"{len(sample.control)} of {rules.control_pairs} pairs of two builds of base, " if sample.has_own_builds else ""
     why = f"suspect after the screen, {control}{len(sample.confirm)} of {rules.confirm_pairs} confirming pairs"
     return _describe(sample.screen, Verdict.INCONCLUSIVE, why, rules)
@@ -227,7 +250,7 @@ def _confirmed(sample: Sample, p_value: float, p_holm: float, rules: Rules, look
     if is_significant and p_sign_flip <= rules.alpha and median >= rules.least_effect:
         verdict, why = Verdict.REGRESSION, f"{100 * median:.1f} % slower in the median of {len(slowdowns)} fresh pairs"
     elif passes(slowdowns, rules, look):
-        verdict, why = Verdict.PASS, _bound(slowdowns, rules, look)
+        verdict, why = Verdict.PASS, _bound(slowdowns, rules.bound_of(look))
     elif build_spread and not is_significant and median >= rules.least_effect and t_test(slowdowns) <= alpha:
         verdict = Verdict.INCONCLUSIVE
         why = f"slower by {100 * median:.1f} % in the median, but {BUILDS_DIFFER} {100 * build_spread:.1f} %"
@@ -277,9 +300,8 @@ def _unmeasured(why: str) -> Judged:
     return Judged(verdict=Verdict.INCONCLUSIVE, why=why)
 
 
-def _bound(slowdowns: Sequence[float], rules: Rules, look: int) -> str:
-    level = rules.bound_of(look)
-    high = as_ratio(interval(slowdowns, 1 - level).high)
+def _bound(slowdowns: Sequence[float], level: float) -> str:
+    high = _high(slowdowns, level)
     shown = f"at most {100 * high:.1f} % slower" if high >= 0 else f"at least {-100 * high:.1f} % faster"
     return f"{shown} ({100 * (1 - level):g} % bound over {len(slowdowns)} pairs)"
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from reports.gate.benchmarks import Benchmark
-from reports.gate.decision import Rules, Sample, Verdict, is_settled, is_suspect, judge, looks_taken
+from reports.gate.decision import Rules, Sample, Verdict, is_settled, is_suspect, judge, looks_taken, passed_after
 from reports.gate.limits import USUAL, Limits
 from reports.gate.pair import Pair, Phase
+from reports.gate.quantities import quantities
 from reports.gate.statistics import interval
 
 PHASES: tuple[Phase, ...] = ("screen", "control", "confirm")
@@ -52,6 +53,11 @@ class Case:
     def all_pairs(self) -> list[Pair]:
         """The pairs of base and head."""
         return self.pairs["screen"] + self.pairs["confirm"]
+
+    @property
+    def exceeds_a_limit(self) -> bool:
+        """Whether something beside time seems to be above its limit so far, for which all pairs of the screen are wanted."""
+        return any(each.verdict not in {None, Verdict.PASS} for each in quantities(self.pairs["screen"], self.limits, tests=1, alpha=0.5))
 
     def is_done(self, rules: Rules) -> bool:
         """Whether no further pair is due."""
@@ -144,8 +150,8 @@ class Schedule:
             case.looks = min(taken + 1, len(rules.looks)) if is_open else max(1, judged.look)
 
     def _complete(self, case: Case, phase: Phase) -> None:
-        pairs, is_news, target = case.pairs[phase], False, self._target(case, phase)
-        while case.failure is None and len(pairs) < target:
+        pairs, is_news = case.pairs[phase], False
+        while case.failure is None and len(pairs) < (target := self._target(case, phase)):
             if self._budget.left_s < self._pair_s(case) + (self._further_builds_s(case) if phase == "confirm" else 0.0):
                 return
             self._observer.begins(case, phase, target, self._needed_s())
@@ -165,9 +171,10 @@ class Schedule:
         self._complete(case, "confirm")
 
     def _target(self, case: Case, phase: Phase) -> int:
-        """Return how many pairs of a phase a suspect needs."""
+        """Return how many pairs of a phase a benchmark needs: fewer of a screen that passed early, others as a suspect."""
         if phase == "screen":
-            return self._rules.screen_pairs
+            early = None if case.exceeds_a_limit else passed_after(case.sample, case.limits.rules(self._rules))
+            return early or self._rules.screen_pairs
         if phase == "control":
             return self._rules.control_pairs if case.has_own_builds else 0
         return case.looks * self._rules.confirm_pairs

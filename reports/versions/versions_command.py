@@ -89,7 +89,7 @@ def _take_turns(options: argparse.Namespace) -> Result:
             head_python=options.head_python,
             expression=options.expression,
             settings=settings_of(options),
-            rules=Rules(screen_pairs=options.pairs, tolerated=math.inf),
+            rules=Rules(early_pairs=0, screen_pairs=options.pairs, tolerated=math.inf),
             budget_s=options.budget,
             out=options.out,
             thresholds=Thresholds(common=UNJUDGED),
