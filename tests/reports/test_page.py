@@ -376,7 +376,7 @@ def test_it_is_made_without_torch(storage: Path) -> None:
     assert "x.html: 1 run, " in done.stdout
 
 
-def calibrated(storage: Path, *, flops_per_sample: float) -> Element:
+def calibrated(storage: Path, *, flops_per_sample: float, **fields: Any) -> Element:
     """The page of a run whose machine reaches 100 GFLOP/s, and whose only step 10 samples per second."""
     peaks = [{"precision": "f32", "flops_per_second": 100e9, "trial": "", "kernel": ""}]
     calibration = {"threads": 2, "taken_at": "2026-11-11T00:00:00+00:00", "peaks": peaks, "bandwidth_bytes_per_second": 10e9}
@@ -388,6 +388,7 @@ def calibrated(storage: Path, *, flops_per_sample: float) -> Element:
         bytes_per_sample=1e8,
         threads=2,
         precision_share={"f32": 1.0},
+        **fields,
     )
     save(storage, 1, saved_run([step]) | {"calibration": calibration | {"fingerprint": FINGERPRINT}})
     return page(storage)
@@ -406,6 +407,22 @@ def test_share_above_the_peak_is_called_a_fault(tmp_path: Path) -> None:
 
     assert "200 %" in found.text
     assert "a fault of the measured peaks" in found.text
+
+
+def test_winograd_above_the_peak_is_explained_in_words(tmp_path: Path) -> None:
+    """Not by a text that only a mouse brings up."""
+    kernel = {
+        "operation": "convolution",
+        "implementation": "winograd_acl_f32",
+        "precision": "f32",
+        "time_s": 0.1,
+        "count": 1,
+        "formats": "",
+    }
+    found = calibrated(tmp_path, flops_per_sample=12e9, kernels=[kernel]).one("section", id="limits")
+
+    assert "120 % Winograd" in found.text
+    assert "Winograd above 100 % is no fault: convolutions ran in Winograd kernels" in found.text
 
 
 def test_run_without_calibration_has_no_share_of_peak(storage: Path) -> None:
