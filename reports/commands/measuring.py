@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 from reports.saved.files import pictures_folder
 from reports.text.former_options import HIDDEN, renamed_to
 from reports.text.options import MODELS, above_zero, cosine, shared
+from reports.text.plain_text import plain
 from reports.text.refusal import Refusal
 from reports.views.recommend import DeploymentLimits
 
@@ -97,6 +99,7 @@ def bench(
     """Return the rig for this machine, and the model that `options` names. Raises CannotMeasure, ThreadsError and ModelError."""
     from fixtures import models
     from fixtures.artifacts.cache import ArtifactCache
+    from fixtures.bench.fetching import fetch
     from fixtures.bench.launch import Launcher
     from fixtures.bench.rig import Rig
     from fixtures.bench.variables import for_workers, with_this_folder
@@ -133,6 +136,7 @@ def bench(
     named = weights.absolute(options.weights) if options.weights else None
     if options.pretrained:
         weights.check_offered([name], named)
+        fetch(rig.launcher, [name], progress=progress, note=lambda text: print(plain(text, 600), file=sys.stderr, flush=True))
     spec = ModelSpec(
         name=name,
         image_size=image_size,

@@ -30,18 +30,21 @@ def add_model_commands(commands: Commands, common: argparse.ArgumentParser, run_
 
 def _geomean(options: argparse.Namespace, storage: Storage, console: Console) -> None:
     from reports.views.geomean import set_gains
+    from reports.views.tables import weights_table
     from reports.views.tables.sets import sets_tables
 
     run = read_run(storage.find(options.run))
-    show(console, sets_tables(run, set_gains(run)), options.format)
+    show(console, [*sets_tables(run, set_gains(run)), *weights_table(run.measurements)], options.format)
 
 
 def _grid(options: argparse.Namespace, storage: Storage, console: Console) -> None:
     from reports.show.grid_picture import grids_picture
     from reports.views.grid import grids
+    from reports.views.tables import weights_table
     from reports.views.tables.grid import grids_tables
 
     check_plot(options.plot)
-    found = grids(read_run(storage.find(options.run)))
+    run = read_run(storage.find(options.run))
+    found = grids(run)
     save_plot(options.plot, partial(grids_picture, found))
-    show(console, grids_tables(found), options.format)
+    show(console, [*grids_tables(found), *weights_table(run.measurements)], options.format)

@@ -20,6 +20,7 @@ from reports.statistics.roofline import roofline
 from reports.text.former_options import HIDDEN, renamed_to
 from reports.text.options import Commands, shared
 from reports.views.cost import machine_costs
+from reports.views.tables import weights_table
 from reports.views.tables.cost import cost_tables
 from reports.views.tables.roofline import calibration_table, roofline_tables
 
@@ -87,11 +88,12 @@ def _roofline(options: argparse.Namespace, storage: Storage, console: Console) -
     run = read_run(storage.find(options.run))
     found = roofline(run, calibration, models=options.model)
     save_plot(options.plot, partial(roofline_picture, found))
-    show(console, roofline_tables(found), options.format, found)
+    show(console, [*roofline_tables(found), *weights_table(run.measurements)], options.format, found)
 
 
 def _cost(options: argparse.Namespace, storage: Storage, console: Console) -> None:
     runs = [read_run(storage.find(name)) for name in dict.fromkeys(options.run)]
     found = costs(runs, options)
     machines = machine_costs(found)
-    show(console, cost_tables(found, machines), options.format, {"runs": found, "machines": machines})
+    weights = weights_table(each for run in runs for each in run.measurements)
+    show(console, [*cost_tables(found, machines), *weights], options.format, {"runs": found, "machines": machines})

@@ -22,6 +22,7 @@ from reports.views.compare import compare
 from reports.views.history import history
 from reports.views.ladder import ladders
 from reports.views.profile import breakdown, trace_file, without_small
+from reports.views.tables import weights_table
 from reports.views.tables.comparison import comparison_data, comparison_table
 from reports.views.tables.history import history_tables
 from reports.views.tables.ladder import ladder_tables, ladders_data
@@ -107,7 +108,8 @@ def _ladder(options: argparse.Namespace, storage: Storage, console: Console) -> 
 def _compare(options: argparse.Namespace, storage: Storage, console: Console) -> None:
     base, head = (_read(storage, name) for name in (options.base, options.head))
     comparison = compare(base, head, across_machines=options.across_machines, saved=storage.known)
-    show(console, [comparison_table(comparison)], options.format, comparison_data(comparison))
+    weights = [table for run in (base, head) for table in weights_table(run.measurements)]
+    show(console, [comparison_table(comparison), *dict.fromkeys(weights)], options.format, comparison_data(comparison))
 
 
 def _export(options: argparse.Namespace, storage: Storage, _console: Console) -> None:
@@ -120,7 +122,8 @@ def _history(options: argparse.Namespace, storage: Storage, console: Console) ->
     newest = read_brief(storage.find(options.machine_of))
     found = history(runs, newest.fingerprint, steps=options.step, models=options.model)
     save_plot(options.plot, partial(history_picture, found))
-    show(console, history_tables(found), options.format)
+    weights = weights_table(point.measured for series in found.series for point in series.points)
+    show(console, [*history_tables(found), *weights], options.format)
 
 
 def _profile(options: argparse.Namespace, storage: Storage, console: Console) -> None:
@@ -130,7 +133,8 @@ def _profile(options: argparse.Namespace, storage: Storage, console: Console) ->
     found = without_small(whole)
     traces = [trace_file(run, each) for each in whole.steps] if options.trace else []
     save_plot(options.plot, partial(profile_picture, found))
-    show(console, [profile_table(found, whole)], options.format, profile_data(whole))
+    weights = weights_table(each for each in run.measurements if each.model == whole.steps[0].model)
+    show(console, [profile_table(found, whole), *weights], options.format, profile_data(whole))
     for each, file in zip(whole.steps, traces, strict=False):
         print(f"trace of {plain(each.step)} for ui.perfetto.dev or chrome://tracing: {plain(file, 1000)}", file=sys.stderr)
 

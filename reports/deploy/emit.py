@@ -299,6 +299,7 @@ def describe(emission: Emission, job: Job) -> dict[str, Any]:
             "name": _architecture(job.model.name),
             "image_size": job.model.image_size,
             "classes": emission.bench.rig.build(job.model).classes,
+            "pretrained": job.model.pretrained,
         },
         "runtime": job.runtime,
         "precision": job.precision,

@@ -8,6 +8,7 @@ from reports.statistics.latency import CONFIDENCE
 from reports.text.figures import milliseconds, p99_text, per_second, sqnr, times
 from reports.views.recommend import MeasuredRecipe, Recommendation
 from reports.views.tables import REMARK, Line, Table
+from reports.views.weights import weights_line, weights_text
 
 
 def recommendation_table(run: Run[Measurement], found: Recommendation) -> Table:
@@ -16,7 +17,9 @@ def recommendation_table(run: Run[Measurement], found: Recommendation) -> Table:
     next_ = (f"  next: {each.step}, {figures(each)}{', not shown to be slower' if each.unresolved else ''}" for each in found.others[:5])
     out = (f"  ruled out: {each.step}, {per_second(each.samples_per_second)} samples per second: {each.broken}" for each in found.ruled_out)
     deploy = Line(f", {figures(winner)}.", lead=f"{found.model}, run {run.name}: deploy {winner.step}")
-    return Table(before=(deploy, Line(why(found)), *map(Line, next_), *(Line(each, REMARK) for each in out)), data=tuple(_rows(found)))
+    weights = [Line(told, REMARK)] if (told := weights_line([winner.measurement])) else []
+    before = (deploy, Line(why(found)), *map(Line, next_), *(Line(each, REMARK) for each in out), *weights)
+    return Table(before=before, data=tuple(_rows(found)))
 
 
 def recommendation_data(found: Recommendation) -> dict[str, object]:
@@ -26,6 +29,7 @@ def recommendation_data(found: Recommendation) -> dict[str, object]:
         "limits": asdict(found.limits),
         "winner": _data(found.winner),
         "why": why(found),
+        "weights": weights_text(found.winner.measurement.weights, found.winner.measurement.weights_found),
         "left_out": {name: found.winner.measurement.left_out_reasons.get(name, "") for name in found.winner.measurement.left_out},
         "others": [_data(each) for each in found.others],
         "ruled_out": [_data(each) for each in found.ruled_out],

@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from fixtures import models
 from fixtures.bench.record import recorded_variables
 from fixtures.machine import this_machine
 from fixtures.models import weights
@@ -32,6 +33,7 @@ from reports.gate.result import Result, SideRecord, rows, verdict_of
 from reports.gate.schedule import Budget, Schedule
 from reports.gate.sides import Settings, Side, Surveyed
 from reports.saved.machines import software_differences
+from reports.views.weights import weights_text
 
 ENVIRONMENTS = "environments"
 ABSENT = "(not installed)"
@@ -111,13 +113,14 @@ def hold(request: Request) -> Result:
         progress.close()
     found = rows(selection, schedule.cases, request.rules, request.budget_s, pairs.changes, known=request.known)
     verdict, error = verdict_of(found)
+    taken = _weights(request.settings)
     measured = [pair for case in schedule.cases for pair in case.all_pairs] if request.settings.accuracy else []
     return Result(
         verdict=verdict,
         rows=found,
         error=error,
-        base=_record(checkouts[0], base.versions, origins[0], is_silent=any(pair.base.right is None for pair in measured)),
-        head=_record(checkouts[1], head.versions, origins[1], is_silent=any(pair.head.right is None for pair in measured)),
+        base=_record(checkouts[0], base.versions, origins[0], taken, is_silent=any(pair.base.right is None for pair in measured)),
+        head=_record(checkouts[1], head.versions, origins[1], taken, is_silent=any(pair.head.right is None for pair in measured)),
         software=software_differences(*_installed(checkouts, (base.versions, head.versions))),
         machine=this_machine().fingerprint(),
         notes=(
@@ -193,8 +196,16 @@ def _origins(checkout: Checkout, other: Checkout, surveyed: Surveyed) -> Origins
     return judged_origins(checkout, other, surveyed.modules, surveyed.opened)
 
 
-def _record(checkout: Checkout, versions: Mapping[str, str], origins: Origins, *, is_silent: bool) -> SideRecord:
-    """Return what a side is; one that `is_silent` told no answers although it was asked for them."""
+def _weights(settings: Settings) -> str:
+    """Say which weights a gate measures."""
+    if settings.weights:
+        return f"{weights_text(weights.digest(settings.weights))} ({settings.weights})"
+    own = all(models.runs_own_code(name) for name in settings.models)
+    return "weights as the model's own code makes them" if own else "random weights, seed 0 (give trained ones with --weights)"
+
+
+def _record(checkout: Checkout, versions: Mapping[str, str], origins: Origins, taken: str, *, is_silent: bool) -> SideRecord:
+    """Return what a side is, with the weights that were `taken`; one that `is_silent` told no answers although it was asked for them."""
     silent = ("an older suite, which classifies no pictures: answers are not judged",) if is_silent else ()
     return SideRecord(
         revision=checkout.revision,
@@ -204,5 +215,5 @@ def _record(checkout: Checkout, versions: Mapping[str, str], origins: Origins, *
         fixtures=checkout.fixtures,
         versions=versions,
         code=origins.code,
-        notes=(*checkout.notes, *origins.notes, *silent),
+        notes=(*checkout.notes, *origins.notes, *silent, taken),
     )

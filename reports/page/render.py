@@ -23,6 +23,7 @@ from reports.views.tables import comparison
 from reports.views.tables.cost import money, price_short, price_text
 from reports.views.tables.history import machine_shift_text
 from reports.views.tables.roofline import GIGA, percent
+from reports.views.weights import weights_line
 
 MOST_CHANGES = 4  # named at the top; the history has all
 _SIGNS = {FASTER: "▲", SLOWER: "▼", NO_EFFECT: "="}
@@ -56,7 +57,7 @@ def _environment() -> Environment:
         "WIDTH": WIDTH,
         "HEIGHT": HEIGHT,
     }
-    environment.globals |= {"int8_text": int8_text, "without_text": without_text}
+    environment.globals |= {"int8_text": int8_text, "without_text": without_text, "weights_line": weights_line}
     environment.globals |= {"FRONT_WIDTH": front.WIDTH, "FRONT_HEIGHT": front.HEIGHT}
     return environment
 
@@ -77,6 +78,7 @@ def _filters() -> dict[str, Callable[..., Any]]:
         figures.share_short,
         figures.signed_percent,
         figures.accuracy,
+        figures.metric,
         figures.sqnr,
         figures.tail_ms,
         figures.times,

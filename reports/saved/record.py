@@ -149,6 +149,22 @@ class SavedAccuracy(Struct, frozen=True, kw_only=True):
         return f"top-1 {self.top1:.1%} of {self.pictures} labelled pictures, fp32 eager {self.reference_top1:.1%}: {interval}"
 
 
+class SavedMetric(Struct, frozen=True, kw_only=True):
+    """A metric of the step's outputs beside fp32 eager's on the same samples; `low` and `high` bound the difference at 95 %.
+
+    It is the user's own (`--evaluate`), or the `perplexity` of a text, whose samples are its pieces. `note` says why there is no interval.
+    """
+
+    name: str
+    samples: Count
+    value: float
+    reference: float
+    difference: float
+    low: float | None = None
+    high: float | None = None
+    note: str = ""
+
+
 class SavedHost(Struct, frozen=True, kw_only=True):
     """One host over all rounds; `samples_per_second` is its own, `waited_share` of its time it waited for the others and the barrier."""
 
@@ -189,6 +205,7 @@ class Throughput(Struct, frozen=True, kw_only=True):
     """What listing and tracking need of one saved benchmark: one step on one model, how fast, and from which processes.
 
     `samples_per_second` is that of the mean round; some runs of record version 1 have that of the median in its place.
+    `weights` says which ones were measured, `weights_found` how they were found.
     A step that is `disturbed` has turns in which others used the CPUs, kept for want of better ones: its figures stand for nothing.
     The first `settling_rounds` rounds of each pair were not warm yet: no figure counts them.
     """
@@ -203,6 +220,8 @@ class Throughput(Struct, frozen=True, kw_only=True):
     pairs: tuple[SavedPair, ...] = ()
     settling_rounds: Annotated[int, Meta(ge=0, le=10**6)] = 0
     disturbed: bool = False
+    weights: str = ""
+    weights_found: str = ""
 
 
 class Measurement(Throughput, frozen=True, kw_only=True):
@@ -250,6 +269,7 @@ class Measurement(Throughput, frozen=True, kw_only=True):
     equal_share: Share | None = None
     compared_samples: Count | None = None
     accuracy: SavedAccuracy | None = None
+    metrics: tuple[SavedMetric, ...] = ()
     reference: dict[str, tuple[float, ...]] = {}
     precision_share: dict[str, Figure] = {}
     kernel_coverage: Figure | None = None
@@ -263,9 +283,7 @@ class Measurement(Throughput, frozen=True, kw_only=True):
     findings: tuple[str, ...] = ()
     settings: dict[str, str] = {}
     calibration: str = ""
-    weights: str = ""
     weights_state: str | None = None
-    weights_found: str = ""
     kernels: tuple[KernelTime, ...] = ()
     profile: SavedProfile | None = None
     profile_failure: str | None = None

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Protocol
 
-from reports.saved.record import Gain, SavedAccuracy, SavedGain
+from reports.saved.record import Gain, SavedAccuracy, SavedGain, SavedMetric
 from reports.statistics import DISTURBED, FASTER, SLOWER
 from reports.statistics.latency import Calls, has_p99, tail_s
 
@@ -87,6 +87,12 @@ def accuracy(value: SavedAccuracy | None) -> str:
         return ""
     points = f"{100 * value.difference:+.1f} points [{100 * value.low:+.1f}, {100 * value.high:+.1f}]"
     return f"{100 * value.top1:.1f} % top-1, {points}"
+
+
+def metric(found: SavedMetric) -> str:
+    """Return a metric beside fp32's: `21.4, +0.12 [+0.05, +0.2] to fp32 eager's 21.3`."""
+    interval = "" if found.low is None or found.high is None else f" [{found.low:+.3g}, {found.high:+.3g}]"
+    return f"{found.value:.4g}, {found.difference:+.3g}{interval} to fp32 eager's {found.reference:.4g}"
 
 
 def sqnr(value: float | None) -> str:

@@ -10,7 +10,10 @@ from reports.text.plain_text import plain
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # what a command adds itself to
 
-MODELS = "resnet50, vit, torchvision:NAME, timm:NAME, transformers:ARCH, my_package.models:create or path/to/file.py:create"
+MODELS = (
+    "resnet50, vit, torchvision:NAME, timm:NAME, transformers:ARCH, transformers:ORG/NAME, my_package.models:create or "
+    "path/to/file.py:create"
+)
 
 
 def positive(text: str) -> int:
@@ -86,20 +89,31 @@ _SHARED: Mapping[str, Mapping[str, Any]] = {
     },
     "--pretrained": {
         "action": "store_true",
-        "help": "take the weights that torchvision or timm offer for the model, from their own cache or the network (default: random)",
+        "help": "take the weights that torchvision, timm or the Hugging Face hub offer for the model, from their caches or the network "
+        "(default: random)",
     },
     "--int8-images": {"type": Path, "metavar": "DIR", "help": "folder of images to calibrate INT8 with (default: random images)"},
     "--accuracy": {
         "type": Path,
         "metavar": "DIR",
         "help": "labelled pictures, a folder for each class or a .csv of FILE,CLASS: each step says how many it gets right beside "
-        "fp32 eager (default: none)",
+        "fp32 eager; or a text in a .txt, for the perplexity of a causal language model (default: none)",
     },
     "--accuracy-pictures": {
         "type": positive,
         "default": 256,
         "metavar": "N",
-        "help": "most pictures to classify, of each class in turn",
+        "help": "most pictures to classify, of each class in turn; or pieces of a text to read",
+    },
+    "--preprocess": {
+        "metavar": "MEAN,STD,SIZE",
+        "help": "how the pictures of --accuracy become inputs: 0.5,0.5,256, or three means and deviations joined by colons; SIZE is their "
+        "shorter side before the crop (default: as the model's library says, else ImageNet's)",
+    },
+    "--evaluate": {
+        "metavar": "FILE.py:FUNCTION",
+        "help": "metric of your own: a function of outputs and labels that returns a number, of each step beside fp32 eager; the labels "
+        "are those of --accuracy, or those that a factory returns third (default: none)",
     },
     "--max-accuracy-loss": {
         "type": points,

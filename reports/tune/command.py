@@ -42,7 +42,7 @@ def add_tune(commands: Commands, common: argparse.ArgumentParser, run_help: str)
     add_model_options(command)
     add_input_options(command)
     add_limit_options(command)
-    for name in ("--accuracy", "--accuracy-pictures"):
+    for name in ("--accuracy", "--accuracy-pictures", "--preprocess"):
         command.add_argument(name, **shared(name))
     command.add_argument(
         "--budget", type=time_s, default="15m", metavar="TIME", help="most time for all of it: 90s, 15m, 1h (default: %(default)s)"
@@ -94,7 +94,7 @@ def _labelled(options: argparse.Namespace) -> "Labelled | None":
         if options.max_accuracy_loss is not None:
             raise CannotMeasure("--max-accuracy-loss is a limit on labelled pictures: name them with --accuracy DIR")
         return None
-    return find(options.accuracy.expanduser(), options.accuracy_pictures)
+    return find(options.accuracy.expanduser(), options.accuracy_pictures, options.preprocess or "")
 
 
 def _ladder(options: argparse.Namespace, storage: Storage, model: str, machine: dict[str, object]) -> list[Measurement]:

@@ -26,7 +26,7 @@ from reports.tune.again import BACK_TO_BACK_S, MOST_BACK_TO_BACK_S, measure_agai
 from reports.tune.finals import APP_SECONDS, LEAST_APP_SECONDS, MOST_PAIRS, Finals, hold_finals
 from reports.tune.measure import fingerprint, measure, save
 from reports.tune.search import Search, Tried
-from reports.tune.space import BATCHES, START_BATCH, Candidate, Space, ordered_steps, start_batch
+from reports.tune.space import BATCHES, START_BATCH, Candidate, Space, alternatives, ordered_steps, start_batch
 from reports.views.front import may_be_on_front, pareto_front
 from reports.views.recommend import DeploymentLimits, NothingToRecommend, recommend
 
@@ -123,17 +123,22 @@ def tune(
     found = Tuning(model=bench.model_id, limits=limits, budget_s=budget_s)
     machine = fingerprint(bench)
     steps = {name: step.family for name, step in bench.rig.catalogue.items() if bench.rig.unmet(name, bench.model) is None}
+    ordered = ordered_steps(steps, ladder, limits)
     space = Space(
-        steps=ordered_steps(steps, ladder, limits),
+        steps=ordered,
         cpus=bench.rig.threads,
         asynchronous=frozenset(name for name in steps if _is_asynchronous(bench, name)),
+        alternatives=alternatives(steps, ordered),
+        drifted=frozenset(m.step for m in ladder if not m.disturbed and limits.of_outputs.broken_by(m)),
     )
     if not space.steps:
         raise CannotMeasure("no step of the ladder applies on this machine: run `ladder doctor`, which tells for each why")
     file = out.with_suffix(".jsonl")
     journal = Lines(file, _conditions(bench, limits, machine), f"{file} holds a search")
     found_before = [msgspec.convert(record, Tried) for record in journal.records]
-    search = Search(space, limits, {step: start_batch(step, ladder, limits) for step in space.steps})
+    start_batches = {step: start_batch(step, ladder, limits) for step in space.steps}
+    start_batches |= {step: start_batch(original, ladder, limits) for step, original in space.alternatives.items()}
+    search = Search(space, limits, start_batches)
     for tried in found_before:
         search.tried[tried.candidate] = tried
         _keep(found, tried)
@@ -144,7 +149,8 @@ def tune(
     def try_one(candidate: Candidate) -> Tried:
         begin_s = time.monotonic()
         measurement, reason = _measure(bench, candidate)
-        tried = Tried(candidate, measurement, reason, time.monotonic() - begin_s)
+        drifted = (candidate.name, bench.model.name) in bench.rig.drifted
+        tried = Tried(candidate, measurement, reason, time.monotonic() - begin_s, drifted)
         journal.add(msgspec.to_builtins(tried))
         _keep(found, tried)
         say(f"[{len(search.tried) + 1}, {clock.shown}] {candidate.name}: {_told(tried, limits)}")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from reports.saved.record import Measurement
 from reports.statistics.latency import tail_s
-from reports.tune.space import Candidate, Space
+from reports.tune.space import START_BATCH, Candidate, Space
 from reports.views.recommend import DeploymentLimits
 
 NEAR = 0.85
@@ -20,12 +20,13 @@ MOST_FAILURES = 2
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """A candidate's measurement, or why there is none."""
+    """A candidate's measurement, or why there is none; it `drifted` where its outputs were too far from fp32 eager's."""
 
     candidate: Candidate
     measurement: Measurement | None
     reason: str = ""
     took_s: float = 0.0
+    drifted: bool = False
 
     @property
     def stands(self) -> bool:
@@ -74,6 +75,10 @@ class Search:
             start = self.space.start(step, self.start_batches[step])
             if start not in self.tried and self._is_open(start):
                 return start
+        for step, original in self.space.alternatives.items():
+            start = self.space.start(step, self.start_batches.get(step, START_BATCH))
+            if start not in self.tried and self._is_open(start) and self._drifts(original):
+                return start
         ranked = self.ranked()
         for each in ranked:
             if self._rank(each) < NEAR * self._rank(ranked[0]):
@@ -94,6 +99,12 @@ class Search:
         if not any(not self.limits.refuted_by(each.measurement) for each in self.measured if each.measurement is not None):
             return 1 / (tail_s(measurement) or float("inf"))
         return 0.0 if self.limits.refuted_by(measurement) else measurement.samples_per_second
+
+    def _drifts(self, step: str) -> bool:
+        """Whether a step was seen to answer otherwise than it may."""
+        same_step = [each for each in self.tried.values() if each.candidate.step == step]
+        broken = (each.measurement is not None and self.limits.of_outputs.broken_by(each.measurement) for each in same_step)
+        return step in self.space.drifted or any(each.drifted for each in same_step) or any(broken)
 
     def _is_open(self, candidate: Candidate) -> bool:
         """Whether nothing seen so far tells that the candidate cannot be within the limits, or cannot be built."""

@@ -1,7 +1,7 @@
 """What can be tuned: steps of the ladder, batch sizes, and workers that share the CPUs. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from fixtures.steps.optimizations import catalogue
 from reports.saved.record import Measurement
@@ -32,11 +32,16 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """Steps in the order they are tried, and CPUs to share. `asynchronous` steps fill all CPUs from one process."""
+    """Steps in the order they are tried, and CPUs to share. `asynchronous` steps fill all CPUs from one process.
+
+    `alternatives` are tried where the step that each stands for drifts too far; of those in `drifted` a saved ladder tells so.
+    """
 
     steps: tuple[str, ...]
     cpus: int
     asynchronous: frozenset[str] = frozenset()
+    alternatives: Mapping[str, str] = field(default_factory=dict)
+    drifted: frozenset[str] = frozenset()
     batches: tuple[int, ...] = BATCHES
 
     def start(self, step: str, batch_size: int) -> Candidate:
@@ -69,6 +74,12 @@ def ordered_steps(families: Mapping[str, str], ladder: Sequence[Measurement], li
     best = max(m.samples_per_second for m in exact.values())
     ranked = sorted(exact, key=lambda step: -exact[step].samples_per_second)
     return tuple(step for place, step in enumerate(ranked) if place < LEAST_KEPT or exact[step].samples_per_second >= KEPT_SHARE * best)
+
+
+def alternatives(families: Mapping[str, str], steps: Sequence[str]) -> dict[str, str]:
+    """Return the steps that apply here and are tried instead of another one only, with that one."""
+    known = catalogue()
+    return {name: original for name in families if name not in steps and (original := known[name].instead_of) is not None}
 
 
 def start_batch(step: str, ladder: Sequence[Measurement], limits: DeploymentLimits) -> int:

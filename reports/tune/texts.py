@@ -10,7 +10,7 @@ from reports.text.figures import decibels, gain_short, milliseconds, p99_ms, p99
 from reports.tune.finals import Finalist, Finals
 from reports.tune.run import Tuning
 from reports.views.front import points
-from reports.views.tables import REMARK, STYLES, Cell, Column, Line, Table
+from reports.views.tables import REMARK, STYLES, Cell, Column, Line, Table, weights_table
 
 _COLUMNS = (
     Column("recipe", "step", is_number=False),
@@ -27,7 +27,7 @@ _COLUMNS = (
 def tuning_tables(found: Tuning, out: Path) -> tuple[Table, ...]:
     """Return the Pareto front, the winner and its rivals, and where all of it is saved."""
     front = [_front(found)] if found.records else []
-    return (*front, Table(remarks=tuple(_ended(found, out))))
+    return (*front, Table(remarks=tuple(_ended(found, out))), *weights_table(found.measurements))
 
 
 def tuning_picture(found: Tuning, suffix: str) -> bytes:

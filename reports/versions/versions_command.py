@@ -19,6 +19,7 @@ from reports.text.options import Commands, positive, time_s
 from reports.text.plain_text import plain
 from reports.versions import comparable, from_runs, with_pairs
 from reports.versions.tables import versions_table
+from reports.views.tables import weights_table
 
 DESCRIPTION = """\
 Steps by release of a package: throughput from the saved runs of this machine, and what works in one release and not in another. With
@@ -53,12 +54,14 @@ def run_versions(options: argparse.Namespace, storage: Storage, console: Console
     """Show the table. Raises NoSuchRun or GateError where there is nothing to show."""
     if (options.base_python is None) != (options.head_python is None):
         raise GateError("two interpreters take turns: name both, --base-python and --head-python")
-    table = from_runs(_saved_runs(storage, needed=options.base_python is None), options.of)
+    runs = _saved_runs(storage, needed=options.base_python is None)
+    table = from_runs(runs, options.of)
     if options.base_python is not None:
         table = with_pairs(table, _take_turns(options))
     if not table.rows:
         raise NoSuchRun(f"no saved run in {str(storage.folder)!r} names a version of {options.of}; save one with `tox -e torch213`")
-    show(console, [versions_table(comparable(table))], options.format)
+    weights = weights_table(each for run in runs for each in run.measurements)
+    show(console, [versions_table(comparable(table)), *weights], options.format)
 
 
 def _saved_runs(storage: Storage, *, needed: bool) -> list[Run[Measurement]]:

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field, fields, replace
 from statistics import geometric_mean
 from typing import Literal
 
-from reports.saved.record import Decision, Gain, Measurement, Outcome, SavedAccuracy, SavedGain, Throughput
+from reports.saved.record import Decision, Gain, Measurement, Outcome, SavedAccuracy, SavedGain, SavedMetric, Throughput
 from reports.statistics import CONFIDENCE, DISTURBED, FASTER, SLOWER, Interval, mean_interval, verdict
 from reports.statistics.moderated import Effect
-from reports.text.figures import accuracy, gain_short, slower_than
+from reports.text.figures import accuracy, gain_short, metric, slower_than
 from reports.views.floating_point import OverFloat, over_floating_point
 
 BASELINE = "baseline"
@@ -50,12 +50,15 @@ class LadderRow:
     top1_agreement: float | None = None
     cosine: float | None = None
     accuracy: SavedAccuracy | None = None
+    metrics: tuple[SavedMetric, ...] = ()
     precision_share: dict[str, float] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()
     left_out_reasons: dict[str, str] = field(default_factory=dict)
     decision: Decision | None = None
     over_float: OverFloat | None = None
     findings: tuple[str, ...] = ()
+    weights: str = ""
+    weights_found: str = ""
 
 
 _OF_RECORD = {each.name for each in fields(LadderRow)} & {*Measurement.__struct_fields__}
@@ -307,6 +310,16 @@ def accuracy_text(ladder: Ladder) -> str:
     first = rows[0].accuracy
     steps = "; ".join(f"{row.step} {accuracy(row.accuracy)}" for row in rows)
     return f"right of {first.pictures} labelled pictures, fp32 eager {100 * first.reference_top1:.1f} % top-1: {steps}"
+
+
+def metric_texts(ladder: Ladder) -> tuple[str, ...]:
+    """Say of each metric what every step has of it: `perplexity of 64 samples: baseline 21.4, …`."""
+    found: dict[tuple[str, int], list[str]] = {}
+    for row in ladder.measured:
+        for each in row.metrics:
+            note = f" ({each.note})" if each.note else ""
+            found.setdefault((each.name, each.samples), []).append(f"{row.step} {metric(each)}{note}")
+    return tuple(f"{name} of {samples} samples: {'; '.join(steps)}" for (name, samples), steps in found.items())
 
 
 def slower_steps(ladder: Ladder, row: LadderRow) -> dict[str, str]:

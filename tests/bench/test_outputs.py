@@ -53,6 +53,7 @@ def refusal(rig: Rig, recipe: Recipe, model: ModelSpec) -> str:
         rig.serve(recipe, model=model)
 
     assert isinstance(raised.value.cause, DriftError), raised.value
+    assert (recipe.step.name, model.name) in rig.drifted
     return str(raised.value)
 
 

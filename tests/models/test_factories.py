@@ -194,7 +194,7 @@ def test_code_is_found_in_the_current_folder(own_models: Path, monkeypatch: pyte
         ("other", "no attribute 'other'"),
         ("number", "expected a function, found int"),
         ("print", r"expected a torch.nn.Module, or a tuple of one and example inputs, found NoneType"),
-        ("triple", "found a tuple of Sum, Tensor, int"),
+        ("triple", r"the labels that it returns third have shape \(\); expected one for each of the"),
         ("uneven", r"example inputs have shapes \{'0': \(3, 2\), '1': \(2, 2\)\}; expected at least one tensor, and as many samples"),
         ("scalar", r"example inputs have shapes .*'1': \(\)\}; expected"),
         ("constant", "as example inputs, found bool at 'flag'; bind constants in the module"),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fixtures.inputs.images import CALIBRATION_IMAGES, IMAGENET_MEAN, IMAGENET_STD, calibration_images, random_images
+from fixtures.inputs.images import CALIBRATION_IMAGES, IMAGENET_MEAN, IMAGENET_STD, MOST_PICTURES, calibration_images, random_images
 
 
 def picture(file: Path, colour: tuple[int, int, int] = (255, 0, 0), size: tuple[int, int] = (40, 30)) -> None:
@@ -59,10 +59,10 @@ def test_grey_and_transparent_pictures_become_rgb(tmp_path: Path) -> None:
 
 def test_no_more_pictures_than_needed_are_read(tmp_path: Path) -> None:
     """A folder with all of ImageNet is no reason to read it all."""
-    for number in range(CALIBRATION_IMAGES + 3):
+    for number in range(MOST_PICTURES + 3):
         picture(tmp_path / f"{number:03}.png")
 
-    assert len(calibration_images(8, str(tmp_path))) == CALIBRATION_IMAGES
+    assert len(calibration_images(8, str(tmp_path))) == MOST_PICTURES == 300
 
 
 def test_broken_picture_is_named(tmp_path: Path) -> None:

@@ -1,11 +1,15 @@
 """Pretrained weights by the libraries' own loaders: from their caches, or one sentence that names the cache and the file."""
 
+import hashlib
+import http.server
 import json
 import os
 import subprocess
 import sys
-from functools import cache
+import threading
+from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,7 +18,7 @@ from safetensors.torch import save_file
 from fixtures import models
 from fixtures.bench.launch import ROOT
 from fixtures.models import UnknownModelError, WeightsError
-from fixtures.models.torchvision_models import offered
+from fixtures.models.torchvision_models import offered, usual_weights
 from fixtures.protocol import ModelSpec
 
 RESNET = ModelSpec(name="torchvision:resnet18", image_size=64, pretrained=True)
@@ -85,6 +89,88 @@ def test_transformer_of_another_size_says_which_one(hub: Path) -> None:
 def test_models_without_any_are_unknown(hub: Path, name: str) -> None:
     with pytest.raises(UnknownModelError, match="take one that"):
         models.build(ModelSpec(name=name, image_size=64, pretrained=True))
+
+
+@pytest.mark.parametrize(
+    ("name", "usual"),
+    [
+        ("vit_b_16", "IMAGENET1K_V1"),
+        ("regnet_y_16gf", "IMAGENET1K_V2"),
+        ("vit_h_14", "IMAGENET1K_SWAG_E2E_V1"),
+        ("resnet50", "IMAGENET1K_V2"),
+    ],
+)
+def test_they_are_those_that_torchvision_calls_its_default(name: str, usual: str) -> None:
+    """The last of its list are others: for other sizes, or a head on frozen features."""
+    assert usual == offered(name).name
+
+
+class Harm:
+    """Makes a folder where it is unpickled."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return os.mkdir, (str(self._folder),)
+
+
+def test_code_in_a_file_is_not_run(hub: Path, tmp_path: Path) -> None:
+    """torchvision's own loader would unpickle it."""
+    torch.save({"conv1.weight": Harm(tmp_path / "harmed")}, hub / offered("resnet18").file)
+
+    with pytest.raises(WeightsError, match="or does not fit"):
+        models.build(RESNET)
+    assert not (tmp_path / "harmed").exists()
+
+
+def test_model_is_made_as_torchvision_makes_it_of_its_weights(hub: Path) -> None:
+    """GoogLeNet rescales its input then, and lacks the heads that only training runs."""
+    from torchvision.models import googlenet
+
+    torch.save(googlenet(weights=None, init_weights=False).state_dict(), hub / offered("googlenet").file)
+    built: Any = models.build(ModelSpec(name="torchvision:googlenet", image_size=64, pretrained=True)).module
+
+    assert (True, None) == (built.transform_input, built.aux1)
+
+
+def test_older_names_of_weights_are_understood(hub: Path) -> None:
+    """DenseNet's file has those of an older torchvision."""
+    state = trained("torchvision:densenet121")
+    older = {name.replace(".norm1.", ".norm.1."): tensor for name, tensor in state.items() if not name.endswith("num_batches_tracked")}
+    torch.save(older, hub / offered("densenet121").file)
+    built = models.build(ModelSpec(name="torchvision:densenet121", image_size=64, pretrained=True)).module
+
+    assert older.keys() != state.keys()
+    assert all(torch.equal(state[name], built.state_dict()[name]) for name in state if not name.endswith("num_batches_tracked"))
+
+
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_they_are_taken_from_torch_hubs_url(hub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_whole: bool) -> None:
+    """By torch.hub, which checks the digest that is in the file's name: what arrives otherwise is refused, and not kept."""
+    name = "squeezenet1_1"
+    torch.save(trained(f"torchvision:{name}"), tmp_path / "weights.pth")
+    content = (tmp_path / "weights.pth").read_bytes()
+    file = f"{name}-{hashlib.sha256(content).hexdigest()[:8]}.pth"
+    (tmp_path / file).write_bytes(content if is_whole else content[:-1])
+    handler = partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path))
+    monkeypatch.setattr(http.server.SimpleHTTPRequestHandler, "log_message", lambda *_arguments: None)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setattr(usual_weights(name).value, "url", f"http://127.0.0.1:{server.server_address[1]}/{file}")
+    spec = ModelSpec(name=f"torchvision:{name}", image_size=64, pretrained=True)
+    try:
+        if is_whole:
+            found = models.build(spec).module.state_dict()
+            assert all(torch.equal(tensor, found[name]) for name, tensor in trained(spec.name).items())
+        else:
+            with pytest.raises(WeightsError, match=f"{file} is not in {hub}, .* invalid hash value"):
+                models.build(spec)
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert ([file] if is_whole else []) == [each.name for each in hub.iterdir()]
 
 
 @pytest.fixture(scope="module")

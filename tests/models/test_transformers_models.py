@@ -1,4 +1,4 @@
-"""Models of transformers by name and from folders: nothing is downloaded, nothing unpickled."""
+"""Models of transformers by name and from folders: nothing is unpickled."""
 
 import json
 from pathlib import Path
@@ -51,10 +51,20 @@ def test_folder_serves_its_own_head_and_weights(folder: Path, transformers: Any)
     assert models.is_transformer(built.module)
 
 
+def test_head_of_gpt2_is_its_own(tmp_path: Path, transformers: Any) -> None:
+    """It is named by an older word; without it the model would be served without its scores of tokens."""
+    config = transformers.GPT2Config(n_embd=16, n_layer=1, n_head=2, n_positions=16, vocab_size=100)
+    transformers.GPT2LMHeadModel(config).save_pretrained(tmp_path / "gpt")
+
+    assert (1, 8, 100) == tuple(models.create(spec(tmp_path / "gpt"))(torch.zeros(1, 8, dtype=torch.int64)).shape)
+
+
 def test_head_can_be_chosen(folder: Path) -> None:
     """Behind the name, as auto classes have it."""
-    module = models.create(spec(f"{folder}:ForSequenceClassification"))
+    built = models.build(spec(f"{folder}:ForSequenceClassification"))
+    module = built.module
 
+    assert built.weights_found.startswith("4 tensors drawn at random (first: ")
     assert (1, 2) == tuple(module(torch.zeros(1, 8, dtype=torch.int64)).shape)
 
 
@@ -141,10 +151,19 @@ def test_texts_longer_than_the_positions_get_more_positions(folder: Path) -> Non
     assert (1, 600, 100) == tuple(built.module(torch.zeros(1, 600, dtype=torch.int64)).shape)
 
 
+def test_texts_longer_than_trained_positions_are_refused(folder: Path) -> None:
+    """Positions that were never trained would be drawn at random."""
+    with pytest.raises(WeightsError, match="are for texts of at most 512 tokens, and 600 were asked for: name a smaller --sequence-length"):
+        models.build(spec(folder, sequence_length=600))
+
+
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("bert-base-uncased", r"no model type 'bert-base-uncased' \(nothing is downloaded.*close to it: bert-base.*transformers:\./folder"),
+        (
+            "bert-base-uncased",
+            r"no model type 'bert-base-uncased'; close to it: bert-base.*transformers:\./folder.*--pretrained a model of the hub",
+        ),
         ("bert:ForNothing", "no class AutoModelForNothing; name one of its heads: .*ForMaskedLM"),
         ("whisper", "takes input_features: only tokens and images are made here; write a factory"),
         ("/no/such/folder", r"there is no /no/such/folder/config\.json; save one with model\.save_pretrained"),

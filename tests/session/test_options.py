@@ -71,6 +71,10 @@ def test_former_option_of_a_command(command: str, now: str, dest: str, capsys: p
         ),
         (["--model", "vit", "--model", "resnet50", "--weights", __file__], "--weights belongs to one model: name it with --model"),
         (["--proofs", "/no/such/proofs.json"], "--proofs '/no/such/proofs.json': there is no folder '/no/such'; make it first"),
+        (["--model", "vit", "--preprocess", "0.5,0.5,256"], "--preprocess is for labelled pictures: name them with --accuracy DIR"),
+        (["--model", "vit", "--evaluate", "mine.py:f1"], "--evaluate is a metric of labelled samples: name pictures with --accuracy DIR"),
+        (["--model", "served.py:create", "--evaluate", "mine:f1"], "--evaluate 'mine:f1': expected FILE.py:FUNCTION"),
+        (["--model", "transformers:gpt2", "--accuracy", "/no/such.txt"], "--accuracy '/no/such.txt' cannot be read as text in UTF-8"),
         (["--proofs", "proofs.json", "--quick"], "--proofs times nothing, so --quick has nothing to work with"),
         (
             ["--int8-images", "/no/such/folder"],

@@ -241,6 +241,27 @@ CASES: list[tuple[str, Claim, Proof, Proof]] = [
         proof(seen(per_channel=0.4, quantizable=8)),
     ),
     ("scales that nobody saw", prove.weights_per_channel(), proof(seen(per_channel=1.0)), proof(seen(quantizable=8))),
+    (
+        "linear layers in int8",
+        prove.linear_layers_in_int8(),
+        proof(seen(kernels=[layer("int8", 40, 50.0, operation="matmul"), layer("f32", 10, 10.0, operation="matmul")])),
+        proof(seen(kernels=[layer("int8", 10, 10.0, operation="matmul"), layer("f32", 40, 50.0, operation="matmul")])),
+    ),
+    (
+        "ranges found in each call",
+        prove.ranges_in_each_call(),
+        proof(seen(quantized=8, ranges_in_call=8)),
+        proof(seen(quantized=8, ranges_in_call=3)),
+    ),
+    (
+        "ranges where layers are linear",
+        prove.where_layers_are_linear(prove.ranges_in_each_call()),
+        proof(seen(quantized=8, ranges_in_call=8, kernels=[layer("int8", operation="matmul")])),
+        proof(seen(quantized=8, ranges_in_call=0, kernels=[layer("int8", operation="matmul")])),
+    ),
+    ("edges", prove.edges_in_float(), proof(seen(edges=["f32", "bf16"])), proof(seen(edges=["f32", "int8"]))),
+    ("edges that nobody saw", prove.edges_in_float(), proof(seen(edges=["f16"])), proof(seen(edges=["f32", "unseen"]))),
+    ("ranges that nobody saw", prove.ranges_in_each_call(), proof(seen(quantized=8, ranges_in_call=8)), proof(seen(quantized=8))),
     ("int8 of nothing", prove.int8_kernels(), proof(seen(kernels=[kernel("int8")])), proof(seen(kernels=[]))),
     (
         "layout",
@@ -536,6 +557,11 @@ NOTHING_CHANGED: list[tuple[str, Claim, Observations]] = [
     ("nothing to lower", prove.kernels_in("bf16"), seen(kernels=[])),
     ("nothing to quantize", prove.int8_kernels(), seen(kernels=[])),
     ("nothing to quantize per channel", prove.weights_per_channel(), seen(quantizable=0)),
+    (
+        "convolutions, which a dynamic INT8 leaves as they are",
+        prove.where_layers_are_linear(prove.ranges_in_each_call()),
+        seen(kernels=[layer("f32", 50, 99.0), layer("int8", 1, 1.0, operation="matmul")]),
+    ),
     (
         "nothing but a patch embedding to lay out",
         prove.channels_last_in_force(),

@@ -1,6 +1,7 @@
 """Steps on demand, with real workers: what each does where it does something, and how it is refused where its effect is taken away."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from fixtures.protocol import ModelSpec
 from fixtures.steps import requirements as need
 from fixtures.steps.evidence import NothingChangedError
 from fixtures.steps.optimizations import ORT_SPINNING, catalogue
+from fixtures.steps.recipe import Recipe
 from tests.conftest import MakeRig, skip_unless_met
 from tests.steps.test_broken_steps import changed, recipe, refused, refused_as
 
@@ -234,6 +236,59 @@ def test_an_openmp_runtime_that_runs_nothing(make_rig: MakeRig, tmp_path: Path, 
     told = refused(rig, recipe(rig, "openmp_runtime", preload=None, requires=()), SMALL)
     assert f"the preloaded OpenMP runtime runs the threads: {rig.threads - 1} threads beside the first, waiting: " in told
     assert f"{rig.threads - 1} in libgomp" in told
+
+
+LINEAR = """\
+import torch
+from torch import nn
+
+def create():
+    layers = [each for _ in range(3) for each in (nn.Linear(512, 512), nn.GELU())]
+    return nn.Sequential(*layers, nn.Linear(512, 64)), torch.randn(32, 512)
+"""
+
+
+@pytest.mark.nightly
+def test_int8_whose_ranges_are_observed_before_is_not_dynamic(make_rig: MakeRig, tmp_path: Path) -> None:
+    """Both are int8 by the same quantizer; the graph that serves tells them apart. A convolutional network has nothing of it."""
+    skip_unless_met("int8_dynamic")
+    (tmp_path / "linear.py").write_text(LINEAR)
+    rig, model = make_rig(), ModelSpec(name=f"{tmp_path}/linear.py:create")
+
+    def changed_to(*transforms: str) -> Recipe:
+        steps = dict(rig.catalogue)
+        steps["int8_dynamic"] = replace(steps["int8_dynamic"], transforms=transforms)
+        return rig.recipe("int8_dynamic", model, steps=steps)
+
+    [serving] = rig.serve(rig.recipe("int8_dynamic", model), model=model)
+    serving.workers.close()
+    assert {"4 of 4 quantized layers"} <= {item.observed for item in serving.evidence}
+    static = refused(rig, changed_to("freezing", "pt2e_int8"), model)
+    assert "the ranges of activations are found in each call: 0 of 4 quantized layers" in static
+    fp32 = refused(rig, changed_to("freezing"), model)
+    assert "linear layers run int8 kernels (at least 50% of their time): linear layers: f32 100.0%" in fp32
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("step", ["onnxruntime_int8_mixed", "openvino_int8_mixed"])
+def test_first_and_last_layer_stay_in_floating_point(make_rig: MakeRig, step: str) -> None:
+    """As the runtime runs them; where they are quantized like all others the step is refused."""
+    skip_unless_met(step)
+    rig = make_rig()
+    quantized = recipe(rig, step, transforms=("int8",))
+
+    [serving] = rig.serve(recipe(rig, step, least_sqnr_db=0.0), model=SMALL)  # so small a network loses much in any int8
+    serving.workers.close()
+    assert any(item.observed.startswith("the first in ") for item in serving.evidence)
+    assert "the first and the last layer run in floating point: the first in int8" in refused(rig, quantized, SMALL)
+
+
+@pytest.mark.nightly
+def test_dynamic_int8_of_a_convolutional_network_is_skipped(make_rig: MakeRig) -> None:
+    skip_unless_met("int8_dynamic")
+    rig = make_rig()
+
+    assert "most work with weights is that of convolutions" in refused_as(rig, recipe(rig, "int8_dynamic"), NothingChangedError, SMALL)
 
 
 @pytest.mark.nightly

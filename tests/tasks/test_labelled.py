@@ -139,6 +139,32 @@ def test_picture_is_scaled_by_its_shorter_side_and_cropped(tmp_path: Path) -> No
     np.testing.assert_allclose(batch[0, :, 16, 0], -IMAGENET_MEAN / IMAGENET_STD, rtol=1e-5)
 
 
+def test_preprocessing_of_the_users_own(tmp_path: Path) -> None:
+    """Values of 0 to 1 less the mean, over the deviation; the shorter side is scaled to 40 pixels, of which 32 are left."""
+    pixels = np.zeros((80, 80, 3), dtype=np.uint8)
+    pixels[8:72, 8:72] = 255
+    Image.fromarray(pixels).save(tmp_path / "framed.png")
+    labelled.draw("my.models:create", 32, [str(tmp_path / "framed.png")], [1], tmp_path, preprocess="0.5,0.25:0.5:1,40")
+    batch = labelled.Pictures(tmp_path).batch(0, 1)
+
+    np.testing.assert_allclose(batch[0, :, 16, 16], [2.0, 1.0, 0.5])
+    assert (batch[0, 0, 1:31, 1:31] == 2.0).all()
+    with pytest.raises(LabelsError, match="pictures of 16 pixels are smaller than the model's 32"):
+        labelled.draw("my.models:create", 32, [str(tmp_path / "framed.png")], [1], tmp_path, preprocess="0.5,0.5,16")
+
+
+@pytest.mark.parametrize(
+    "text", ["0.5", "0.5,0.5", "a,b,c", "0.5,0,256", "0.5,-1,256", "0.5:0.5,0.5,256", "0.5,0.5,0", "nan,0.5,8", "0.5,inf,8", "1:1:1:1,1,8"]
+)
+def test_bad_preprocessing_is_refused(folder: Path, text: str) -> None:
+    with pytest.raises(LabelsError, match=r"expected MEAN,STD,SIZE, for example 0\.5,0\.5,256"):
+        find(folder, 9, text)
+
+
+def test_preprocessing_is_part_of_the_digest(folder: Path) -> None:
+    assert find(folder, 9).digest != find(folder, 9, "0.5,0.5,256").digest
+
+
 @pytest.mark.parametrize("named", ["timm:resnet18", "torchvision:resnet18", "torchvision:efficientnet_b0"])
 def test_settings_are_those_of_the_models_source(named: str) -> None:
     crop, mean, deviation, filtered = labelled._settings(named)

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
+from fixtures.steps.optimizations import catalogue
 from reports.saved.record import Measurement
 from reports.tune.search import Search, Tried
-from reports.tune.space import BATCHES, Candidate, Space, ordered_steps, start_batch
+from reports.tune.space import BATCHES, Candidate, Space, alternatives, ordered_steps, start_batch
 from reports.views.front import pareto_front, points
 from reports.views.recommend import DeploymentLimits
 from tests.reports.saved_runs import measurement
@@ -172,3 +173,61 @@ def test_points_say_what_is_on_the_front_and_which_limit_is_broken() -> None:
 
     assert [("drifted", False), ("quick", True), ("fast", True)] == [(p.step, p.on_front) for p in found]
     assert ["cosine 0.5000, limit 0.9", "", "p99 100 ms, limit 50.0 ms"] == [p.broken for p in found]
+
+
+INT8 = ("openvino_int8", "openvino")
+MIXED = {"openvino_int8_mixed": "openvino_int8"}
+OF_INT8 = {"openvino_int8": 200.0, "openvino": 100.0, "openvino_int8_mixed": 170.0}
+
+
+def with_alternatives(measure: Machine, limits: DeploymentLimits, drifted: frozenset[str] = frozenset()) -> Search:
+    search = Search(Space(INT8, CPUS, alternatives=MIXED, drifted=drifted), limits, dict.fromkeys((*INT8, *MIXED), 8))
+    search.run(measure, lambda: 1e9)
+    return search
+
+
+def steps_of(search: Search) -> set[str]:
+    return {candidate.step for candidate in search.tried}
+
+
+def test_a_milder_int8_is_tried_where_the_usual_one_drifts() -> None:
+    """Beyond the limit of the search, or beyond what the step itself allows; then it wins over floating point."""
+    measure = machine(OF_INT8, cosines={"openvino_int8": 0.99, "openvino_int8_mixed": 0.9995})
+    beyond = with_alternatives(measure, EXACT)
+
+    def refusing(candidate: Candidate) -> Tried:
+        return Tried(candidate, None, "outputs drifted", 1.0, drifted=True) if candidate.step == "openvino_int8" else measure(candidate)
+
+    for search in (beyond, with_alternatives(refusing, NO_LIMITS)):
+        best = search.best
+        assert best is not None
+        assert "openvino_int8_mixed" == best.candidate.step
+
+
+def test_a_milder_int8_is_not_tried_where_the_usual_one_keeps_the_limit_or_cannot_be_built() -> None:
+    """It costs a build, and is slower."""
+    assert set(INT8) == steps_of(with_alternatives(machine(OF_INT8), EXACT))
+    assert set(INT8) == steps_of(with_alternatives(machine(OF_INT8, failing=frozenset({"openvino_int8"})), EXACT))
+
+
+def test_a_ladder_tells_that_the_usual_int8_drifts() -> None:
+    search = Search(
+        Space(("openvino",), CPUS, alternatives=MIXED, drifted=frozenset({"openvino_int8"})), EXACT, dict.fromkeys((*INT8, *MIXED), 8)
+    )
+    search.run(machine(OF_INT8), lambda: 1e9)
+
+    assert {"openvino", "openvino_int8_mixed"} == steps_of(search)
+
+
+def test_every_alternative_stands_for_a_step_that_a_search_tries() -> None:
+    known = catalogue()
+    found = alternatives({name: step.family for name, step in known.items()}, ())
+
+    assert {
+        "openvino_int8_mixed": "openvino_int8",
+        "onnxruntime_int8_mixed": "onnxruntime_int8",
+        "int8_dynamic": "pt2e_int8",
+    } == found
+    assert all(known[original].tuned is not None for original in found.values())
+    assert {} == alternatives({"openvino_int8": "openvino"}, ())
+    assert {} == alternatives({"int8_dynamic": "optional"}, ("int8_dynamic",))

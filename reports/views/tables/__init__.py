@@ -3,11 +3,12 @@
 Cells and lines are plain text. `reports/show/tables.py` makes every format of a table, and makes its text safe.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from reports.statistics import DISTURBED
 from reports.text.figures import NONE
+from reports.views.weights import Weighted, weights_line
 
 LONGEST_STEP = 32
 LONGEST_CELL = 120
@@ -89,3 +90,9 @@ class Table:
             return self.data
         fields = [column.field for column in self.columns]
         return tuple(dict(zip(fields, (each.plain_value for each in row), strict=True)) for row in self.rows)
+
+
+def weights_table(records: Iterable[Weighted]) -> tuple[Table, ...]:
+    """Return which weights were measured, to stand below any table of a run; nothing where the run does not tell."""
+    told = weights_line(records)
+    return (Table(remarks=(told,)),) if told else ()

@@ -32,8 +32,9 @@ from reports.text.figures import (
     top1,
     verdict_of,
 )
-from reports.views.ladder import Ladder, LadderRow, accuracy_text, by_chance, int8_text, rivals_text, without_text
+from reports.views.ladder import Ladder, LadderRow, accuracy_text, by_chance, int8_text, metric_texts, rivals_text, without_text
 from reports.views.tables import LONGEST_STEP, REMARK, STYLES, WARNING, Cell, Column, Line, Table
+from reports.views.weights import weights_line
 
 WITH_AGREEMENT = 101
 WITH_COSTS = 123
@@ -116,6 +117,9 @@ def _remarks(ladder: Ladder) -> Iterator[Line]:
         yield Line("no best: others disturbed whatever was measured; measure again on an idle machine", STYLES[DISTURBED])
     if told := accuracy_text(ladder):
         yield Line(told)
+    yield from map(Line, metric_texts(ladder))
+    if told := weights_line(ladder.measured):
+        yield Line(told, REMARK)
 
 
 def _best(ladder: Ladder, best: LadderRow) -> Line:
@@ -171,7 +175,10 @@ def _data(row: LadderRow) -> dict[str, object]:
         "labelled_top1_fp32": found.reference_top1 if found else None,
         "labelled_difference_low": found.low if found else None,
         "labelled_difference_high": found.high if found else None,
+        "metrics": " ".join(f"{each.name}={each.value:.6g}" for each in row.metrics),
+        "metrics_fp32": " ".join(f"{each.name}={each.reference:.6g}" for each in row.metrics),
         "precision_share": " ".join(f"{name}={share:.4f}" for name, share in row.precision_share.items()),
+        "weights": row.weights,
         "left_out": " ".join(row.left_out),
         "left_out_reasons": "; ".join(f"{step}: {why}" for step, why in row.left_out_reasons.items()),
         "kept_above": None if row.decision is None else row.decision.kept,

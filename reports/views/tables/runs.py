@@ -12,6 +12,7 @@ from reports.text.figures import (
     agreement,
     gain_short,
     gibibytes,
+    metric,
     milliseconds,
     p99_text,
     per_second,
@@ -22,6 +23,7 @@ from reports.text.figures import (
     verdict_over,
 )
 from reports.views.tables import REMARK, STYLES, WARNING, Cell, Column, Line, Table
+from reports.views.weights import weights_text
 
 KERNELS_SHOWN = 5
 _COLUMNS = (
@@ -91,6 +93,8 @@ def _facts(m: Measurement) -> Iterator[tuple[str, str]]:
     yield "cost", f"cold start {seconds(m.cold_start_s)}, build {seconds(m.build_s)}, peak {gibibytes(m.peak_rss_bytes)} GiB"
     yield "outputs", _outputs(m)
     yield "inputs", ", ".join(f"{name} {'x'.join(map(str, shape))}" for name, shape in m.input_shapes.items()) or "not recorded"
+    if weights := weights_text(m.weights, m.weights_found):
+        yield "weights", weights
     yield "runtime", f"{m.runtime}, {m.precision}; of reported kernel time: {share_short(m.precision_share)}"
     if any(pair.own_rounds_s for pair in m.pairs):
         yield "turns", _turns(m.pairs)
@@ -153,6 +157,7 @@ def _outputs(m: Measurement) -> str:
     if m.accuracy is not None:
         top5 = "" if m.accuracy.top5 is None else f", top-5 {top1(m.accuracy.top5)} % and {top1(m.accuracy.reference_top5)} %"
         parts.append(f"right of {m.accuracy.pictures} labelled pictures: {accuracy(m.accuracy)} to fp32 eager{top5}")
+    parts += [f"{each.name} of {each.samples} samples: {metric(each)}" for each in m.metrics]
     if m.max_abs_error is not None:
         parts.append(f"largest error {m.max_abs_error:.2g}")
     return ", ".join((*parts, f"cosine {agreement(m.cosine)}, of what depends on the input {agreement(m.centred_cosine)}"))
