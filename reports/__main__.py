@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from rich.console import Console
 
+from reports.commands import MODULE, as_typed
 from reports.commands.doctor_command import add_doctor
 from reports.commands.model_commands import add_model_commands
 from reports.commands.peak_commands import add_peak_commands
@@ -30,7 +31,6 @@ from reports.versions.versions_command import add_versions
 RUN_HELP = "saved run: a number, latest, latest~1, a file, a commit or a git revision"
 ERROR = 2
 INTERRUPTED = 130
-MODULE = "python -m reports"
 PIPE_WIDTH = 150
 
 
@@ -48,6 +48,7 @@ def main(arguments: Sequence[str] | None = None, program: str = MODULE) -> int:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115, PTH123 - for as long as the process lives
         let_any_text_through(getattr(sys, name))
     options = command_parser(program).parse_args(as_now_called(sys.argv[1:] if arguments is None else arguments))
+    options.program = program
     storage = Storage(options.storage)
     code: int = 0
     try:
@@ -95,10 +96,7 @@ def _console() -> Console:
 
 def _fail(message: str, program: str) -> int:
     """Print a refusal whose next action is worded as this user can type it."""
-    if program != MODULE:
-        message = message.replace("pytest benchmarks/ ", f"{program} run ").replace("pytest benchmarks/", f"{program} run ")
-        message = message.replace(MODULE, program)
-    print(f"error: {plain(message, 2000)}", file=sys.stderr)
+    print(f"error: {plain(as_typed(message, program), 2000)}", file=sys.stderr)
     return ERROR
 
 

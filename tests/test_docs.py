@@ -9,7 +9,8 @@ import pytest
 
 from fixtures.steps.__main__ import written
 from fixtures.steps.optimizations import catalogue
-from reports.__main__ import MODULE, command_parser
+from reports.__main__ import command_parser
+from reports.commands import MODULE
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"

@@ -117,6 +117,7 @@ def test_reports_are_read_where_others_have_its_names(installed: Path, theirs: P
     code, shown = run(installed, theirs, "-c", LADDER, "list")
 
     assert (0, True) == (code, shown.startswith("no readable run in")), shown
+    assert "save one with `ladder run --benchmark-autosave`" in shown
 
 
 def test_refusals_name_the_command_that_is_installed(installed: Path, theirs: Path) -> None:

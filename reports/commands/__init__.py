@@ -4,6 +4,16 @@ import argparse
 
 from reports.text.options import Commands
 
+MODULE = "python -m reports"
+
+
+def as_typed(text: str, program: str) -> str:
+    """Return a text whose commands are worded as this user can type them."""
+    if program == MODULE:
+        return text
+    text = text.replace("pytest benchmarks/ ", f"{program} run ").replace("pytest benchmarks/", f"{program} run ")
+    return text.replace(MODULE, program)
+
 
 def add_command(commands: Commands, common: argparse.ArgumentParser, name: str, does: str) -> argparse.ArgumentParser:
     """Add a command, described by the same words in the list of all commands and in its own help."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from reports.commands import add_command
+from reports.commands import add_command, as_typed
 from reports.commands.exports import FORMATS as EXPORTED
 from reports.commands.exports import export_json
 from reports.saved.load import read_brief, read_run
@@ -86,8 +86,8 @@ def add_run_commands(commands: Commands, common: argparse.ArgumentParser, run_he
 
 def _list(options: argparse.Namespace, storage: Storage, console: Console) -> None:
     if not storage.shelf.runs:
-        folder = plain(storage.folder, 1000)
-        console.print(f"no readable run in {folder}: save one with `pytest benchmarks/ --benchmark-autosave`", markup=False)
+        action = as_typed("save one with `pytest benchmarks/ --benchmark-autosave`", options.program)
+        console.print(f"no readable run in {plain(storage.folder, 1000)}: {action}", markup=False)
         return
     show(console, [runs_table(storage.shelf.runs)], options.format)
 

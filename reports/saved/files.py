@@ -25,7 +25,11 @@ def write_atomically(path: Path, content: bytes) -> None:
             while rest:
                 rest = rest[opened.write(rest) :]
         return
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.")
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.")
+    except OSError as error:
+        error.filename = str(path)  # what was to be written, and not by which name
+        raise
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)

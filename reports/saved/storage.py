@@ -1,5 +1,6 @@
 """Where saved runs lie and which one a name means, as pytest-benchmark has it: <storage>/<machine id>/NNNN_<name>.json."""
 
+import os
 import re
 import subprocess
 from dataclasses import dataclass
@@ -50,12 +51,16 @@ class Storage:
 
     @cached_property
     def files(self) -> tuple[Path, ...]:
-        """Every JSON file in the order of the numbers; one folder deep, as pytest-benchmark looks."""
-        return tuple(sorted((*self.folder.glob("*/*.json"), *self.folder.glob("*.json")), key=_place))
+        """Every JSON file in the order of the numbers; one folder deep, as pytest-benchmark looks. Raises NoSuchRun."""
+        return tuple(sorted((file for folder in self._folders for file in _entries(folder) if file.suffix == ".json"), key=_place))
+
+    @cached_property
+    def _folders(self) -> tuple[Path, ...]:
+        return (self.folder, *(each for each in _entries(self.folder) if _is_folder(each)))
 
     @cached_property
     def shelf(self) -> Shelf:
-        runs, unreadable = [], []
+        runs, unreadable = [], [f"{each}: Permission denied; its runs are not shown" for each in self._folders if not _may_be_listed(each)]
         for path in self.files:
             try:
                 runs.append(read_brief(path))
@@ -129,9 +134,30 @@ def _git_commit(revision: str) -> str | None:
     return answer.stdout.strip() if answer.returncode == 0 else None
 
 
+def _entries(folder: Path) -> list[Path]:
+    """Return what lies in a folder; nothing where it cannot be looked into."""
+    try:
+        return list(folder.iterdir())
+    except OSError:
+        return []
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
+def _may_be_listed(folder: Path) -> bool:
+    return os.access(folder, os.R_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids)
+
+
 def _is_file(name: str) -> bool:
     try:
         return Path(name).is_file()
+    except PermissionError:
+        return os.sep in name  # a path; whoever reads it says why it cannot be read
     except (OSError, ValueError):
         return False
 

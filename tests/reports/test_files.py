@@ -2,6 +2,7 @@
 
 import os
 import stat
+import tempfile
 import threading
 from pathlib import Path
 
@@ -72,6 +73,17 @@ def test_modes_are_the_umasks_where_no_file_tells_it(tmp_path: Path, monkeypatch
         found = os.umask(before)
 
     assert (0o027, 0o640) == (found, stat.S_IMODE((tmp_path / "new").stat().st_mode))
+
+
+def test_a_folder_that_cannot_be_written_names_what_was_to_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(**_: object) -> None:
+        raise PermissionError(13, "Permission denied", str(tmp_path / ".report.html.m0qi6ca2"))
+
+    monkeypatch.setattr(tempfile, "mkstemp", refuse)
+    with pytest.raises(PermissionError) as raised:
+        write_atomically(tmp_path / "report.html", b"x")
+
+    assert str(tmp_path / "report.html") == raised.value.filename
 
 
 def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:

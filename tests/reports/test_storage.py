@@ -1,10 +1,13 @@
 """Which file a RUN name means."""
 
+import os
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from reports.saved.load import UnreadableRun, read_run
 from reports.saved.storage import NoSuchRun, Storage
 from tests.reports.saved_runs import benchmark, save, saved_run
 
@@ -100,3 +103,32 @@ def test_unreadable_files_are_named_only_where_all_were_looked_at(storage: Stora
     storage.find("latest")
     [reason] = storage.unreadable
     assert "0003_run.json: truncated" in reason
+
+
+def test_a_folder_that_cannot_be_looked_into_is_named(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or its runs would seem not to be there. (Root may look into all: so the system's answer is another one here.)"""
+    [folder] = [each for each in storage.folder.iterdir() if each.is_dir()]
+    listed, allowed = Path.iterdir, os.access
+
+    def iterdir(path: Path) -> Iterator[Path]:
+        if path == folder:
+            raise PermissionError(13, "Permission denied", str(path))
+        return listed(path)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    monkeypatch.setattr(os, "access", lambda path, mode, **more: path != folder and allowed(path, mode, **more))
+
+    assert () == storage.known
+    assert (f"{folder}: Permission denied; its runs are not shown",) == storage.unreadable
+
+
+def test_a_file_in_a_folder_that_cannot_be_looked_into_is_no_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def is_file(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "is_file", is_file)
+    file = tmp_path / "0001_run.json"
+
+    assert file == Storage(str(tmp_path)).find(str(file))
+    with pytest.raises(UnreadableRun, match=r"0001_run\.json: Permission denied; name another run"):
+        read_run(file)

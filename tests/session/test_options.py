@@ -11,7 +11,8 @@ from _pytest.config import _prepareconfig
 
 from fixtures.bench.launch import ROOT
 from fixtures.session.options import described, read_options
-from reports.__main__ import MODULE, command_parser
+from reports.__main__ import command_parser
+from reports.commands import MODULE
 
 
 @pytest.mark.parametrize(
