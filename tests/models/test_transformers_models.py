@@ -68,6 +68,23 @@ def test_head_can_be_chosen(folder: Path) -> None:
     assert (1, 2) == tuple(module(torch.zeros(1, 8, dtype=torch.int64)).shape)
 
 
+def test_number_of_labels_is_the_checkpoints(tmp_path: Path, transformers: Any) -> None:
+    """A classifier of seven labels is served with seven; another table of tokens is another model."""
+    config = transformers.BertConfig(**SMALL)
+    config.save_pretrained(tmp_path / "bare")
+    trained = transformers.BertForSequenceClassification(transformers.BertConfig(**SMALL, num_labels=7)).state_dict()
+    torch.save({"model": trained}, tmp_path / "seven.pt")
+    named = spec(f"{tmp_path / 'bare'}:ForSequenceClassification", weights=str(tmp_path / "seven.pt"))
+    built = models.build(named)
+
+    assert (7, (1, 7)) == (built.classes, tuple(built.module(torch.zeros(1, 8, dtype=torch.int64)).shape))
+    assert torch.equal(trained["classifier.weight"], built.module.state_dict()["model.classifier.weight"])
+    words = "bert.embeddings.word_embeddings.weight"
+    torch.save(trained | {words: torch.zeros(90, 16)}, tmp_path / "seven.pt")
+    with pytest.raises(WeightsError, match=r"has shape \(90, 16\), BertForSequenceClassification expects \(100, 16\)|has shape \(7,"):
+        models.build(named)
+
+
 def test_config_alone_is_drawn_from_the_seed(folder: Path) -> None:
     """A folder without weights is an architecture."""
     (folder / "model.safetensors").unlink()
