@@ -1,6 +1,6 @@
 """What other tools would say of the same rounds: each rule calls head slower, or does not. Pure.
 
-All see the rounds of a gate's six screening pairs, pooled: six processes a side, more than most of their users take.
+All see the rounds of a gate's four to six screening pairs, pooled: as many processes a side, more than most of their users take.
 """
 
 from collections.abc import Callable, Mapping, Sequence

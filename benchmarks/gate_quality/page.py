@@ -139,7 +139,7 @@ def _other_rules(gates: Sequence[Gate]) -> Iterator[str]:
     turns = [(name, *(_share(called_in_turns(rule, own), len(own)) for own in of_kind.values())) for name, rule in RULES.items()]
     separate = [(name, *(_share(called_apart(rule, own), len(apart(own))) for own in of_kind.values())) for name, rule in RULES.items()]
     yield (
-        "How often each rule calls head slower. The rules see the rounds of a gate's six screening pairs, pooled: more processes than "
+        "How often each rule calls head slower. The rules see the rounds of a gate's screening pairs, pooled: more processes than "
         "most of their users take. In the first table both sides took turns, as the gate records them, so that these rules enjoy "
         "the gate's way of measuring, which their tools do not have."
     )

@@ -11,7 +11,7 @@ from reports.gate.decision import Rules, Sample, Verdict, is_settled, is_suspect
 from reports.gate.limits import USUAL, Limits
 from reports.gate.pair import Pair, Phase
 from reports.gate.quantities import quantities
-from reports.gate.statistics import interval
+from reports.gate.statistics import as_ratio, interval
 
 PHASES: tuple[Phase, ...] = ("screen", "control", "confirm")
 
@@ -185,8 +185,13 @@ class Schedule:
         return sorted(suspects, key=lambda case: -interval(case.sample.screen, 1 - self._rules.alpha).low)
 
     def _must_be_confirmed_now(self) -> Case | None:
-        """Return the clearest suspect, if there is just time to confirm it, not for all screens too, and no regression is known yet."""
-        suspects = [case for case in self._suspects() if not case.is_done(case.limits.rules(self._rules))]
+        """Return the clearest suspect, if there is just time to confirm it, not for all screens too, and no regression is known yet.
+
+        One that is slower by less than the least effect so far is hardly a regression, and waits.
+        """
+        suspects = [
+            case for case in self._suspects() if not case.is_done(rules := case.limits.rules(self._rules)) and _is_slower(case, rules)
+        ]
         if not suspects or self._has_regression():
             return None
         needed_s, left_s = self._confirmation_s(suspects[0]), self._budget.left_s
@@ -222,3 +227,8 @@ class Schedule:
         """
         pairs = case.all_pairs or [pair for other in self.cases for pair in other.all_pairs]
         return statistics.median(pair.took_s for pair in pairs) if pairs else 0.0
+
+
+def _is_slower(case: Case, rules: Rules) -> bool:
+    """Whether the screen shows as much as a regression has to."""
+    return as_ratio(statistics.median(case.sample.screen)) >= rules.least_effect

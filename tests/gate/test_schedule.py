@@ -164,6 +164,15 @@ def test_suspect_that_was_none_lets_the_next_one_be_confirmed() -> None:
     assert [*confirmed, (C.id, "screen", 4), (others[1].id, "screen", 2)] == bench.runs
 
 
+def test_suspect_that_is_hardly_slower_waits_for_the_other_screens() -> None:
+    """It could not pass, as where pairs spread, but shows no regression either."""
+    bench = Bench()
+    spread = (0.04, -0.03, 0.05, -0.04, 0.01, 0.0)
+    bench.run(A, B, C, budget_s=175.0, recorded=tuple(pair(each, "screen", A) for each in spread))
+
+    assert [(B.id, "screen", 4), (C.id, "screen", 4), (A.id, "confirm", 9)] == bench.runs
+
+
 def test_budget_that_cannot_confirm_goes_on_screening() -> None:
     bench = Bench({A: 0.10})
     bench.run(A, B, budget_s=155.0)
