@@ -35,15 +35,16 @@ class Rules:
 
     `looks` are the shares of alpha that each look at the confirming pairs spends: the first, and those of a gate that is started again
     because it could not tell. The screen is looked at after `screen_pairs`, and, where both sides have the same artifact, after
-    `early_pairs` too (0: not); each look has an equal share of alpha to pass by mistake. Where sides have artifacts of their own,
-    `screen_builds` of each side take turns over the screen, `confirm_builds` over the confirmation and `further_builds` more at each
-    further look, and `control_pairs` are those of base against a second build of base.
+    `early_pairs` too (0: not); that look may spend `early_share` of alpha on passing by mistake, the other one the rest. Where sides have
+    artifacts of their own, `screen_builds` of each side take turns over the screen, `confirm_builds` over the confirmation and
+    `further_builds` more at each further look, and `control_pairs` are those of base against a second build of base.
     `alike` is the level at which pairs that are neighbours in time count as alike, so that they are no sample to judge by.
     """
 
     alpha: float = 0.01
     looks: tuple[float, ...] = (0.8, 0.15, 0.05)
     early_pairs: int = 4
+    early_share: float = 0.2
     screen_pairs: int = 6
     control_pairs: int = 6
     confirm_pairs: int = 11
@@ -62,14 +63,15 @@ class Rules:
         """Return how many builds of each side a suspect has at this look, 1 for the first."""
         return self.confirm_builds + (look - 1) * self.further_builds
 
-    def screen_looks(self, *, has_own_builds: bool) -> tuple[int, ...]:
-        """After how many pairs the screen is looked at: few pairs of few builds would be too alike to tell early."""
-        is_early = 0 < self.early_pairs < self.screen_pairs and not has_own_builds
-        return (self.early_pairs, self.screen_pairs) if is_early else (self.screen_pairs,)
+    def screen_looks(self, *, has_own_builds: bool) -> dict[int, float]:
+        """Return after how many pairs the screen is looked at, and the level of the bound that a pass has to be below then.
 
-    def screen_bound(self, *, has_own_builds: bool) -> float:
-        """The level of the bound that a pass of the screen has to be below, at each of its looks."""
-        return self.alpha / len(self.screen_looks(has_own_builds=has_own_builds))
+        Few pairs of few builds would be too alike to tell early.
+        """
+        if has_own_builds or not 0 < self.early_pairs < self.screen_pairs:
+            return {self.screen_pairs: self.alpha}
+        early = self.early_share * self.alpha
+        return {self.early_pairs: early, self.screen_pairs: self.alpha - early}
 
     def bound_of(self, look: int) -> float:
         """Return the level of the bound that a pass has to be below: further looks may add little to the first one's error."""
@@ -145,9 +147,9 @@ def _high(slowdowns: Sequence[float], level: float) -> float:
 
 def passed_after(sample: Sample, rules: Rules) -> int | None:
     """Return after how many pairs the screen passed, None where it did not or has not yet."""
-    level = rules.screen_bound(has_own_builds=sample.has_own_builds)
-    due = (count for count in rules.screen_looks(has_own_builds=sample.has_own_builds) if len(sample.screen) >= count)
-    return next((count for count in due if _high(sample.screen[:count], level) < rules.tolerated), None)
+    looks = rules.screen_looks(has_own_builds=sample.has_own_builds)
+    due = (count for count in looks if len(sample.screen) >= count)
+    return next((count for count in due if _high(sample.screen[:count], looks[count]) < rules.tolerated), None)
 
 
 def is_screened(sample: Sample, rules: Rules) -> bool:
@@ -214,7 +216,7 @@ def _unconfirmed(sample: Sample, rules: Rules) -> Judged:
         why = f"{len(sample.screen)} of {rules.screen_pairs} screening pairs"
         return _describe(sample.screen, Verdict.INCONCLUSIVE, why, rules) if sample.screen else _unmeasured(why)
     if (passed := passed_after(sample, rules)) is not None:
-        level = rules.screen_bound(has_own_builds=sample.has_own_builds)
+        level = rules.screen_looks(has_own_builds=sample.has_own_builds)[passed]
         return _describe(sample.screen, Verdict.PASS, _bound(sample.screen[:passed], level), rules)
     control = f"{len(sample.control)} of {rules.control_pairs} pairs of two builds of base, " if sample.has_own_builds else ""
     why = f"suspect after the screen, {control}{len(sample.confirm)} of {rules.confirm_pairs} confirming pairs"

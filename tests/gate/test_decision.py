@@ -52,7 +52,7 @@ def test_calm_screen_is_a_pass_with_its_bound() -> None:
     found = judged(CALM)
 
     assert Verdict.PASS is found.verdict
-    assert "at most 1.4 % slower (99.5 % bound over 4 pairs)" == found.why
+    assert "at most 1.9 % slower (99.8 % bound over 4 pairs)" == found.why
     assert found.slowdown == pytest.approx(0, abs=1e-4)
     assert found.p_value is None
     assert not found.is_faster

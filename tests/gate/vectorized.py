@@ -32,8 +32,8 @@ def verdicts(slowdowns: np.ndarray, looks: int = 1, rules: Rules = RULES, builds
     Slowdowns have shape (gates, benchmarks, 6 + 11 * looks), the screen's first.
     """
     screen, confirm = slowdowns[..., : rules.screen_pairs], slowdowns[..., rules.screen_pairs :]
-    counts, level = rules.screen_looks(has_own_builds=builds is not None), rules.screen_bound(has_own_builds=builds is not None)
-    suspect = ~np.any([_passes(screen[..., :count], level, rules) for count in counts], axis=0)
+    levels = rules.screen_looks(has_own_builds=builds is not None)
+    suspect = ~np.any([_passes(screen[..., :count], level, rules) for count, level in levels.items()], axis=0)
     found = np.where(suspect, INCONCLUSIVE, PASS)
     for look in range(1, looks + 1):
         place = np.nonzero(found == INCONCLUSIVE)

@@ -22,8 +22,8 @@ def gate_json(result: Result) -> str:
     - `base`, `head`: `{revision, commit, subject, python, fixtures, versions, code, notes}`; commit is empty for a working folder,
       `code` are the files that the models' code came from, relative to the worktree's top; null where the gate ended before.
       `software`: `[{field, base, head}]` that differ. `machine`: the fingerprint. `notes`: texts.
-    - `rules`: `{alpha, looks, early_pairs, screen_pairs, control_pairs, confirm_pairs, screen_builds, confirm_builds, further_builds,
-      tolerated, least_effect, alike}`. `limits`, `budget_s`, `took_s`.
+    - `rules`: `{alpha, looks, early_pairs, early_share, screen_pairs, control_pairs, confirm_pairs, screen_builds,
+      confirm_builds, further_builds, tolerated, least_effect, alike}`. `limits`, `budget_s`, `took_s`.
     - `benchmarks`: `[{model, step, id, verdict, why, slowdown, low, high, median_slowdown, spread, is_faster, p_value, p_holm,
       p_sign_flip, lag_1, p_lag_1, look, significance, build_spread, changes, quantities, limits, pairs, control}]`. `verdict` is
       by time and all else, and may also be `acknowledged`, `new` or `skipped`. `low` and `high` are one-sided bounds of 1 - alpha each;
