@@ -6,7 +6,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from reports.gate.pair import Pair
 
 IMAGE_SIZE = 64
 BATCH_SIZE = 1
+ENDING_S = 60.0  # a gate that is told to end ends its workers within seconds
 BUILD_BUDGET = "1s"  # the first pair is always measured, so all is built
 
 
@@ -86,7 +87,9 @@ def _run(command: Sequence[str], folder: Path) -> tuple[int, str]:
             _, told = process.communicate()
         except BaseException:
             process.terminate()
-            process.communicate()
+            with suppress(subprocess.TimeoutExpired):
+                process.communicate(timeout=ENDING_S)
+            process.kill()
             raise
     return process.returncode, (told.strip().splitlines() or ["(nothing)"])[-1]
 

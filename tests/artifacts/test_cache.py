@@ -218,6 +218,37 @@ def test_second_process_waits_for_the_first_and_takes_what_it_built(root: Path) 
     assert said == f"waiting for process {first.pid}, which builds inductor of resnet18"
 
 
+PAUSE_BEFORE_ALONE = """
+import sys
+from fixtures.artifacts import entry_locks
+for name in ("alone", "alone_if_free"):
+    def paused(*arguments, real=getattr(entry_locks, name)):
+        print("sees none", flush=True)
+        sys.stdin.readline()
+        setattr(entry_locks, real.__name__, real)
+        return real(*arguments)
+    setattr(entry_locks, name, paused)
+"""
+
+
+def test_who_saw_no_entry_takes_the_one_that_another_process_built_and_goes_on_using(root: Path) -> None:
+    """Both find none; the first builds it and keeps its share before the second asks for the lock, which would never be the second's."""
+    command = [sys.executable, "-c", PAUSE_BEFORE_ALONE + BUILD_UNTIL_TOLD, "B", str(root)]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as second:
+        try:
+            assert _line(second) == "sees none"
+            with _start("A", root) as first:
+                try:
+                    assert (_line(first), _told_to_go_on(first)) == ("begun", "parts AAAAA")
+                    assert _told_to_go_on(second) == f"waiting for process {first.pid}, which uses inductor of resnet18"
+                    assert _line(second) == "parts AAAAA"
+                finally:
+                    second.kill()
+                    first.communicate()
+        finally:
+            second.communicate()
+
+
 def test_entry_that_another_process_uses_is_not_rebuilt_under_it(root: Path) -> None:
     """Who finds an entry damaged waits for those who use it, and says so; a process that is killed leaves no lock."""
     with _start("A", root) as first:
