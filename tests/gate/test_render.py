@@ -65,7 +65,7 @@ def shown(told: Result, width: int = 150) -> str:
 
 
 def test_headline_counts_verdicts(told: Result) -> None:
-    assert "ERROR: 1 ERROR, 1 REGRESSION, 1 INCONCLUSIVE, 2 PASS, 1 new, 1 of them faster, 1.7 min" == headline(told)
+    assert "ERROR: 1 ERROR, 1 REGRESSION, 1 INCONCLUSIVE, 2 PASS (1 faster), 1 new, 1.7 min" == headline(told)
     assert "ERROR: nothing compared, 1.7 min" == headline(result(verdict=Verdict.ERROR, error="x"))
 
 

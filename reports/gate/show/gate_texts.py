@@ -19,9 +19,12 @@ COUNTED = (Verdict.ERROR, Verdict.REGRESSION, Verdict.INCONCLUSIVE, Verdict.ACKN
 
 def headline(result: Result) -> str:
     """Say in one line how the gate came out: `REGRESSION: 1 regression, 11 passed, 8.2 min`."""
-    counts = [f"{len(result.of(verdict))} {verdict}" for verdict in COUNTED if result.of(verdict)]
-    faster = [f"{len(result.faster)} of them faster"] if result.faster else []
-    return ", ".join([f"{result.verdict}: {counts[0] if counts else 'nothing compared'}", *counts[1:], *faster, duration(result.took_s)])
+    counts = [f"{len(result.of(verdict))} {verdict}{_faster(result, verdict)}" for verdict in COUNTED if result.of(verdict)]
+    return ", ".join([f"{result.verdict}: {counts[0] if counts else 'nothing compared'}", *counts[1:], duration(result.took_s)])
+
+
+def _faster(result: Result, verdict: Verdict) -> str:
+    return f" ({len(result.faster)} faster)" if verdict is Verdict.PASS and result.faster else ""
 
 
 def side_text(side: SideRecord) -> str:
