@@ -48,6 +48,9 @@ def is_inert(line: str) -> bool:
         line = " ".join(cell for cell in line[2:-2].split(" | ") if not FIGURES.fullmatch(cell))
     else:
         line = re.sub("^(### |- )", "", line)
+    if re.search(r"#\d|\bGH\\-\d", line, re.IGNORECASE):
+        return False
+    line = re.sub(r"(#|\bGH)<!-- -->", r"\1", line, flags=re.IGNORECASE)
     rest = ESCAPED.sub("", ENTITIES.sub("", line.replace("@<!-- -->", "").replace(":<!-- -->//", "")))
     return not re.search(r"[\\`*_{}\[\]()#+.!|~$^<>&-]", rest)
 
@@ -74,7 +77,8 @@ def test_many_results_become_inert(markdown: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["@team", "<b>", "[x](y)", "https://e.example", "a | b", "## x", "a\\", "&#64;", "\x1b", "**x**", "| [1](max) |"]
+    "line",
+    ["@team", "<b>", "[x](y)", "https://e.example", "a | b", "## x", "a\\", "&#64;", "\\#64", "GH\\-1", "\x1b", "**x**", "| [1](max) |"],
 )
 def test_the_check_finds_what_is_not_inert(line: str) -> None:
     assert not is_inert(line)
