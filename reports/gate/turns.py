@@ -17,7 +17,7 @@ from reports.views.changes import differs
 
 TURNS_S = 4.0
 LEAST_ROUNDS = 9
-LONGEST_S = 12.0  # rounds of a second and more are as many as fit into this
+LONGEST_S = 20.0  # rounds of more than two seconds are as many as fit into this: others are cheap beside a start
 FEWEST_ROUNDS = 5  # but no fewer
 MOST_ROUNDS = 60
 SETTLING_ROUNDS = 2
