@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fixtures.bench import rig
+from fixtures.artifacts import building_code
 from fixtures.bench.launch import ROOT
 
 BASE = "reports.text.refusal"  # one class, which stands below all folders
@@ -91,24 +91,24 @@ def test_few_modules_lie_on_top(folder: str) -> None:
 
 def test_a_folder_of_building_code_that_is_missing_is_an_error(tmp_path: Path) -> None:
     """Artifacts are kept by a digest of that code: a folder that nobody reads would keep stale ones."""
-    for name in rig.BUILDING[:-1]:
+    for name in building_code.BUILDING[:-1]:
         (tmp_path / name).mkdir()
         (tmp_path / name / "code.py").write_text("")
 
-    with pytest.raises(FileNotFoundError, match=f"{rig.BUILDING[-1]}: artifacts are built by code in this folder"):
-        rig._code_digest(tmp_path)
+    with pytest.raises(FileNotFoundError, match=f"{building_code.BUILDING[-1]}: artifacts are built by code in this folder"):
+        building_code.code_digest(tmp_path)
 
 
 def test_code_in_a_folder_below_is_digested(tmp_path: Path) -> None:
-    for name in rig.BUILDING:
+    for name in building_code.BUILDING:
         (tmp_path / name / "below").mkdir(parents=True)
         (tmp_path / name / "below" / "code.py").write_text("")
-    digests = {rig._code_digest(tmp_path)}
-    for name in rig.BUILDING:
+    digests = {building_code.code_digest(tmp_path)}
+    for name in building_code.BUILDING:
         (tmp_path / name / "below" / "code.py").write_text("changed = True")
-        digests.add(rig._code_digest(tmp_path))
+        digests.add(building_code.code_digest(tmp_path))
 
-    assert len(digests) == 1 + len(rig.BUILDING)
+    assert len(digests) == 1 + len(building_code.BUILDING)
 
 
 def test_a_class_name_stands_for_one_thing() -> None:

@@ -99,6 +99,7 @@ def bench(
     """Return the rig for this machine, and the model that `options` names. Raises CannotMeasure, ThreadsError and ModelError."""
     from fixtures import models
     from fixtures.artifacts.cache import ArtifactCache
+    from fixtures.bench.answers import Answers
     from fixtures.bench.fetching import fetch
     from fixtures.bench.launch import Launcher
     from fixtures.bench.rig import Rig
@@ -130,7 +131,7 @@ def bench(
         calibration=calibration,
         calibration_digest=folder_digest(calibration),
         warmup_limit_s=warmup_limit_s,
-        pictures=pictures,
+        answers=Answers(pictures=pictures),
         progress=progress,
     )
     named = weights.absolute(options.weights) if options.weights else None

@@ -418,6 +418,6 @@ def _conditions(bench: Bench, limits: DeploymentLimits, machine: Mapping[str, An
         "threads": bench.rig.threads,
         "calibration": bench.rig.calibration_digest,
     }
-    if bench.rig.pictures:
-        conditions["accuracy"] = bench.rig.pictures.digest
+    if bench.rig.answers.pictures:
+        conditions["accuracy"] = bench.rig.answers.pictures.digest
     return conditions

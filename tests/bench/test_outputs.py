@@ -43,6 +43,18 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return Path(shutil.copy(digits_models.__file__, folder))
 
 
+def test_a_layout_that_changes_nothing_is_known_before_a_worker_serves_it(make_rig: MakeRig) -> None:
+    """ViT's only convolution is its patch embedding: the FLOPs that were counted with the reference tell."""
+    rig = make_rig()
+    vit = ModelSpec(name="timm:vit_tiny_patch16_224", image_size=224)
+    skip = rig.unmet("channels_last", vit)
+
+    assert skip is not None
+    assert "of the layers' FLOPs, and nothing else has a layout to change" in skip.reason
+    assert ("channels_last",) == rig.recipe("compile", vit).left_out
+    assert rig.unmet("channels_last", RESNET) is None
+
+
 def int8(rig: Rig, step: str) -> Recipe:
     skip_unless_met(step)
     return resolve(step, rig.catalogue, rig.machine)

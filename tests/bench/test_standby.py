@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from fixtures.bench.rig import Rig, Standby
+from fixtures.bench.rig import Rig
+from fixtures.bench.standby import Standby
 from fixtures.bench.turns import PairedMeasurement, Plan
 from fixtures.protocol import ModelSpec
 from fixtures.steps.recipe import resolve

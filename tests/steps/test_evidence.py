@@ -283,6 +283,24 @@ CASES: list[tuple[str, Claim, Proof, Proof]] = [
         proof(seen(input_channels_last=True, weights_channels_last_share=1.0, kernels=[kernel("f32", formats="src:f32:acdb")])),
         proof(seen(input_channels_last=True, weights_channels_last_share=0.9, kernels=[kernel("f32", formats="src:f32:acdb")])),
     ),
+    (
+        "layout between small convolutions, as of ConvNeXt",
+        prove.channels_last_in_force(),
+        proof(
+            seen(
+                input_channels_last=True,
+                weights_channels_last_share=1.0,
+                kernels=[layer("f32", 18, 1.0, formats="src:f32:acdb"), layer("f32", 48, 99.0, operation="matmul")],
+            )
+        ),
+        proof(
+            seen(
+                input_channels_last=True,
+                weights_channels_last_share=1.0,
+                kernels=[layer("f32", 18, 1.0, formats="src:f32:abcd"), layer("f32", 48, 99.0, operation="matmul")],
+            )
+        ),
+    ),
     ("allocator", prove.allocator_serves("tcmalloc"), proof(seen(memory=SERVED)), proof(seen(memory=Memory()))),
     (
         "allocator that has the weights only",

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fixtures.bench.answers import Answers
 from fixtures.bench.rig import Rig, ServingError
 from fixtures.bench.turns import Plan
 from fixtures.inputs.images import IMAGENET_MEAN, IMAGENET_STD
@@ -230,7 +231,7 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def rig(make_rig: MakeRig, digits: Path) -> Iterator[Rig]:
-    rig = replace(make_rig(), pictures=find(digits / "unseen", most=120))
+    rig = replace(make_rig(), answers=Answers(pictures=find(digits / "unseen", most=120)))
     yield rig
     rig.standby.close()
 
@@ -239,7 +240,7 @@ def served(rig: Rig, recipe: Recipe, digits: Path) -> SavedAccuracy:
     [serving] = rig.serve(recipe, model=ModelSpec(name=f"{digits}/{digit_pictures.FILE}:create", image_size=SIZE))
     serving.workers.close()
     assert serving.accuracy is not None
-    right = rig.right[recipe.step.name, serving.job.model]
+    right = rig.answers.right[recipe.step.name, serving.job.model]
     assert (serving.accuracy.pictures, round(serving.accuracy.pictures * serving.accuracy.top1)) == (len(right), right.count("1"))
     return serving.accuracy
 
@@ -254,7 +255,8 @@ def test_a_trained_models_accuracy_is_seen_before_and_after(rig: Rig, digits: Pa
     """The baseline is fp32 eager itself; INT8 loses next to nothing, within a limit of two points."""
     skip_unless_met("onnxruntime_int8")
     baseline = served(rig, resolve("baseline", rig.catalogue, rig.machine), digits)
-    quantized = served(replace(rig, max_accuracy_loss=2.0), without_claims(resolve("onnxruntime_int8", rig.catalogue, rig.machine)), digits)
+    limited = replace(rig, answers=replace(rig.answers, max_accuracy_loss=2.0))
+    quantized = served(limited, without_claims(resolve("onnxruntime_int8", rig.catalogue, rig.machine)), digits)
 
     assert (120, 0.0) == (baseline.pictures, baseline.difference)
     assert baseline.top1 >= 0.9
@@ -268,7 +270,7 @@ def test_an_int8_that_ruins_it_is_refused(make_rig: MakeRig, digits: Path, check
     skip_unless_met("onnxruntime_int8")
     wide = CALIBRATED.replace("_rows(array, number", "400 * _rows(array, number")
     rig = make_rig(root=checkout("fixtures/inputs/samples.py", CALIBRATED, wide), cache=tmp_path / "artifacts")
-    rig = replace(rig, pictures=find(digits / "unseen", most=120), max_accuracy_loss=2.0)
+    rig = replace(rig, answers=Answers(pictures=find(digits / "unseen", most=120), max_accuracy_loss=2.0))
     recipe = without_claims(resolve("onnxruntime_int8", rig.catalogue, rig.machine))
     recipe = replace(recipe, steps=tuple(replace(each, least_sqnr_db=-100.0) for each in recipe.steps))
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from fixtures import models
+from fixtures.bench.answers import Answers
 from fixtures.bench.rig import Rig, ServingError
 from fixtures.inputs import samples
 from fixtures.models import UnknownModelError
@@ -292,7 +293,10 @@ def served(rig: Rig, step: str, model: ModelSpec) -> tuple[SavedMetric, ...]:
 @pytest.mark.slow
 def test_every_step_has_the_users_metric(make_rig: MakeRig, folder: Path) -> None:
     """The baseline is fp32 eager itself. The metric's own modules are found beside it."""
-    rig, model = replace(make_rig(), metric=named(f"{folder}/metrics.py:error")), ModelSpec(name=f"{folder}/served.py:create")
+    rig, model = (
+        replace(make_rig(), answers=Answers(metric=named(f"{folder}/metrics.py:error"))),
+        ModelSpec(name=f"{folder}/served.py:create"),
+    )
     [found] = served(rig, "baseline", model)
 
     assert ("error", 40) == (found.name, found.samples)
@@ -308,7 +312,10 @@ def test_every_step_has_the_users_metric(make_rig: MakeRig, folder: Path) -> Non
 @pytest.mark.nightly
 def test_a_metric_that_fails_fails_the_step(make_rig: MakeRig, folder: Path) -> None:
     """With its own reason; nothing is recorded."""
-    rig, model = replace(make_rig(), metric=named(f"{folder}/metrics.py:broken")), ModelSpec(name=f"{folder}/served.py:create")
+    rig, model = (
+        replace(make_rig(), answers=Answers(metric=named(f"{folder}/metrics.py:broken"))),
+        ModelSpec(name=f"{folder}/served.py:create"),
+    )
     with pytest.raises(ServingError, match=r"the metric broken fails: AttributeError: .*no_such_thing.*; mend it, or give other labels"):
         served(rig, "baseline", model)
 
@@ -316,7 +323,7 @@ def test_a_metric_that_fails_fails_the_step(make_rig: MakeRig, folder: Path) -> 
 @pytest.mark.nightly
 def test_every_step_has_the_perplexity_of_a_text(make_rig: MakeRig, language: Path) -> None:
     skip_unless_met("onnxruntime")
-    rig = replace(make_rig(), text=perplexity.find(language / "text.txt", 64))
+    rig = replace(make_rig(), answers=Answers(text=perplexity.find(language / "text.txt", 64)))
     [eager] = served(rig, "baseline", spec_of(language))
     [onnx] = served(rig, "onnxruntime", spec_of(language))
 

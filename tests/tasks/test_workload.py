@@ -47,6 +47,16 @@ def test_a_weight_in_use_twice_counts_once_and_what_is_between_is_fused() -> Non
     assert (400.0, 100, 40.0) == (found.flops_per_sample, found.weight_elements, found.activation_elements_per_sample)
 
 
+def test_a_patch_embedding_is_told_from_the_layers_behind_it() -> None:
+    """One place of 3 x 4 x 4 inputs and 8 outputs: 768 FLOP of a convolution beside 2 x 8 x 100 of a linear layer; attention is none."""
+    layers = nn.Sequential(
+        nn.Conv2d(3, 8, 4, bias=False), nn.Flatten(), nn.Linear(8, 100, bias=False), nn.Unflatten(1, (1, 10, 10)), Attention()
+    )
+    found = count(session(layers), (torch.randn(1, 3, 4, 4),))
+
+    assert (1, 768 / (768 + 1600)) == (found.convolutions, found.convolution_share)
+
+
 class Attention(nn.Module):
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         return nn.functional.scaled_dot_product_attention(tokens, tokens, tokens)

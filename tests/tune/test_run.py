@@ -495,10 +495,10 @@ def test_labelled_pictures_and_their_limit_reach_the_search(tmp_path: Path, monk
     main(usual)
 
     [(labelled, limits), (unlabelled, _)] = asked
-    assert labelled.rig.pictures is not None
-    assert (0, 1) == labelled.rig.pictures.labels
+    assert labelled.rig.answers.pictures is not None
+    assert (0, 1) == labelled.rig.answers.pictures.labels
     assert 0.5 == limits.accuracy_loss_points
-    assert unlabelled.rig.pictures is None
+    assert unlabelled.rig.answers.pictures is None
     first, second = (tuning._conditions(made, limits, {}) for made in (labelled, unlabelled))
     assert {"accuracy"} == set(first) - set(second)
 
