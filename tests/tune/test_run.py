@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from PIL import Image
 from rich.console import Console
 
-from fixtures.bench.rig import Rig
+from fixtures.bench.rig import CountedWork, Rig
 from fixtures.session.journal import JournalError
 from reports.__main__ import main
 from reports.commands.measuring import Bench, bench
@@ -97,6 +97,7 @@ def stubbed(monkeypatch: pytest.MonkeyPatch) -> list[Candidate]:
         return Finals(record=record(winner.step.name, 222.0), rivals=(rival,), notes=("a note",))
 
     monkeypatch.setattr(Rig, "content", lambda _rig, model: {"name": model.name})
+    monkeypatch.setattr(Rig, "counted", lambda _rig, _model: CountedWork(reason="no process is started"))
     monkeypatch.setattr(tuning, "_measure", measure)
     monkeypatch.setattr(tuning, "_measure_again", again)
     monkeypatch.setattr(tuning, "hold_finals", hold)
