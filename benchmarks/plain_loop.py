@@ -33,7 +33,7 @@ class Loop(msgspec.Struct, frozen=True, kw_only=True):
 
 def main(loop: Loop) -> None:
     """Serve until stdin closes."""
-    images = np.random.default_rng(7).standard_normal((loop.batch_size, 3, loop.model.image_size, loop.model.image_size), dtype=np.float32)
+    images = np.random.default_rng(7).standard_normal((loop.batch_size, *loop.model.image.dimensions), dtype=np.float32)
     if loop.runtime == "onnxruntime":
         runtime = _onnxruntime(loop, images)
     elif loop.runtime == "openvino":

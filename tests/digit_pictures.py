@@ -35,6 +35,7 @@ def train(folder: Path) -> None:
     from sklearn.datasets import load_digits
 
     from fixtures.tasks import labelled
+    from reports.text.image_shape import square
 
     digits = load_digits()
     order = np.random.default_rng(0).permutation(len(digits.target))
@@ -44,7 +45,7 @@ def train(folder: Path) -> None:
         pixels = np.kron(digits.images[row] * 15, np.ones((5, 5))).astype(np.uint8)
         Image.fromarray(pixels).convert("RGB").save(file)
     seen = labelled.find(folder / "seen", most=len(order))
-    labelled.draw("digits:create", SIZE, seen.files, seen.labels, folder)
+    labelled.draw("digits:create", square(SIZE), seen.files, seen.labels, folder)
     pictures = labelled.Pictures(folder)
     images, labels = torch.from_numpy(pictures.batch(0, len(pictures))), torch.from_numpy(pictures.labels)
     torch.manual_seed(0)

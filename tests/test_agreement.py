@@ -11,6 +11,7 @@ from benchmarks.plain_loop import Loop
 from benchmarks.test_agreement import agreement, agrees
 from fixtures.bench.launch import ROOT
 from fixtures.protocol import ModelSpec
+from reports.text.image_shape import ImageShape
 
 
 @pytest.mark.parametrize(
@@ -31,9 +32,9 @@ def test_figure_that_nobody_gets_does_not_agree(suite: tuple[float, ...], expect
 
 @pytest.mark.slow
 def test_plain_loop_answers_with_its_throughput() -> None:
-    """One line for each time that it is asked for."""
+    """One line for each time that it is asked for, whatever images the model takes."""
     loop = Loop(
-        model=ModelSpec(name="torchvision:squeezenet1_1", image_size=32),
+        model=ModelSpec(name="timm:test_resnet", image=ImageShape(32, 48, 1)),
         runtime="eager",
         transforms=("channels_last",),
         settings={},

@@ -18,6 +18,7 @@ from fixtures.models import ModelError
 from fixtures.protocol import Job, ModelSpec
 from fixtures.steps.evidence import NothingChangedError, kernels_in
 from fixtures.tasks import kept, reference
+from reports.text.image_shape import square
 from tests.conftest import LEAN, MARK, MakeRig
 
 CASES = """\
@@ -126,7 +127,7 @@ def cases(tmp_path: Path) -> Path:
 
 
 def case(file: Path, name: str) -> ModelSpec:
-    return ModelSpec(name=f"{file}:{name}", image_size=32)
+    return ModelSpec(name=f"{file}:{name}", image=square(32))
 
 
 @pytest.mark.parametrize("name", REFUSED)
@@ -290,7 +291,7 @@ def test_package_that_the_factory_imports_is_code_as_well(tmp_path: Path, make_r
         f"import sys\nsys.path.insert(0, {str(package.parent)!r})\nimport layers_of_another\nfrom torch import nn\n\n"
         "def create():\n    return nn.Sequential(nn.Flatten(), nn.Linear(3072, 2))\n"
     )
-    model = ModelSpec(name=f"{folder}/made.py:create", image_size=32)
+    model = ModelSpec(name=f"{folder}/made.py:create", image=square(32))
     before = make_rig().content(model)
     package.write_text("WIDTH = 2\n")
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from reports.saved.files import pictures_folder
 from reports.text.former_options import HIDDEN, renamed_to
-from reports.text.options import MODELS, above_zero, cosine, shared
+from reports.text.image_shape import ImageShape
+from reports.text.options import MODELS, OF_IMAGES, above_zero, cosine, shared
 from reports.text.plain_text import plain
 from reports.text.refusal import Refusal
 from reports.views.recommend import DeploymentLimits
@@ -45,7 +46,7 @@ def add_model_options(command: argparse.ArgumentParser, *, model_required: bool 
 
 def add_input_options(command: argparse.ArgumentParser) -> None:
     """Add the options that say what the model is fed, and with how many threads it computes."""
-    for name in ("--image-size", "--sequence-length", "--threads"):
+    for name in (*OF_IMAGES, "--sequence-length", "--threads"):
         command.add_argument(name, **shared(name))
 
 
@@ -88,7 +89,7 @@ def hardware(threads: int | None) -> tuple["Machine", int]:
 def bench(
     options: argparse.Namespace,
     *,
-    image_size: int,
+    image: ImageShape,
     sequence_length: int = 128,
     batch_size: int = 8,
     threads: int | None = None,
@@ -140,7 +141,7 @@ def bench(
         fetch(rig.launcher, [name], progress=progress, note=lambda text: print(plain(text, 600), file=sys.stderr, flush=True))
     spec = ModelSpec(
         name=name,
-        image_size=image_size,
+        image=image,
         sequence_length=sequence_length,
         weights=named,
         weights_digest=weights.digest(named),

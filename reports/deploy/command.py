@@ -11,6 +11,7 @@ from reports.saved.load import read_run
 from reports.saved.record import Measurement, Run
 from reports.saved.storage import Storage
 from reports.show.tables import add_format, show
+from reports.text.image_shape import USUAL, of_batch
 from reports.text.options import Commands
 from reports.text.plain_text import plain
 from reports.views.recommend import NothingToRecommend, Recommendation, recommend
@@ -67,7 +68,8 @@ def _emit(options: argparse.Namespace, run: Run[Measurement], found: Recommendat
         soft_wrap=True,
     )
     per_core = winner.workers if recipe.step.worker_per_core else 1
-    made = bench(options, image_size=winner.input_shape[-1], batch_size=winner.batch_size, threads=per_core * (winner.threads or 1))
+    image = of_batch(winner.input_shape) or USUAL
+    made = bench(options, image=image, batch_size=winner.batch_size, threads=per_core * (winner.threads or 1))
     emit(Emission(run=run, recommendation=found, recipe=recipe, bench=made), options.emit)
     console.print(f"Written to {plain(options.emit, 300)}: read its README.md, then `./run.sh check.py`.", markup=False, soft_wrap=True)
 

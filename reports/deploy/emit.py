@@ -119,7 +119,7 @@ def emit(emission: Emission, folder: Path) -> None:
         written.chmod(0o755)
         _write_artifact(emission, job, artifact.folder if artifact else None, written)
         _write_code(emission, written)
-        inputs = random_images(job.batch_size, job.model.image_size)
+        inputs = random_images(job.batch_size, job.model.image)
         expected = _outputs(reference)
         mean = expected.mean(axis=0, dtype=np.float64)  # of all samples: what does not depend on the input
         np.savez(written / "sample.npz", input_0=inputs, expected=expected[: job.batch_size], mean=mean)
@@ -297,7 +297,7 @@ def describe(emission: Emission, job: Job) -> dict[str, Any]:
         "architecture_of_cpu": str(emission.run.fingerprint.get("architecture", "unknown")),
         "architecture": {
             "name": _architecture(job.model.name),
-            "image_size": job.model.image_size,
+            "image": job.model.image.dimensions,
             "classes": emission.bench.rig.build(job.model).classes,
             "pretrained": job.model.pretrained,
         },

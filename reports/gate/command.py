@@ -29,13 +29,13 @@ from reports.gate.show.gate_json import gate_json
 from reports.gate.show.gate_junit import gate_junit
 from reports.gate.show.gate_tables import gate_csv, gate_html, gate_markdown, print_gate
 from reports.saved.files import check_folder, write_atomically
-from reports.text.options import Commands, shared, time_s, usual
+from reports.text.options import OF_IMAGES, Commands, shared, time_s, usual
 from reports.text.plain_text import plain
 from reports.text.refusal import Refusal
 
 ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 CONFIGURED = (
-    "--image-size",
+    *OF_IMAGES,
     "--sequence-length",
     "--batch-size",
     "--worker-timeout",

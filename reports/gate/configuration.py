@@ -17,6 +17,7 @@ from reports.gate.git import GitError, git
 from reports.gate.limits import LIMIT_NAMES, Overrides, limit_of
 from reports.gate.quantities import MEASURES
 from reports.text.durations import seconds_of
+from reports.text.image_shape import ImageShape, size_of, square
 from reports.text.plain_text import plain
 
 FILE = "pyproject.toml"
@@ -188,6 +189,10 @@ def _count(value: object) -> int:
     return value
 
 
+def _image_size(value: object) -> ImageShape:
+    return size_of(_string(value)) if isinstance(value, str) else square(_count(value))
+
+
 def _duration(value: object) -> float:
     return seconds_of(_string(value))
 
@@ -210,7 +215,8 @@ OPTIONS: Mapping[str, Callable[[object], object]] = {
     "expression": _string,
     "source": _strings,
     "requirements": _file_name,
-    "image-size": _count,
+    "image-size": _image_size,
+    "image-channels": _count,
     "sequence-length": _count,
     "batch-size": _count,
     "threads": _count,

@@ -157,7 +157,7 @@ def _conditions(request: Request, checkouts: tuple[Checkout, Checkout], versions
         **sides,
         "side_protocol": SIDE_PROTOCOL_VERSION,
         "machine": this_machine().fingerprint(),
-        "image_size": settings.image_size,
+        "image": str(settings.image),
         "sequence_length": settings.sequence_length,
         "batch_size": settings.batch_size,
         "threads": settings.threads,

@@ -17,6 +17,7 @@ from reports.gate.decision import Rules
 from reports.gate.environments import check_name
 from reports.gate.run import Request
 from reports.gate.sides import Settings
+from reports.text.options import image_of
 
 
 def settings_of(options: argparse.Namespace) -> Settings:
@@ -28,7 +29,7 @@ def settings_of(options: argparse.Namespace) -> Settings:
     machine = this_machine()
     return Settings(
         models=names,
-        image_size=options.image_size,
+        image=image_of(options),
         sequence_length=options.sequence_length,
         batch_size=options.batch_size,
         threads=threads_to_use(options.threads, machine.cpus, os.environ),

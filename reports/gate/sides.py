@@ -17,6 +17,7 @@ from reports.gate.benchmarks import Benchmark, GateError, Offered
 from reports.gate.checkouts import Checkout
 from reports.gate.failures import SideError, both_failed
 from reports.gate.origins import own_model, own_weights, untracked_text
+from reports.text.image_shape import ImageShape
 
 SIDE = Program(
     module="fixtures.side",
@@ -39,7 +40,7 @@ class Settings:
     """What both sides measure with."""
 
     models: tuple[str, ...]
-    image_size: int
+    image: ImageShape
     sequence_length: int
     batch_size: int
     threads: int
@@ -95,7 +96,7 @@ class Side:
         settings = self._settings
         survey = messages.Survey(
             models=[own_model(name, self.checkout, Path.cwd()) for name in settings.models],
-            image_size=settings.image_size,
+            image_size=settings.image.brief,
             batch_size=settings.batch_size,
             threads=settings.threads,
             weights=own_weights(settings.weights, self.checkout) if settings.weights else None,

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from reports.text.durations import seconds_of
+from reports.text.image_shape import RGB, USUAL, ImageShape, size_of
 from reports.text.plain_text import plain
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # what a command adds itself to
 
+OF_IMAGES = ("--image-size", "--image-channels")
 MODELS = (
     "resnet50, vit, torchvision:NAME, timm:NAME, transformers:ARCH, transformers:ORG/NAME, my_package.models:create or "
     "path/to/file.py:create"
@@ -21,6 +23,14 @@ def positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, found {plain(text)!r}")
     return int(text)
+
+
+def image_size(text: str) -> ImageShape:
+    """Return the size of images, in three channels."""
+    try:
+        return size_of(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(plain(error)) from error
 
 
 def above_zero(text: str) -> float:
@@ -68,7 +78,13 @@ _SHARED: Mapping[str, Mapping[str, Any]] = {
         "metavar": "NAME",
         "help": f"model, repeatable: {MODELS}; see docs/models.md (default: resnet50 and vit)",
     },
-    "--image-size": {"type": positive, "default": 224, "metavar": "PIXELS", "help": "height and width of the images"},
+    "--image-size": {
+        "type": image_size,
+        "default": USUAL,
+        "metavar": "HEIGHT[xWIDTH]",
+        "help": "pixels of the images: 224 for squares; 240x320 is lower than wide, the height first as PyTorch has it",
+    },
+    "--image-channels": {"type": positive, "default": RGB, "metavar": "N", "help": "channels of the images"},
     "--sequence-length": {
         "type": positive,
         "default": 128,
@@ -137,6 +153,12 @@ def shared(name: str) -> dict[str, Any]:
     if settings.get("default") is not None:
         settings["help"] = f"{settings['help']} (default: {settings['default']})"
     return settings
+
+
+def image_of(options: argparse.Namespace) -> ImageShape:
+    """Return the shape of the images that the options ask for."""
+    asked: ImageShape = options.image_size
+    return asked.with_channels(options.image_channels)
 
 
 def usual(name: str) -> Any:

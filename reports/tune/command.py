@@ -23,7 +23,8 @@ from reports.saved.record import Measurement
 from reports.saved.storage import NoSuchRun, Storage
 from reports.show.pictures import check_plot, save_plot
 from reports.show.tables import add_format, show
-from reports.text.options import Commands, shared, time_s
+from reports.text.image_shape import of_batch
+from reports.text.options import Commands, image_of, shared, time_s
 from reports.text.plain_text import plain
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def run_tune(options: argparse.Namespace, storage: Storage, console: Console) ->
     limits = limits_of(options)
     made = bench(
         options,
-        image_size=options.image_size,
+        image=image_of(options),
         sequence_length=options.sequence_length,
         threads=options.threads,
         warmup_limit_s=1.5,
@@ -108,7 +109,7 @@ def _ladder(options: argparse.Namespace, storage: Storage, model: str, machine: 
             raise
         _say("no saved ladder: steps are tried in the usual order (`pytest benchmarks/ --benchmark-autosave` saves one)")
         return []
-    why = ""
+    why, image = "", image_of(options)
     then = {name: value for name, value in run.fingerprint.items() if name in machine}
     ours = [m for m in run.measurements if m.model == model]
     if missing_identity(run.fingerprint):
@@ -117,8 +118,10 @@ def _ladder(options: argparse.Namespace, storage: Storage, model: str, machine: 
         why = "is of another machine"
     elif not ours:
         why = f"has no measurement of {model}"
-    elif any(m.input_shape and m.input_shape[-1] != options.image_size for m in ours):
-        why = f"has images of another size than {options.image_size}"
+    elif any(of_batch(m.input_shape) not in {None, image} for m in ours):
+        why = f"has other images than {image}"
+    elif any(m.sequence_length not in {None, options.sequence_length} for m in ours):
+        why = f"has texts of another length than {options.sequence_length} tokens"
     if why and options.ladder != "latest":
         raise CannotMeasure(f"--ladder {options.ladder}: run {run.name} {why}; name another, or none")
     if why:

@@ -8,7 +8,7 @@ from rich.console import Console
 from reports.commands.measuring import CannotMeasure, add_input_options, add_model_options, bench
 from reports.show.tables import add_format, show
 from reports.statistics.latency import MLPERF_CONFIDENCE, least_calls
-from reports.text.options import Commands, above_zero, positive, time_s
+from reports.text.options import Commands, above_zero, image_of, positive, time_s
 from reports.text.plain_text import plain
 from reports.under_load.requests import LoadRun
 from reports.under_load.texts import load_line, loads_table
@@ -68,7 +68,7 @@ def run_load_command(options: argparse.Namespace, _storage: object, console: Con
     batch_size = options.batch_size or (OFFLINE_BATCH if options.scenario == "offline" else 1)
     made = bench(
         options,
-        image_size=options.image_size,
+        image=image_of(options),
         sequence_length=options.sequence_length,
         batch_size=batch_size,
         threads=options.threads,

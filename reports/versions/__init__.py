@@ -65,15 +65,15 @@ class Versions:
 
 
 def from_runs(runs: Sequence[Run[Measurement]], package: str) -> Versions:
-    """Return what `runs`, oldest first, have of each version of `package`: those of the newest run's machine and image size.
+    """Return what `runs`, oldest first, have of each version of `package`: those of the newest run's machine and inputs.
 
     Among several runs with one version the newest counts, step by step.
     """
     ours = [run for run in runs if _version(run, package)]
     ours = [run for run in ours if not machine_differences(run.fingerprint, ours[-1].fingerprint)]
     versions = tuple(sorted({_version(run, package) for run in ours}, key=_order))
-    sizes = _image_sizes(ours)
-    cells = {version: _cells([run for run in ours if _version(run, package) == version], sizes) for version in versions}
+    shapes = _sample_shapes(ours)
+    cells = {version: _cells([run for run in ours if _version(run, package) == version], shapes) for version in versions}
     keys = dict.fromkeys(key for column in cells.values() for key in column)
     rows = [
         VersionRow(model=model, step=step, cells=tuple(cells[version].get((model, step)) for version in versions)) for model, step in keys
@@ -155,19 +155,19 @@ def _order(version: str) -> tuple[tuple[int, ...], str]:
     return tuple(int(number) for number in re.findall(r"\d+", version)[:4]), version
 
 
-def _image_sizes(runs: Sequence[Run[Measurement]]) -> dict[Key, int]:
-    """Return the size of the images that each step was last measured on."""
-    return {(m.model, m.step): m.input_shape[-1] for run in runs for m in run.measurements if m.input_shape}
+def _sample_shapes(runs: Sequence[Run[Measurement]]) -> dict[Key, tuple[int, ...]]:
+    """Return the shape of the samples that each step was last measured on, whatever their number in a batch."""
+    return {(m.model, m.step): m.input_shape[1:] for run in runs for m in run.measurements if m.input_shape}
 
 
-def _cells(runs: Sequence[Run[Measurement]], sizes: Mapping[Key, int]) -> dict[Key, VersionCell]:
+def _cells(runs: Sequence[Run[Measurement]], shapes: Mapping[Key, tuple[int, ...]]) -> dict[Key, VersionCell]:
     cells: dict[Key, VersionCell] = {}
     for run in runs:
         cells |= {(o.model, o.step): _unmeasured(o) for o in run.outcomes if o.outcome != "measured"}
         processes = processes_sps(run.measurements)
         for measured in run.measurements:
             key = (measured.model, measured.step)
-            if not measured.input_shape or measured.input_shape[-1] == sizes[key]:
+            if not measured.input_shape or measured.input_shape[1:] == shapes[key]:
                 cells[key] = _of_processes(processes[key])
     return cells
 

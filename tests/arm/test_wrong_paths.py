@@ -12,10 +12,11 @@ from fixtures.protocol import ModelSpec
 from fixtures.steps import requirements as need
 from fixtures.steps.evidence import ProofError
 from fixtures.steps.recipe import resolve
+from reports.text.image_shape import square
 from tests import checkouts
 from tests.conftest import MakeRig
 
-CONVOLUTIONS = ModelSpec(name="emulation.models:convolutions", image_size=IMAGE_SIZE)
+CONVOLUTIONS = ModelSpec(name="emulation.models:convolutions", image=square(IMAGE_SIZE))
 
 
 @pytest.mark.nightly

@@ -16,6 +16,7 @@ from fixtures.protocol import ModelSpec
 from fixtures.steps.recipe import resolve
 from reports.saved.record import Measurement
 from reports.statistics import DISTURBED
+from reports.text.image_shape import square
 from reports.tune.search import Search, Tried
 from reports.tune.space import Candidate, Space, ordered_steps
 from reports.views.ladder import disturbances, ladders
@@ -23,7 +24,7 @@ from reports.views.recommend import DeploymentLimits, NothingToRecommend, recomm
 from tests.conftest import MakeRig
 from tests.reports.saved_runs import measurement
 
-RESNET = ModelSpec(name="torchvision:resnet18", image_size=64)
+RESNET = ModelSpec(name="torchvision:resnet18", image=square(64))
 PLAN = Plan(pairs=1, budget_s=0.05, warmup_limit_s=0.0)
 
 

@@ -12,10 +12,11 @@ from fixtures.bench.rig import Rig, ServingError
 from fixtures.protocol import ModelSpec
 from fixtures.steps.accuracy import DriftError
 from fixtures.steps.recipe import Recipe, resolve
+from reports.text.image_shape import square
 from tests import checkouts, digits_models
 from tests.conftest import MakeRig, skip_unless_met
 
-RESNET = ModelSpec(name="torchvision:resnet18", image_size=64)
+RESNET = ModelSpec(name="torchvision:resnet18", image=square(64))
 WRITTEN = "np.savez(message.outputs, *outputs)"
 CALIBRATED = "return [tuple(_rows(array, number * job.batch_size, job.batch_size) for array in arrays) for number in range(rounds)]"
 LEAST_ACCURACY = 0.85  # fp32: 0.99 and 0.93

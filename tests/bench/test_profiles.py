@@ -18,10 +18,11 @@ from fixtures.protocol.profiles import LONGEST_NAME, MOST_OPERATORS, OTHERS, OUT
 from fixtures.steps.recipe import resolve
 from reports.__main__ import main
 from reports.saved.record import SavedProfile
+from reports.text.image_shape import square
 from tests.conftest import MakeRig, skip_unless_met
 from tests.session.test_suite import Suite, records
 
-RESNET = ModelSpec(name="torchvision:resnet18", image_size=64)
+RESNET = ModelSpec(name="torchvision:resnet18", image=square(64))
 CONVOLUTIONS = 20  # of a ResNet-18, the three of its shortcuts included
 CONVOLUTION = {
     "baseline": "aten::conv2d",

@@ -12,10 +12,11 @@ from fixtures.bench.standby import Standby
 from fixtures.bench.turns import PairedMeasurement, Plan
 from fixtures.protocol import ModelSpec
 from fixtures.steps.recipe import resolve
+from reports.text.image_shape import square
 from tests.conftest import MakeRig
 
-RESNET = ModelSpec(name="torchvision:resnet18", image_size=64)
-OTHER_SIZE = ModelSpec(name="torchvision:resnet18", image_size=96)
+RESNET = ModelSpec(name="torchvision:resnet18", image=square(64))
+OTHER_SIZE = ModelSpec(name="torchvision:resnet18", image=square(96))
 PLAN = Plan(pairs=1, budget_s=0.05, warmup_limit_s=0.0)
 
 

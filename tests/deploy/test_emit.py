@@ -26,6 +26,7 @@ from fixtures.steps.placement import place
 from fixtures.steps.recipe import resolve
 from reports.__main__ import main
 from reports.commands.measuring import Bench, bench
+from reports.text.image_shape import square
 from reports.tune.measure import fingerprint, measure, save
 from tests.conftest import BUILT, remember, skip_unless_met
 
@@ -41,7 +42,7 @@ def made(artifact_folder: Path) -> Bench:
     options = argparse.Namespace(
         model=MODEL, weights=None, pretrained=False, int8_images=None, artifact_cache=artifact_folder, worker_timeout=600
     )
-    usual = bench(options, image_size=SIZE, warmup_limit_s=0.0)
+    usual = bench(options, image=square(SIZE), warmup_limit_s=0.0)
     return replace(usual, rig=replace(usual.rig, built=dict(BUILT)))
 
 

@@ -15,13 +15,14 @@ from reports.gate.decision import Judged, Rules, Verdict
 from reports.gate.result import Result, Row
 from reports.gate.run import Request
 from reports.gate.sides import Settings
+from reports.text.image_shape import square
 from tests.gate.conftest import Repository
 from tests.gate.pairs import result
 
 SLOW, CALM = Benchmark("m", "slow"), Benchmark("m", "calm")
 SETTINGS = Settings(
-    models=("m",), image_size=64, sequence_length=8, batch_size=1, threads=1, weights=None, artifact_cache=Path("x"), worker_timeout_s=9.0,
-    memory_limit_bytes=1,
+    models=("m",), image=square(64), sequence_length=8, batch_size=1, threads=1, weights=None, artifact_cache=Path("x"),
+    worker_timeout_s=9.0, memory_limit_bytes=1,
 )  # fmt: skip
 
 

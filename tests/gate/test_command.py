@@ -105,7 +105,7 @@ def test_regression_stays_one_when_nobody_reads(monkeypatch: pytest.MonkeyPatch)
         ((*SIDES, "--memory-percent", "much"), "could not convert string to float: 'much'"),
         ((*SIDES, "--memory-percent", "-1"), "expected a number of at least 0, or off, found '-1.0'"),
         ((*SIDES, "--time-percent", "off"), "expected a number above 0, found 'off'"),
-        ((*SIDES, "--image-size", "0"), "expected a whole number of at least 1"),
+        ((*SIDES, "--image-size", "0"), "expected 1 to 99999 pixels: 224 for squares, or HEIGHTxWIDTH"),
         (
             (*SIDES, "--json", "/no/such/folder/gate.json"),
             "--json '/no/such/folder/gate.json': there is no folder '/no/such/folder'; make it first",

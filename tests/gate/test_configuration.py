@@ -15,6 +15,7 @@ from reports.gate.known import Known
 from reports.gate.limits import Limits
 from reports.gate.quantities import Quantity, with_quantities
 from reports.gate.result import Result
+from reports.text.image_shape import ImageShape, square
 from tests.gate.conftest import Repository
 from tests.gate.pairs import result
 
@@ -67,8 +68,8 @@ def judged(tmp_path: Path) -> Repository:
 def test_every_key_is_read(judged: Repository) -> None:
     found = configuration_of("base", "HEAD~1", judged.folder)
 
-    options = {"models": ["served:create", "resnet50"], "steps": ["baseline", "openvino"], "image_size": 64, "threads": 1, "budget": 300.0}
-    assert options == found.options
+    named = {"models": ["served:create", "resnet50"], "steps": ["baseline", "openvino"]}
+    assert named | {"image_size": square(64), "threads": 1, "budget": 300.0} == found.options
     assert {"memory_percent": 10.0, "build_time_percent": 50.0} == found.common
     assert {"cold_start_percent": None} == found.others["benchmarks"]["resnet50-openvino"]
     assert (KNOWN,) == found.acknowledged
@@ -95,7 +96,7 @@ def test_base_is_in_force_and_heads_changes_are_named(asked: list[run.Request]) 
     assert request.thresholds.of(OPENVINO, "quantization") == Limits(
         time_percent=5.0, memory_percent=10.0, cold_start_percent=None, build_time_percent=50.0, sqnr_db=2.0
     )
-    assert (("vit",), 64, 1, 300.0) == (request.settings.models, request.settings.image_size, request.settings.threads, request.budget_s)
+    assert (("vit",), square(64), 1, 300.0) == (request.settings.models, request.settings.image, request.settings.threads, request.budget_s)
     assert ("baseline", "openvino") == request.steps
     assert request.known is not None
     assert (KNOWN,) == request.known.entries
@@ -116,6 +117,15 @@ def test_files_of_the_repository_are_what_sides_measure_with(asked: list[run.Req
     [request] = asked
     assert (str(judged.folder / "w.pt"), pictures) == (request.settings.weights, request.settings.accuracy)
     assert (256, 1.0) == (request.settings.accuracy_pictures, request.thresholds.common.accuracy_points)
+
+
+def test_images_are_those_of_the_file_unless_the_command_line_says_others(asked: list[run.Request], judged: Repository) -> None:
+    """Sides and channels are two keys, and each is outranked by its own option."""
+    (judged.folder / "pyproject.toml").write_text(f"{HEAD}models = ['vit']\nimage-size = '240x320'\nimage-channels = 1\n")
+
+    assert 0 == main(["gate", "--head", "HEAD"])
+    assert 0 == main(["gate", "--head", "HEAD", "--image-size", "64x96"])
+    assert [ImageShape(240, 320, 1), ImageShape(64, 96, 1)] == [request.settings.image for request in asked]
 
 
 def test_expression_of_the_command_line_outranks_steps(asked: list[run.Request]) -> None:
@@ -146,6 +156,8 @@ def test_repository_without_the_table_changes_nothing(tmp_path: Path, judged: Re
         (HEAD + "thresholds = 3", "thresholds: expected a table"),
         (HEAD + "models = 'vit'", "models: expected a list of 1 to 200 texts, found 'vit'"),
         (HEAD + "models = []", "models: expected a list of 1 to 200 texts"),
+        (HEAD + "image-size = 0", "image-size: expected a whole number from 1"),
+        (HEAD + "image-size = '320*240'", "image-size: expected 1 to 99999 pixels: 224 for squares, or HEIGHTxWIDTH such as 240x320"),
         (HEAD + "threads = true", "threads: expected a whole number"),
         (HEAD + "threads = 9999999999", "threads: expected a whole number"),
         (HEAD + "weights = '/etc/passwd'", "weights: expected a file of the repository"),

@@ -60,8 +60,9 @@ def test_model_is_one_that_the_suite_builds(made: Path) -> None:
 import torch
 from fixtures.models import create, model_id
 from fixtures.protocol import ModelSpec
+from reports.text.image_shape import square
 from torch.utils.flop_counter import FlopCounterMode
-spec = ModelSpec(name="synthetic:blocks", image_size=64)
+spec = ModelSpec(name="synthetic:blocks", image=square(64))
 with FlopCounterMode(display=False) as counter, torch.no_grad():
     create(spec)(torch.zeros(1, 3, 64, 64))
 print(model_id(spec.name), counter.get_total_flops())

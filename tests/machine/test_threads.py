@@ -16,12 +16,13 @@ from fixtures.machine.thread_work import ThreadWork, watch
 from fixtures.protocol import Job, ModelSpec
 from fixtures.steps.evidence import ProofError, threads_in_force
 from fixtures.steps.recipe import Recipe
+from reports.text.image_shape import square
 from tests import checkouts
 from tests.conftest import MakeRig, skip_unless_met
 from tests.steps.test_evidence import of_two_threads, seen
 
 RESNET = ModelSpec(name="torchvision:resnet18")
-TINY = ModelSpec(name="torchvision:squeezenet1_1", image_size=32)
+TINY = ModelSpec(name="torchvision:squeezenet1_1", image=square(32))
 ANYWHERE = [0, 1]
 
 

@@ -18,29 +18,31 @@ from fixtures.inputs.images import random_images
 from fixtures.models import statistics
 from fixtures.protocol import ModelSpec
 from fixtures.steps.accuracy import compare
+from reports.text.image_shape import square
 
-RESNET = ModelSpec(name="torchvision:resnet18", image_size=64)
+RESNET = ModelSpec(name="torchvision:resnet18", image=square(64))
 DIGEST = """
 import hashlib, sys
 import torch
 from fixtures import models
 from fixtures.protocol import ModelSpec
+from reports.text.image_shape import square
 torch.set_num_threads(int(sys.argv[1]))
-state = models.create(ModelSpec(name="torchvision:resnet18", image_size=64)).state_dict()
+state = models.create(ModelSpec(name="torchvision:resnet18", image=square(64))).state_dict()
 assert torch.get_num_threads() == int(sys.argv[1])
 print(hashlib.sha256(b"".join(tensor.numpy().tobytes() for tensor in state.values())).hexdigest())
 """
 
 
 def outputs(spec: ModelSpec, count: int = 8) -> np.ndarray:
-    result: np.ndarray = models.create(spec)(torch.from_numpy(random_images(count, spec.image_size))).numpy()
+    result: np.ndarray = models.create(spec)(torch.from_numpy(random_images(count, spec.image))).numpy()
     return result
 
 
 @pytest.mark.parametrize("name", ["torchvision:resnet50", "timm:vit_tiny_patch16_224", "torchvision:mobilenet_v3_small"])
 def test_outputs_of_different_images_differ(name: str) -> None:
     """With random weights a default model once gave every image the same answer, so that each of these passed as an INT8 step."""
-    reference = outputs(ModelSpec(name=name, image_size=64))
+    reference = outputs(ModelSpec(name=name, image=square(64)))
     rows = reference / np.linalg.norm(reference, axis=1, keepdims=True)
 
     assert float((rows @ rows.T)[~np.eye(8, dtype=bool)].mean()) < 0.99
@@ -69,7 +71,7 @@ def test_weights_are_the_same_whatever_a_process_is_told() -> None:
 
 def test_weights_of_all_image_sizes_are_the_same() -> None:
     """Statistics are of small images: a large one costs a start nothing."""
-    small, large = (models.create(ModelSpec(name="torchvision:resnet18", image_size=size)).state_dict() for size in (64, 224))
+    small, large = (models.create(ModelSpec(name="torchvision:resnet18", image=square(size))).state_dict() for size in (64, 224))
 
     assert all(torch.equal(tensor, large[name]) for name, tensor in small.items())
 
@@ -83,7 +85,7 @@ def test_statistics_of_a_file_are_left_alone(tmp_path: Path) -> None:
     state = {name: torch.zeros_like(tensor) if name.endswith("tracked") else tensor for name, tensor in state.items()}
     save_file(state, tmp_path / "weights.safetensors")
     file = tmp_path / "weights.safetensors"
-    spec = ModelSpec(name=RESNET.name, image_size=64, weights=str(file), weights_digest=hashlib.sha256(file.read_bytes()).hexdigest())
+    spec = ModelSpec(name=RESNET.name, image=square(64), weights=str(file), weights_digest=hashlib.sha256(file.read_bytes()).hexdigest())
 
     assert all(torch.equal(tensor, state[name]) for name, tensor in models.create(spec).state_dict().items())
 

@@ -10,6 +10,7 @@ import torch
 from fixtures import models
 from fixtures.models import UnknownModelError, factories
 from fixtures.protocol import ModelSpec
+from reports.text.image_shape import square
 
 OWN = """\
 import torch
@@ -68,7 +69,7 @@ def own_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def spec(function: str) -> ModelSpec:
-    return ModelSpec(name=f"someones_models.small:{function}", image_size=64)
+    return ModelSpec(name=f"someones_models.small:{function}", image=square(64))
 
 
 def test_model_of_other_code_is_what_its_function_returns(own_models: Path) -> None:

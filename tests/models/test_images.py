@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from fixtures.inputs.images import CALIBRATION_IMAGES, IMAGENET_MEAN, IMAGENET_STD, MOST_PICTURES, calibration_images, random_images
+from reports.text.image_shape import ImageShape, square
 
 
 def picture(file: Path, colour: tuple[int, int, int] = (255, 0, 0), size: tuple[int, int] = (40, 30)) -> None:
@@ -17,12 +18,12 @@ def picture(file: Path, colour: tuple[int, int, int] = (255, 0, 0), size: tuple[
 
 def test_image_is_the_same_whatever_batch_it_is_in() -> None:
     """Outputs of different batch sizes are compared image by image."""
-    assert np.array_equal(random_images(8, 16)[3:5], random_images(2, 16, first=3))
+    assert np.array_equal(random_images(8, square(16))[3:5], random_images(2, square(16), first=3))
 
 
 def test_images_are_distinct_and_float32() -> None:
     """A batch of equal images would hide errors in all but one place."""
-    images = random_images(8, 16)
+    images = random_images(8, square(16))
 
     assert images.shape == (8, 3, 16, 16)
     assert images.dtype == np.float32
@@ -31,10 +32,10 @@ def test_images_are_distinct_and_float32() -> None:
 
 def test_calibration_without_a_folder_uses_other_images_than_the_comparison() -> None:
     """A quantizer must not see what its accuracy is measured on."""
-    calibration = calibration_images(16, None)
+    calibration = calibration_images(square(16), None)
 
     assert calibration.shape == (CALIBRATION_IMAGES, 3, 16, 16)
-    assert not {image.tobytes() for image in calibration} & {image.tobytes() for image in random_images(64, 16)}
+    assert not {image.tobytes() for image in calibration} & {image.tobytes() for image in random_images(64, square(16))}
 
 
 def test_pictures_are_resized_and_normalized_as_for_imagenet(tmp_path: Path) -> None:
@@ -42,7 +43,7 @@ def test_pictures_are_resized_and_normalized_as_for_imagenet(tmp_path: Path) -> 
     (tmp_path / "n01440764").mkdir()
     picture(tmp_path / "n01440764" / "red.PNG")
     (tmp_path / "labels.txt").write_text("not a picture")
-    images = calibration_images(16, str(tmp_path))
+    images = calibration_images(square(16), str(tmp_path))
 
     assert images.shape == (1, 3, 16, 16)
     assert images.dtype == np.float32
@@ -54,7 +55,42 @@ def test_grey_and_transparent_pictures_become_rgb(tmp_path: Path) -> None:
     Image.new("L", (20, 20), 128).save(tmp_path / "grey.jpg")
     Image.new("RGBA", (20, 20), (0, 0, 0, 0)).save(tmp_path / "transparent.png")
 
-    assert calibration_images(16, str(tmp_path)).shape == (2, 3, 16, 16)
+    assert calibration_images(square(16), str(tmp_path)).shape == (2, 3, 16, 16)
+
+
+def test_images_have_the_asked_shape() -> None:
+    """High or wide, in any number of channels: distinct, and as bright as square ones."""
+    for shape in (ImageShape(16, 40), ImageShape(40, 16, 1), ImageShape(7, 9, 4)):
+        images = random_images(64, shape)
+
+        assert (64, *shape.dimensions) == images.shape
+        assert len({image.tobytes() for image in images}) == 64
+        assert 0.8 < images.std() < 1.2
+        assert images.std() == pytest.approx(random_images(64, square(16)).std(), rel=0.2)
+
+
+def test_images_vary_along_both_sides() -> None:
+    """A part of the noise is as coarse as the longer side, and none of it repeats along it."""
+    [image] = random_images(1, ImageShape(16, 64, 1))
+
+    assert len({column.tobytes() for column in image[0].T}) == 64
+    assert len({row.tobytes() for row in image[0]}) == 16
+
+
+def test_pictures_become_grey_for_one_channel(tmp_path: Path) -> None:
+    """Normalized by the mean of the three channels' means and deviations, and stretched to the size."""
+    picture(tmp_path / "white.png", (255, 255, 255))
+    images = calibration_images(ImageShape(16, 24, 1), str(tmp_path))
+
+    assert (1, 1, 16, 24) == images.shape
+    assert np.allclose(images, (1 - IMAGENET_MEAN.mean()) / IMAGENET_STD.mean(), atol=1e-5)
+
+
+def test_pictures_have_no_fourth_channel(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png")
+
+    with pytest.raises(ValueError, match=r"pictures have 3 channels, or 1 where .* --image-channels is 4: leave --int8-images out"):
+        calibration_images(ImageShape(16, 16, 4), str(tmp_path))
 
 
 def test_no_more_pictures_than_needed_are_read(tmp_path: Path) -> None:
@@ -62,7 +98,7 @@ def test_no_more_pictures_than_needed_are_read(tmp_path: Path) -> None:
     for number in range(MOST_PICTURES + 3):
         picture(tmp_path / f"{number:03}.png")
 
-    assert len(calibration_images(8, str(tmp_path))) == MOST_PICTURES == 300
+    assert len(calibration_images(square(8), str(tmp_path))) == MOST_PICTURES == 300
 
 
 def test_broken_picture_is_named(tmp_path: Path) -> None:
@@ -71,7 +107,7 @@ def test_broken_picture_is_named(tmp_path: Path) -> None:
     (tmp_path / "b.jpg").write_bytes(b"\xff\xd8\xff\xe0 cut off")
 
     with pytest.raises(ValueError, match=r"calibration picture '.*b\.jpg' cannot be read"):
-        calibration_images(16, str(tmp_path))
+        calibration_images(square(16), str(tmp_path))
 
 
 def test_truncated_picture_is_named(tmp_path: Path) -> None:
@@ -81,7 +117,7 @@ def test_truncated_picture_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(whole[: len(whole) // 2])
 
     with pytest.raises(ValueError, match=r"calibration picture '.*a\.png' cannot be read"):
-        calibration_images(16, str(tmp_path))
+        calibration_images(square(16), str(tmp_path))
 
 
 @pytest.mark.parametrize("error", [ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError])
@@ -93,7 +129,7 @@ def test_whatever_pillow_says_of_a_hostile_picture_is_told(tmp_path: Path, monke
     monkeypatch.setattr(Image, "open", fail)
 
     with pytest.raises(ValueError, match=r"calibration picture '.*a\.png' cannot be read: hostile; remove it"):
-        calibration_images(16, str(tmp_path))
+        calibration_images(square(16), str(tmp_path))
 
 
 def test_a_pipe_is_no_picture(tmp_path: Path) -> None:
@@ -101,7 +137,7 @@ def test_a_pipe_is_no_picture(tmp_path: Path) -> None:
     picture(tmp_path / "a.png")
     os.mkfifo(tmp_path / "b.png")
 
-    assert 1 == len(calibration_images(16, str(tmp_path)))
+    assert 1 == len(calibration_images(square(16), str(tmp_path)))
 
 
 def test_folder_without_a_picture_is_refused(tmp_path: Path) -> None:
@@ -109,4 +145,4 @@ def test_folder_without_a_picture_is_refused(tmp_path: Path) -> None:
     (tmp_path / "labels.txt").write_text("")
 
     with pytest.raises(ValueError, match=r"no picture \(\.bmp, .*\) in the calibration folder"):
-        calibration_images(16, str(tmp_path))
+        calibration_images(square(16), str(tmp_path))

@@ -13,12 +13,13 @@ from fixtures.protocol import ModelSpec
 from fixtures.steps.recipe import resolve
 from tests.conftest import MakeRig
 
-RESNET = ModelSpec(name="torchvision:resnet18", image_size=64)
+RESNET = ModelSpec(name="torchvision:resnet18", image=square(64))
 
 # What TCMalloc keeps after it was freed: 256 MiB in blocks of 1 MiB.
 KEEP_AND_GIVE_BACK = """
 import ctypes
 from fixtures.worker import give_back_free_memory
+from reports.text.image_shape import square
 
 def resident_mib():
     return int(open("/proc/self/statm").read().split()[1]) * 4096 // 2**20

@@ -17,17 +17,18 @@ from fixtures.models import UnknownModelError, WeightsError
 from fixtures.models.torchvision_import import import_torchvision
 from fixtures.protocol import ModelSpec
 from fixtures.steps.accuracy import compare
+from reports.text.image_shape import square
 
-RESNET = ModelSpec(name="torchvision:resnet18", image_size=64)
+RESNET = ModelSpec(name="torchvision:resnet18", image=square(64))
 
 
 def state(seed: int = 7, name: str = "torchvision:resnet18") -> dict[str, torch.Tensor]:
     """Weights other than those that the suite draws by itself."""
-    return dict(models.create(ModelSpec(name=name, image_size=64, seed=seed)).state_dict())
+    return dict(models.create(ModelSpec(name=name, image=square(64), seed=seed)).state_dict())
 
 
 def loaded(file: Path) -> dict[str, torch.Tensor]:
-    return dict(models.create(ModelSpec(name=RESNET.name, image_size=64, weights=str(file))).state_dict())
+    return dict(models.create(ModelSpec(name=RESNET.name, image=square(64), weights=str(file))).state_dict())
 
 
 def equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
@@ -84,7 +85,7 @@ def test_unknown_model_of_a_known_source_says_how_to_find_names(name: str) -> No
 @pytest.mark.parametrize("name", ["torchvision:resnet18", "torchvision:vit_b_32", "timm:vit_tiny_patch16_224", "timm:resnet10t"])
 def test_model_serves_images_of_the_asked_size(name: str) -> None:
     """In eval mode, fp32 and without gradients, whether the architecture is built for a size or takes any."""
-    module = models.create(ModelSpec(name=name, image_size=64))
+    module = models.create(ModelSpec(name=name, image=square(64)))
 
     assert not module.training
     assert {parameter.dtype for parameter in module.parameters()} == {torch.float32}
@@ -95,8 +96,8 @@ def test_model_serves_images_of_the_asked_size(name: str) -> None:
 @pytest.mark.parametrize("name", ["torchvision:mobilenet_v2", "torchvision:mobilenet_v3_small", "torchvision:mnasnet0_5"])
 def test_random_weights_keep_outputs_apart(name: str) -> None:
     """Outputs that are all but equal cannot be told from those of a broken step, and are refused as a reference."""
-    module = models.create(ModelSpec(name=name, image_size=64))
-    outputs = module(torch.from_numpy(random_images(8, 64))).numpy()
+    module = models.create(ModelSpec(name=name, image=square(64)))
+    outputs = module(torch.from_numpy(random_images(8, square(64)))).numpy()
 
     assert compare(outputs, outputs).samples == 8
 

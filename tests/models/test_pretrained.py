@@ -20,21 +20,24 @@ from fixtures.bench.launch import ROOT
 from fixtures.models import UnknownModelError, WeightsError
 from fixtures.models.torchvision_models import offered, usual_weights
 from fixtures.protocol import ModelSpec
+from reports.text.image_shape import square
 
-RESNET = ModelSpec(name="torchvision:resnet18", image_size=64, pretrained=True)
+RESNET = ModelSpec(name="torchvision:resnet18", image=square(64), pretrained=True)
 NO_NETWORK = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9", "HF_HUB_OFFLINE": "1"}
 BUILD = """
 import json, sys
 from fixtures import models
 from fixtures.models import state
 from fixtures.protocol import ModelSpec
+from reports.text.image_shape import square
 found = {}
-for name in sys.argv[1:]:
+for asked in sys.argv[1:]:
+    name, _, channels = asked.partition(" ")
     try:
-        built = models.build(ModelSpec(name=name, image_size=64, pretrained=True))
-        found[name] = [state.state(built.module), built.weights_found]
+        built = models.build(ModelSpec(name=name, image=square(64).with_channels(int(channels or 3)), pretrained=True))
+        found[asked] = [state.state(built.module), built.weights_found]
     except models.ModelError as error:
-        found[name] = [type(error).__name__, str(error)]
+        found[asked] = [type(error).__name__, str(error)]
 print(json.dumps(found))
 """
 
@@ -42,7 +45,7 @@ print(json.dumps(found))
 @cache
 def trained(name: str) -> dict[str, torch.Tensor]:
     """Weights other than those that the suite draws, and statistics that were taken."""
-    state = dict(models.create(ModelSpec(name=name, image_size=64, seed=7)).state_dict())
+    state = dict(models.create(ModelSpec(name=name, image=square(64), seed=7)).state_dict())
     return {key: tensor.clone() for key, tensor in state.items()}
 
 
@@ -65,7 +68,7 @@ def test_torchvisions_are_taken_from_its_cache(hub: Path) -> None:
     assert "IMAGENET1K_V1" == built.weights_found
     assert all(torch.equal(tensor, built.module.state_dict()[name]) for name, tensor in trained(RESNET.name).items())
     assert "pretrained, of torchvision" == models.weights_of(RESNET)
-    assert models.content(RESNET) != models.content(ModelSpec(name=RESNET.name, image_size=64))
+    assert models.content(RESNET) != models.content(ModelSpec(name=RESNET.name, image=square(64)))
 
 
 def test_without_network_the_cache_and_the_file_are_named(hub: Path) -> None:
@@ -82,13 +85,13 @@ def test_file_that_does_not_fit_is_refused(hub: Path) -> None:
 
 def test_transformer_of_another_size_says_which_one(hub: Path) -> None:
     with pytest.raises(WeightsError, match="these weights are for images of 224 pixels: name --image-size 224"):
-        models.build(ModelSpec(name="torchvision:vit_b_16", image_size=64, pretrained=True))
+        models.build(ModelSpec(name="torchvision:vit_b_16", image=square(64), pretrained=True))
 
 
 @pytest.mark.parametrize("name", ["torchvision:resnet5", "timm:resnet5", "timm:VisionTransformer"])
 def test_models_without_any_are_unknown(hub: Path, name: str) -> None:
     with pytest.raises(UnknownModelError, match="take one that"):
-        models.build(ModelSpec(name=name, image_size=64, pretrained=True))
+        models.build(ModelSpec(name=name, image=square(64), pretrained=True))
 
 
 @pytest.mark.parametrize(
@@ -129,7 +132,7 @@ def test_model_is_made_as_torchvision_makes_it_of_its_weights(hub: Path) -> None
     from torchvision.models import googlenet
 
     torch.save(googlenet(weights=None, init_weights=False).state_dict(), hub / offered("googlenet").file)
-    built: Any = models.build(ModelSpec(name="torchvision:googlenet", image_size=64, pretrained=True)).module
+    built: Any = models.build(ModelSpec(name="torchvision:googlenet", image=square(64), pretrained=True)).module
 
     assert (True, None) == (built.transform_input, built.aux1)
 
@@ -139,7 +142,7 @@ def test_older_names_of_weights_are_understood(hub: Path) -> None:
     state = trained("torchvision:densenet121")
     older = {name.replace(".norm1.", ".norm.1."): tensor for name, tensor in state.items() if not name.endswith("num_batches_tracked")}
     torch.save(older, hub / offered("densenet121").file)
-    built = models.build(ModelSpec(name="torchvision:densenet121", image_size=64, pretrained=True)).module
+    built = models.build(ModelSpec(name="torchvision:densenet121", image=square(64), pretrained=True)).module
 
     assert older.keys() != state.keys()
     assert all(torch.equal(state[name], built.state_dict()[name]) for name in state if not name.endswith("num_batches_tracked"))
@@ -159,7 +162,7 @@ def test_they_are_taken_from_torch_hubs_url(hub: Path, tmp_path: Path, monkeypat
     threading.Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.setattr(usual_weights(name).value, "url", f"http://127.0.0.1:{server.server_address[1]}/{file}")
-    spec = ModelSpec(name=f"torchvision:{name}", image_size=64, pretrained=True)
+    spec = ModelSpec(name=f"torchvision:{name}", image=square(64), pretrained=True)
     try:
         if is_whole:
             found = models.build(spec).module.state_dict()
@@ -184,7 +187,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
     (repository / "refs" / "main").write_text("a" * 40)
     save_file({key: tensor.contiguous() for key, tensor in trained("timm:resnet18").items()}, snapshot / "model.safetensors")
     done = subprocess.run(
-        [sys.executable, "-c", BUILD, "timm:resnet18", "timm:resnet18.a1_in1k", "timm:resnet34"],
+        [sys.executable, "-c", BUILD, "timm:resnet18", "timm:resnet18.a1_in1k", "timm:resnet18 1", "timm:resnet34"],
         env=os.environ | NO_NETWORK | {"HF_HOME": str(home)},
         cwd=ROOT,
         capture_output=True,
@@ -200,11 +203,20 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
 @pytest.mark.parametrize("name", ["timm:resnet18", "timm:resnet18.a1_in1k"])
 def test_timms_are_taken_from_the_hubs_cache(built: dict[str, list[str]], name: str) -> None:
     """By the usual tag or a named one."""
-    module = models.create(ModelSpec(name="timm:resnet18", image_size=64))
+    module = models.create(ModelSpec(name="timm:resnet18", image=square(64)))
     module.load_state_dict(trained("timm:resnet18"))
     from fixtures.models import state
 
     assert [state.state(module), "timm/resnet18.a1_in1k"] == built[name]
+
+
+@pytest.mark.slow
+def test_timms_are_fitted_to_other_channels(built: dict[str, list[str]]) -> None:
+    """By timm itself, which adds up the weights of the first layer."""
+    trained_for_grey, found = built["timm:resnet18 1"]
+
+    assert "timm/resnet18.a1_in1k" == found
+    assert trained_for_grey != built["timm:resnet18"][0]
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ from fixtures.models.sets import SETS
 from fixtures.models.torchvision_import import import_torchvision
 from fixtures.models.transformers_models import SIZES
 from fixtures.protocol import ModelSpec
+from reports.text.image_shape import square
 
 SMALL = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32, "vocab_size": 100}
 
@@ -34,7 +35,7 @@ def folder(tmp_path: Path, transformers: Any) -> Path:
 
 
 def spec(name: object, **changes: Any) -> ModelSpec:
-    return msgspec.structs.replace(ModelSpec(name=f"transformers:{name}", sequence_length=8, image_size=32), **changes)
+    return msgspec.structs.replace(ModelSpec(name=f"transformers:{name}", sequence_length=8, image=square(32)), **changes)
 
 
 def test_folder_serves_its_own_head_and_weights(folder: Path, transformers: Any) -> None:

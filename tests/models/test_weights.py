@@ -15,6 +15,7 @@ from fixtures import models
 from fixtures.models import WeightsError, weights
 from fixtures.models.torchvision_import import import_torchvision
 from fixtures.protocol import ModelSpec
+from reports.text.image_shape import square
 
 State = dict[str, torch.Tensor]
 
@@ -205,11 +206,11 @@ def test_folder_without_weights_is_refused(tmp_path: Path) -> None:
 )
 def test_number_of_classes_is_the_checkpoints(tmp_path: Path, name: str, head: str) -> None:
     """A model fine-tuned for ten classes is served with ten."""
-    spec = ModelSpec(name=name, image_size=64, seed=3)
+    spec = ModelSpec(name=name, image=square(64), seed=3)
     whole = dict(models.create(spec).state_dict())
     ten = whole | {f"{head}.{part}": whole[f"{head}.{part}"][:10].clone() for part in ("weight", "bias")}
     torch.save({"state_dict": ten}, tmp_path / "kept.pt")
-    built = models.build(ModelSpec(name=name, image_size=64, weights=str(tmp_path / "kept.pt")))
+    built = models.build(ModelSpec(name=name, image=square(64), weights=str(tmp_path / "kept.pt")))
 
     assert built.classes == 10
     assert built.module(torch.zeros(1, 3, 64, 64)).shape == (1, 10)

@@ -108,13 +108,14 @@ def test_step_that_works_nowhere_is_not_broken_by_a_release(tmp_path: Path) -> N
     assert ["skipped", "skipped"] == cells(found.rows[0])
 
 
-def test_other_machines_and_image_sizes_are_left_out(tmp_path: Path) -> None:
+@pytest.mark.parametrize("shape", [[8, 3, 64, 64], [8, 3, 320, 224], [8, 1, 224, 224]])
+def test_other_machines_and_images_are_left_out(tmp_path: Path, shape: list[int]) -> None:
     """They would look like the release's doing."""
     found = from_runs(
         runs(
             tmp_path,
             saved_run([benchmark("baseline")], fingerprint=with_torch("2.9.0", cpu_model="another")),
-            saved_run([benchmark("baseline", input_shape=[8, 3, 64, 64], medians_s=(0.01,))], fingerprint=with_torch("2.10.0")),
+            saved_run([benchmark("baseline", input_shape=shape, medians_s=(0.01,))], fingerprint=with_torch("2.10.0")),
             saved_run([benchmark("baseline")], fingerprint=with_torch("2.13.0")),
         ),
         "torch",

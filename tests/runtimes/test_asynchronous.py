@@ -9,9 +9,10 @@ from fixtures.bench.turns import LAW_HOLDS_WITHIN, Round, TimedSide, iterations_
 from fixtures.protocol import ModelSpec, Timed, Turn
 from fixtures.protocol.rates import littles_law
 from fixtures.steps.recipe import resolve
+from reports.text.image_shape import square
 from tests.conftest import MakeRig, skip_unless_met
 
-RESNET = ModelSpec(name="torchvision:resnet18", image_size=128)
+RESNET = ModelSpec(name="torchvision:resnet18", image=square(128))
 REQUESTS = 31
 
 

@@ -21,6 +21,7 @@ from fixtures.session.progress import SessionProgress
 from fixtures.steps.recipe import resolve
 from reports.saved.record import Measurement
 from reports.statistics.further_pairs import MOST_PAIRS
+from reports.text.image_shape import square
 from tests.conftest import MakeRig
 from tests.reports.saved_runs import measurement
 from tests.session.test_suite import Suite, records
@@ -102,7 +103,7 @@ def test_a_step_whose_further_pair_fails_keeps_what_it_has() -> None:
 @pytest.mark.nightly
 def test_a_further_pair_that_fails_leaves_nothing_of_itself(make_rig: MakeRig, monkeypatch: pytest.MonkeyPatch) -> None:
     """In its second turn; the next one is whole."""
-    rig, model = make_rig(), ModelSpec(name="torchvision:resnet18", image_size=64)
+    rig, model = make_rig(), ModelSpec(name="torchvision:resnet18", image=square(64))
     own = resolve("batch_2", rig.catalogue, rig.machine)
     over = resolve(own.over or "baseline", rig.catalogue, rig.machine)
     host, measurement = HostSample.now(), PairedMeasurement(rig, own, over, model, Plan(pairs=1, budget_s=0.05, warmup_limit_s=0.0))

@@ -62,7 +62,12 @@ def test_former_option_of_a_command(command: str, now: str, dest: str, capsys: p
         (["--pairs", "-1"], "argument --pairs: expected a whole number of at least 1, found '-1'"),
         (["--budget", "ten"], "argument --budget: expected a duration such as 90s, 20m or 1h30m, found 'ten'"),
         (["--budget", "10m", "--pairs", "2"], "--budget decides how many pairs a step gets, and --pairs gives their number"),
-        (["--image-size", "0"], "argument --image-size: expected a whole number of at least 1, found '0'"),
+        (
+            ["--image-size", "320*240"],
+            "argument --image-size: expected 1 to 99999 pixels: 224 for squares, or HEIGHTxWIDTH such as 240x320, the height first, "
+            "found '320*240'",
+        ),
+        (["--image-channels", "0"], "argument --image-channels: expected a whole number of at least 1, found '0'"),
         (["--threads", "4096"], "--threads 4096: this process may use"),
         (["--memory-limit", "0"], "argument --memory-limit: expected a number above 0, found '0'"),
         (["--worker-timeout", "nan"], "argument --worker-timeout: expected a number above 0, found 'nan'"),

@@ -18,11 +18,12 @@ from fixtures.steps.accuracy import DriftError
 from fixtures.steps.evidence import NothingChangedError, ProofError
 from fixtures.steps.optimizations import ORT_FAST_MATH
 from fixtures.steps.recipe import Recipe, resolve, unmet
+from reports.text.image_shape import square
 from tests import checkouts
 from tests.conftest import MakeRig, skip_unless_met
 
-RESNET = ModelSpec(name="torchvision:resnet18", image_size=64)
-VIT = ModelSpec(name="timm:vit_tiny_patch16_224", image_size=64)
+RESNET = ModelSpec(name="torchvision:resnet18", image=square(64))
+VIT = ModelSpec(name="timm:vit_tiny_patch16_224", image=square(64))
 
 
 def recipe(rig: Rig, step: str, **changes: Any) -> Recipe:
@@ -73,7 +74,7 @@ def test_bf16_on_a_cpu_that_hides_it(make_rig: MakeRig, small: ModelSpec, claim:
     skip_unless_met("bf16_autocast")
     rig = make_rig(environment={"ONEDNN_MAX_CPU_ISA": "AVX2"})
 
-    assert claim in refused(rig, recipe(rig, "bf16_autocast"), msgspec.structs.replace(small, image_size=32))  # at 64 they take 10 s
+    assert claim in refused(rig, recipe(rig, "bf16_autocast"), msgspec.structs.replace(small, image=square(32)))  # at 64 they take 10 s
 
 
 @pytest.mark.slow
@@ -122,7 +123,7 @@ def test_huge_pages_that_only_the_input_asks_for(make_rig: MakeRig, size: int) -
     skip_unless_met("huge_pages")
     rig = make_rig()
     broken = recipe(rig, "huge_pages", environment={}, requires=())
-    message = refused(rig, broken, msgspec.structs.replace(RESNET, image_size=size))
+    message = refused(rig, broken, msgspec.structs.replace(RESNET, image=square(size)))
 
     assert "tensors of 2 MiB and more lie in huge pages that were asked for: 0.0 MiB of" in message
     assert "a new tensor does not" in message
@@ -297,7 +298,7 @@ def test_weights_with_one_scale_for_all_channels(make_rig: MakeRig, tmp_path: Pa
     """Each tool takes that without a word; for PT2E it is the default of torchao's quantizer for Arm."""
     skip_unless_met(step)
     rig = make_rig(root=changed(tmp_path, *ONE_SCALE[step]), cache=tmp_path / "artifacts")
-    model = VIT if step == "pt2e_int8" else msgspec.structs.replace(RESNET, image_size=32)  # that default cannot pool
+    model = VIT if step == "pt2e_int8" else msgspec.structs.replace(RESNET, image=square(32))  # that default cannot pool
     message = refused(rig, recipe(rig, step), model)
 
     assert "weights are quantized per channel: 0% of the layers with weights have a scale for each output channel" in message

@@ -14,6 +14,7 @@ from fixtures.steps import requirements as need
 from fixtures.steps.evidence import NothingChangedError
 from fixtures.steps.optimizations import ORT_SPINNING, catalogue
 from fixtures.steps.recipe import Recipe
+from reports.text.image_shape import square
 from tests.conftest import MakeRig, skip_unless_met
 from tests.steps.test_broken_steps import changed, recipe, refused, refused_as
 
@@ -32,14 +33,14 @@ def create():
         norm.bias[16:] = DEAD
     return model
 """
-SMALL = ModelSpec(name="torchvision:resnet18", image_size=32)
+SMALL = ModelSpec(name="torchvision:resnet18", image=square(32))
 
 
 def dead_channels(folder: Path, bias: str = "1e-39") -> ModelSpec:
     """A network half of whose channels put out nothing but their bias, as after training with weight decay."""
     file = folder / f"dead_{bias.replace('-', '_').replace('.', '_')}.py"
     file.write_text(DEAD_CHANNELS.replace("DEAD", bias))
-    return ModelSpec(name=f"{file}:create", image_size=16)
+    return ModelSpec(name=f"{file}:create", image=square(16))
 
 
 def served(rig: Rig, step: str, model: ModelSpec) -> Serving:
@@ -147,7 +148,7 @@ def create():
 def test_a_model_that_mixes_types_is_skipped_with_the_reason(make_rig: MakeRig, tmp_path: Path) -> None:
     """Converted weights alone do not make a model of 16 bits."""
     (tmp_path / "mixed.py").write_text(MIXES_TYPES)
-    rig, model = make_rig(), ModelSpec(name=f"{tmp_path / 'mixed.py'}:create", image_size=32)
+    rig, model = make_rig(), ModelSpec(name=f"{tmp_path / 'mixed.py'}:create", image=square(32))
 
     told = refused_as(rig, recipe(rig, "bf16_weights", requires=()), UnsupportedError, model)
     assert "does not run with all of its weights in bfloat16: " in told

@@ -7,8 +7,9 @@ from fixtures.protocol import Job, ModelSpec
 from fixtures.steps.optimizations import ON_DEMAND, Placement, catalogue
 from fixtures.steps.placement import UnknownRecipe, place, recorded
 from fixtures.steps.recipe import Recipe, resolve
+from reports.text.image_shape import square
 
-MODEL = ModelSpec(name="torchvision:resnet18", image_size=64)
+MODEL = ModelSpec(name="torchvision:resnet18", image=square(64))
 
 
 def recipe(step: str, batch_size: int = 8) -> Recipe:

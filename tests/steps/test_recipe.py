@@ -12,12 +12,13 @@ from fixtures.protocol import ModelSpec
 from fixtures.steps.optimizations import Optimization, catalogue, families
 from fixtures.steps.recipe import Recipe, bottom, may_be_left_out, quick_steps, resolve, unmet
 from fixtures.steps.requirements import Requirement, Skip
+from reports.text.image_shape import square
 from tests.machines import X86
 
 EVERYTHING = {name: replace(step, requires=()) for name, step in catalogue().items()}
 NEVER = Requirement("never", lambda machine: Skip("not here", "go elsewhere"))
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-MODEL = ModelSpec(name="torchvision:resnet18", image_size=64)
+MODEL = ModelSpec(name="torchvision:resnet18", image=square(64))
 
 
 def recipe(step: str, steps: Mapping[str, Optimization] = EVERYTHING, failed: frozenset[str] = frozenset()) -> Recipe:

@@ -24,6 +24,7 @@ from fixtures.tasks import labelled
 from fixtures.tasks.labelled import AccuracyLostError, LabelsError, compare, find
 from reports.commands.measuring import bench
 from reports.saved.record import SavedAccuracy
+from reports.text.image_shape import ImageShape, square
 from reports.tune.measure import measure
 from reports.tune.run import recipe_of
 from reports.tune.space import Candidate
@@ -131,7 +132,7 @@ def test_picture_is_scaled_by_its_shorter_side_and_cropped(tmp_path: Path) -> No
     pixels = np.zeros((80, 160, 3), dtype=np.uint8)
     pixels[:, 60:100] = 255
     Image.fromarray(pixels).save(tmp_path / "wide.png")
-    labelled.draw("my.models:create", 32, [str(tmp_path / "wide.png")], [1], tmp_path)
+    labelled.draw("my.models:create", square(32), [str(tmp_path / "wide.png")], [1], tmp_path)
     batch = labelled.Pictures(tmp_path).batch(0, 2)
 
     assert (2, 3, 32, 32) == batch.shape
@@ -145,13 +146,39 @@ def test_preprocessing_of_the_users_own(tmp_path: Path) -> None:
     pixels = np.zeros((80, 80, 3), dtype=np.uint8)
     pixels[8:72, 8:72] = 255
     Image.fromarray(pixels).save(tmp_path / "framed.png")
-    labelled.draw("my.models:create", 32, [str(tmp_path / "framed.png")], [1], tmp_path, preprocess="0.5,0.25:0.5:1,40")
+    labelled.draw("my.models:create", square(32), [str(tmp_path / "framed.png")], [1], tmp_path, preprocess="0.5,0.25:0.5:1,40")
     batch = labelled.Pictures(tmp_path).batch(0, 1)
 
     np.testing.assert_allclose(batch[0, :, 16, 16], [2.0, 1.0, 0.5])
     assert (batch[0, 0, 1:31, 1:31] == 2.0).all()
     with pytest.raises(LabelsError, match="pictures of 16 pixels are smaller than the model's 32"):
-        labelled.draw("my.models:create", 32, [str(tmp_path / "framed.png")], [1], tmp_path, preprocess="0.5,0.5,16")
+        labelled.draw("my.models:create", square(32), [str(tmp_path / "framed.png")], [1], tmp_path, preprocess="0.5,0.5,16")
+
+
+def test_picture_covers_images_that_are_not_square(tmp_path: Path) -> None:
+    """As much of it as the images' own proportions leave: of one that is high, above and below are cut off."""
+    pixels = np.zeros((160, 80, 3), dtype=np.uint8)
+    pixels[60:100] = 255
+    Image.fromarray(pixels).save(tmp_path / "high.png")
+    labelled.draw("my.models:create", ImageShape(24, 48), [str(tmp_path / "high.png")], [1], tmp_path, preprocess="0,1,24")
+    batch = labelled.Pictures(tmp_path).batch(0, 1)
+
+    assert (1, 3, 24, 48) == batch.shape
+    assert (batch[0] > 0.9).mean() == pytest.approx(1.0, abs=0.1)
+    with pytest.raises(LabelsError, match="pictures of 16 pixels are smaller than the model's 24"):
+        labelled.draw("my.models:create", ImageShape(24, 48), [str(tmp_path / "high.png")], [1], tmp_path, preprocess="0,1,16")
+
+
+def test_picture_of_a_model_of_one_channel_is_grey(tmp_path: Path) -> None:
+    """With the mean of three means, and of three deviations; no picture has four channels."""
+    Image.new("RGB", (40, 40), (255, 255, 255)).save(tmp_path / "white.png")
+    labelled.draw("my.models:create", ImageShape(32, 32, 1), [str(tmp_path / "white.png")], [1], tmp_path)
+    batch = labelled.Pictures(tmp_path).batch(0, 2)
+
+    assert (2, 1, 32, 32) == batch.shape
+    np.testing.assert_allclose(batch, (1 - IMAGENET_MEAN.mean()) / IMAGENET_STD.mean(), rtol=1e-5)
+    with pytest.raises(LabelsError, match=r"--accuracy: pictures have 3 channels, or 1 .* --image-channels is 4: leave --accuracy out"):
+        labelled.draw("my.models:create", ImageShape(32, 32, 4), [str(tmp_path / "white.png")], [1], tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -179,7 +206,7 @@ def test_picture_that_is_none_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"rubbish")
 
     with pytest.raises(LabelsError, match=r"picture '.*a\.png' cannot be read"):
-        labelled.draw("my.models:create", 32, [str(tmp_path / "a.png")], [1], tmp_path)
+        labelled.draw("my.models:create", square(32), [str(tmp_path / "a.png")], [1], tmp_path)
 
 
 def test_difference_is_paired() -> None:
@@ -237,7 +264,7 @@ def rig(make_rig: MakeRig, digits: Path) -> Iterator[Rig]:
 
 
 def served(rig: Rig, recipe: Recipe, digits: Path) -> SavedAccuracy:
-    [serving] = rig.serve(recipe, model=ModelSpec(name=f"{digits}/{digit_pictures.FILE}:create", image_size=SIZE))
+    [serving] = rig.serve(recipe, model=ModelSpec(name=f"{digits}/{digit_pictures.FILE}:create", image=square(SIZE)))
     serving.workers.close()
     assert serving.accuracy is not None
     right = rig.answers.right[recipe.step.name, serving.job.model]
@@ -291,7 +318,7 @@ def test_a_candidate_of_the_search_says_what_it_gets_right(digits: Path, tmp_pat
         artifact_cache=tmp_path / "artifacts",
         worker_timeout=600,
     )
-    made = bench(options, image_size=SIZE, pictures=find(digits / "unseen", most=64))
+    made = bench(options, image=square(SIZE), pictures=find(digits / "unseen", most=64))
     measurement = measure(made, recipe_of(Candidate("onnxruntime", 8, 1, 2), made), None, Plan(pairs=1, budget_s=0.1, warmup_limit_s=0.5))
 
     assert measurement.accuracy is not None

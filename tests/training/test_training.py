@@ -23,11 +23,12 @@ from fixtures.steps.optimizations import catalogue, families
 from fixtures.steps.recipe import Recipe, resolve, unmet
 from fixtures.training import training_claims as train
 from fixtures.worker import Server
+from reports.text.image_shape import square
 from tests import checkouts
 from tests.conftest import MakeRig, skip_unless_met
 from tests.machines import X86
 
-VIT = ModelSpec(name="timm:test_vit", image_size=32)
+VIT = ModelSpec(name="timm:test_vit", image=square(32))
 AGREES = Agreement(sqnr_db=200.0, centred_cosine=1.0, cosine=1.0, max_abs_error=0.0, relative_error=0.0, top1_agreement=1.0, samples=8)
 
 

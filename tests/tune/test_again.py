@@ -11,6 +11,7 @@ from fixtures.bench import turns
 from fixtures.bench.rig import Serving
 from fixtures.bench.turns import Plan
 from reports.commands.measuring import bench
+from reports.text.image_shape import square
 from reports.tune import again
 from reports.tune.again import BACK_TO_BACK, calls_within, needs_calls, with_calls_of
 from reports.tune.run import recipe_of
@@ -86,7 +87,7 @@ def test_a_recipe_is_run_back_to_back_until_its_limit_is_shown_or_the_time_is_ov
     options = argparse.Namespace(
         model="torchvision:resnet18", weights=None, pretrained=False, int8_images=None, artifact_cache=artifact_folder, worker_timeout=600
     )
-    made = bench(options, image_size=64)
+    made = bench(options, image=square(64))
     recipe = recipe_of(Candidate("onnxruntime", 1, 2, 1), made)
     limits = DeploymentLimits(p99_s=1000.0)
 

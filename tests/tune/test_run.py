@@ -27,6 +27,7 @@ from reports.saved.storage import Storage
 from reports.show.tables import print_tables
 from reports.statistics import paired_gain
 from reports.text.durations import seconds_of
+from reports.text.image_shape import size_of, square
 from reports.tune import command, finals
 from reports.tune import run as tuning
 from reports.tune.again import BACK_TO_BACK
@@ -71,7 +72,7 @@ def made(tmp_path: Path) -> Bench:
     options = argparse.Namespace(
         model=MODEL, weights=None, pretrained=False, int8_images=None, artifact_cache=tmp_path / "cache", worker_timeout=300
     )
-    return bench(options, image_size=64)
+    return bench(options, image=square(64))
 
 
 Measured = Callable[[Bench, Candidate], tuple[Measurement | None, str]]
@@ -526,6 +527,28 @@ def test_the_newest_run_of_the_model_guides_the_search(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("measured", "why"),
+    [
+        ({"input_shape": [8, 3, 240, 320]}, ""),
+        ({"input_shape": [8, 3, 320, 240]}, "has other images than 240x320"),
+        ({"input_shape": [8, 1, 240, 320]}, "has other images than 240x320"),
+        ({"input_shape": [8, 128], "sequence_length": 128}, ""),
+        ({"input_shape": [8, 64], "sequence_length": 64}, "has texts of another length than 128 tokens"),
+    ],
+)
+def test_a_run_on_other_inputs_does_not_guide_the_search(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], measured: dict[str, Any], why: str
+) -> None:
+    """What is fast on them tells nothing of these."""
+    run = read_run(save(tmp_path, 1, saved_run([benchmark("openvino", model=MODEL_ID, **measured)])))
+    asked = argparse.Namespace(ladder="latest", image_size=size_of("240x320"), image_channels=3, sequence_length=128)
+    guided = command._ladder(asked, Storage(str(tmp_path)), MODEL_ID, run.fingerprint)
+
+    assert ([] if why else ["openvino"]) == [each.step for each in guided]
+    assert (why or "guided by run 0001") in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
     ("arguments", "reason"),
     [
         (["--plot", "x.pdf"], ".png or .svg"),
@@ -566,7 +589,7 @@ def test_a_real_search_ends_with_a_winner_side_by_side(
         model=MODEL, weights=None, pretrained=False, int8_images=None, artifact_cache=artifact_folder, worker_timeout=600
     )
 
-    found = search(bench(options, image_size=64), tmp_path / "tuned.json", budget_s=seconds_of("20m"))
+    found = search(bench(options, image=square(64)), tmp_path / "tuned.json", budget_s=seconds_of("20m"))
 
     assert found.finals is not None, found.failed
     assert ["benchmark_app"] == [rival.name.split()[0] for rival in found.finals.rivals if "benchmark_app" in rival.name]

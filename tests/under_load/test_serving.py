@@ -16,12 +16,13 @@ from fixtures.steps.optimizations import Placement
 from fixtures.steps.placement import place
 from fixtures.steps.recipe import resolve
 from reports.__main__ import main
+from reports.text.image_shape import square
 from reports.under_load.requests import ServedRequests, poisson_arrivals
 from reports.under_load.serving import MOST_REQUESTS, send
 from tests.conftest import skip_unless_met, suite_rig
 from tests.processes import with_variable
 
-RESNET = ModelSpec(name="torchvision:resnet18", image_size=64)
+RESNET = ModelSpec(name="torchvision:resnet18", image=square(64))
 REQUESTS = 40
 
 

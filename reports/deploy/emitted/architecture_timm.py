@@ -15,12 +15,16 @@ def create() -> torch.nn.Module:
     from timm.models.vision_transformer import VisionTransformer
 
     facts = json.loads((Path(__file__).parent / "deployment.json").read_text())["architecture"]
-    heads = {"num_classes": facts["classes"]} if facts["classes"] else {}
+    channels, height, width = facts["image"]
+    size = height if height == width else (height, width)
+    others = {"num_classes": facts["classes"]} if facts["classes"] else {}
+    if channels != 3:
+        others["in_chans"] = channels
     if facts["name"] == "VisionTransformer":
-        return VisionTransformer(img_size=facts["image_size"], **heads)
+        return VisionTransformer(img_size=size, **others)
     module: torch.nn.Module
     try:
-        module = timm.create_model(facts["name"], pretrained=False, img_size=facts["image_size"], **heads)
+        module = timm.create_model(facts["name"], pretrained=False, img_size=size, **others)
     except TypeError:  # convolutional models take any size and have no such argument
-        module = timm.create_model(facts["name"], pretrained=False, **heads)
+        module = timm.create_model(facts["name"], pretrained=False, **others)
     return module

@@ -17,7 +17,8 @@ def create() -> torch.nn.Module:
     from torchvision.models import get_model_builder
 
     facts = json.loads((Path(__file__).parent / "deployment.json").read_text())["architecture"]
-    size = {"image_size": facts["image_size"]} if facts["name"].startswith("vit_") else {}
+    _channels, height, _width = facts["image"]  # three channels and a square where they matter
+    size = {"image_size": height} if facts["name"].startswith("vit_") else {}
     heads = {"num_classes": facts["classes"]} if facts["classes"] else {}
     trained = OF_PRETRAINED.get(facts["name"], {}) if facts.get("pretrained") else {}
     module: torch.nn.Module = get_model_builder(facts["name"])(weights=None, **size, **heads, **trained)
