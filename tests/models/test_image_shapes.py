@@ -126,7 +126,7 @@ def test_trained_channels_are_named(tmp_path: Path, transformers: Any) -> None:
     transformers.ViTModel(config).save_pretrained(tmp_path / "vit")
     spec = ModelSpec(name=f"transformers:{tmp_path}/vit", image=square(64))
 
-    with pytest.raises(ImagesError, match="takes images of 1 channel, and --image-channels is 3: name --image-channels 1, or let a factory"):
+    with pytest.raises(ImagesError, match="takes images of 1 channel, and --image-channels is 3: name --image-channels 1, or let"):
         models.create(spec)
     assert models.create(msgspec.structs.replace(spec, image=ImageShape(64, 64, 1))) is not None
 

@@ -11,6 +11,7 @@ from fixtures.bench.turns import PairedMeasurement, Plan
 from fixtures.machine.allocators import library
 from fixtures.protocol import ModelSpec
 from fixtures.steps.recipe import resolve
+from reports.text.image_shape import square
 from tests.conftest import MakeRig
 
 RESNET = ModelSpec(name="torchvision:resnet18", image=square(64))
@@ -19,7 +20,6 @@ RESNET = ModelSpec(name="torchvision:resnet18", image=square(64))
 KEEP_AND_GIVE_BACK = """
 import ctypes
 from fixtures.worker import give_back_free_memory
-from reports.text.image_shape import square
 
 def resident_mib():
     return int(open("/proc/self/statm").read().split()[1]) * 4096 // 2**20

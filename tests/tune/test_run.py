@@ -18,6 +18,7 @@ from PIL import Image
 from rich.console import Console
 
 from fixtures.bench.rig import CountedWork, Rig
+from fixtures.machine import this_machine
 from fixtures.session.journal import JournalError
 from reports.__main__ import main
 from reports.commands.measuring import Bench, bench
@@ -540,7 +541,8 @@ def test_a_run_on_other_inputs_does_not_guide_the_search(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], measured: dict[str, Any], why: str
 ) -> None:
     """What is fast on them tells nothing of these."""
-    run = read_run(save(tmp_path, 1, saved_run([benchmark("openvino", model=MODEL_ID, **measured)])))
+    saved = saved_run([benchmark("openvino", model=MODEL_ID, **measured)], fingerprint=this_machine().fingerprint())
+    run = read_run(save(tmp_path, 1, saved))
     asked = argparse.Namespace(ladder="latest", image_size=size_of("240x320"), image_channels=3, sequence_length=128)
     guided = command._ladder(asked, Storage(str(tmp_path)), MODEL_ID, run.fingerprint)
 
