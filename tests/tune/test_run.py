@@ -541,7 +541,9 @@ def test_a_run_on_other_inputs_does_not_guide_the_search(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], measured: dict[str, Any], why: str
 ) -> None:
     """What is fast on them tells nothing of these."""
-    saved = saved_run([benchmark("openvino", model=MODEL_ID, **measured)], fingerprint=this_machine().fingerprint())
+    saved = saved_run(
+        [benchmark("openvino", model=MODEL_ID, **measured)], fingerprint=this_machine().fingerprint() | {"versions": {"torch": "2.13.0"}}
+    )
     run = read_run(save(tmp_path, 1, saved))
     asked = argparse.Namespace(ladder="latest", image_size=size_of("240x320"), image_channels=3, sequence_length=128)
     guided = command._ladder(asked, Storage(str(tmp_path)), MODEL_ID, run.fingerprint)
