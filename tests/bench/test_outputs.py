@@ -47,7 +47,7 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_layout_that_changes_nothing_is_known_before_a_worker_serves_it(make_rig: MakeRig) -> None:
     """ViT's only convolution is its patch embedding: the FLOPs that were counted with the reference tell."""
     rig = make_rig()
-    vit = ModelSpec(name="timm:vit_tiny_patch16_224", image_size=224)
+    vit = ModelSpec(name="timm:vit_tiny_patch16_224", image=square(224))
     skip = rig.unmet("channels_last", vit)
 
     assert skip is not None
