@@ -15,14 +15,15 @@ LAYERS = (  # docs/architecture.md says what each holds
     BASE,
     *("fixtures.machine", "reports.saved", "reports.statistics", "reports.text"),
     *("fixtures.protocol", "fixtures.artifacts", "fixtures.inputs", "fixtures.models", "fixtures.runtimes"),
-    *("fixtures.steps", "fixtures.training", "fixtures.tasks", "fixtures.generation", "fixtures.bench", "fixtures.session"),
+    *("fixtures.steps", "fixtures.training", "fixtures.tasks", "fixtures.generation", "fixtures.lengths"),
+    *("fixtures.bench", "fixtures.session"),
     *("reports.views", "reports.show"),
     *("fixtures", "fixtures.hosts"),  # pytest's own summary is a view that is shown
     *("reports.commands", "reports.gate", "reports.versions", "reports.page", "reports.deploy", "reports.tune", "reports.under_load"),
     "reports",
 )
-# The catalogue lists the steps of training and generation, too.
-UPWARD = {("fixtures.steps.optimizations", f"fixtures.{family}.{family}_steps") for family in ("training", "generation")}
+# The catalogue lists the steps of training, of generation and of texts whose lengths vary, too.
+UPWARD = {("fixtures.steps.optimizations", f"fixtures.{family}.{family}_steps") for family in ("training", "generation", "lengths")}
 MOST_ON_TOP = 8
 APART = ROOT / "reports" / "deploy" / "emitted"  # files of a deployment, which imports nothing of the suite
 

@@ -201,6 +201,26 @@ class SavedGeneration(Struct, frozen=True, kw_only=True):
     bytes_per_step: Figure | None = None
 
 
+class SavedLengths(Struct, frozen=True, kw_only=True):
+    """Texts whose lengths vary (docs/lengths.md): an iteration takes all `texts`, whose lengths have the `shares` of a distribution.
+
+    They have `real_tokens` together, and `computed_tokens` with their padding. `tokens_per_second` are real ones. `batches` are those of an
+    iteration, each with its texts and the tokens that each of these is padded to.
+    """
+
+    shares: Annotated[tuple[tuple[int, Share], ...], Meta(min_length=1)]
+    texts: Count
+    real_tokens: Count
+    computed_tokens: Count
+    tokens_per_second: PositiveFigure
+    batches: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def padding_share(self) -> float:
+        """The share of the computed tokens that are padding."""
+        return 1 - self.real_tokens / self.computed_tokens
+
+
 class Throughput(Struct, frozen=True, kw_only=True):
     """What listing and tracking need of one saved benchmark: one step on one model, how fast, and from which processes.
 
@@ -289,6 +309,7 @@ class Measurement(Throughput, frozen=True, kw_only=True):
     profile_failure: str | None = None
     hosts: SavedHosts | None = None
     generation: SavedGeneration | None = None
+    lengths: SavedLengths | None = None
     flops_per_sample: PositiveFigure | None = None
     bytes_per_sample: PositiveFigure | None = None
     not_counted: str = ""

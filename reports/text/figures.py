@@ -1,6 +1,6 @@
 """Numbers as text, the same in every output. None, where a figure does not apply, is a dash."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from reports.saved.record import Gain, SavedAccuracy, SavedGain, SavedMetric
@@ -9,6 +9,7 @@ from reports.statistics.latency import Calls, has_p99, tail_s
 
 NONE = "-"
 EQUAL_DB = 200.0
+LENGTHS_SHOWN = 6
 
 
 class GainRow(Protocol):
@@ -147,6 +148,14 @@ def in_pairs(both: tuple[float, float] | None) -> str:
 def share_short(share: Mapping[str, float]) -> str:
     """Return shares as `bf16 97 %, f32 3 %`, largest first; below half a percent left out."""
     return ", ".join(f"{name} {100 * value:.0f} %" for name, value in _ranked(share)) or NONE
+
+
+def lengths_short(shares: Sequence[tuple[int, float]]) -> str:
+    """Return lengths of texts as `16 (50 %), 64 (30 %) and 256 (20 %) tokens`, as `1 to 300 tokens` where there are many."""
+    if len(shares) > LENGTHS_SHOWN:
+        return f"{shares[0][0]} to {shares[-1][0]} tokens"
+    *others, last = (f"{tokens} ({100 * share:.0f} %)" for tokens, share in shares)
+    return f"{', '.join(others)} and {last} tokens" if others else f"{last} tokens"
 
 
 def share_percent(share: Mapping[str, float]) -> str:

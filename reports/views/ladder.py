@@ -6,10 +6,10 @@ from dataclasses import dataclass, field, fields, replace
 from statistics import geometric_mean
 from typing import Literal
 
-from reports.saved.record import Decision, Gain, Measurement, Outcome, SavedAccuracy, SavedGain, SavedMetric, Throughput
+from reports.saved.record import Decision, Gain, Measurement, Outcome, SavedAccuracy, SavedGain, SavedLengths, SavedMetric, Throughput
 from reports.statistics import CONFIDENCE, DISTURBED, FASTER, SLOWER, Interval, mean_interval, verdict
 from reports.statistics.moderated import Effect
-from reports.text.figures import accuracy, gain_short, metric, slower_than
+from reports.text.figures import accuracy, gain_short, lengths_short, metric, slower_than
 from reports.views.floating_point import OverFloat, over_floating_point
 
 BASELINE = "baseline"
@@ -51,6 +51,7 @@ class LadderRow:
     cosine: float | None = None
     accuracy: SavedAccuracy | None = None
     metrics: tuple[SavedMetric, ...] = ()
+    lengths: SavedLengths | None = None
     precision_share: dict[str, float] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()
     left_out_reasons: dict[str, str] = field(default_factory=dict)
@@ -310,6 +311,16 @@ def accuracy_text(ladder: Ladder) -> str:
     first = rows[0].accuracy
     steps = "; ".join(f"{row.step} {accuracy(row.accuracy)}" for row in rows)
     return f"right of {first.pictures} labelled pictures, fp32 eager {100 * first.reference_top1:.1f} % top-1: {steps}"
+
+
+def lengths_text(ladder: Ladder) -> str:
+    """Say which texts were taken, and how much of what each step computed is padding; empty where lengths do not vary."""
+    rows = [row for row in ladder.measured if row.lengths is not None]
+    if not rows or rows[0].lengths is None:
+        return ""
+    first = rows[0].lengths
+    steps = ", ".join(f"{row.step} {100 * row.lengths.padding_share:.0f} %" for row in rows if row.lengths is not None)
+    return f"{first.texts} texts of {lengths_short(first.shares)}; padding of all computed tokens: {steps}"
 
 
 def metric_texts(ladder: Ladder) -> tuple[str, ...]:

@@ -11,7 +11,8 @@ from reports.text.refusal import Refusal
 from reports.views.ladder import USUAL_SPREAD, processes_sps
 
 DISTURBED_TEXT = "disturbed by other processes while it was measured, so it has no figure"
-NOT_SERVED = frozenset({"hosts", "xla_training", "cpu_training", "generation"})  # families of training, of more hosts than one, of text
+# Families of training, of more hosts than one, of generated text, of texts that no folder serves yet.
+NOT_SERVED = frozenset({"hosts", "xla_training", "cpu_training", "generation", "variable_lengths"})
 
 
 class NothingToRecommend(Refusal):

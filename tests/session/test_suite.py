@@ -700,6 +700,18 @@ def test_grid_is_measured_where_it_is_asked_for(suite: Suite, collector: Collect
     assert not any("language_models" in line for line in collector.ids(suite))
 
 
+def test_texts_of_several_lengths_are_measured_where_they_are_asked_for(suite: Suite, collector: Collector) -> None:
+    """By option or by its file, with the batch size of the session, and not among the others."""
+    bert = ("--model", "transformers:bert", "--batch-size", "4")
+    [test, *_] = ids = collector.ids(suite, *bert, "--lengths", "16:0.5,64:0.5", "--step", "lengths_padded", "--step", "lengths_buckets")
+
+    assert ["lengths_padded]", "lengths_buckets]"] == [line.rpartition("-")[2] for line in ids]
+    assert re.fullmatch(
+        r"benchmarks/test_variable_lengths\.py::test_variable_lengths\[transformers\.bert-16to64\.\w{6}x4-lengths_padded]", test
+    )
+    assert not any("lengths" in line for line in collector.ids(suite))
+
+
 def test_a_step_on_demand_is_measured_where_it_is_named(suite: Suite, collector: Collector) -> None:
     """By the step or by its file, and not among the others."""
     name = "benchmarks/test_optional.py::test_optional[torchvision.resnet18-flush_denormals]"

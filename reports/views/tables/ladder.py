@@ -32,7 +32,17 @@ from reports.text.figures import (
     top1,
     verdict_of,
 )
-from reports.views.ladder import Ladder, LadderRow, accuracy_text, by_chance, int8_text, metric_texts, rivals_text, without_text
+from reports.views.ladder import (
+    Ladder,
+    LadderRow,
+    accuracy_text,
+    by_chance,
+    int8_text,
+    lengths_text,
+    metric_texts,
+    rivals_text,
+    without_text,
+)
 from reports.views.tables import LONGEST_STEP, REMARK, STYLES, WARNING, Cell, Column, Line, Table
 from reports.views.weights import weights_line
 
@@ -56,6 +66,9 @@ _COLUMNS = (
 )
 
 
+_TOKENS = Column("real\ntokens/s", "tokens_per_second")  # behind SPS, where lengths of texts vary
+
+
 def ladder_tables(ladders: Iterable[Ladder]) -> tuple[Table, ...]:
     """Return one table for each model, and how many verdicts chance makes."""
     shown = list(ladders)
@@ -73,19 +86,22 @@ def ladders_data(ladders: Iterable[Ladder]) -> list[dict[str, Any]]:
 
 def _table(ladder: Ladder) -> Table:
     rows = ladder.measured
+    has_tokens = any(row.lengths is not None for row in rows)
     return Table(
         title=ladder.model,
-        columns=_COLUMNS,
-        rows=tuple(tuple(_cells(row)) for row in rows),
+        columns=(*_COLUMNS[:2], _TOKENS, *_COLUMNS[2:]) if has_tokens else _COLUMNS,
+        rows=tuple(tuple(_cells(row, has_tokens=has_tokens)) for row in rows),
         remarks=tuple(_remarks(ladder)),
         marked=frozenset(place for place, row in enumerate(rows) if row is ladder.best),
         data=tuple(map(_data, ladder.rows)),
     )
 
 
-def _cells(row: LadderRow) -> Iterator[Cell]:
+def _cells(row: LadderRow, *, has_tokens: bool) -> Iterator[Cell]:
     yield Cell(row.step)
     yield Cell(per_second(row.samples_per_second), style=STYLES[DISTURBED] if row.disturbed else "")
+    if has_tokens:
+        yield Cell(per_second(row.lengths.tokens_per_second if row.lengths else None))
     yield Cell(times(row.speedup))
     yield Cell(gain_short(row.gain))
     yield Cell(in_pairs(row.in_pairs))
@@ -118,6 +134,8 @@ def _remarks(ladder: Ladder) -> Iterator[Line]:
     if told := accuracy_text(ladder):
         yield Line(told)
     yield from map(Line, metric_texts(ladder))
+    if told := lengths_text(ladder):
+        yield Line(told)
     if told := weights_line(ladder.measured):
         yield Line(told, REMARK)
 
@@ -177,6 +195,8 @@ def _data(row: LadderRow) -> dict[str, object]:
         "labelled_difference_high": found.high if found else None,
         "metrics": " ".join(f"{each.name}={each.value:.6g}" for each in row.metrics),
         "metrics_fp32": " ".join(f"{each.name}={each.reference:.6g}" for each in row.metrics),
+        "tokens_per_second": row.lengths.tokens_per_second if row.lengths else None,
+        "padding_share": row.lengths.padding_share if row.lengths else None,
         "precision_share": " ".join(f"{name}={share:.4f}" for name, share in row.precision_share.items()),
         "weights": row.weights,
         "left_out": " ".join(row.left_out),

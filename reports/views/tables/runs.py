@@ -12,6 +12,7 @@ from reports.text.figures import (
     agreement,
     gain_short,
     gibibytes,
+    lengths_short,
     metric,
     milliseconds,
     p99_text,
@@ -84,7 +85,7 @@ def _facts_table(title: str, facts: Iterable[tuple[str, object]]) -> Table:
 
 def _facts(m: Measurement) -> Iterator[tuple[str, str]]:
     workers = f", {m.workers} workers" if m.workers > 1 else ""
-    yield "throughput", f"{per_second(m.samples_per_second)} SPS, batch {m.batch_size}{workers}"
+    yield "throughput", f"{per_second(m.samples_per_second)} SPS, batch {m.batch_size}{workers}{_tokens(m)}"
     yield "gain", f"{gain_short(m.gain)} {verdict_over(m.gain)}" if m.gain else "none: builds on nothing"
     yield (
         "latency",
@@ -122,6 +123,14 @@ def _facts(m: Measurement) -> Iterator[tuple[str, str]]:
         yield "proved" if claim.holds else "NOT proved", f"{claim.claim}: {claim.observed}"
     for kernel in m.kernels[:KERNELS_SHOWN]:
         yield "kernel", _kernel(kernel)
+
+
+def _tokens(m: Measurement) -> str:
+    """Return the throughput in tokens, and of which texts; empty where lengths do not vary."""
+    if m.lengths is None:
+        return ""
+    padding = f"{m.lengths.padding_share:.0%} of the computed tokens are padding"
+    return f"; {per_second(m.lengths.tokens_per_second)} real tokens per second of texts of {lengths_short(m.lengths.shares)}, {padding}"
 
 
 def _shown(m: Measurement) -> str:
