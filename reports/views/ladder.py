@@ -320,7 +320,8 @@ def lengths_text(ladder: Ladder) -> str:
         return ""
     first = rows[0].lengths
     steps = ", ".join(f"{row.step} {100 * row.lengths.padding_share:.0f} %" for row in rows if row.lengths is not None)
-    return f"{first.texts} texts of {lengths_short(first.shares)}; padding of all computed tokens: {steps}"
+    told = f"{first.texts} texts of {lengths_short(first.shares)}; padding of all computed tokens: {steps}"
+    return f"{told}; kernel time is that of the longest batch"
 
 
 def metric_texts(ladder: Ladder) -> tuple[str, ...]:

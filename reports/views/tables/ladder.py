@@ -66,7 +66,9 @@ _COLUMNS = (
 )
 
 
-_TOKENS = Column("real\ntokens/s", "tokens_per_second")  # behind SPS, where lengths of texts vary
+_TOKENS = Column("real\ntokens/s", "tokens_per_second")
+# Where lengths of texts vary there are tokens beside texts, and no top-1 agreement, which tells nothing beside 60 dB.
+_OF_TEXTS = (*_COLUMNS[:2], _TOKENS, *(each for each in _COLUMNS[2:] if each.field != "top1_agreement"))
 
 
 def ladder_tables(ladders: Iterable[Ladder]) -> tuple[Table, ...]:
@@ -89,7 +91,7 @@ def _table(ladder: Ladder) -> Table:
     has_tokens = any(row.lengths is not None for row in rows)
     return Table(
         title=ladder.model,
-        columns=(*_COLUMNS[:2], _TOKENS, *_COLUMNS[2:]) if has_tokens else _COLUMNS,
+        columns=_OF_TEXTS if has_tokens else _COLUMNS,
         rows=tuple(tuple(_cells(row, has_tokens=has_tokens)) for row in rows),
         remarks=tuple(_remarks(ladder)),
         marked=frozenset(place for place, row in enumerate(rows) if row is ladder.best),
@@ -109,7 +111,8 @@ def _cells(row: LadderRow, *, has_tokens: bool) -> Iterator[Cell]:
     yield Cell(milliseconds(row.latency_p50_s))
     yield Cell(tail_ms(row), below=f"({few})" if (few := max_of(row)) else "")
     yield Cell(decibels(row.sqnr_db))
-    yield Cell(top1(row.top1_agreement))
+    if not has_tokens:
+        yield Cell(top1(row.top1_agreement))
     yield Cell(NONE if row.cold_start_s is None else significant(row.cold_start_s))
     yield Cell(gibibytes(row.peak_rss_bytes))
     yield Cell(share_percent(row.precision_share))
