@@ -409,6 +409,7 @@ def test_second_interruption_leaves_no_worker_behind(monkeypatch: pytest.MonkeyP
     workers = real_launcher().launch("x")
     [pid], folder = pids(workers), workers.folder
     os.kill(pid, signal.SIGSTOP)
+    os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOWAIT)  # until all its threads are: one watches the socket that is closed below
 
     sleep = time.sleep
 
