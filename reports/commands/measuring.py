@@ -17,10 +17,10 @@ from reports.text.refusal import Refusal
 from reports.views.recommend import DeploymentLimits
 
 if TYPE_CHECKING:
+    from fixtures.bench.answers import Answers
     from fixtures.bench.rig import Rig
     from fixtures.machine import Machine
     from fixtures.protocol import ModelSpec
-    from fixtures.tasks.labelled import Labelled
 
 
 class CannotMeasure(Refusal):
@@ -62,7 +62,8 @@ def add_limit_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--min-cosine", type=cosine, metavar="COSINE", help="least cosine similarity to fp32 eager; the SQNR tells more (default: no limit)"
     )
-    command.add_argument("--max-accuracy-loss", **shared("--max-accuracy-loss"))
+    for name in ("--max-accuracy-loss", "--metric-limit"):
+        command.add_argument(name, **shared(name))
 
 
 def limits_of(options: argparse.Namespace) -> DeploymentLimits:
@@ -72,6 +73,7 @@ def limits_of(options: argparse.Namespace) -> DeploymentLimits:
         sqnr_db=options.min_sqnr_db,
         cosine=options.min_cosine,
         accuracy_loss_points=options.max_accuracy_loss,
+        metrics=tuple(options.metric_limit or ()),
     )
 
 
@@ -94,7 +96,7 @@ def bench(
     batch_size: int = 8,
     threads: int | None = None,
     warmup_limit_s: float = 3.0,
-    pictures: "Labelled | None" = None,
+    answers: "Answers | None" = None,
     progress: Callable[[str], None] = lambda _stage: None,
 ) -> Bench:
     """Return the rig for this machine, and the model that `options` names. Raises CannotMeasure, ThreadsError and ModelError."""
@@ -132,7 +134,7 @@ def bench(
         calibration=calibration,
         calibration_digest=folder_digest(calibration),
         warmup_limit_s=warmup_limit_s,
-        answers=Answers(pictures=pictures),
+        answers=answers or Answers(),
         progress=progress,
     )
     named = weights.absolute(options.weights) if options.weights else None

@@ -9,7 +9,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -40,7 +40,7 @@ CONFIGURED = (
     "--batch-size",
     "--worker-timeout",
 )  # the configuration may say other values
-ANSWERS = ("--accuracy", "--accuracy-pictures")
+ANSWERS = ("--accuracy", "--accuracy-pictures", "--evaluate", "--metric-limit")
 USUAL_OPTIONS: Mapping[str, Any] = {
     **{name.removeprefix("--").replace("-", "_"): usual(name) for name in CONFIGURED},
     **{
@@ -50,8 +50,11 @@ USUAL_OPTIONS: Mapping[str, Any] = {
         "requirements": None,
         "accuracy": None,
         "accuracy_pictures": usual("--accuracy-pictures"),
+        "evaluate": None,
+        "metric_limit": [],
     },
 }
+TEXT_SUFFIX = ".txt"  # of what --accuracy names; else it is pictures
 FILES: Mapping[str, Callable[[Result], str]] = {
     "markdown": gate_markdown,
     "json": gate_json,
@@ -108,11 +111,11 @@ def add_requirements(command: argparse.ArgumentParser) -> None:
 
 
 def add_limits(command: argparse.ArgumentParser) -> None:
-    """Add from which change on head is a regression, for `thresholds_of`, and the pictures that its answers are judged by."""
+    """Add from which change on head is a regression, for `thresholds_of`, and what its answers are judged by."""
     for name in ANSWERS:
         command.add_argument(name, **(shared(name) | {"default": None}))
-    for name, kept in asdict(USUAL).items():
-        what = LIMITED[name]
+    for name in LIMIT_NAMES:
+        what, kept = LIMITED[name], getattr(USUAL, name)
         shown = OFF if kept is None else f"{kept:g}"
         command.add_argument(
             f"--{name.replace('_', '-')}",
@@ -129,8 +132,8 @@ def thresholds_of(options: argparse.Namespace, configured: Configuration) -> Thr
         {each: {limit: value for limit, value in limits.items() if limit not in named} for each, limits in tables.items()}
         for tables in (configured.others.get(kind, {}) for kind in KINDS)
     )
-    answers = {"accuracy_points": USUAL_ACCURACY_POINTS} if options.accuracy else {}
-    common = replace(USUAL, **{**answers, **configured.common, **named})
+    answers = {"accuracy_points": USUAL_ACCURACY_POINTS} if options.accuracy and options.accuracy.suffix != TEXT_SUFFIX else {}
+    common = replace(USUAL, **{**answers, **configured.common, **named}, metrics=tuple(options.metric_limit))
     return Thresholds(common=common, families=families, models=models, benchmarks=benchmarks)
 
 

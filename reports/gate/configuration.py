@@ -15,9 +15,10 @@ from typing import Any
 from reports.gate.benchmarks import GateError
 from reports.gate.git import GitError, git
 from reports.gate.limits import LIMIT_NAMES, Overrides, limit_of
-from reports.gate.quantities import MEASURES
+from reports.gate.quantities import MEASURES, METRIC
 from reports.text.durations import seconds_of
 from reports.text.image_shape import ImageShape, size_of, square
+from reports.text.metric_limit import MetricLimit, metric_limit_of
 from reports.text.plain_text import plain
 
 FILE = "pyproject.toml"
@@ -33,7 +34,7 @@ KINDS = ("families", "models", "benchmarks")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Acknowledged:
-    """A regression of one benchmark by one measure that is known until `expires`: at most `bound` percent, dB of SQNR, points of top-1."""
+    """A regression of one benchmark by one measure that is known until `expires`: at most `bound` percent, dB, points, of a metric."""
 
     benchmark: str
     measure: str
@@ -130,8 +131,8 @@ def _acknowledged(value: object, where: str) -> Acknowledged:
     if missing:
         raise ValueError(f"{where}: {', '.join(missing)} missing; a regression is known by benchmark, bound, reason and date of expiry")
     measure, bound, expires = entry.get("measure", TIME), entry["bound"], entry["expires"]
-    if measure not in ACKNOWLEDGEABLE:
-        raise ValueError(f"{where}: measure: expected one of {', '.join(ACKNOWLEDGEABLE)}, found {plain(measure, 100)!r}")
+    if measure not in ACKNOWLEDGEABLE and not (isinstance(measure, str) and measure.startswith(f"{METRIC}-")):
+        raise ValueError(f"{where}: measure: expected one of {', '.join(ACKNOWLEDGEABLE)}, {METRIC}-NAME, found {plain(measure, 100)!r}")
     if type(expires) is not date:
         raise ValueError(f"{where}: expires: expected a date without quotes such as 2027-01-31, found {plain(expires, 100)!r}")
     try:
@@ -139,7 +140,7 @@ def _acknowledged(value: object, where: str) -> Acknowledged:
     except ValueError as error:
         raise ValueError(f"{where}: bound: {error}") from error
     if limit is None:
-        raise ValueError(f"{where}: bound: expected a number, in percent (SQNR: dB, accuracy: points), found 'off'")
+        raise ValueError(f"{where}: bound: expected a number, in percent (SQNR: dB, accuracy: points, metrics: their own), found 'off'")
     return Acknowledged(
         benchmark=_string(entry["benchmark"]), measure=measure, bound=limit, reason=_string(entry["reason"]), expires=expires
     )
@@ -208,6 +209,17 @@ def _file(value: object) -> Path:
     return path
 
 
+def _function(value: object) -> str:
+    file, _, function = _string(value).rpartition(":")
+    if not file.endswith(".py") or not function.isidentifier():
+        raise ValueError(f"expected FILE.py:FUNCTION, found {plain(value, 100)!r}")
+    return f"{_file(file)}:{function}"
+
+
+def _metric_limits(value: object) -> list[MetricLimit]:
+    return [metric_limit_of(each) for each in _strings(value)]
+
+
 # Each key with the reader of its value; `models` is --model, `expression` is -k.
 OPTIONS: Mapping[str, Callable[[object], object]] = {
     "models": _strings,
@@ -223,6 +235,8 @@ OPTIONS: Mapping[str, Callable[[object], object]] = {
     "weights": _file_name,
     "accuracy": _file,
     "accuracy-pictures": _count,
+    "evaluate": _function,
+    "metric-limit": _metric_limits,
     "budget": _duration,
     "worker-timeout": _count,
 }

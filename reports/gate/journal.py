@@ -4,7 +4,7 @@ import fcntl
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import MISSING, asdict, astuple, fields
+from dataclasses import MISSING, asdict, astuple, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import msgspec
 
 from fixtures.session.journal import Lines
 from reports.gate.benchmarks import GateError
-from reports.gate.pair import Pair
+from reports.gate.pair import Figures, Pair
 from reports.saved.record import LARGEST_FIGURE
 
 FILE = "pairs.jsonl"
@@ -50,12 +50,11 @@ def _pair(record: object) -> Pair | None:
         return None
     try:
         pair = msgspec.convert(record, Pair)
-        return pair if math.isfinite(pair.slowdown) and all(map(_is_figure, (*astuple(pair.base), *astuple(pair.head)))) else None
+        return pair if math.isfinite(pair.slowdown) and all(map(_are_figures, (pair.base, pair.head))) else None
     except (msgspec.ValidationError, TypeError, ValueError, ZeroDivisionError):
         return None
 
 
-def _is_figure(value: float | str | None) -> bool:
-    if isinstance(value, str):
-        return {*value} <= {"0", "1"}
-    return value is None or -LARGEST_FIGURE <= value <= LARGEST_FIGURE
+def _are_figures(found: Figures) -> bool:
+    numbers = [*astuple(replace(found, right=None, metrics=())), *(n for each in found.metrics for n in (each.value, *each.resampled))]
+    return {*(found.right or "")} <= {"0", "1"} and all(not n or -LARGEST_FIGURE <= n <= LARGEST_FIGURE for n in numbers)

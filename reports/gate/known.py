@@ -7,7 +7,7 @@ from datetime import date
 from reports.gate.benchmarks import Benchmark
 from reports.gate.configuration import TIME, Acknowledged
 from reports.gate.decision import Judged, Verdict
-from reports.gate.quantities import UNITS_LOST, Quantity
+from reports.gate.quantities import METRIC, Quantity
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,8 +28,7 @@ class Known:
         """Return the quantity, likewise."""
         if quantity.verdict is not Verdict.REGRESSION:
             return quantity
-        worse = -quantity.change if quantity.unit in UNITS_LOST else 100 * quantity.change
-        entry = self._entry(benchmark, quantity.name.replace(" ", "-"), worse)
+        entry = self._entry(benchmark, quantity.name.replace(" ", "-"), quantity.worse)
         return quantity if entry is None else replace(quantity, verdict=Verdict.ACKNOWLEDGED, known=_text(entry))
 
     def expired(self) -> Iterator[str]:
@@ -44,5 +43,5 @@ class Known:
 
 
 def _text(entry: Acknowledged) -> str:
-    unit = {"SQNR": "dB", "accuracy": "points"}.get(entry.measure, "%")
-    return f", acknowledged up to {entry.bound:g} {unit} until {entry.expires}: {entry.reason}"
+    unit = "" if entry.measure.startswith(METRIC) else {"SQNR": " dB", "accuracy": " points"}.get(entry.measure, " %")
+    return f", acknowledged up to {entry.bound:g}{unit} until {entry.expires}: {entry.reason}"

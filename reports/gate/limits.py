@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, fields, replace
 
 from reports.gate.benchmarks import Benchmark
 from reports.gate.decision import Rules
+from reports.text.metric_limit import MetricLimit
 
 OFF = "off"
 LARGEST = 1e6
@@ -15,7 +16,7 @@ LEAST_OF_TOLERATED = 2 / 3  # a slowdown from this share of what is tolerated on
 class Limits:
     """From which change on head is a regression: in percent of base, in dB that the outputs lose, in points of top-1; None judges nothing.
 
-    `time_percent` is what a pass has to stay below.
+    `time_percent` is what a pass has to stay below. `metrics` are the limits of metrics by name; those without one are not judged.
     """
 
     time_percent: float = 3.0
@@ -25,6 +26,7 @@ class Limits:
     artifact_size_percent: float | None = 5.0
     sqnr_db: float | None = 3.0
     accuracy_points: float | None = None
+    metrics: tuple[MetricLimit, ...] = ()
 
     def rules(self, rules: Rules) -> Rules:
         """Return the rules of time by these limits."""
@@ -38,7 +40,7 @@ USUAL = Limits()
 UNJUDGED = Limits(memory_percent=None, cold_start_percent=None, build_time_percent=None, artifact_size_percent=None, sqnr_db=None)
 USUAL_ACCURACY_POINTS = 1.0  # where there are labelled pictures
 NEEDED = "time_percent"
-LIMIT_NAMES = tuple(each.name for each in fields(Limits))
+LIMIT_NAMES = tuple(each.name for each in fields(Limits) if each.name != "metrics")
 Overrides = Mapping[str, float | None]  # by name of the limit
 
 

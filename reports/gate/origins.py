@@ -49,6 +49,15 @@ def own_weights(weights: str, checkout: Checkout) -> str:
     return joined(own, key) if own.exists() else weights
 
 
+def bases_metric(place: str | None, base: Checkout) -> str | None:
+    """Return base's own version of `--evaluate`, by which both sides are judged: head cannot weaken it. One that only head has is taken."""
+    if place is None:
+        return None
+    file, _, function = place.rpartition(":")
+    own = base.own(Path(file))
+    return f"{own}:{function}" if own.exists() else place
+
+
 def judged_origins(checkout: Checkout, other: Checkout, modules: Mapping[str, str], opened: Sequence[str]) -> Origins:
     """Return where a side's models came from. Raises GateError for code or data of another version than the side's own."""
     if checkout.top is None or checkout.repository is None:

@@ -11,12 +11,24 @@ Phase = Literal["screen", "control", "confirm"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class MetricFigure:
+    """The value of a metric on so many samples, and on resamples of them; values of both sides are paired where they `drawn` alike."""
+
+    name: str
+    value: float
+    samples: int
+    resampled: tuple[float, ...] = ()
+    drawn: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Figures:
     """What one side of a pair cost beside its time; None where it was not told, as by a side of an older suite.
 
     `peak_rss_bytes` is the most that its workers held together, shared pages once; `cold_start_s` from the start of the process to the
     first output, beside the other side's; `build_s` the build that served this pair, or this process's own. `sqnr_db` is over the first
-    `sqnr_samples` samples. `right` has 1 for each labelled picture that is classified right, and 0 for each other one.
+    `sqnr_samples` samples. `right` has 1 for each labelled picture that is classified right, and 0 for each other one. `metrics` are the
+    user's own and the perplexity of a text.
     """
 
     peak_rss_bytes: float | None = None
@@ -26,6 +38,7 @@ class Figures:
     sqnr_db: float | None = None
     sqnr_samples: int | None = None
     right: str | None = None
+    metrics: tuple[MetricFigure, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

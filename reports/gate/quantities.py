@@ -7,10 +7,12 @@ from dataclasses import dataclass, replace
 
 from reports.gate.decision import Judged, Verdict, overall
 from reports.gate.limits import Limits
-from reports.gate.pair import Figures, Pair
+from reports.gate.pair import Figures, MetricFigure, Pair
 from reports.gate.statistics import as_ratio, interval
 from reports.statistics.proportions import paired_difference
+from reports.text.metric_limit import MetricLimit
 
+METRIC = "metric"  # the unit of metrics, and the first word of their names
 UNITS_LOST = frozenset({"dB", "points"})  # of measures that are lost, in units of their own; all others grow, in percent
 ROUNDING_DB = 60.0  # what is asked of fp32: a loss above it is one of rounding
 
@@ -48,7 +50,8 @@ class Quantity:
 
     `change` is head's by base's minus 1, the median over pairs; for SQNR head's less base's in dB, for accuracy in points. `low` and `high`
     bound it, for quantities that every pair has anew and for accuracy. `limit` is as in `Limits`; `verdict` is None where nothing was to be
-    judged. `known` says who acknowledged it.
+    judged. `known` says who acknowledged it. A metric's `change` is head's less base's in its own unit, and more of it is worse
+    where it `rises`.
     """
 
     name: str
@@ -61,6 +64,14 @@ class Quantity:
     high: float | None = None
     verdict: Verdict | None = None
     known: str = ""
+    rises: bool = False
+
+    @property
+    def worse(self) -> float:
+        """How much worse head is, as the limit counts: in percent, dB, points, or the metric's own unit."""
+        if self.unit == METRIC:
+            return self.change if self.rises else -self.change
+        return -self.change if self.unit in UNITS_LOST else 100 * self.change
 
 
 def quantities(pairs: Sequence[Pair], limits: Limits, *, tests: int, alpha: float) -> tuple[Quantity, ...]:
@@ -78,12 +89,12 @@ def quantities(pairs: Sequence[Pair], limits: Limits, *, tests: int, alpha: floa
         told = [(base, head) for base, head in values if base is not None and head is not None]
         if any(base or head for base, head in told):
             found.append(_quantity(measure, told, measure.limit(limits), alpha / max(tests, 1)))
-    return tuple(found)
+    return (*found, *_metrics(pairs, limits, alpha / max(tests, 1)))
 
 
 def sampled_tests(limits: Sequence[Limits]) -> int:
-    """Return how many tests benchmarks with these limits make: one of each measure with a limit that every pair has anew, and accuracy."""
-    return sum(measure.is_sampled and measure.limit(each) is not None for each in limits for measure in MEASURES)
+    """Return how many tests benchmarks with these limits make: of each measure with a limit that every pair has anew, accuracy, metrics."""
+    return sum(len(each.metrics) + sum(m.is_sampled and m.limit(each) is not None for m in MEASURES) for each in limits)
 
 
 def with_quantities(judged: Judged, found: Sequence[Quantity]) -> Judged:
@@ -110,6 +121,8 @@ def reason(quantity: Quantity) -> str:
         if quantity.verdict is Verdict.INCONCLUSIVE:
             told += ", and the pictures are too few to tell"
         return f"lost {-quantity.change:.1f} points, {100 * quantity.base:.1f} to {100 * quantity.head:.1f} % ({told})"
+    if quantity.unit == METRIC:
+        return _metric_reason(quantity)
     bounds = f" [{_percent(quantity.low)}, {_percent(quantity.high)}]" if quantity.low is not None and quantity.high is not None else ""
     limit = f"limit +{quantity.limit:g} %{quantity.known}"
     told = limit if quantity.verdict is not Verdict.INCONCLUSIVE else f"{limit}, and the pairs differ too much, or are too few, to tell"
@@ -166,6 +179,45 @@ def _answers(measure: Measure, pairs: Sequence[Pair], limit: float | None, alpha
             verdict=verdict,
         )
     ]
+
+
+def _metrics(pairs: Sequence[Pair], limits: Limits, alpha: float) -> list[Quantity]:
+    """Return each metric that both sides have, of the pair in the middle; its interval is that of a paired bootstrap's standard error."""
+    told: dict[str, list[tuple[MetricFigure, MetricFigure]]] = {}
+    for pair in pairs:
+        heads = {each.name: each for each in pair.head.metrics}
+        for base in pair.base.metrics:
+            if base.name in heads:
+                told.setdefault(base.name, []).append((base, heads[base.name]))
+    limited = {limit.name: limit for limit in limits.metrics}
+    return [_metric(each, limited.get(name), alpha) for name, each in told.items()]
+
+
+def _metric(told: Sequence[tuple[MetricFigure, MetricFigure]], limit: MetricLimit | None, alpha: float) -> Quantity:
+    base, head = sorted(told, key=lambda each: each[1].value - each[0].value)[len(told) // 2]
+    change, low, high = head.value - base.value, None, None
+    paired = [after - before for before, after in zip(base.resampled, head.resampled, strict=False)] if base.drawn == head.drawn else []
+    if len(paired) > 1:
+        error = statistics.NormalDist().inv_cdf(1 - alpha) * statistics.stdev(paired)
+        low, high = change - error, change + error
+    found = Quantity(
+        name=f"{METRIC} {base.name}", unit=METRIC, base=base.value, head=head.value, change=change, limit=None, low=low, high=high
+    )
+    if limit is None:
+        return found
+    is_surely_worse = low is not None and high is not None and (low > 0 if limit.rises else high < 0)
+    verdict = Verdict.PASS
+    if limit.reaches(change, base.value):
+        verdict = Verdict.REGRESSION if is_surely_worse else Verdict.INCONCLUSIVE
+    return replace(found, limit=limit.allowed(base.value), rises=limit.rises, verdict=verdict)
+
+
+def _metric_reason(quantity: Quantity) -> str:
+    bounds = f" [{quantity.low:+.3g}, {quantity.high:+.3g}]" if quantity.low is not None and quantity.high is not None else ""
+    told = f"limit {'+' if quantity.rises else '-'}{quantity.limit:.4g}{quantity.known}"
+    if quantity.verdict is Verdict.INCONCLUSIVE:
+        told += ", and the samples are too few to tell" if bounds else ", and there is no interval to tell by"
+    return f"went from {quantity.base:.4g} to {quantity.head:.4g}, {quantity.change:+.3g}{bounds} ({told})"
 
 
 def _share_right(right: str | None) -> float | None:

@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,7 +16,6 @@ from fixtures.bench.record import recorded_variables
 from fixtures.machine import this_machine
 from fixtures.models import weights
 from fixtures.protocol.side_protocol import SIDE_PROTOCOL_VERSION
-from fixtures.tasks import labelled
 from reports.gate.benchmarks import Benchmark, GateError, select
 from reports.gate.checkouts import Checkout, checked_out
 from reports.gate.decision import Rules
@@ -25,7 +24,8 @@ from reports.gate.failures import SideError
 from reports.gate.journal import PairJournal, only_gate_in
 from reports.gate.known import Known
 from reports.gate.limits import USUAL_THRESHOLDS, Thresholds
-from reports.gate.origins import Origins, judged_origins
+from reports.gate.origins import Origins, bases_metric, judged_origins
+from reports.gate.pair import Figures
 from reports.gate.pairs import Pairs
 from reports.gate.progress import Progress
 from reports.gate.requirements import requirement_changes
@@ -70,6 +70,7 @@ def hold(request: Request) -> Result:
             stack.enter_context(checked_out("base", request.base, request.base_python, folder / "base", request.sources)),
             stack.enter_context(checked_out("head", request.head, request.head_python, folder / "head", request.sources)),
         )
+        request = replace(request, settings=replace(request.settings, evaluate=bases_metric(request.settings.evaluate, checkouts[0])))
         if request.requirements:
             checkouts = _with_requirements(stack, checkouts, request.requirements, request.settings.artifact_cache)
         sides = [stack.enter_context(Side(checkout, request.settings)) for checkout in checkouts]
@@ -114,13 +115,14 @@ def hold(request: Request) -> Result:
     found = rows(selection, schedule.cases, request.rules, request.budget_s, pairs.changes, known=request.known)
     verdict, error = verdict_of(found)
     taken = _weights(request.settings)
-    measured = [pair for case in schedule.cases for pair in case.all_pairs] if request.settings.accuracy else []
+    pairs_taken = [pair for case in schedule.cases for pair in case.all_pairs]
+    silent = [_silent(told, request.settings) for told in ([pair.base for pair in pairs_taken], [pair.head for pair in pairs_taken])]
     return Result(
         verdict=verdict,
         rows=found,
         error=error,
-        base=_record(checkouts[0], base.versions, origins[0], taken, is_silent=any(pair.base.right is None for pair in measured)),
-        head=_record(checkouts[1], head.versions, origins[1], taken, is_silent=any(pair.head.right is None for pair in measured)),
+        base=_record(checkouts[0], base.versions, origins[0], taken, silent[0]),
+        head=_record(checkouts[1], head.versions, origins[1], taken, silent[1]),
         software=software_differences(*_installed(checkouts, (base.versions, head.versions))),
         machine=this_machine().fingerprint(),
         notes=(
@@ -162,7 +164,7 @@ def _conditions(request: Request, checkouts: tuple[Checkout, Checkout], versions
         "batch_size": settings.batch_size,
         "threads": settings.threads,
         "weights": weights.digest(settings.weights),
-        "accuracy": labelled.find(settings.accuracy, settings.accuracy_pictures).digest if settings.accuracy else "",
+        **settings.answers.conditions,
         "environment": recorded_variables(os.environ),
     }
 
@@ -204,9 +206,18 @@ def _weights(settings: Settings) -> str:
     return "weights as the model's own code makes them" if own else "random weights, seed 0 (give trained ones with --weights)"
 
 
-def _record(checkout: Checkout, versions: Mapping[str, str], origins: Origins, taken: str, *, is_silent: bool) -> SideRecord:
-    """Return what a side is, with the weights that were `taken`; one that `is_silent` told no answers although it was asked for them."""
-    silent = ("an older suite, which classifies no pictures: answers are not judged",) if is_silent else ()
+def _silent(told: Sequence[Figures], settings: Settings) -> tuple[str, ...]:
+    """Say which answers a side did not tell although it was asked for them."""
+    pictures = bool(settings.accuracy) and any(each.right is None for each in told)
+    metrics = bool(settings.text or settings.evaluate) and any(not each.metrics for each in told)
+    return (
+        *(("an older suite, which classifies no pictures: answers are not judged",) if pictures else ()),
+        *(("an older suite, which has no metrics: they are not judged",) if metrics else ()),
+    )
+
+
+def _record(checkout: Checkout, versions: Mapping[str, str], origins: Origins, taken: str, silent: Sequence[str]) -> SideRecord:
+    """Return what a side is, with the weights that were `taken`, and which of its answers it kept `silent`."""
     return SideRecord(
         revision=checkout.revision,
         commit=checkout.commit,

@@ -2,14 +2,13 @@
 
 import argparse
 import os
-from pathlib import Path
 from typing import Any
 
 from fixtures import models
+from fixtures.bench.answers import asked, check_limits
 from fixtures.machine import this_machine
 from fixtures.machine.threads import threads_to_use
 from fixtures.models import weights
-from fixtures.tasks import labelled
 from reports.gate.benchmarks import MODELS
 from reports.gate.command import complete, thresholds_of
 from reports.gate.configuration import Configuration
@@ -27,6 +26,9 @@ def settings_of(options: argparse.Namespace) -> Settings:
     for name in names:
         models.full_name(name)
     machine = this_machine()
+    answers = asked(names, accuracy=options.accuracy, most=options.accuracy_pictures, evaluate=options.evaluate)
+    check_limits(answers, None, options.metric_limit)
+    named = options.accuracy.expanduser().absolute() if options.accuracy else None
     return Settings(
         models=names,
         image=image_of(options),
@@ -34,7 +36,9 @@ def settings_of(options: argparse.Namespace) -> Settings:
         batch_size=options.batch_size,
         threads=threads_to_use(options.threads, machine.cpus, os.environ),
         weights=weights.of_one(options.weights, names, named=bool(options.model)),
-        accuracy=_pictures(options.accuracy, options.accuracy_pictures),
+        accuracy=named if answers.pictures else None,
+        text=named if answers.text else None,
+        evaluate=answers.metric.place if answers.metric else None,
         accuracy_pictures=options.accuracy_pictures,
         artifact_cache=options.artifact_cache.expanduser().absolute(),
         worker_timeout_s=float(options.worker_timeout),
@@ -56,12 +60,3 @@ def request_of(options: argparse.Namespace, configured: Configuration, **given: 
         requirements=check_name(options.requirements) if options.requirements else None,
         **given,
     )
-
-
-def _pictures(named: Path | None, most: int) -> Path | None:
-    """Return where the labelled pictures are that both sides classify. Raises LabelsError where they cannot be read."""
-    if named is None:
-        return None
-    place = named.expanduser().absolute()
-    labelled.find(place, most)
-    return place

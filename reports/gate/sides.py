@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
+from fixtures.bench.answers import Answers, asked
 from fixtures.bench.launch import Launcher, Program, UnsupportedError, WorkerError
 from fixtures.protocol import Message
 from fixtures.protocol import side_protocol as messages
@@ -51,6 +52,13 @@ class Settings:
     warmup_limit_s: float = 1.5
     accuracy: Path | None = None
     accuracy_pictures: int = 0
+    text: Path | None = None
+    evaluate: str | None = None
+
+    @property
+    def answers(self) -> Answers:
+        """What is asked of both sides' answers. Raises LabelsError, EvaluateError."""
+        return asked(self.models, accuracy=self.text or self.accuracy, most=self.accuracy_pictures, evaluate=self.evaluate)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -109,6 +117,8 @@ class Side:
             folder=str(self.checkout.folder),
             accuracy=str(settings.accuracy) if settings.accuracy else None,
             accuracy_pictures=settings.accuracy_pictures,
+            text=str(settings.text) if settings.text else None,
+            evaluate=settings.evaluate,
         )
         try:
             self._process.tell([survey])

@@ -10,7 +10,7 @@ from fixtures.machine.host import HostSample, busy_s, since
 from fixtures.protocol.side_protocol import Opened
 from reports.gate.benchmarks import Benchmark
 from reports.gate.failures import SideError
-from reports.gate.pair import Figures, Pair, Phase
+from reports.gate.pair import Figures, MetricFigure, Pair, Phase
 from reports.gate.sides import Side, both, one_by_one, shut_all
 from reports.saved.machines import Difference
 from reports.views.changes import differs
@@ -75,6 +75,10 @@ def _figures(opened: Opened, peak_rss_bytes: int | None) -> Figures:
         sqnr_db=opened.sqnr_db,
         sqnr_samples=opened.sqnr_samples,
         right=opened.right,
+        metrics=tuple(
+            MetricFigure(name=each.name, value=each.value, samples=each.samples, resampled=tuple(each.resampled), drawn=each.drawn)
+            for each in opened.metrics
+        ),
     )
 
 

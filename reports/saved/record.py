@@ -27,6 +27,7 @@ NotNegative = Annotated[float, Meta(ge=0)]  # only shown: outputs of 1e30 have e
 Share = Annotated[float, Meta(ge=0, le=1)]
 
 MOST_OPERATORS = 1000
+PERPLEXITY = "perplexity"  # the metric of a text
 
 
 class Gain(Struct, frozen=True, kw_only=True):

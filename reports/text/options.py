@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 from reports.text.durations import seconds_of
 from reports.text.image_shape import RGB, USUAL, ImageShape, size_of
+from reports.text.metric_limit import FORM, MetricLimit, metric_limit_of
 from reports.text.plain_text import plain
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # what a command adds itself to
@@ -55,6 +56,14 @@ def points(text: str) -> float:
     if not 0 <= value <= 100:
         raise argparse.ArgumentTypeError(f"expected points from 0 to 100, found {plain(text)!r}")
     return value
+
+
+def metric_limit(text: str) -> MetricLimit:
+    """Return the limit of a metric."""
+    try:
+        return metric_limit_of(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(plain(error)) from error
 
 
 def time_s(text: str) -> float:
@@ -136,6 +145,13 @@ _SHARED: Mapping[str, Mapping[str, Any]] = {
         "metavar": "POINTS",
         "help": "most points of top-1 to lose against fp32 eager on the pictures of --accuracy: 0.5 is half a per cent of them "
         "(default: no limit)",
+    },
+    "--metric-limit": {
+        "type": metric_limit,
+        "action": "append",
+        "metavar": "NAME=CHANGE",
+        "help": f"farthest that a metric of --evaluate, or the perplexity of a text, may go for the worse, repeatable: "
+        f"{FORM.replace('%', '%%')} (default: no limit)",
     },
     "--artifact-cache": {
         "type": Path,

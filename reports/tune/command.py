@@ -28,7 +28,7 @@ from reports.text.options import Commands, image_of, shared, time_s
 from reports.text.plain_text import plain
 
 if TYPE_CHECKING:
-    from fixtures.tasks.labelled import Labelled
+    from fixtures.bench.answers import Answers
 
 INTERRUPTED = 130
 DESCRIPTION = """\
@@ -43,7 +43,7 @@ def add_tune(commands: Commands, common: argparse.ArgumentParser, run_help: str)
     add_model_options(command)
     add_input_options(command)
     add_limit_options(command)
-    for name in ("--accuracy", "--accuracy-pictures", "--preprocess"):
+    for name in ("--accuracy", "--accuracy-pictures", "--preprocess", "--evaluate"):
         command.add_argument(name, **shared(name))
     command.add_argument(
         "--budget", type=time_s, default="15m", metavar="TIME", help="most time for all of it: 90s, 15m, 1h (default: %(default)s)"
@@ -73,7 +73,7 @@ def run_tune(options: argparse.Namespace, storage: Storage, console: Console) ->
         sequence_length=options.sequence_length,
         threads=options.threads,
         warmup_limit_s=1.5,
-        pictures=_labelled(options),
+        answers=_answers(options),
     )
     out: Path = options.out or Path(options.storage.removeprefix("file://")) / "tune" / made.model_id / "tuned.json"
     check_folder("--out", options.out)
@@ -87,15 +87,19 @@ def run_tune(options: argparse.Namespace, storage: Storage, console: Console) ->
     return 0 if any(not limits.broken_by(m) for m in found.measurements) else 1
 
 
-def _labelled(options: argparse.Namespace) -> "Labelled | None":
-    """Return the labelled pictures that were named. Raises CannotMeasure and LabelsError."""
-    from fixtures.tasks.labelled import find
+def _answers(options: argparse.Namespace) -> "Answers":
+    """Return what is asked of the answers; a candidate beyond the limits is measured all the same. Raises LabelsError, EvaluateError."""
+    from fixtures.bench.answers import asked, check_limits
 
-    if options.accuracy is None:
-        if options.max_accuracy_loss is not None:
-            raise CannotMeasure("--max-accuracy-loss is a limit on labelled pictures: name them with --accuracy DIR")
-        return None
-    return find(options.accuracy.expanduser(), options.accuracy_pictures, options.preprocess or "")
+    found = asked(
+        [options.model],
+        accuracy=options.accuracy,
+        most=options.accuracy_pictures,
+        preprocess=options.preprocess,
+        evaluate=options.evaluate,
+    )
+    check_limits(found, options.max_accuracy_loss, options.metric_limit or ())
+    return found
 
 
 def _ladder(options: argparse.Namespace, storage: Storage, model: str, machine: dict[str, object]) -> list[Measurement]:

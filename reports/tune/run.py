@@ -418,6 +418,4 @@ def _conditions(bench: Bench, limits: DeploymentLimits, machine: Mapping[str, An
         "threads": bench.rig.threads,
         "calibration": bench.rig.calibration_digest,
     }
-    if bench.rig.answers.pictures:
-        conditions["accuracy"] = bench.rig.answers.pictures.digest
-    return conditions
+    return conditions | {name: value for name, value in bench.rig.answers.conditions.items() if value}

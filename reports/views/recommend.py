@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from reports.saved.record import Measurement
+from reports.saved.record import PERPLEXITY, Measurement
 from reports.statistics import ONE_PROCESS, Interval, mean_interval, process_interval, unpaired_ratio
 from reports.statistics.latency import least_calls, tail_s
-from reports.text.figures import accuracy, agreement, milliseconds, p99_text, sqnr
+from reports.text.figures import accuracy, agreement, metric, milliseconds, p99_text, sqnr
+from reports.text.metric_limit import MetricLimit
 from reports.text.refusal import Refusal
 from reports.views.ladder import USUAL_SPREAD, processes_sps
 
@@ -23,13 +24,15 @@ class NothingToRecommend(Refusal):
 class DeploymentLimits:
     """What a deployment must keep: the longest p99 of a call, in seconds, and how near its outputs and answers are to fp32 eager's.
 
-    `accuracy_loss_points` is the most that the share of labelled pictures it gets right may lose, in points of top-1.
+    `accuracy_loss_points` is the most that the share of labelled pictures it gets right may lose, in points of top-1; `metrics` are limits
+    of the user's own metric and of perplexity.
     """
 
     p99_s: float | None = None
     sqnr_db: float | None = None
     cosine: float | None = None
     accuracy_loss_points: float | None = None
+    metrics: tuple[MetricLimit, ...] = ()
 
     def __str__(self) -> str:
         parts = []
@@ -41,6 +44,7 @@ class DeploymentLimits:
             parts.append(f"cosine {self.cosine:g}")
         if self.accuracy_loss_points is not None:
             parts.append(f"{self.accuracy_loss_points:g} points of top-1 lost")
+        parts += map(str, self.metrics)
         return " and ".join(parts)
 
     def __bool__(self) -> bool:
@@ -66,6 +70,7 @@ class DeploymentLimits:
             broken.append(f"cosine {agreement(measurement.cosine)}, limit {self.cosine:g}")
         if self.accuracy_loss_points is not None and (lost := self._accuracy_lost(measurement, self.accuracy_loss_points)):
             broken.append(lost)
+        broken += [lost for limit in self.metrics if (lost := _metric_lost(measurement, limit))]
         return "; ".join(broken)
 
     def refuted_by(self, measurement: Measurement) -> str:
@@ -99,6 +104,13 @@ class DeploymentLimits:
         if measurement.latency_p99_high_s is None:
             return f"{found}; {least_calls()} calls are needed"
         return f"{found}; its {measurement.latency_samples} calls show at most {milliseconds(measurement.latency_p99_high_s)} ms"
+
+
+def _metric_lost(measurement: Measurement, limit: MetricLimit) -> str:
+    found = next((each for each in measurement.metrics if each.name == limit.name), None)
+    if found is None:
+        return f"no {limit.name} (measure with {'--accuracy FILE.txt' if limit.name == PERPLEXITY else '--evaluate'}), limit {limit.bound}"
+    return f"{found.name} {metric(found)}, limit {limit.bound}" if limit.breaks(found.difference, found.reference) else ""
 
 
 def _breaks(measurement: Measurement, limit_s: float) -> bool:
@@ -221,4 +233,9 @@ def _nearest(candidates: Sequence[MeasuredRecipe], limits: DeploymentLimits) -> 
     if limits.accuracy_loss_points is not None and losses:
         least, step = min(losses)
         found.append(f"the least loss of accuracy {least:.1f} points ({step})")
+    for limit in limits.metrics:
+        changes = [(m.difference, each.step) for each in candidates for m in each.measurement.metrics if m.name == limit.name]
+        if changes:
+            change, step = min(changes, key=lambda told: limit.lost(told[0]))
+            found.append(f"the best change of {limit.name} {change:+.3g} ({step})")
     return ", ".join(found) or "nothing else was measured"

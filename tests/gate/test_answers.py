@@ -2,22 +2,28 @@
 
 import json
 import os
+import random
 import subprocess
 import sys
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import pytest
 import torch
 
+from reports.gate.configuration import Acknowledged
 from reports.gate.decision import Verdict
+from reports.gate.journal import PairJournal
+from reports.gate.known import Known
 from reports.gate.limits import USUAL
-from reports.gate.pair import Figures
-from reports.gate.quantities import Quantity, quantities, reason
+from reports.gate.pair import Figures, MetricFigure
+from reports.gate.quantities import Quantity, quantities, reason, sampled_tests
 from reports.statistics.proportions import paired_difference
+from reports.text.metric_limit import metric_limit_of
 from tests import digit_pictures
 from tests.gate.conftest import GIT, ROOT
-from tests.gate.pairs import pair
+from tests.gate.pairs import SOME, pair
 
 LIMITS = replace(USUAL, accuracy_points=1.0)
 SERVED = f"""\
@@ -99,6 +105,73 @@ def commit(folder: Path, message: str) -> None:
     subprocess.run([*GIT, "-C", folder, "commit", "--quiet", "--message", message], check=True)
 
 
+def figure(value: float, spread: float = 0.01, drawn: str = "same", seed: int = 0) -> MetricFigure:
+    """A metric and its resamples, which spread alike on both sides unless they are seeded apart."""
+    draw = random.Random(seed)
+    return MetricFigure(name="f1", value=value, samples=100, resampled=tuple(draw.gauss(value, spread) for _ in range(200)), drawn=drawn)
+
+
+def evaluated(base: MetricFigure, head: MetricFigure, *limits: str) -> Quantity:
+    """Return what six pairs tell of a metric."""
+    some = [pair(base=Figures(metrics=(base,)), head=Figures(metrics=(head,))) for _ in range(6)]
+    [found] = [
+        each
+        for each in quantities(some, replace(USUAL, metrics=tuple(map(metric_limit_of, limits))), tests=1, alpha=0.01)
+        if each.unit == "metric"
+    ]
+    return found
+
+
+def test_metric_that_is_surely_worse_is_a_regression() -> None:
+    """Resamples of the same samples move together, so a small loss is told; in per cent likewise."""
+    found = evaluated(figure(0.9), figure(0.85), "f1=-0.02")
+    assert ("metric f1", Verdict.REGRESSION) == (found.name, found.verdict)
+    assert (-0.05, 0.05, 0.02) == pytest.approx((found.change, found.worse, found.limit))
+    assert reason(found).startswith("went from 0.9 to 0.85, -0.05 [-0.05, -0.05] (limit -0.02)")
+    assert Verdict.REGRESSION is evaluated(figure(20.0), figure(21.0), "f1=+5%").verdict
+
+
+def test_metric_that_is_worse_by_chance_is_inconclusive() -> None:
+    """Where resamples spread far, where a side has none, and where sides have other samples."""
+    apart = evaluated(figure(0.9, 0.1), figure(0.85, 0.1, seed=1), "f1=-0.02")
+    assert reason(apart).endswith("(limit -0.02, and the samples are too few to tell)")
+    for head in (figure(0.85, drawn="others"), replace(figure(0.85), resampled=())):
+        found = evaluated(figure(0.9), head, "f1=-0.02")
+        assert (Verdict.INCONCLUSIVE, None) == (found.verdict, found.low)
+        assert reason(found).endswith("and there is no interval to tell by)")
+
+
+def test_metric_within_its_limit_passes_and_one_without_is_shown() -> None:
+    """The sign of the limit says which way is worse."""
+    assert Verdict.PASS is evaluated(figure(0.9), figure(0.85), "f1=-0.06").verdict
+    assert Verdict.PASS is evaluated(figure(0.9), figure(0.5), "f1=+0").verdict
+    assert Verdict.PASS is evaluated(figure(0.9), figure(0.9), "f1=-0").verdict
+    assert evaluated(figure(0.9), figure(0.5)).verdict is None
+
+
+def test_metrics_share_the_alpha_of_all_tests() -> None:
+    limited = replace(USUAL, metrics=(metric_limit_of("f1=-0"), metric_limit_of("perplexity=+0")))
+    assert 2 == sampled_tests([limited]) - sampled_tests([USUAL])
+
+
+def test_known_loss_of_a_metric_is_acknowledged_in_its_own_unit() -> None:
+    lost = evaluated(figure(0.9), figure(0.85), "f1=-0.02")
+    entry = Acknowledged(benchmark=SOME.id, measure="metric-f1", bound=0.06, reason="new labels", expires=date(2027, 1, 31))
+
+    found = Known(entries=(entry,), today=date(2027, 1, 1)).quantity(SOME, lost)
+    assert (Verdict.ACKNOWLEDGED, ", acknowledged up to 0.06 until 2027-01-31: new labels") == (found.verdict, found.known)
+    narrow = Known(entries=(replace(entry, bound=0.04),), today=date(2027, 1, 1))
+    assert Verdict.REGRESSION is narrow.quantity(SOME, lost).verdict
+
+
+def test_pairs_keep_their_metrics_in_the_journal(tmp_path: Path) -> None:
+    kept = pair(base=Figures(right="10", metrics=(figure(0.9),)), head=Figures(metrics=(figure(0.8),)))
+    PairJournal(tmp_path, {}).add(kept)
+    PairJournal(tmp_path, {}).add(replace(kept, head=Figures(metrics=(figure(1e300),))))
+
+    assert (kept,) == PairJournal(tmp_path, {}).pairs
+
+
 @pytest.mark.nightly
 def test_weights_that_answer_worse_are_a_regression(tmp_path: Path) -> None:
     """Head's weights take threes for fives, at no cost of time; head against itself loses nothing."""
@@ -110,6 +183,7 @@ def test_weights_that_answer_worse_are_a_regression(tmp_path: Path) -> None:
     for name in ("digits.pt", digit_pictures.FILE):
         (pictures / name).rename(folder / name)
     (folder / "served.py").write_text(SERVED)
+    (folder / "metrics.py").write_text("def right(outputs, labels):\n    return (outputs.argmax(1) == labels).mean()\n")
     subprocess.run([*GIT, "init", "--quiet", "--initial-branch", "main", folder], check=True)
     commit(folder, "trained")
     weights = torch.load(folder / "digits.pt", weights_only=True)
@@ -145,13 +219,15 @@ def test_weights_that_answer_worse_are_a_regression(tmp_path: Path) -> None:
             "--json",
             "gate.json",
         ]
+        command += ["--evaluate", "metrics.py:right", "--metric-limit", "right=-0.01"]
         process = subprocess.run(
             command, cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
         )
         result = json.loads((folder / "gate.json").read_text())
         [row] = result["benchmarks"]
         assert row["quantities"], (row["why"], process.stderr)
-        [answers] = [each for each in row["quantities"] if each["name"] == "accuracy"]
+        answers, right = (next(each for each in row["quantities"] if each["name"] == name) for name in ("accuracy", "metric right"))
         verdicts[base] = process.returncode, row["verdict"], answers["verdict"]
+        assert (answers["verdict"], answers["base"], answers["head"]) == (right["verdict"], right["base"], right["head"])
         assert ("lost" in row["why"]) is (base == "HEAD~1"), row["why"]
     assert {"HEAD~1": (1, "REGRESSION", "REGRESSION"), "HEAD": (3, "INCONCLUSIVE", "PASS")} == verdicts

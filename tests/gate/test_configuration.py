@@ -119,6 +119,23 @@ def test_files_of_the_repository_are_what_sides_measure_with(asked: list[run.Req
     assert (256, 1.0) == (request.settings.accuracy_pictures, request.thresholds.common.accuracy_points)
 
 
+def test_metric_of_the_file_is_bases_and_its_limit_is_in_force(asked: list[run.Request], judged: Repository) -> None:
+    """Or the perplexity of a text, which brings no limit on pictures."""
+    (judged.folder / "metrics.py").write_text("def f1(outputs, labels):\n    return 1.0\n")
+    (judged.folder / "text.txt").write_text("a text")
+    both = "metric-limit = ['f1=-0.01', 'perplexity=+1%']\naccuracy = 'text.txt'\nevaluate = 'metrics.py:f1'\n"
+    (judged.folder / "pyproject.toml").write_text(f"{HEAD}models = ['served.py:create']\n{both}")
+
+    assert 0 == main(["gate", "--head", "HEAD"])
+    assert 0 == main(["gate", "--head", "HEAD", "--metric-limit", "f1=-0.5"])
+    one, other = asked
+    assert (None, judged.folder / "text.txt") == (one.settings.accuracy, one.settings.text)
+    assert f"{judged.folder}/metrics.py:f1" == one.settings.evaluate
+    assert ["f1 -0.01", "perplexity +1 %"] == [str(limit) for limit in one.thresholds.common.metrics]
+    assert ["f1 -0.5"] == [str(limit) for limit in other.thresholds.common.metrics]
+    assert one.thresholds.common.accuracy_points is None
+
+
 def test_images_are_those_of_the_file_unless_the_command_line_says_others(asked: list[run.Request], judged: Repository) -> None:
     """Sides and channels are two keys, and each is outranked by its own option."""
     (judged.folder / "pyproject.toml").write_text(f"{HEAD}models = ['vit']\nimage-size = '240x320'\nimage-channels = 1\n")
@@ -163,11 +180,15 @@ def test_repository_without_the_table_changes_nothing(tmp_path: Path, judged: Re
         (HEAD + "weights = '/etc/passwd'", "weights: expected a file of the repository"),
         (HEAD + "weights = '../x'", "weights: expected a file of the repository"),
         (HEAD + "budget = 20", "budget: expected a text"),
+        (HEAD + "evaluate = 'metrics.py'", "evaluate: expected FILE.py:FUNCTION, found 'metrics.py'"),
+        (HEAD + "evaluate = '../metrics.py:f1'", "evaluate: expected a file of the repository"),
+        (HEAD + "metric-limit = ['f1=0.1']", "metric-limit: expected NAME=-CHANGE where less is worse"),
         (HEAD + "acknowledged = [3]", "acknowledged, entry 1: expected a table"),
         (WHOLE.replace("expires = 2027-01-31", ""), "acknowledged, entry 1: expires missing"),
         (WHOLE.replace("2027-01-31", "'never'"), "expires: expected a date without quotes such as 2027-01-31, found 'never'"),
         (WHOLE.replace("bound = 8", "bound = 'off'"), "bound: expected a number, in percent"),
         (WHOLE.replace("bound = 8", "bound = 8\nmeasure = 'speed'"), "measure: expected one of time, memory"),
+        (WHOLE.replace("bound = 8", "bound = 8\nmeasure = 3"), "measure: expected one of time, memory"),
         (WHOLE.replace("bound = 8", "bounds = 8"), "acknowledged, entry 1: bounds: no such key; the nearest is bound"),
         ("[tool", "cannot be read"),
         ("tool = 3", "cannot be read"),

@@ -7,7 +7,7 @@ import pytest
 
 from reports.gate.benchmarks import GateError
 from reports.gate.checkouts import Checkout, checked_out, source_folders
-from reports.gate.origins import judged_origins, own_model, own_weights, untracked_text
+from reports.gate.origins import bases_metric, judged_origins, own_model, own_weights, untracked_text
 from tests.gate.conftest import Repository
 
 MODEL = "def create():\n    return {}\n"
@@ -127,6 +127,15 @@ def test_other_names_stay_as_they_are(sides: tuple[Checkout, Checkout], other: R
 
 def test_model_outside_the_repository_is_that_file(sides: tuple[Checkout, Checkout], other: Repository) -> None:
     assert f"{other.folder.parent}/model.py:create" == own_model("../model.py:create", sides[0], other.folder)
+
+
+def test_metric_is_bases_own_and_one_that_base_lacks_is_as_it_was_named(sides: tuple[Checkout, Checkout], other: Repository) -> None:
+    tracked = next(file for file in (sides[0].folder / "src").rglob("*.py"))
+    inside = tracked.relative_to(sides[0].folder)
+    assert f"{tracked}:f1" == bases_metric(f"{other.folder / inside}:f1", sides[0])
+    (other.folder / "new.py").write_text("")
+    assert f"{other.folder}/new.py:f1" == bases_metric(f"{other.folder}/new.py:f1", sides[0])
+    assert bases_metric(None, sides[0]) is None
 
 
 def test_weights_are_each_sides_own_where_they_are_tracked(sides: tuple[Checkout, Checkout], other: Repository) -> None:

@@ -12,7 +12,7 @@ from rich.console import Console
 from reports.gate.benchmarks import Benchmark
 from reports.gate.decision import Judged, Verdict
 from reports.gate.limits import USUAL
-from reports.gate.pair import Figures
+from reports.gate.pair import Figures, MetricFigure
 from reports.gate.quantities import quantities
 from reports.gate.result import Result, Row
 from reports.gate.show.gate_github import gate_annotations
@@ -22,6 +22,7 @@ from reports.gate.show.gate_tables import gate_csv, gate_html, gate_markdown, pr
 from reports.gate.show.gate_texts import headline
 from reports.gate_comment import trusted
 from reports.text.markdown import unescape
+from reports.text.metric_limit import metric_limit_of
 from tests.gate.pairs import pair, percent, result, row, side
 
 A, B = Benchmark("resnet50", "baseline"), Benchmark("vit", "pt2e_int8")
@@ -238,6 +239,21 @@ def test_answers_have_a_column_where_they_are_told() -> None:
 
     assert "100.0 % → 75.0 % (-25.0) !" in unescape(gate_markdown(told))
     assert "| accuracy" not in gate_markdown(result(row(A, percent(0.1, 0.2))))
+
+
+def test_metrics_have_columns_where_they_are_told() -> None:
+    base, head = (Figures(metrics=(MetricFigure(name="f1", value=value, samples=9),)) for value in (0.9, 0.85))
+    limits = replace(USUAL, metrics=(metric_limit_of("f1=-0.01"),))
+    beside = quantities([pair(base=base, head=head)], limits, tests=1, alpha=0.01)
+    told = result(replace(row(A, percent(-0.5, 0.5, -0.3, 0.3, -0.1, 0.1)), quantities=beside, limits=limits), limits=limits)
+
+    shown = unescape(gate_markdown(told))
+    assert "metric f1" in shown
+    assert "0.9 → 0.85 (-0.05) ?" in shown
+    assert "f1 from -0.01 on" in shown
+    [line] = csv.DictReader(io.StringIO(gate_csv(told)))
+    assert ("f1=0.9", "f1=0.85") == (line["metrics_base"], line["metrics_head"])
+    assert [{"name": "f1", "amount": 0.01, "rises": False, "is_percent": False}] == json.loads(gate_json(told))["limits"]["metrics"]
 
 
 def test_markdown_of_an_error_beside_rows_has_its_table_apart() -> None:

@@ -107,6 +107,20 @@ def test_the_page_says_what_to_deploy_within_the_limits(tmp_path: Path) -> None:
     assert "Within" not in page(tmp_path, "1").one("section", id="answers").text
 
 
+def test_the_page_holds_metrics_against_their_limits(tmp_path: Path) -> None:
+    """Repeatable: one of perplexity, one of the user's own metric."""
+    rise = {"name": "perplexity", "samples": 64, "value": 20.5, "reference": 20.0, "difference": 0.5, "low": 0.4, "high": 0.6}
+    fast = benchmark("openvino_int8", medians_s=(0.04, 0.041, 0.042), metrics=[rise])
+    exact = benchmark("openvino", medians_s=(0.08, 0.081, 0.082), metrics=[rise | {"value": 20.0, "difference": 0.0}])
+    save(tmp_path, 1, saved_run([fast, exact]))
+
+    answers = page(tmp_path, "1", "--metric-limit", "perplexity=+1%").one("section", id="answers").text
+    assert "Within perplexity +1 %, deploy openvino of resnet50" in answers
+    assert "perplexity 20.5, +0.5 [+0.4, +0.6] to fp32 eager's 20, limit +1 %" in answers
+    both = page(tmp_path, "1", "--metric-limit", "perplexity=+1%", "--metric-limit", "f1=-0").one("section", id="answers").text
+    assert "no f1 (measure with --evaluate), limit -0" in both
+
+
 def test_the_answer_comes_first(storage: Path) -> None:
     answer = page(storage, "1").one("div", class_="answer").text
 

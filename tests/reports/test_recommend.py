@@ -12,6 +12,7 @@ from reports.deploy.texts import recommendation_data, why
 from reports.saved.load import measurements_from_records
 from reports.saved.record import Measurement
 from reports.statistics import process_interval
+from reports.text.metric_limit import metric_limit_of
 from reports.views.recommend import NOT_SERVED, DeploymentLimits, NothingToRecommend, recommend
 from tests.reports.saved_runs import benchmark, calls, save, saved_run
 
@@ -74,11 +75,52 @@ def test_a_loss_of_labelled_accuracy_rules_out_and_so_does_its_absence() -> None
         recommend(recipes, "resnet50", DeploymentLimits(accuracy_loss_points=0.4))
 
 
+def evaluated(perplexity: float, f1: float) -> dict[str, Any]:
+    """A perplexity of 20 and an F1 of 0.9 with fp32, and what a step makes of them."""
+    metrics = (("perplexity", perplexity, 20.0), ("f1", f1, 0.9))
+    return {
+        "metrics": [
+            {
+                "name": name,
+                "samples": 64,
+                "value": value,
+                "reference": was,
+                "difference": value - was,
+                "low": value - was - 0.1,
+                "high": value - was + 0.1,
+            }
+            for name, value, was in metrics
+        ]
+    }
+
+
+def test_a_metric_beyond_its_limit_rules_out_and_so_does_its_absence() -> None:
+    """The fastest is worse by the perplexity, the next by the F1; one on both limits keeps them."""
+    fast = benchmark("openvino_int8", medians_s=(0.040, 0.041, 0.042), **evaluated(20.5, 0.95))
+    mixed = benchmark("openvino_int8_mixed", medians_s=(0.060, 0.061, 0.062), **evaluated(19.0, 0.88))
+    exact = benchmark("openvino", medians_s=(0.080, 0.081, 0.082), **evaluated(20.2, 0.89))
+    recipes = measured(fast, mixed, exact, benchmark("mystery", medians_s=(0.01, 0.01, 0.01)))
+    limits = DeploymentLimits(metrics=(metric_limit_of("perplexity=+1%"), metric_limit_of("f1=-0.01")))
+
+    found = recommend(recipes, "resnet50", limits)
+    assert "openvino" == found.winner.step
+    assert {
+        "openvino_int8": "perplexity 20.5, +0.5 [+0.4, +0.6] to fp32 eager's 20, limit +1 %",
+        "openvino_int8_mixed": "f1 0.88, -0.02 [-0.12, +0.08] to fp32 eager's 0.9, limit -0.01",
+        "mystery": "no perplexity (measure with --accuracy FILE.txt), limit +1 %; no f1 (measure with --evaluate), limit -0.01",
+    } == {each.step: each.broken for each in found.ruled_out}
+    assert "recipes within perplexity +1 % and f1 -0.01, of 4 measured" in why(found)
+    with pytest.raises(NothingToRecommend, match=r"the best change of perplexity -1 \(openvino_int8_mixed\)"):
+        recommend(recipes, "resnet50", DeploymentLimits(metrics=(metric_limit_of("perplexity=+0"), metric_limit_of("f1=-0"))))
+
+
 def test_the_recommendation_names_a_limit_of_accuracy() -> None:
     exact = benchmark("openvino", medians_s=(0.080, 0.081, 0.082), **labelled(1))
     found = recommend(measured(exact), "resnet50", DeploymentLimits(p99_s=0.1, accuracy_loss_points=0.5))
     assert "recipes within p99 100 ms and 0.5 points of top-1 lost, of 1 measured" in why(found)
-    assert {"p99_s": 0.1, "sqnr_db": None, "cosine": None, "accuracy_loss_points": 0.5} == recommendation_data(found)["limits"]
+    assert {"p99_s": 0.1, "sqnr_db": None, "cosine": None, "accuracy_loss_points": 0.5, "metrics": ()} == recommendation_data(found)[
+        "limits"
+    ]
     assert "no limit was given" in why(recommend(measured(exact), "resnet50", DeploymentLimits()))
 
 
@@ -207,7 +249,14 @@ def test_errors_are_one_paragraph(storage: Path, capsys: pytest.CaptureFixture[s
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--max-p99-ms", "0"], ["--max-p99-ms", "nan"], ["--min-cosine", "1.1"], ["--min-cosine", "x"], ["--max-accuracy-loss", "101"]],
+    [
+        ["--max-p99-ms", "0"],
+        ["--max-p99-ms", "nan"],
+        ["--min-cosine", "1.1"],
+        ["--min-cosine", "x"],
+        ["--max-accuracy-loss", "101"],
+        ["--metric-limit", "f1=1"],
+    ],
 )
 def test_a_limit_that_is_none_is_refused(storage: Path, arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as ended:

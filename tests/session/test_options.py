@@ -82,6 +82,12 @@ def test_former_option_of_a_command(command: str, now: str, dest: str, capsys: p
         (["--proofs", "/no/such/proofs.json"], "--proofs '/no/such/proofs.json': there is no folder '/no/such'; make it first"),
         (["--model", "vit", "--preprocess", "0.5,0.5,256"], "--preprocess is for labelled pictures: name them with --accuracy DIR"),
         (["--model", "vit", "--evaluate", "mine.py:f1"], "--evaluate is a metric of labelled samples: name pictures with --accuracy DIR"),
+        (
+            ["--model", "vit", "--max-accuracy-loss", "1"],
+            "--max-accuracy-loss is a limit on labelled pictures: name them with --accuracy DIR",
+        ),
+        (["--model", "vit", "--metric-limit", "f1=-0.1"], "--metric-limit f1: no metric of this name is measured; name its function with"),
+        (["--model", "vit", "--metric-limit", "f1=0.1"], "argument --metric-limit: expected NAME=-CHANGE where less is worse"),
         (["--model", "served.py:create", "--evaluate", "mine:f1"], "--evaluate 'mine:f1': expected FILE.py:FUNCTION"),
         (["--model", "transformers:gpt2", "--accuracy", "/no/such.txt"], "--accuracy '/no/such.txt' cannot be read as text in UTF-8"),
         (["--proofs", "proofs.json", "--quick"], "--proofs times nothing, so --quick has nothing to work with"),

@@ -314,11 +314,11 @@ def test_a_candidate_of_the_search_says_what_it_gets_right(digits: Path, tmp_pat
         model=f"{digits}/{digit_pictures.FILE}:create",
         weights=None,
         pretrained=False,
-        calibration=None,
+        int8_images=None,
         artifact_cache=tmp_path / "artifacts",
         worker_timeout=600,
     )
-    made = bench(options, image=square(SIZE), pictures=find(digits / "unseen", most=64))
+    made = bench(options, image=square(SIZE), answers=Answers(pictures=find(digits / "unseen", most=64)))
     measurement = measure(made, recipe_of(Candidate("onnxruntime", 8, 1, 2), made), None, Plan(pairs=1, budget_s=0.1, warmup_limit_s=0.5))
 
     assert measurement.accuracy is not None

@@ -20,10 +20,11 @@ from fixtures.models.torchvision_import import import_torchvision
 from fixtures.protocol import ModelSpec
 from fixtures.steps.recipe import resolve
 from fixtures.tasks import metric, perplexity
-from fixtures.tasks.labelled import LabelsError, find
-from fixtures.tasks.metric import EvaluateError, MetricError, compare, named
+from fixtures.tasks.labelled import LabelsError
+from fixtures.tasks.metric import EvaluateError, MetricError, MetricLostError, compare, named
 from reports.saved.record import SavedMetric
 from reports.statistics.proportions import paired_difference
+from reports.text.metric_limit import metric_limit_of
 from reports.views.ladder import ladders, metric_texts
 from reports.views.tables.ladder import ladder_tables
 from tests.conftest import MakeRig, skip_unless_met
@@ -85,6 +86,31 @@ def test_difference_has_a_paired_interval() -> None:
     assert SavedMetric(name="right", samples=200, value=0.95, reference=0.95, difference=0.0, low=0.0, high=0.0) == compare(
         "right", share_right, answers(10), answers(10), labels
     )
+
+
+def test_metric_beyond_its_limit_is_refused() -> None:
+    """With the figures and what to do; a limit on another metric has no say."""
+    found = compare("right", share_right, answers(30), answers(10), np.zeros(200, dtype=int))
+    metric.require(found, [metric_limit_of("right=-0.1"), metric_limit_of("error=+0")], "x", "m")
+
+    with pytest.raises(MetricLostError, match=r"step 'x' on m: right 0\.85, -0\.1 \[.*\] to fp32 eager's 0\.95; at most -0\.09 is allowed"):
+        metric.require(found, [metric_limit_of("right=-0.09")], "x", "m")
+
+
+def test_resamples_of_two_sides_are_of_the_same_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So their differences have the spread of the paired difference, as the interval beside fp32 has it."""
+    labels = np.zeros(200, dtype=int)
+    base, head = (metric.resampled("right", share_right, answers(wrong), labels) for wrong in (10, 30))
+    differences = np.subtract(head.values, base.values)
+    _, low, high = paired_difference(0, 20, 200)
+
+    assert base.drawn == head.drawn
+    assert (200, 200) == (len(base.values), len(head.values))
+    assert (high - low) / 2 == pytest.approx(1.96 * differences.std(), rel=0.15)
+    assert base.drawn != metric.resampled("right", share_right, answers(10), labels + 1).drawn
+    assert [] == metric.resampled("fails", lambda _outputs, rows: 1 / (len({*rows}) - 1), answers(10), labels).values
+    monkeypatch.setattr(metric, "RESAMPLING_S", 0.0)
+    assert [] == metric.resampled("slow", share_right, answers(10), labels).values
 
 
 def test_metric_of_several_outputs_has_them_by_name() -> None:
@@ -280,8 +306,6 @@ def test_text_that_is_none_is_refused(tmp_path: Path) -> None:
     (tmp_path / "bytes.txt").write_bytes(b"\xff\xfe\xff")
     with pytest.raises(LabelsError, match="cannot be read as text in UTF-8"):
         perplexity.find(tmp_path / "bytes.txt", 9)
-    with pytest.raises(LabelsError, match="a text is for `pytest benchmarks/` alone"):
-        find(tmp_path / "bytes.txt", 9)
 
 
 def served(rig: Rig, step: str, model: ModelSpec) -> tuple[SavedMetric, ...]:
@@ -293,14 +317,13 @@ def served(rig: Rig, step: str, model: ModelSpec) -> tuple[SavedMetric, ...]:
 @pytest.mark.slow
 def test_every_step_has_the_users_metric(make_rig: MakeRig, folder: Path) -> None:
     """The baseline is fp32 eager itself. The metric's own modules are found beside it."""
-    rig, model = (
-        replace(make_rig(), answers=Answers(metric=named(f"{folder}/metrics.py:error"))),
-        ModelSpec(name=f"{folder}/served.py:create"),
-    )
+    asks = Answers(metric=named(f"{folder}/metrics.py:error"), tells_resamples=True)
+    rig, model = replace(make_rig(), answers=asks), ModelSpec(name=f"{folder}/served.py:create")
     [found] = served(rig, "baseline", model)
 
     assert ("error", 40) == (found.name, found.samples)
     assert [0.0, 0.0, 0.0] == pytest.approx([found.difference, found.low, found.high], abs=1e-5)  # its batches are smaller
+    assert 200 == len(rig.answers.resampled["baseline", rig.known(model)]["error"].values)
     built = models.build(model)
     metric.write_rows(model.name, built, folder)
     rows = metric.rows_in(folder)

@@ -506,9 +506,33 @@ def test_labelled_pictures_and_their_limit_reach_the_search(tmp_path: Path, monk
     assert {"accuracy"} == set(first) - set(second)
 
 
+def test_metrics_and_their_limits_reach_the_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A candidate beyond a limit is measured all the same: the search tells what it breaks."""
+    (tmp_path / "metrics.py").write_text("def f1(outputs, labels):\n    return 1.0\n")
+    (tmp_path / "text.txt").write_text("a text")
+    asked: list[tuple[Bench, DeploymentLimits]] = []
+
+    def tune(made: Bench, *, limits: DeploymentLimits, **_options: Any) -> Tuning:
+        asked.append((made, limits))
+        return Tuning(model=MODEL_ID, limits=limits, budget_s=60.0)
+
+    monkeypatch.setattr(tuning, "tune", tune)
+    usual = ["tune", "--model", f"{tmp_path}/served.py:create", "--storage", str(tmp_path), "--ladder", "none"]
+    main([*usual, "--evaluate", f"{tmp_path}/metrics.py:f1", "--metric-limit", "f1=-0.01"])
+    main([*usual, "--accuracy", str(tmp_path / "text.txt"), "--metric-limit", "perplexity=+1%"])
+
+    (own, of_own), (text, of_text) = asked
+    assert own.rig.answers.metric is not None
+    assert text.rig.answers.text is not None
+    assert [(), ()] == [own.rig.answers.metric_limits, text.rig.answers.metric_limits]
+    assert ["f1 -0.01", "perplexity +1 %"] == [str(limit) for each in (of_own, of_text) for limit in each.metrics]
+    assert of_own.of_outputs == of_own
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
+        (["--metric-limit", "perplexity=+1%"], "--metric-limit perplexity: no metric of this name is measured"),
         (["--max-accuracy-loss", "0.5"], "--max-accuracy-loss is a limit on labelled pictures: name them with --accuracy DIR"),
         (["--accuracy", "lost"], "lost"),
     ],

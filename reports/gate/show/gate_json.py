@@ -32,16 +32,17 @@ def gate_json(result: Result) -> str:
       between builds of equal code (null: one build). Figures are of the confirming pairs where there are all of them, else of the
       screen's; null where they do not apply. `changes`: `[{field, base, head}]` that the proofs saw differently.
       `limits`: `{time_percent, memory_percent, cold_start_percent, build_time_percent, artifact_size_percent, sqnr_db,
-      accuracy_points}` of this benchmark, null for what is not judged; at the top the gate's.
-    - `quantities`: `[{name, unit, base, head, change, low, high, limit, verdict, known}]`, of memory, cold start, build time, artifact
-      size, SQNR and accuracy what is known: the medians of both sides in `unit` (accuracy: shares), and the median change of the pairs:
-      head / base - 1, or the dB or points gained; null where base has none. `verdict` is null where there is no limit; `known` says how it
-      is acknowledged.
+      accuracy_points, metrics}` of this benchmark, null for what is not judged; at the top the gate's. `metrics`:
+      `[{name, amount, rises, is_percent}]`.
+    - `quantities`: `[{name, unit, base, head, change, low, high, limit, verdict, known, rises}]`, of memory, cold start, build time,
+      artifact size, SQNR, accuracy and metrics what is known: the medians of both sides in `unit` (accuracy: shares; `metric`: its own),
+      and the median change of the pairs: head / base - 1, or the dB, points or metric gained; null where base has none. `verdict` is null
+      where there is no limit; `known` says how it is acknowledged. More of a metric with a limit is worse where it `rises`.
     - `pairs`: `[{phase, base_rounds_s, head_rounds_s, base_samples, head_samples, slowdown, restless, took_s, stolen, others,
       head_started_first, base, head, base_build, head_build}]` in the order measured, raw times included; `slowdown` is the median log
       ratio of neighbouring turns, by sample, by which is judged. `base` and `head`: `{peak_rss_bytes, cold_start_s, build_s,
-      artifact_bytes, sqnr_db, sqnr_samples, right}`; `base_build`, `head_build`: which build served, 0 the first. `control`: likewise, of
-      base and a second build of base.
+      artifact_bytes, sqnr_db, sqnr_samples, right, metrics}`; `base_build`, `head_build`: which build served, 0 the first. `control`:
+      likewise, of base and a second build of base.
     """
     value = {
         "version": VERSION,

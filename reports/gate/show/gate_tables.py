@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from rich.console import Console
 
 from reports.gate.decision import Verdict
-from reports.gate.quantities import MEASURES
+from reports.gate.quantities import MEASURES, METRIC
 from reports.gate.result import Result, Row
 from reports.gate.show.gate_texts import about, headline, pairs_text, quantity_text, rules_text, slowdown_text, why
 from reports.show.tables import print_tables, tables_csv, tables_html, tables_markdown
@@ -79,6 +79,7 @@ def _tables(result: Result, *, is_marked: bool = False) -> Iterator[Table]:
     if told:
         known = {each.name for row in told for each in row.quantities}
         names = [measure.name for measure in MEASURES if measure.is_usual or measure.name in known]
+        names += dict.fromkeys(each.name for row in told for each in row.quantities if each.unit == METRIC)
         columns = (*_COLUMNS[:2], *(Column(name, name, is_number=False, folds=True) for name in names))
         yield Table(title="base → head beside time", columns=columns, rows=tuple(tuple(_beside(row, names)) for row in told))
 
@@ -117,6 +118,7 @@ def _data(row: Row) -> dict[str, object]:
         for measure in MEASURES
         for side in ("base", "head")
     }
+    metrics = [each for each in row.quantities if each.unit == METRIC]
     return {
         "model": row.model,
         "step": row.step,
@@ -127,4 +129,8 @@ def _data(row: Row) -> dict[str, object]:
         "pairs": len(row.pairs),
         "why": why(row),
         **sides,
+        **{
+            f"metrics_{side}": " ".join(f"{each.name.removeprefix(f'{METRIC} ')}={getattr(each, side):.6g}" for each in metrics)
+            for side in ("base", "head")
+        },
     }

@@ -5,7 +5,7 @@ from math import isfinite
 
 from reports.gate.decision import BUILDS_DIFFER, Judged, Verdict
 from reports.gate.limits import Limits
-from reports.gate.quantities import MEASURES, UNITS_LOST, Quantity
+from reports.gate.quantities import MEASURES, METRIC, UNITS_LOST, Quantity
 from reports.gate.result import Result, Row, SideRecord
 from reports.saved.machines import machine_name
 from reports.text.durations import duration
@@ -81,7 +81,10 @@ def limits_text(limits: Limits) -> str:
     """Say from which change on a measure is a regression: `memory from +5 %, … , build time not judged`."""
     told = [(measure, limit) for measure in MEASURES if (limit := measure.limit(limits)) is not None or measure.is_usual]
     return ", ".join(
-        f"{measure.name} {'not judged' if limit is None else f'from {_limit(limit, measure.unit)} on'}" for measure, limit in told
+        (
+            *(f"{measure.name} {'not judged' if limit is None else f'from {_limit(limit, measure.unit)} on'}" for measure, limit in told),
+            *(f"{limit.name} from {limit.bound} on" for limit in limits.metrics),
+        )
     )
 
 
@@ -100,11 +103,11 @@ def slowdown_text(judged: Judged) -> str:
 
 def quantity_text(quantity: Quantity) -> str:
     """Return a measure of both sides: `612 MiB → 1.60 GiB (+168 %) !`, which is a regression; `?` marks what is not resolved."""
-    shown = {"bytes": _bytes, "seconds": seconds, "dB": _decibels, "points": _share}[quantity.unit]
+    shown = {"bytes": _bytes, "seconds": seconds, "dB": _decibels, "points": _share, METRIC: _plain}[quantity.unit]
     mark = {Verdict.REGRESSION: " !", Verdict.INCONCLUSIVE: " ?"}.get(quantity.verdict) if quantity.verdict else None
     base, head = shown(quantity.base), shown(quantity.head)
-    if quantity.unit in UNITS_LOST:
-        change = "" if base == head else f" ({quantity.change:+.1f})"
+    if quantity.unit in {*UNITS_LOST, METRIC}:
+        change = "" if base == head else f" ({quantity.change:{'+.3g' if quantity.unit == METRIC else '+.1f'}})"
     else:
         change = f" ({100 * quantity.change:+.1f} %)" if isfinite(quantity.change) and quantity.base != quantity.head else ""
     return (base if base == head else f"{base} → {head}") + change + (mark or "")
@@ -114,6 +117,10 @@ def _bytes(value: float) -> str:
     if value >= 2**30:
         return f"{gibibytes(value)} GiB"
     return f"{mebibytes(value)} MiB"
+
+
+def _plain(value: float) -> str:
+    return f"{value:.4g}"
 
 
 def _share(value: float) -> str:
