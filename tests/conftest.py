@@ -12,13 +12,12 @@ from pathlib import Path
 import pytest
 
 from fixtures import models
-from fixtures.artifacts.cache import ArtifactCache
-from fixtures.bench.launch import ROOT, Launcher
+from fixtures.bench.assembly import assemble
+from fixtures.bench.launch import ROOT
 from fixtures.bench.rig import Rig
-from fixtures.bench.variables import for_workers
 from fixtures.machine import this_machine
 from fixtures.protocol import BuiltModel, ModelSpec
-from fixtures.steps.optimizations import catalogue
+from fixtures.steps.optimizations import DEFAULT_BATCH_SIZE, catalogue
 from fixtures.steps.recipe import unmet
 from tests.processes import ended, with_variable
 
@@ -113,19 +112,18 @@ def remember(rig: Rig) -> None:
 
 def suite_rig(cache: Path, *, environment: Mapping[str, str] | None = None, root: Path = ROOT, timeout_s: float = 300.0) -> Rig:
     """Return a rig as the suite makes it, for this machine; its workers have the variables of `environment`, too."""
-    inherited = for_workers(catalogue()) | dict(environment or {})
-    return Rig(
-        machine=this_machine(),
-        launcher=Launcher(environment=inherited, timeout_s=timeout_s, root=root),
-        cache=ArtifactCache(cache),
-        catalogue=catalogue(),
+    rig = assemble(
+        batch_size=DEFAULT_BATCH_SIZE,
+        artifact_cache=cache,
+        worker_timeout_s=timeout_s,
+        memory_limit_bytes=this_machine().workers_memory_bytes,
+        inherited=os.environ | dict(environment or {}),
+        root=root,
         threads=this_machine().cpus.default_threads,
-        calibration=None,
-        calibration_digest="",
         warmup_limit_s=0.0,
-        progress=lambda stage: None,
-        built=dict(BUILT),
     )
+    rig.built.update(BUILT)
+    return rig
 
 
 def skip_unless_met(*steps: str) -> None:

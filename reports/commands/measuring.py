@@ -101,42 +101,35 @@ def bench(
 ) -> Bench:
     """Return the rig for this machine, and the model that `options` names. Raises CannotMeasure, ThreadsError and ModelError."""
     from fixtures import models
-    from fixtures.artifacts.cache import ArtifactCache
     from fixtures.bench.answers import Answers
+    from fixtures.bench.assembly import assemble
     from fixtures.bench.fetching import fetch
-    from fixtures.bench.launch import Launcher
-    from fixtures.bench.rig import Rig
-    from fixtures.bench.variables import for_workers, with_this_folder
+    from fixtures.bench.variables import with_this_folder
     from fixtures.models import weights
     from fixtures.protocol import ModelSpec
     from fixtures.session.options import folder_digest
-    from fixtures.steps.optimizations import catalogue
 
     machine, threads = hardware(threads)
     name = models.full_name(options.model)
     calibration = pictures_folder(options.int8_images)
-    cache = ArtifactCache(options.artifact_cache.expanduser().absolute(), progress=progress, note=progress)
-    try:
-        cache.open()
-    except OSError as error:
-        raise CannotMeasure(f"--artifact-cache: {error}") from error
-    steps = catalogue(batch_size)
-    rig = Rig(
-        machine=machine,
-        launcher=Launcher(
-            environment=with_this_folder(for_workers(steps)),
-            timeout_s=float(options.worker_timeout),
-            memory_limit_bytes=machine.workers_memory_bytes,
-        ),
-        cache=cache,
-        catalogue=steps,
+    rig = assemble(
+        batch_size=batch_size,
+        artifact_cache=options.artifact_cache.expanduser().absolute(),
+        worker_timeout_s=float(options.worker_timeout),
+        memory_limit_bytes=machine.workers_memory_bytes,
+        inherited=with_this_folder(os.environ),
         threads=threads,
         calibration=calibration,
         calibration_digest=folder_digest(calibration),
         warmup_limit_s=warmup_limit_s,
         answers=answers or Answers(),
         progress=progress,
+        note=progress,
     )
+    try:
+        rig.cache.open()
+    except OSError as error:
+        raise CannotMeasure(f"--artifact-cache: {error}") from error
     named = weights.absolute(options.weights) if options.weights else None
     if options.pretrained:
         weights.check_offered([name], named)
