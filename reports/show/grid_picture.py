@@ -8,7 +8,6 @@ from reports.show.pictures import CannotPlot, picture
 from reports.text.figures import per_second
 from reports.text.plain_text import plain
 from reports.views.grid import Grid, GridCell
-from reports.views.tables.grid import measured
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,7 +22,7 @@ def grids_picture(grids: Iterable[Grid], suffix: str) -> bytes:
     """
     from matplotlib.figure import Figure
 
-    drawn = [grid for grid in grids if measured(grid)]
+    drawn = [grid for grid in grids if grid.steps]
     if not drawn:
         raise CannotPlot("no point of the grid was measured, so there is nothing to draw: name another RUN")
     columns = max(len(grid.steps) for grid in drawn)

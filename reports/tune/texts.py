@@ -38,10 +38,9 @@ def tuning_picture(found: Tuning, suffix: str) -> bytes:
 
 
 def _front(found: Tuning) -> Table:
-    by_step = {m.step: m for m in found.measurements}
     winner = found.winner
     shown = [point for point in points(found.measurements, found.limits) if point.on_front or point.step == winner]
-    rows = tuple(tuple(_cells(by_step[point.step], point.broken, "dim" if point.broken else "")) for point in shown)
+    rows = tuple(tuple(_cells(point.measurement, point.broken, "dim" if point.broken else "")) for point in shown)
     marked = frozenset(place for place, point in enumerate(shown) if point.step == winner)
     return Table(
         title=f"{found.model}, Pareto front: throughput against p99",

@@ -10,20 +10,24 @@ from reports.views.recommend import DeploymentLimits
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FrontPoint:
-    """One recipe: its latencies in seconds, its throughput, whether it is on the front, and which limit it is not shown to keep.
+    """One recipe: whether it is on the front, and which limit it is not shown to keep.
 
     `tail_s` is its p99, or, of fewer calls than have one, the slowest. `is_first` says that its figures are those that it was chosen for.
     """
 
-    step: str
+    measurement: Measurement
     tail_s: float
-    latency_p99_s: float | None
-    latency_max_s: float | None
-    latency_samples: int | None
-    samples_per_second: float
     on_front: bool
     broken: str
     is_first: bool = False
+
+    @property
+    def step(self) -> str:
+        return self.measurement.step
+
+    @property
+    def samples_per_second(self) -> float:
+        return self.measurement.samples_per_second
 
 
 def points(
@@ -39,12 +43,8 @@ def points(
     front = {m.step for m in pareto_front([m for m, _ in known if may_be_on_front(m, limits)])}
     found = [
         FrontPoint(
-            step=m.step,
+            measurement=m,
             tail_s=found_s,
-            latency_p99_s=m.latency_p99_s,
-            latency_max_s=m.latency_max_s,
-            latency_samples=m.latency_samples,
-            samples_per_second=m.samples_per_second,
             on_front=m.step in front,
             broken=limits.broken_by(m),
             is_first=measured_again is not None and m.step not in measured_again,

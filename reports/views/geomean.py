@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from fixtures.models import model_id
 from fixtures.models.sets import SETS, Published
 from fixtures.steps.optimizations import SET_STEPS
-from reports.saved.record import Gain, Measurement, OverSide, Run, SavedGain
+from reports.saved.record import Gain, Measurement, Run
 from reports.statistics import geometric_mean_gain
 from reports.views.history import NothingToFollow
 
@@ -19,16 +19,12 @@ class NoSetMeasured(NothingToFollow):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Member:
-    """One model of a set. Without a measurement `gain` and the figures are None, and `reason` says why."""
+    """One model of a set. Where it was not `measured` over eager PyTorch, `reason` says why."""
 
     name: str
     model: str
     reason: str = ""
-    gain: SavedGain | None = None
-    pairs: tuple[float, ...] = ()
-    eager: OverSide | None = None
-    latency_p50_s: float | None = None
-    peak_rss_bytes: float | None = None
+    measured: Measurement | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,7 +39,7 @@ class SetGain:
 
     @property
     def measured(self) -> tuple[Member, ...]:
-        return tuple(member for member in self.members if member.gain is not None)
+        return tuple(member for member in self.members if member.measured is not None)
 
 
 def set_gains(run: Run[Measurement]) -> tuple[SetGain, ...]:
@@ -59,12 +55,10 @@ def set_gains(run: Run[Measurement]) -> tuple[SetGain, ...]:
 
 def _set_gain(name: str, run: Run[Measurement]) -> SetGain | None:
     members = tuple(_member(published, model_id(model), run) for published, model in SETS[name].models.items())
-    measured = [(member.gain.ratio, member.pairs) for member in members if member.gain is not None]
-    if not measured:
+    gains = [(m.gain.ratio, _pairs(m)) for member in members if (m := member.measured) is not None and m.gain is not None]
+    if not gains:
         return None
-    return SetGain(
-        name=name, members=members, missing=SETS[name].missing, mean=geometric_mean_gain(measured), published=SETS[name].published
-    )
+    return SetGain(name=name, members=members, missing=SETS[name].missing, mean=geometric_mean_gain(gains), published=SETS[name].published)
 
 
 def _member(name: str, model: str, run: Run[Measurement]) -> Member:
@@ -74,13 +68,9 @@ def _member(name: str, model: str, run: Run[Measurement]) -> Member:
         return Member(name=name, model=model, reason=f"{outcome.outcome}: {outcome.reason}" if outcome else "not run")
     if measured.over_side is None or measured.over_side.runtime != EAGER:
         return Member(name=name, model=model, reason=f"measured over {measured.gain.over}, which is not eager")
-    pairs = tuple(pair.over_median_s / pair.own_median_s for pair in measured.pairs if pair.over_median_s is not None)
-    return Member(
-        name=name,
-        model=model,
-        gain=measured.gain,
-        pairs=pairs,
-        eager=measured.over_side,
-        latency_p50_s=measured.latency_p50_s,
-        peak_rss_bytes=measured.peak_rss_bytes,
-    )
+    return Member(name=name, model=model, measured=measured)
+
+
+def _pairs(measured: Measurement) -> tuple[float, ...]:
+    """Return the gain of each pair."""
+    return tuple(pair.over_median_s / pair.own_median_s for pair in measured.pairs if pair.over_median_s is not None)

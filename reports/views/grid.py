@@ -1,9 +1,9 @@
 """Language models over a grid of sequence lengths and batch sizes: every step's figures at each point. Pure."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from fixtures.steps.grid import EAGER, eager_at
-from reports.saved.record import Measurement, Outcome, Run, SavedGain
+from reports.saved.record import Measurement, Run
 from reports.views.history import NothingToFollow
 
 
@@ -13,25 +13,17 @@ class NoGrid(NothingToFollow):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GridCell:
-    """One step at one point; a query is one text. Without a measurement the figures are None, and `reason` says why."""
+    """One step at one point; a query is one text. Where it was not `measured`, `reason` says why."""
 
     step: str
     sequence_length: int
     batch_size: int
+    measured: Measurement | None = None
     reason: str = ""
-    queries_per_second: float | None = None
-    gain: SavedGain | None = None
-    latency_p50_s: float | None = None
-    latency_p90_s: float | None = None
-    latency_p99_s: float | None = None
-    latency_max_s: float | None = None
-    latency_samples: int | None = None
-    sqnr_db: float | None = None
-    top1_agreement: float | None = None
-    cosine: float | None = None
 
-
-_OF_RECORD = ({each.name for each in fields(GridCell)} & {*Measurement.__struct_fields__}) - {"step", "sequence_length", "batch_size"}
+    @property
+    def queries_per_second(self) -> float | None:
+        return self.measured.samples_per_second if self.measured is not None else None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,7 +36,7 @@ class Grid:
     @property
     def steps(self) -> tuple[str, ...]:
         """The steps that were measured at some point."""
-        return tuple(dict.fromkeys(cell.step for cell in self.cells if cell.queries_per_second is not None))
+        return tuple(dict.fromkeys(cell.step for cell in self.cells if cell.measured is not None))
 
     @property
     def lengths(self) -> tuple[int, ...]:
@@ -65,10 +57,11 @@ def grids(run: Run[Measurement]) -> tuple[Grid, ...]:
     cells: dict[str, list[GridCell]] = {}
     for measured in run.measurements:
         if point := _point(measured.model):
-            cells.setdefault(point[0], []).append(_measured(measured, *point[1:]))
+            cells.setdefault(point[0], []).append(_cell(measured.step, *point[1:], measured=measured))
     for outcome in run.outcomes:
         if outcome.outcome != "measured" and (point := _point(outcome.model)):
-            cells.setdefault(point[0], []).append(_missing(outcome, *point[1:]))
+            reason = f"{outcome.outcome}: {outcome.reason or 'no reason saved'}"
+            cells.setdefault(point[0], []).append(_cell(outcome.step, *point[1:], reason=reason))
     if not cells:
         raise NoGrid(
             f"{run.path}: no language model was measured over a grid; measure one with "
@@ -95,24 +88,6 @@ def _in_order(cells: list[GridCell]) -> tuple[GridCell, ...]:
     return tuple(sorted(cells, key=lambda cell: (steps.index(cell.step), cell.sequence_length, cell.batch_size)))
 
 
-def _step(step: str, batch_size: int) -> str:
-    return EAGER if step == eager_at(batch_size) else step
-
-
-def _measured(measured: Measurement, sequence_length: int, batch_size: int) -> GridCell:
-    return GridCell(
-        step=_step(measured.step, batch_size),
-        sequence_length=sequence_length,
-        batch_size=batch_size,
-        queries_per_second=measured.samples_per_second,
-        **{name: getattr(measured, name) for name in _OF_RECORD},
-    )
-
-
-def _missing(outcome: Outcome, sequence_length: int, batch_size: int) -> GridCell:
-    return GridCell(
-        step=_step(outcome.step, batch_size),
-        sequence_length=sequence_length,
-        batch_size=batch_size,
-        reason=f"{outcome.outcome}: {outcome.reason or 'no reason saved'}",
-    )
+def _cell(step: str, sequence_length: int, batch_size: int, *, measured: Measurement | None = None, reason: str = "") -> GridCell:
+    name = EAGER if step == eager_at(batch_size) else step
+    return GridCell(step=name, sequence_length=sequence_length, batch_size=batch_size, measured=measured, reason=reason)

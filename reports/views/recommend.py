@@ -205,13 +205,7 @@ def _candidate(measurement: Measurement, processes: tuple[float, ...], limits: D
 def _against(winner: MeasuredRecipe, other: MeasuredRecipe) -> MeasuredRecipe:
     ratio = unpaired_ratio((winner.processes,), (other.processes,))
     unresolved = ratio.ratio < USUAL_SPREAD if ratio.verdict == ONE_PROCESS else (ratio.low or 0.0) <= 1
-    return MeasuredRecipe(
-        measurement=other.measurement,
-        processes=other.processes,
-        interval=other.interval,
-        broken=other.broken,
-        unresolved=unresolved,
-    )
+    return replace(other, unresolved=unresolved)
 
 
 def _nearest(candidates: Sequence[MeasuredRecipe], limits: DeploymentLimits) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
+from reports.saved.record import Measurement
 from reports.text.figures import NONE, decibels, gain_short, milliseconds, p99_ms, per_second, top1
 from reports.views.grid import Grid, GridCell
 from reports.views.tables import Cell, Column, Table
@@ -27,37 +28,32 @@ def grids_tables(grids: Iterable[Grid]) -> tuple[Table, ...]:
         Table(
             title=grid.model,
             columns=_COLUMNS,
-            rows=tuple(tuple(_cells(cell)) for cell in measured(grid)),
+            rows=tuple(tuple(_cells(cell, m)) for cell in grid.cells if (m := cell.measured) is not None),
             remarks=tuple(_reasons(grid)),
         )
         for grid in grids
     )
 
 
-def measured(grid: Grid) -> list[GridCell]:
-    """The points that have figures."""
-    return [cell for cell in grid.cells if cell.queries_per_second is not None]
-
-
-def _cells(cell: GridCell) -> Iterator[Cell]:
+def _cells(cell: GridCell, m: Measurement) -> Iterator[Cell]:
     yield Cell(cell.step)
     yield Cell(str(cell.sequence_length), cell.sequence_length)
     yield Cell(str(cell.batch_size), cell.batch_size)
-    yield Cell(per_second(cell.queries_per_second), cell.queries_per_second)
-    yield Cell(gain_short(cell.gain), cell.gain.ratio if cell.gain else None)
-    yield Cell(cell.gain.over if cell.gain else NONE)
-    yield Cell(milliseconds(cell.latency_p50_s), cell.latency_p50_s)
-    yield Cell(milliseconds(cell.latency_p90_s), cell.latency_p90_s)
-    yield Cell(p99_ms(cell), cell.latency_p99_s)
-    yield Cell(decibels(cell.sqnr_db), cell.sqnr_db)
-    yield Cell(top1(cell.top1_agreement), cell.top1_agreement)
+    yield Cell(per_second(m.samples_per_second), m.samples_per_second)
+    yield Cell(gain_short(m.gain), m.gain.ratio if m.gain else None)
+    yield Cell(m.gain.over if m.gain else NONE)
+    yield Cell(milliseconds(m.latency_p50_s), m.latency_p50_s)
+    yield Cell(milliseconds(m.latency_p90_s), m.latency_p90_s)
+    yield Cell(p99_ms(m), m.latency_p99_s)
+    yield Cell(decibels(m.sqnr_db), m.sqnr_db)
+    yield Cell(top1(m.top1_agreement), m.top1_agreement)
 
 
 def _reasons(grid: Grid) -> Iterator[str]:
     """Say each reason once, with the points that it is of."""
     reasons: dict[tuple[str, str], list[str]] = {}
     for cell in grid.cells:
-        if cell.queries_per_second is None:
+        if cell.measured is None:
             reasons.setdefault((cell.step, cell.reason), []).append(f"{cell.sequence_length}x{cell.batch_size}")
     for (step, reason), points in reasons.items():
         yield f"{step} at {', '.join(points)} {reason}"

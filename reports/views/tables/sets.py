@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Sequence
 
 from reports.saved.machines import machine_name
-from reports.saved.record import Measurement, Run
+from reports.saved.record import Measurement, OverSide, Run
 from reports.text.figures import gain_short, gibibytes, milliseconds, times
-from reports.views.geomean import Member, SetGain
+from reports.views.geomean import SetGain
 from reports.views.tables import Cell, Column, Line, Table
 
 _COLUMNS = (
@@ -28,28 +28,27 @@ def sets_tables(run: Run[Measurement], sets: Sequence[SetGain]) -> tuple[Table, 
             title=found.name,
             before=(measured_on,),
             columns=_COLUMNS,
-            rows=tuple(tuple(_cells(member)) for member in found.measured),
+            rows=tuple(tuple(_cells(each.name, m)) for each in found.members if (m := each.measured) is not None),
             remarks=(*_reasons(found), *_means(found)),
         )
         for found in sets
     )
 
 
-def _cells(member: Member) -> Iterator[Cell]:
-    eager_s = member.eager.latency_p50_s if member.eager else None
-    eager_bytes = member.eager.peak_rss_bytes if member.eager else None
-    yield Cell(member.name)
-    yield Cell(member.model)
-    yield Cell(milliseconds(eager_s), eager_s)
-    yield Cell(milliseconds(member.latency_p50_s), member.latency_p50_s)
-    yield Cell(gain_short(member.gain), member.gain.ratio if member.gain else None)
-    yield Cell(gibibytes(eager_bytes), eager_bytes)
-    yield Cell(gibibytes(member.peak_rss_bytes), member.peak_rss_bytes)
+def _cells(published_name: str, m: Measurement) -> Iterator[Cell]:
+    eager = m.over_side or OverSide()
+    yield Cell(published_name)
+    yield Cell(m.model)
+    yield Cell(milliseconds(eager.latency_p50_s), eager.latency_p50_s)
+    yield Cell(milliseconds(m.latency_p50_s), m.latency_p50_s)
+    yield Cell(gain_short(m.gain), m.gain.ratio if m.gain else None)
+    yield Cell(gibibytes(eager.peak_rss_bytes), eager.peak_rss_bytes)
+    yield Cell(gibibytes(m.peak_rss_bytes), m.peak_rss_bytes)
 
 
 def _reasons(found: SetGain) -> Iterator[str]:
     for member in found.members:
-        if member.gain is None:
+        if member.measured is None:
             yield f"{member.name} ({member.model}) {member.reason}"
     for name, reason in found.missing.items():
         yield f"{name} is not provided: {reason}"
