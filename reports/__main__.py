@@ -22,13 +22,12 @@ from reports.saved.files import NO_CURRENT_FOLDER, has_current_folder
 from reports.saved.storage import DEFAULT_STORAGE, Storage
 from reports.text.former_options import as_now_called
 from reports.text.options import Commands
-from reports.text.plain_text import let_any_text_through, plain
+from reports.text.plain_text import let_any_text_through, say
 from reports.text.refusal import Refusal
 from reports.tune.command import add_tune
 from reports.under_load.command import add_load
 from reports.versions.versions_command import add_versions
 
-RUN_HELP = "saved run: a number, latest, latest~1, a file, a commit or a git revision"
 ERROR = 2
 INTERRUPTED = 130
 PIPE_WIDTH = 150
@@ -71,7 +70,7 @@ def main(arguments: Sequence[str] | None = None, program: str = MODULE) -> int:
         return ERROR
     finally:
         for reason in storage.unreadable:
-            print(f"skipped: {plain(reason, 500)}", file=sys.stderr)
+            say(f"skipped: {reason}")
     return code
 
 
@@ -96,7 +95,7 @@ def _console() -> Console:
 
 def _fail(message: str, program: str) -> int:
     """Print a refusal whose next action is worded as this user can type it."""
-    print(f"error: {plain(as_typed(message, program), 2000)}", file=sys.stderr)
+    say(f"error: {as_typed(message, program)}", 2000)
     return ERROR
 
 
@@ -113,17 +112,17 @@ def command_parser(program: str, also: "Callable[[Commands], None] | None" = Non
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    add_run_commands(commands, common, RUN_HELP)
-    add_model_commands(commands, common, RUN_HELP)
+    add_run_commands(commands, common)
+    add_model_commands(commands, common)
 
-    add_page(commands, common, RUN_HELP)
+    add_page(commands, common)
     add_versions(commands, common)
-    add_peak_commands(commands, common, RUN_HELP)
+    add_peak_commands(commands, common)
     add_gate(commands, common)
     add_bisect(commands, common)
-    add_recommend(commands, common, RUN_HELP)
+    add_recommend(commands, common)
     add_load(commands, common)
-    add_tune(commands, common, RUN_HELP)
+    add_tune(commands, common)
     add_doctor(commands, common)
     add_completion(commands, common)
     if also is not None:

@@ -1,10 +1,12 @@
 """The smaller commands of `python -m reports`, and the options that commands share."""
 
 import argparse
+from pathlib import Path
 
 from reports.text.options import Commands
 
 MODULE = "python -m reports"
+RUN_HELP = "saved run: a number, latest, latest~1, a file, a commit or a git revision"
 
 
 def as_typed(text: str, program: str) -> str:
@@ -18,3 +20,14 @@ def as_typed(text: str, program: str) -> str:
 def add_command(commands: Commands, common: argparse.ArgumentParser, name: str, does: str) -> argparse.ArgumentParser:
     """Add a command, described by the same words in the list of all commands and in its own help."""
     return commands.add_parser(name, parents=[common], help=does, description=f"{does[0].upper()}{does[1:]}.")
+
+
+def add_run(command: argparse.ArgumentParser, *, or_else: str = "") -> None:
+    """Let a command name a saved run, or something else that it reads."""
+    told = f"{RUN_HELP}, or {or_else}" if or_else else RUN_HELP
+    command.add_argument("run", metavar="RUN", nargs="?", default="latest", help=f"{told} (default: latest)")
+
+
+def add_plot(command: argparse.ArgumentParser, what: str) -> None:
+    """Let a command draw, too."""
+    command.add_argument("--plot", type=Path, metavar="FILE", help=f"also draw {what}, as .png or .svg")

@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from reports.saved.files import pictures_folder
 from reports.text.former_options import HIDDEN, renamed_to
 from reports.text.image_shape import ImageShape
 from reports.text.options import MODELS, OF_IMAGES, above_zero, cosine, shared
-from reports.text.plain_text import plain
+from reports.text.plain_text import say
 from reports.text.refusal import Refusal
 from reports.views.recommend import DeploymentLimits
 
@@ -133,7 +132,7 @@ def bench(
     named = weights.absolute(options.weights) if options.weights else None
     if options.pretrained:
         weights.check_offered([name], named)
-        fetch(rig.launcher, [name], progress=progress, note=lambda text: print(plain(text, 600), file=sys.stderr, flush=True))
+        fetch(rig.launcher, [name], progress=progress, note=say)
     spec = ModelSpec(
         name=name,
         image=image,

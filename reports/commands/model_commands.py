@@ -2,11 +2,10 @@
 
 import argparse
 from functools import partial
-from pathlib import Path
 
 from rich.console import Console
 
-from reports.commands import add_command
+from reports.commands import add_command, add_plot, add_run
 from reports.saved.load import read_run
 from reports.saved.storage import Storage
 from reports.show.pictures import check_plot, save_plot
@@ -14,17 +13,17 @@ from reports.show.tables import add_format, show
 from reports.text.options import Commands
 
 
-def add_model_commands(commands: Commands, common: argparse.ArgumentParser, run_help: str) -> None:
+def add_model_commands(commands: Commands, common: argparse.ArgumentParser) -> None:
     """Add both commands to the command line."""
     command = add_command(commands, common, "geomean", "show each model of a published set by its gain, and the geometric mean")
-    command.add_argument("run", metavar="RUN", nargs="?", default="latest", help=f"{run_help} (default: latest)")
+    add_run(command)
     add_format(command)
     command.set_defaults(command=_geomean)
 
     command = add_command(commands, common, "grid", "show language models over sequence lengths and batch sizes")
-    command.add_argument("run", metavar="RUN", nargs="?", default="latest", help=f"{run_help} (default: latest)")
+    add_run(command)
     add_format(command)
-    command.add_argument("--plot", type=Path, metavar="FILE", help="also draw a heat map of queries per second, as .png or .svg")
+    add_plot(command, "a heat map of queries per second")
     command.set_defaults(command=_grid)
 
 

@@ -1,13 +1,12 @@
 """`python -m reports peaks`, `roofline` and `cost`: options in, tables and pictures out."""
 
 import argparse
-import sys
 from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 
-from reports.commands import add_command
+from reports.commands import RUN_HELP, add_command, add_plot, add_run
 from reports.commands.measuring import CannotMeasure, hardware
 from reports.commands.price_options import add_price_options, costs
 from reports.saved.load import read_calibration, read_run
@@ -19,13 +18,14 @@ from reports.show.tables import add_format, show
 from reports.statistics.roofline import roofline
 from reports.text.former_options import HIDDEN, renamed_to
 from reports.text.options import Commands, shared
+from reports.text.plain_text import say
 from reports.views.cost import machine_costs
 from reports.views.tables import weights_table
 from reports.views.tables.cost import cost_tables
 from reports.views.tables.roofline import calibration_table, roofline_tables
 
 
-def add_peak_commands(commands: Commands, common: argparse.ArgumentParser, run_help: str) -> None:
+def add_peak_commands(commands: Commands, common: argparse.ArgumentParser) -> None:
     """Add the three commands to the command line."""
     command = add_command(commands, common, "peaks", "measure the machine's peaks: arithmetic and memory bandwidth")
     command.add_argument("--redo", action="store_true", help="measure again, on an idle machine, whatever is cached")
@@ -35,7 +35,7 @@ def add_peak_commands(commands: Commands, common: argparse.ArgumentParser, run_h
     command.set_defaults(command=_calibrate)
 
     command = add_command(commands, common, "roofline", "show each step's share of the machine's peaks, and what bounds it")
-    command.add_argument("run", metavar="RUN", nargs="?", default="latest", help=f"{run_help} (default: latest)")
+    add_run(command)
     command.add_argument("--model", action="append", default=[], help="show this model only, repeatable (default: all)")
     command.add_argument(
         "--peaks",
@@ -44,12 +44,12 @@ def add_peak_commands(commands: Commands, common: argparse.ArgumentParser, run_h
         help="peaks of the run's machine, as `peaks --format json` wrote them (default: those saved with the run)",
     )
     command.add_argument("--calibration", type=Path, dest="peaks", action=renamed_to("--peaks"), help=HIDDEN)
-    command.add_argument("--plot", type=Path, metavar="FILE", help="also draw the roofline, as .png or .svg")
+    add_plot(command, "the roofline")
     add_format(command)
     command.set_defaults(command=_roofline)
 
     command = add_command(commands, common, "cost", "price a million inferences, by step and by machine")
-    command.add_argument("run", metavar="RUN", nargs="*", default=["latest"], help=f"{run_help}; several are compared (default: latest)")
+    command.add_argument("run", metavar="RUN", nargs="*", default=["latest"], help=f"{RUN_HELP}; several are compared (default: latest)")
     add_price_options(command)
     add_format(command)
     command.set_defaults(command=_cost)
@@ -66,20 +66,16 @@ def _calibrate(options: argparse.Namespace, _storage: Storage, console: Console)
     machine, threads = hardware(options.threads)
     calibrator = Calibrator(
         launcher=Launcher(environment=for_workers(catalogue())),
-        cache=ArtifactCache(options.artifact_cache.expanduser().absolute(), progress=_say, note=_say),
+        cache=ArtifactCache(options.artifact_cache.expanduser().absolute(), progress=say, note=say),
         machine=machine,
         threads=threads,
-        progress=_say,
+        progress=say,
     )
     try:
         found = calibrator.calibration(redo=options.redo)
     except WorkerError as error:
         raise CannotMeasure(f"this machine's peaks could not be measured: {error}") from error
     show(console, [calibration_table(found, machine_name(machine.fingerprint()))], options.format, found)
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr)
 
 
 def _roofline(options: argparse.Namespace, storage: Storage, console: Console) -> None:

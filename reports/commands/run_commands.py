@@ -3,11 +3,10 @@
 import argparse
 import sys
 from functools import partial
-from pathlib import Path
 
 from rich.console import Console
 
-from reports.commands import add_command, as_typed
+from reports.commands import RUN_HELP, add_command, add_plot, add_run, as_typed
 from reports.commands.exports import FORMATS as EXPORTED
 from reports.commands.exports import export_json
 from reports.saved.load import read_brief, read_run
@@ -17,7 +16,7 @@ from reports.show.pictures import check_plot, history_picture, ladders_picture, 
 from reports.show.profile_picture import profile_picture
 from reports.show.tables import add_format, show
 from reports.text.options import Commands
-from reports.text.plain_text import plain
+from reports.text.plain_text import plain, say
 from reports.views.compare import compare
 from reports.views.history import history
 from reports.views.ladder import ladders
@@ -30,25 +29,25 @@ from reports.views.tables.profile import profile_data, profile_table
 from reports.views.tables.runs import run_tables, runs_table
 
 
-def add_run_commands(commands: Commands, common: argparse.ArgumentParser, run_help: str) -> None:
+def add_run_commands(commands: Commands, common: argparse.ArgumentParser) -> None:
     """Add the commands to the command line."""
     command = add_command(commands, common, "list", "list saved runs: machine, commit, steps")
     add_format(command)
     command.set_defaults(command=_list)
 
     command = add_command(commands, common, "show", "show one run whole: machine, steps, evidence")
-    command.add_argument("run", metavar="RUN", help=run_help)
+    command.add_argument("run", metavar="RUN", help=RUN_HELP)
     add_format(command)
     command.set_defaults(command=_show)
 
     command = add_command(commands, common, "ladder", "show the steps of a run in order, with gains and costs")
-    command.add_argument("run", metavar="RUN", nargs="?", default="latest", help=f"{run_help} (default: latest)")
+    add_run(command)
     add_format(command)
-    command.add_argument("--plot", type=Path, metavar="FILE", help="also draw throughput by step and the gains, as .png or .svg")
+    add_plot(command, "throughput by step and the gains")
     command.set_defaults(command=_ladder)
 
     command = add_command(commands, common, "compare", "compare two runs: ratios with intervals, and what changed")
-    command.add_argument("base", metavar="BASE", help=run_help)
+    command.add_argument("base", metavar="BASE", help=RUN_HELP)
     command.add_argument("head", metavar="HEAD", help="saved run to compare with BASE, named likewise")
     command.add_argument(
         "--across-machines", action="store_true", help="compare the speedups over each run's own baseline, for runs of two machines"
@@ -57,12 +56,12 @@ def add_run_commands(commands: Commands, common: argparse.ArgumentParser, run_he
     command.set_defaults(command=_compare)
 
     command = add_command(commands, common, "profile", "show where the time of a step goes, by operator, in a run with --profile")
-    command.add_argument("run", metavar="RUN", nargs="?", default="latest", help=f"{run_help} (default: latest)")
+    add_run(command)
     command.add_argument("--model", metavar="MODEL", help="model to look into (default: the only one of the run)")
     command.add_argument("--step", metavar="STEP", required=True, help="step to look into")
     command.add_argument("--against", metavar="STEP", help="another step of the same model and run, to show beside it")
     add_format(command)
-    command.add_argument("--plot", type=Path, metavar="FILE", help="also draw the bars, as .png or .svg")
+    add_plot(command, "the bars")
     command.add_argument("--trace", action="store_true", help="also name the file of the Chrome trace, on stderr")
     command.set_defaults(command=_profile)
 
@@ -70,14 +69,12 @@ def add_run_commands(commands: Commands, common: argparse.ArgumentParser, run_he
     command.add_argument("--step", action="append", default=[], help="show this step only, repeatable (default: all)")
     command.add_argument("--model", action="append", default=[], help="show this model only, repeatable (default: all)")
     command.add_argument("--machine-of", default="latest", metavar="RUN", help="follow the machine of this run (default: latest)")
-    command.add_argument("--plot", type=Path, metavar="FILE", help="also draw throughput over time, as .png or .svg")
+    add_plot(command, "throughput over time")
     add_format(command)
     command.set_defaults(command=_history)
 
     command = add_command(commands, common, "export", "write a run, or a gate's JSON, for other services' trackers")
-    command.add_argument(
-        "run", metavar="RUN", nargs="?", default="latest", help=f"{run_help}, or what `gate --json` wrote (default: latest)"
-    )
+    add_run(command, or_else="what `gate --json` wrote")
     command.add_argument(
         "--format", choices=tuple(EXPORTED), required=True, help="form of the output: Bencher Metric Format, or customSmallerIsBetter"
     )
@@ -136,11 +133,11 @@ def _profile(options: argparse.Namespace, storage: Storage, console: Console) ->
     weights = weights_table(each for each in run.measurements if each.model == whole.steps[0].model)
     show(console, [profile_table(found, whole), *weights], options.format, profile_data(whole))
     for each, file in zip(whole.steps, traces, strict=False):
-        print(f"trace of {plain(each.step)} for ui.perfetto.dev or chrome://tracing: {plain(file, 1000)}", file=sys.stderr)
+        say(f"trace of {each.step} for ui.perfetto.dev or chrome://tracing: {file}", 1300)
 
 
 def _read(storage: Storage, name: str) -> Run[Measurement]:
     run = read_run(storage.find(name))
     for note in run.notes:
-        print(f"note: {plain(run.path, 300)}: {plain(note)}", file=sys.stderr)
+        say(f"note: {run.path}: {note}")
     return run

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from reports.commands import add_run
 from reports.commands.measuring import CannotMeasure, add_limit_options, add_model_options, bench, limits_of
 from reports.deploy.texts import recommendation_data, recommendation_table
 from reports.saved.load import read_run
@@ -20,12 +21,12 @@ DESCRIPTION = """\
 Names the fastest recipe of a run within the limits. --emit writes it as a folder that runs without this suite."""
 
 
-def add_recommend(commands: Commands, common: argparse.ArgumentParser, run_help: str) -> None:
+def add_recommend(commands: Commands, common: argparse.ArgumentParser) -> None:
     """Add the command to the command line."""
     command = commands.add_parser(
         "recommend", parents=[common], help="name the recipe to deploy, and write the folder that runs it", description=DESCRIPTION
     )
-    command.add_argument("run", metavar="RUN", nargs="?", default="latest", help=f"{run_help}, or what `tune` wrote (default: latest)")
+    add_run(command, or_else="what `tune` wrote")
     add_limit_options(command)
     command.add_argument(
         "--step", action="append", metavar="STEP", help="choose among these steps only, repeatable (default: all of the run)"

@@ -1,7 +1,6 @@
 """`python -m reports bisect`: options in, the first bad commit out. Exit codes: 0 found, 2 error, 3 not to be told."""
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +17,7 @@ from reports.gate.command import (
 from reports.gate.configuration import configuration_of
 from reports.show.tables import add_format, show
 from reports.text.options import Commands, time_s
-from reports.text.plain_text import plain
+from reports.text.plain_text import say
 from reports.views.tables import Cell, Column, Line, Table
 
 if TYPE_CHECKING:
@@ -60,7 +59,7 @@ def run_bisect(options: argparse.Namespace, _storage: object, console: Console) 
     request = request_of(options, configured, base=options.good, head=options.bad)
 
     def tell(judgement: "Judgement") -> None:
-        print(plain(f"{judgement.commit[:12]} {judgement.verdict}: {judgement.subject}", 300), file=sys.stderr)
+        say(f"{judgement.commit[:12]} {judgement.verdict}: {judgement.subject}", 300)
 
     try:
         with ended_in_order():

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from reports.commands import RUN_HELP
 from reports.commands.measuring import add_limit_options, limits_of
 from reports.commands.price_options import add_price_options, known_costs
 from reports.saved.files import check_folder, write_atomically
@@ -21,10 +22,10 @@ Writes one HTML file that needs no network: the best recipe of each model, the l
 a comparison of the runs, and the history of their machine. The others are compared with the first RUN; the last is the run in question."""
 
 
-def add_page(commands: Commands, common: argparse.ArgumentParser, run_help: str) -> None:
+def add_page(commands: Commands, common: argparse.ArgumentParser) -> None:
     """Add the command to the command line."""
     command = commands.add_parser("page", parents=[common], help="write runs as one HTML file for a browser", description=DESCRIPTION)
-    command.add_argument("runs", metavar="RUN", nargs="*", default=["latest"], help=f"{run_help}; several are compared (default: latest)")
+    command.add_argument("runs", metavar="RUN", nargs="*", default=["latest"], help=f"{RUN_HELP}; several are compared (default: latest)")
     command.add_argument("--out", type=Path, metavar="FILE", default=Path("report.html"), help="file to write (default: %(default)s)")
     command.add_argument(
         "--peaks",

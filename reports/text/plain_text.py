@@ -1,6 +1,7 @@
 """Names from saved files made safe to show: they are data of unknown origin, never markup and never control codes."""
 
 import io
+import sys
 import unicodedata
 from collections.abc import Collection, Sequence
 from typing import TextIO
@@ -14,6 +15,11 @@ def plain(text: object, longest: int = LONGEST_NAME) -> str:
     if not shown.isprintable() or not shown.isascii():  # nearly every name is both: nothing to take out
         shown = "".join(" " if character.isspace() else character for character in shown if _is_shown(character))
     return shown if len(shown) <= longest else shown[: longest - 1] + "…"
+
+
+def say(text: object, longest: int = 600) -> None:
+    """Print a note beside the results, which alone are on stdout."""
+    print(plain(text, longest), file=sys.stderr, flush=True)
 
 
 def let_any_text_through(stream: TextIO) -> None:

@@ -1,13 +1,13 @@
 """`python -m reports tune`: reads options, searches, prints the front, draws it, saves it."""
 
 import argparse
-import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from reports.commands import RUN_HELP, add_plot
 from reports.commands.measuring import (
     CannotMeasure,
     add_input_options,
@@ -25,7 +25,7 @@ from reports.show.pictures import check_plot, save_plot
 from reports.show.tables import add_format, show
 from reports.text.image_shape import of_batch
 from reports.text.options import Commands, image_of, shared, time_s
-from reports.text.plain_text import plain
+from reports.text.plain_text import say
 
 if TYPE_CHECKING:
     from fixtures.bench.answers import Answers
@@ -37,7 +37,7 @@ measured by the suite's own workers. The winner then takes turns with the ladder
 keeps the results so far, and the same command goes on with them. Exit codes: 0 a winner, 1 none within the limits, 2 an error."""
 
 
-def add_tune(commands: Commands, common: argparse.ArgumentParser, run_help: str) -> None:
+def add_tune(commands: Commands, common: argparse.ArgumentParser) -> None:
     """Add the command to the command line."""
     command = commands.add_parser("tune", parents=[common], help="search for the fastest recipe within limits", description=DESCRIPTION)
     add_model_options(command)
@@ -52,10 +52,10 @@ def add_tune(commands: Commands, common: argparse.ArgumentParser, run_help: str)
         "--ladder",
         default="latest",
         metavar="RUN",
-        help=f"run whose ladder tells which steps are worth trying, or none; {run_help} (default: the latest of the model)",
+        help=f"run whose ladder tells which steps are worth trying, or none; {RUN_HELP} (default: the latest of the model)",
     )
     command.add_argument("--out", type=Path, metavar="FILE", help="file to save the search in (default: STORAGE/tune/MODEL/tuned.json)")
-    command.add_argument("--plot", type=Path, metavar="FILE", help="also draw throughput against p99, as .png or .svg")
+    add_plot(command, "throughput against p99")
     add_format(command)
     command.set_defaults(command=run_tune)
 
@@ -78,7 +78,7 @@ def run_tune(options: argparse.Namespace, storage: Storage, console: Console) ->
     out: Path = options.out or Path(options.storage.removeprefix("file://")) / "tune" / made.model_id / "tuned.json"
     check_folder("--out", options.out)
     ladder = _ladder(options, storage, made.model_id, made.rig.machine.fingerprint())
-    found = tune(made, limits=limits, budget_s=options.budget, ladder=ladder, out=out.absolute(), say=_say)
+    found = tune(made, limits=limits, budget_s=options.budget, ladder=ladder, out=out.absolute(), say=say)
     if found.records:
         save_plot(options.plot, partial(tuning_picture, found))
     show(console, tuning_tables(found, out), options.format)
@@ -111,7 +111,7 @@ def _ladder(options: argparse.Namespace, storage: Storage, model: str, machine: 
     except NoSuchRun:
         if options.ladder != "latest":
             raise
-        _say("no saved ladder: steps are tried in the usual order (`pytest benchmarks/ --benchmark-autosave` saves one)")
+        say("no saved ladder: steps are tried in the usual order (`pytest benchmarks/ --benchmark-autosave` saves one)")
         return []
     why, image = "", image_of(options)
     then = {name: value for name, value in run.fingerprint.items() if name in machine}
@@ -129,9 +129,9 @@ def _ladder(options: argparse.Namespace, storage: Storage, model: str, machine: 
     if why and options.ladder != "latest":
         raise CannotMeasure(f"--ladder {options.ladder}: run {run.name} {why}; name another, or none")
     if why:
-        _say(f"run {run.name} {why}: it does not guide this search")
+        say(f"run {run.name} {why}: it does not guide this search")
         return []
-    _say(f"guided by run {run.name}")
+    say(f"guided by run {run.name}")
     return ours
 
 
@@ -139,7 +139,3 @@ def _newest_of(storage: Storage, model: str) -> Path:
     """Return the newest saved run that measured the model, else the newest of all. Raises NoSuchRun."""
     of_model = (run.path for run in reversed(storage.shelf.runs) if any(each.model == model for each in run.measurements))
     return next(of_model, None) or storage.find("latest")
-
-
-def _say(text: str) -> None:
-    print(plain(text, 600), file=sys.stderr, flush=True)

@@ -1,7 +1,6 @@
 """`python -m reports load`: a step under load, and the highest rate that keeps a p99."""
 
 import argparse
-import sys
 
 from rich.console import Console
 
@@ -9,7 +8,7 @@ from reports.commands.measuring import CannotMeasure, add_input_options, add_mod
 from reports.show.tables import add_format, show
 from reports.statistics.latency import MLPERF_CONFIDENCE, least_calls
 from reports.text.options import Commands, above_zero, image_of, positive, time_s
-from reports.text.plain_text import plain
+from reports.text.plain_text import say
 from reports.under_load.requests import LoadRun
 from reports.under_load.texts import load_line, loads_table
 
@@ -72,7 +71,7 @@ def run_load_command(options: argparse.Namespace, _storage: object, console: Con
         sequence_length=options.sequence_length,
         batch_size=batch_size,
         threads=options.threads,
-        progress=_say,
+        progress=say,
     )
     wish = Wish(
         scenario=options.scenario,
@@ -86,27 +85,23 @@ def run_load_command(options: argparse.Namespace, _storage: object, console: Con
     if wish.limit_s is not None:
         runs = f", and each rate is run {SEEDS} times" if wish.scenario == "server" else ""
         least = least_calls(MLPERF_CONFIDENCE)
-        _say(f"a p99 is shown by at least {least} requests (MLPerf's early stopping){runs}: slow models take a while")
+        say(f"a p99 is shown by at least {least} requests (MLPerf's early stopping){runs}: slow models take a while")
     found: list[LoadRun | None] = []
     for workers in options.workers or (None,):
         try:
-            loaded = run_load(made, wish, workers, note=lambda load: _say(load_line(load)))
+            loaded = run_load(made, wish, workers, note=lambda load: say(load_line(load)))
         except WorkerError as error:
             raise CannotMeasure(str(error).splitlines()[0]) from error
         found.append(loaded.found)
         for finding in loaded.findings:
-            _say(f"note: {finding}")
+            say(f"note: {finding}")
         if loaded.found is None and wish.limit_s is not None:
             lowest = min(loaded.trials, key=lambda load: load.p99_s)
-            _say(f"no rate is shown to keep {options.max_p99_ms:g} ms: the nearest was {load_line(lowest)}")
+            say(f"no rate is shown to keep {options.max_p99_ms:g} ms: the nearest was {load_line(lowest)}")
     loads = [load for load in found if load is not None]
     show(console, [loads_table(made.model_id, loads)] if loads else [], options.format, loads)
     kept = [load for load in loads if load.keeps_limit is not False]
     return 0 if kept else 1
-
-
-def _say(text: str) -> None:
-    print(plain(text, 500), file=sys.stderr)
 
 
 def _counts(text: str) -> tuple[int, ...]:

@@ -2,7 +2,6 @@
 
 import argparse
 import math
-import sys
 
 from rich.console import Console
 
@@ -16,7 +15,7 @@ from reports.saved.record import Measurement, Run
 from reports.saved.storage import NoSuchRun, Storage
 from reports.show.tables import add_format, show
 from reports.text.options import Commands, positive, time_s
-from reports.text.plain_text import plain
+from reports.text.plain_text import say
 from reports.versions import comparable, from_runs, with_pairs
 from reports.versions.tables import versions_table
 from reports.views.tables import weights_table
@@ -76,7 +75,7 @@ def _saved_runs(storage: Storage, *, needed: bool) -> list[Run[Measurement]]:
         try:
             runs.append(read_run(file))
         except UnreadableRun as error:
-            print(f"skipped: {plain(error, 500)}", file=sys.stderr)
+            say(f"skipped: {error}")
     return runs
 
 
