@@ -4,9 +4,11 @@ import copy
 import json
 import os
 import string
+from collections.abc import Callable
 from typing import Any
 
-from hypothesis import HealthCheck, settings
+import pytest
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 MANY = int(os.environ.get("LADDER_FUZZ", "10000"))  # in the slow tests
@@ -40,9 +42,19 @@ def texts(longest: int) -> st.SearchStrategy[str]:
     return st.text(ALPHABET, max_size=longest)
 
 
+def few_or_many(few: int, many: int = MANY) -> pytest.MarkDecorator:
+    """Give a test the `number` of its inputs: few, and many at night."""
+    return pytest.mark.parametrize("number", [few, pytest.param(many, marks=pytest.mark.nightly)], ids=["few", "many"])
+
+
 def inputs(number: int) -> settings:
     """The same inputs every time, where they are few; others each time where they are many."""
     return settings(max_examples=number, derandomize=number < MANY, **ALL)  # type: ignore[arg-type]
+
+
+def check(test: Callable[[Any], None], strategy: st.SearchStrategy[Any], number: int) -> None:
+    """Let `test` take a number of inputs."""
+    inputs(number)(given(strategy)(test))()
 
 
 def values(texts: st.SearchStrategy[str]) -> st.SearchStrategy[Any]:

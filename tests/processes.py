@@ -2,9 +2,33 @@
 
 import os
 import select
+import subprocess
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+ROOT = Path(__file__).parents[1]
 LIMIT_S = 20.0
+
+
+def ran(
+    command: Sequence[str],
+    folder: Path = ROOT,
+    environment: Mapping[str, str] | None = None,
+    *,
+    both: bool = False,
+    limit_s: float = 300.0,
+) -> "subprocess.CompletedProcess[str]":
+    """Run a program of tests to its end, with more variables than this process has; `both` of its streams are one where that is asked."""
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env=os.environ | dict(environment or {}),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT if both else subprocess.PIPE,
+        text=True,
+        timeout=limit_s,
+        check=False,
+    )
 
 
 def ended(pid: int, limit_s: float = LIMIT_S) -> bool:

@@ -2,7 +2,6 @@
 
 import os
 import re
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from fixtures.steps.evidence import NothingChangedError, kernels_in
 from fixtures.tasks import kept, reference
 from reports.text.image_shape import square
 from tests.conftest import LEAN, MARK, MakeRig
+from tests.processes import ran
 
 CASES = """\
 import pathlib
@@ -326,15 +326,8 @@ def test_suite_tells_one_failure_once(cases: Path, tmp_path: Path, artifact_fold
     command = [sys.executable, "-m", "pytest", f"{ROOT}/benchmarks", "-p", "no:cacheprovider", f"--artifact-cache={artifact_folder}"]
     options = ["--model", f"{cases}:chance", "--pairs=1", "--no-peaks", "--image-size=32"]
     steps = ["--step=baseline", "--step=batch_8", "--step=channels_last", "--step=onnxruntime"]
-    done = subprocess.run(
-        [*command, *options, *steps, f"--benchmark-storage=file://{tmp_path}/saved"],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(ROOT), MARK: tmp_path.name},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    storage = f"--benchmark-storage=file://{tmp_path}/saved"
+    done = ran([*command, *options, *steps, storage], tmp_path, {"PYTHONPATH": str(ROOT), MARK: tmp_path.name})
     assert done.returncode == 1, done.stdout
     told = [line for line in done.stdout.splitlines() if re.match(r"F?\[./4\] .*: (failed|skipped): ", line)]
     assert ["failed", "skipped", "skipped", "skipped"] == [re.split(r": ", line)[1] for line in told]
@@ -348,15 +341,8 @@ def test_suite_tells_one_failure_once(cases: Path, tmp_path: Path, artifact_fold
 def test_several_processes_of_pytest_are_refused_before_anything_runs(tmp_path: Path) -> None:
     """With pytest-xdist pytest-benchmark records nothing, and the run would end as if all were well."""
     (tmp_path / "several.py").write_text("def pytest_addoption(parser):\n    parser.addoption('--numprocesses', type=int)\n")
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", *LEAN, f"{ROOT}/benchmarks", "-p", "several", "--numprocesses=2"],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    command = [sys.executable, "-m", "pytest", *LEAN, f"{ROOT}/benchmarks", "-p", "several", "--numprocesses=2"]
+    done = ran(command, tmp_path, {"PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"})
 
     assert done.returncode == pytest.ExitCode.USAGE_ERROR
     assert "measurements would disturb each other" in done.stderr
@@ -366,15 +352,8 @@ def test_model_that_cannot_be_built_is_named(tmp_path: Path) -> None:
     """Among several models the reason alone does not tell which of them it is about."""
     file = tmp_path / "broken.py"
     file.write_text("def create():\n    raise OSError('an operator does not load')\n")
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", *LEAN, f"{ROOT}/benchmarks", "--model", f"{file}:create", "--step=baseline"],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(ROOT), MARK: tmp_path.name},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    command = [sys.executable, "-m", "pytest", *LEAN, f"{ROOT}/benchmarks", "--model", f"{file}:create", "--step=baseline"]
+    done = ran(command, tmp_path, {"PYTHONPATH": str(ROOT), MARK: tmp_path.name})
 
     assert done.returncode == pytest.ExitCode.USAGE_ERROR
     assert f"nothing was measured: {file}:create: an operator does not load" in done.stdout

@@ -5,11 +5,10 @@ import re
 import zipfile
 
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
 
 from reports.gate_comment import LONGEST_COMMENT, comment, markdown_of, trusted
-from tests.fuzzing import MANY, inputs, texts, torn
+from tests.fuzzing import check, few_or_many, texts, torn
 
 PIECES = [
     *(
@@ -63,17 +62,9 @@ def check_that_it_is_inert(markdown: str) -> None:
     assert shown.rstrip("\n") == trusted(shown).rstrip("\n")
 
 
-@inputs(1000)
-@given(markdown=MARKDOWN)
-def test_a_result_becomes_inert(markdown: str) -> None:
-    check_that_it_is_inert(markdown)
-
-
-@pytest.mark.nightly
-@inputs(MANY)
-@given(markdown=MARKDOWN)
-def test_many_results_become_inert(markdown: str) -> None:
-    check_that_it_is_inert(markdown)
+@few_or_many(1000)
+def test_a_result_becomes_inert(number: int) -> None:
+    check(check_that_it_is_inert, MARKDOWN, number)
 
 
 @pytest.mark.parametrize(
@@ -103,14 +94,6 @@ def check_that_it_is_read_or_told(packed: bytes) -> None:
     assert len(body) < LONGEST_COMMENT + 1000
 
 
-@inputs(300)
-@given(packed=torn(artifacts()))
-def test_an_archive_is_read_or_told(packed: bytes) -> None:
-    check_that_it_is_read_or_told(packed)
-
-
-@pytest.mark.nightly
-@inputs(MANY)
-@given(packed=torn(artifacts()))
-def test_many_archives_are_read_or_told(packed: bytes) -> None:
-    check_that_it_is_read_or_told(packed)
+@few_or_many(300)
+def test_an_archive_is_read_or_told(number: int) -> None:
+    check(check_that_it_is_read_or_told, torn(artifacts()), number)

@@ -1,8 +1,6 @@
 """Models that this repository has never seen, through all steps; and a benchmark file of somebody's own, as docs/models.md has it."""
 
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ from fixtures.models.torchvision_import import import_torchvision
 from fixtures.protocol import ModelSpec
 from fixtures.protocol.kernels import precision_share
 from tests.conftest import LEAN, MARK, MakeRig, skip_unless_met
+from tests.processes import ran
 from tests.session.test_suite import LADDER
 
 LIMIT_S = 3000.0
@@ -63,16 +62,8 @@ def test_mine(benchmark, measure, model, step):
 def run(folder: Path, artifacts: Path, *arguments: str) -> tuple[int, str, dict[str, Any]]:
     """Run pytest in a folder; return its status, its output, and the one run that it saved."""
     places = [f"--benchmark-storage=file://{folder}/saved", f"--artifact-cache={artifacts}"]
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", *LEAN, "--pairs=1", "--benchmark-autosave", *places, *arguments],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(ROOT), MARK: folder.name},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=LIMIT_S,
-        check=False,
-    )
+    command = [sys.executable, "-m", "pytest", *LEAN, "--pairs=1", "--benchmark-autosave", *places, *arguments]
+    done = ran(command, folder, {"PYTHONPATH": str(ROOT), MARK: folder.name}, both=True, limit_s=LIMIT_S)
     [file] = (folder / "saved").glob("*/*.json")
     return done.returncode, done.stdout, json.loads(file.read_text())
 

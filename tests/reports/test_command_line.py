@@ -14,6 +14,7 @@ import pytest
 from reports.__main__ import main
 from reports.commands import run_commands
 from reports.show.tables import FORMATS
+from tests.processes import ran
 from tests.reports.saved_runs import FINGERPRINT, ladder, outcome, save, saved_run
 
 ROOT = Path(__file__).parents[2]
@@ -98,7 +99,7 @@ def test_a_stream_that_is_closed_is_no_error(storage: Path, closed: str, code: i
     """Nor do errors go where the output goes."""
     run_ = "1" if closed == "1" else "nope"
     shell = f'"$0" -m reports show {run_} --storage "$1" {closed}>&-'
-    done = subprocess.run(["sh", "-c", shell, sys.executable, str(storage)], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = ran(["sh", "-c", shell, sys.executable, str(storage)])
 
     assert (code, told, told) == (done.returncode, done.stdout, done.stderr)
 
@@ -107,8 +108,7 @@ def test_a_folder_that_was_deleted_is_said(tmp_path: Path) -> None:
     gone = tmp_path / "gone"
     shell = 'mkdir "$1" && cd "$1" && rmdir "$1" && "$0" -m inference_ladder'
     for words in ("page --storage /", "run --quick"):
-        command = ["sh", "-c", f"{shell} {words}", sys.executable, str(gone)]
-        done = subprocess.run(command, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False)
+        done = ran(["sh", "-c", f"{shell} {words}", sys.executable, str(gone)], tmp_path, {"PYTHONPATH": str(ROOT)})
 
         assert done.returncode in {2, 4}
         assert "error: " in done.stderr
@@ -252,9 +252,7 @@ def test_an_unwritable_picture_leaves_the_old_one(
 def test_it_runs_as_a_module_without_torch(storage: Path) -> None:
     """On a laptop that has only the saved files."""
     code = "import sys; sys.modules['torch'] = sys.modules['fixtures'] = None; from reports.__main__ import main; sys.exit(main())"
-    done = subprocess.run(
-        [sys.executable, "-c", code, "ladder", "1", "--storage", str(storage)], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    done = ran([sys.executable, "-c", code, "ladder", "1", "--storage", str(storage)])
 
     assert (0, "") == (done.returncode, done.stderr)
     assert "best: compile" in done.stdout
@@ -262,7 +260,7 @@ def test_it_runs_as_a_module_without_torch(storage: Path) -> None:
 
 def test_a_closed_pipe_is_no_error(storage: Path) -> None:
     command = f"{sys.executable} -m reports show 1 --storage {storage} | head -1; echo ${{PIPESTATUS[0]}}"
-    done = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = ran(["bash", "-c", command])
 
     assert ("0", "") == (done.stdout.splitlines()[-1], done.stderr)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from reports.completion import completion
+from tests.processes import ran
 
 COMPLETE = """
 source "$1"; shift
@@ -30,9 +31,7 @@ printf '%s\\n' "${COMPREPLY[@]}"
 def test_bash_completes(tmp_path: Path, typed: list[str], completed: set[str]) -> None:
     script = tmp_path / "ladder.bash"
     script.write_text(completion("bash"))
-    done = subprocess.run(
-        ["bash", "-c", COMPLETE, "bash", str(script), "ladder", *typed], capture_output=True, text=True, timeout=60, check=False
-    )
+    done = ran(["bash", "-c", COMPLETE, "bash", str(script), "ladder", *typed])
 
     assert completed == set(done.stdout.split()), done.stderr
 

@@ -7,6 +7,7 @@ import pytest
 
 from reports.statistics.further_pairs import MOST_PAIRS, expected_width, is_open, next_step
 from reports.statistics.moderated import PRIOR, Effect, Spread, gain, median_variance, spread
+from tests.reports.test_moderated import noisy_rounds
 
 NARROW = Spread(0.012**2, 0.012**2, 1.0, math.inf, 40.0, seen=True)
 ROUNDS, STEPS, RUNS = 9, 22, 15
@@ -48,16 +49,7 @@ def test_no_step_takes_all_the_time() -> None:
 
 def _effects(kind: str) -> list[list[list[Effect]]]:
     """The effects of all pairs that steps could have, for each run and step: those of tests/reports/test_moderated.py."""
-    noise = np.random.default_rng(11)
-    shape = (RUNS, STEPS, MOST_PAIRS)
-    between = 0.012 * (noise.standard_t(3, shape) / math.sqrt(3) if kind == "t3" else noise.normal(size=shape))
-    if kind == "disturbed":
-        between = np.where(noise.random(shape) < 0.1, 8 * between, between)
-    within = noise.normal(size=(*shape, ROUNDS))
-    if kind == "autocorrelated":
-        for number in range(1, ROUNDS):
-            within[..., number] = 0.6 * within[..., number - 1] + 0.8 * within[..., number]
-    rounds = (TRUTHS[:, None] + between)[..., None] + 0.03 * within
+    rounds = TRUTHS[:, None, None] + noisy_rounds(kind, np.random.default_rng(11), (RUNS, STEPS, MOST_PAIRS, ROUNDS))
     medians, variances = np.median(rounds, axis=-1).tolist(), median_variance(rounds).tolist()
     return [
         [[Effect(*pair, ROUNDS - 1) for pair in zip(*step, strict=True)] for step in zip(*run, strict=True)]

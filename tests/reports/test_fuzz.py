@@ -6,13 +6,11 @@ import re
 import tempfile
 from pathlib import Path
 
-import pytest
-from hypothesis import given
 from hypothesis import strategies as st
 
 from reports.__main__ import main
 from reports.saved.load import UnreadableRun, read_brief, read_run
-from tests.fuzzing import MANY, as_json, damaged, inputs, texts, torn
+from tests.fuzzing import MANY, as_json, check, damaged, few_or_many, texts, torn
 from tests.reports.html import parse
 from tests.reports.test_page import SCRIPTS, hostile_run
 from tests.reports.test_render import HOSTILE
@@ -38,17 +36,9 @@ def check_that_it_is_read_or_refused(content: bytes) -> None:
                 assert run.measurements or run.outcomes or run.notes
 
 
-@inputs(200)
-@given(content=FILES)
-def test_a_file_is_read_or_refused(content: bytes) -> None:
-    check_that_it_is_read_or_refused(content)
-
-
-@pytest.mark.nightly
-@inputs(MANY)
-@given(content=FILES)
-def test_many_files_are_read_or_refused(content: bytes) -> None:
-    check_that_it_is_read_or_refused(content)
+@few_or_many(200)
+def test_a_file_is_read_or_refused(number: int) -> None:
+    check(check_that_it_is_read_or_refused, FILES, number)
 
 
 def shown(content: bytes, *arguments: str) -> str:
@@ -75,17 +65,9 @@ def check_that_it_is_shown_as_text(content: bytes) -> None:
     shown(content, "show")
 
 
-@inputs(20)
-@given(content=RUNS.map(as_json))
-def test_a_run_is_shown_as_text(content: bytes) -> None:
-    check_that_it_is_shown_as_text(content)
-
-
-@pytest.mark.nightly
-@inputs(MANY // 10)
-@given(content=RUNS.map(as_json))
-def test_many_runs_are_shown_as_text(content: bytes) -> None:
-    check_that_it_is_shown_as_text(content)
+@few_or_many(20, MANY // 10)
+def test_a_run_is_shown_as_text(number: int) -> None:
+    check(check_that_it_is_shown_as_text, RUNS.map(as_json), number)
 
 
 def check_that_the_page_is_inert(content: bytes) -> None:
@@ -106,14 +88,6 @@ def check_that_the_page_is_inert(content: bytes) -> None:
     assert not re.search("[\u202a-\u202e\u2066-\u2069\u200b\x00-\x08\x0b-\x1f\x7f]", text)
 
 
-@inputs(8)
-@given(content=RUNS.map(as_json))
-def test_a_page_is_inert(content: bytes) -> None:
-    check_that_the_page_is_inert(content)
-
-
-@pytest.mark.nightly
-@inputs(MANY // 50)
-@given(content=RUNS.map(as_json))
-def test_many_pages_are_inert(content: bytes) -> None:
-    check_that_the_page_is_inert(content)
+@few_or_many(8, MANY // 50)
+def test_a_page_is_inert(number: int) -> None:
+    check(check_that_the_page_is_inert, RUNS.map(as_json), number)

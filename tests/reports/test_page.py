@@ -4,7 +4,6 @@ import base64
 import hashlib
 import itertools
 import re
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import pytest
 from reports.__main__ import main
 from reports.page.scales import Scale, ratio_scale
 from reports.page.sections import MOST_WHOLE
+from tests.processes import ran
 from tests.reports.html import Element, parse
 from tests.reports.saved_runs import FINGERPRINT, benchmark, calls, ladder, outcome, save, saved_run
 from tests.reports.test_render import HOSTILE
@@ -384,7 +384,7 @@ def test_a_missing_folder_exits_2_and_says_so(storage: Path, capsys: pytest.Capt
 def test_it_is_made_without_torch(storage: Path) -> None:
     code = "import sys; sys.modules['torch'] = sys.modules['fixtures'] = None; from reports.__main__ import main; sys.exit(main())"
     command = [sys.executable, "-c", code, "page", "--out", str(storage / "x.html"), "--storage", str(storage)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    done = ran(command)
 
     assert (0, "") == (done.returncode, done.stderr)
     assert "x.html: 1 run, " in done.stdout

@@ -1,14 +1,13 @@
 """A thousand saved runs of sixty benchmarks: memory, and that nothing is cached on the disk. Times: `python -m tests.reports.scale`."""
 
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.processes import ran
 from tests.reports.scale import BENCHMARKS, RUNS, generate
 
-ROOT = Path(__file__).parents[2]
 MOST_BYTES = 300 * 2**20
 
 
@@ -25,9 +24,7 @@ def test_commands_stay_below_300_mb(storage: Path, command: list[str]) -> None:
     before = sorted(storage.rglob("*"))
     code = "import resource, sys; from reports.__main__ import main; code = main(); "
     code += "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024); sys.exit(code)"
-    done = subprocess.run(
-        [sys.executable, "-c", code, *command, "--storage", str(storage)], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    done = ran([sys.executable, "-c", code, *command, "--storage", str(storage)])
 
     assert (0, "") == (done.returncode, done.stderr)
     *shown, most_bytes = done.stdout.splitlines()

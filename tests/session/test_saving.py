@@ -1,8 +1,6 @@
 """A run that cannot be saved where it should be."""
 
-import os
 import re
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -14,6 +12,7 @@ from fixtures.bench.launch import ROOT
 from fixtures.session import session
 from fixtures.session.session import LadderSession
 from tests.conftest import LEAN
+from tests.processes import ran
 
 CONFTEST = """
 import shutil
@@ -42,10 +41,7 @@ def output_of_a_run_that_cannot_be_saved(folder: Path, *, whole: bool) -> str:
     (folder / "conftest.py").write_text(CONFTEST.format(journal=str(journal), storage=str(storage), whole=whole))
     (folder / "test_it.py").write_text(TEST)
     command = [sys.executable, "-m", "pytest", *LEAN, "--benchmark-autosave", f"--benchmark-storage=file://{storage}"]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(temporary)}
-    done = subprocess.run(
-        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120, check=False
-    )
+    done = ran(command, folder, {"PYTHONPATH": str(ROOT), "TMPDIR": str(temporary)}, both=True)
     assert pytest.ExitCode.INTERNAL_ERROR == done.returncode, done.stdout
     assert "Traceback" not in done.stdout
     return done.stdout
@@ -89,14 +85,7 @@ def test_another_pytest_benchmark_than_saving_leans_on_is_refused(tmp_path: Path
     (tmp_path / "pytest.ini").write_text("[pytest]")
     (tmp_path / "conftest.py").write_text(RENAMED)
     (tmp_path / "test_it.py").write_text(TEST)
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", *LEAN],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = ran([sys.executable, "-m", "pytest", *LEAN], tmp_path, {"PYTHONPATH": str(ROOT)})
 
     assert pytest.ExitCode.USAGE_ERROR == done.returncode
     assert "has no FileStorage.save, by which this suite saves runs whole: install pytest-benchmark>=5.3.1,<6" in done.stderr
