@@ -68,12 +68,14 @@ def candidate_of(name: str) -> Candidate:
     return Candidate(step, int(batch_size), int(workers), int(threads))
 
 
+def small(cache: Path) -> Bench:
+    options = argparse.Namespace(model=MODEL, weights=None, pretrained=False, int8_images=None, artifact_cache=cache, worker_timeout=600)
+    return bench(options, image=square(64))
+
+
 @pytest.fixture
 def made(tmp_path: Path) -> Bench:
-    options = argparse.Namespace(
-        model=MODEL, weights=None, pretrained=False, int8_images=None, artifact_cache=tmp_path / "cache", worker_timeout=300
-    )
-    return bench(options, image=square(64))
+    return small(tmp_path / "cache")
 
 
 Measured = Callable[[Bench, Candidate], tuple[Measurement | None, str]]
@@ -114,8 +116,20 @@ def finals_as_they_are(_bench: Bench, winner: Any, _ladder_best: Any, **_options
     return Finals(record=record(candidate.name, throughput(candidate), candidate.batch_size), rivals=(), notes=())
 
 
+def finals_of(sps: float, **figures: Any) -> Callable[..., Finals]:
+    """Finals in which every winner has these figures."""
+    return lambda _bench, winner, _best, **_options: Finals(record=replace(record(winner.step.name, sps), **figures), rivals=(), notes=())
+
+
 def search(made: Bench, out: Path, *, limits: DeploymentLimits = NO_LIMITS, budget_s: float = 1e6) -> Tuning:
     return tune(made, limits=limits, budget_s=budget_s, ladder=(), out=out, say=lambda _text: None)
+
+
+def told(found: Tuning) -> str:
+    """What the command prints of a search."""
+    console = Console(record=True, width=150)
+    print_tables(console, tuning_tables(found, Path("tuned.json")))
+    return console.export_text()
 
 
 def test_a_whole_search_is_saved_as_a_run_with_its_finals(made: Bench, stubbed: list[Candidate], tmp_path: Path) -> None:
@@ -186,10 +200,7 @@ def test_what_breaks_a_limit_in_its_finals_is_not_the_winner_where_another_keeps
 ) -> None:
     """Also where no time is left for the other's finals."""
     monkeypatch.setattr(tuning, "MOST_FINALS", 1)
-    late = lambda _bench, winner, _best, **_options: Finals(  # noqa: E731
-        record=replace(record(winner.step.name, 500.0), **calls(9.0)), rivals=(), notes=()
-    )
-    monkeypatch.setattr(tuning, "hold_finals", late)
+    monkeypatch.setattr(tuning, "hold_finals", finals_of(500.0, **calls(9.0)))
 
     found = search(made, tmp_path / "tuned.json", limits=DeploymentLimits(p99_s=1.0))
 
@@ -261,12 +272,10 @@ def test_what_could_not_be_measured_again_says_so(
     monkeypatch.setattr(tuning, "_measure_again", lambda *_arguments: second)
 
     found = search(made, tmp_path / "tuned.json")
-    console = Console(record=True, width=150)
-    print_tables(console, tuning_tables(found, tmp_path / "tuned.json"))
 
     assert found.finals is not None
     assert {found.finals.record.step} == found.measured_again
-    assert "Measured once only" in console.export_text()
+    assert "Measured once only" in told(found)
     assert json.loads((tmp_path / "tuned.json").read_text())["tune"]["measured_again"] in ([], [found.finals.record.step])
 
 
@@ -304,10 +313,7 @@ def test_a_winner_is_one_that_is_shown_to_keep_the_limit(
 
     monkeypatch.setattr(tuning, "_measure", probe)
     monkeypatch.setattr(tuning, "_measure_again", again)
-    hold = lambda _bench, winner, _best, **_options: Finals(  # noqa: E731
-        record=replace(record(winner.step.name, 190.0), **calls(0.009, samples=27)), rivals=(), notes=()
-    )
-    monkeypatch.setattr(tuning, "hold_finals", hold)
+    monkeypatch.setattr(tuning, "hold_finals", finals_of(190.0, **calls(0.009, samples=27)))
 
     found = search(made, tmp_path / "tuned.json", limits=DeploymentLimits(p99_s=0.03))
 
@@ -330,12 +336,10 @@ def test_probes_alone_make_no_winner_under_a_limit(
     monkeypatch.setattr(tuning, "_measure_again", few)
 
     found = search(made, tmp_path / "tuned.json", limits=DeploymentLimits(p99_s=0.03))
-    console = Console(record=True, width=150)
-    print_tables(console, tuning_tables(found, tmp_path / "tuned.json"))
 
     assert found.winner is None
-    assert "second measurement, in fresh processes" in console.export_text(clear=False)
-    assert "No recipe measured is shown to be within the limits" in console.export_text()
+    assert "second measurement, in fresh processes" in told(found)
+    assert "No recipe measured is shown to be within the limits" in told(found)
 
 
 def test_no_time_to_hold_the_finals_of_what_is_ahead_is_said(
@@ -343,16 +347,13 @@ def test_no_time_to_hold_the_finals_of_what_is_ahead_is_said(
 ) -> None:
     """The slow one of the finals is not called the winner."""
     monkeypatch.setattr(tuning, "MOST_FINALS", 1)
-    slow = lambda _bench, winner, _best, **_options: Finals(record=record(winner.step.name, 90.0), rivals=(), notes=())  # noqa: E731
-    monkeypatch.setattr(tuning, "hold_finals", slow)
+    monkeypatch.setattr(tuning, "hold_finals", finals_of(90.0))
 
     found = search(made, tmp_path / "tuned.json")
-    console = Console(record=True, width=150)
-    print_tables(console, tuning_tables(found, tmp_path / "tuned.json"))
 
     assert found.finals is not None
     assert found.winner != found.finals.record.step
-    assert "not measured side by side" in console.export_text()
+    assert "not measured side by side" in told(found)
 
 
 def test_recommend_takes_what_tune_saved(made: Bench, stubbed: list[Candidate], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -613,11 +614,8 @@ def test_a_real_search_ends_with_a_winner_side_by_side(
     monkeypatch.setattr("reports.tune.space.BATCHES", (1, 2))
     monkeypatch.setattr("reports.tune.run.start_batch", lambda *_arguments: 2)
     monkeypatch.setattr(finals, "APP_SECONDS", 3)
-    options = argparse.Namespace(
-        model=MODEL, weights=None, pretrained=False, int8_images=None, artifact_cache=artifact_folder, worker_timeout=600
-    )
 
-    found = search(bench(options, image=square(64)), tmp_path / "tuned.json", budget_s=seconds_of("20m"))
+    found = search(small(artifact_folder), tmp_path / "tuned.json", budget_s=seconds_of("20m"))
 
     assert found.finals is not None, found.failed
     assert ["benchmark_app"] == [rival.name.split()[0] for rival in found.finals.rivals if "benchmark_app" in rival.name]
