@@ -303,10 +303,33 @@ def test_partner_that_waits_is_still(checkout: Checkout) -> None:
         assert workers.cpu_time_s() > 0
 
 
-def test_partner_that_never_stands_still_is_counted(checkout: Checkout, monkeypatch: pytest.MonkeyPatch) -> None:
+SPINS = """
+import threading
+
+def spin(seconds):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        pass
+    open("spun", "w").close()
+
+channel = hello()
+threading.Thread(target=spin, args=({seconds},)).start()
+channel.receive()
+"""
+
+
+def test_partner_that_spins_is_waited_for(checkout: Checkout) -> None:
+    """Its turn is over, and a thread of it still has a CPU: to look at its CPU time for a moment, between two ticks, would not tell."""
+    with checkout.worker(SPINS.format(seconds=0.3)).launch("x") as workers:
+        workers.wait_until_still(limit_s=30)
+
+        assert (checkout.root / "spun").exists()
+        assert workers.never_still == 0
+
+
+def test_partner_that_never_stands_still_is_counted(checkout: Checkout) -> None:
     """It is waited for within a limit; the turn starts all the same, and the record says so."""
-    monkeypatch.setattr(launch, "STILL_SHARE", 0.0)  # what stands still by no measure
-    with checkout.worker("hello().receive()\n").launch("x") as workers:
+    with checkout.worker(SPINS.format(seconds=60)).launch("x") as workers:
         workers.wait_until_still(limit_s=0.02)
 
         assert workers.never_still == 1
