@@ -188,7 +188,9 @@ class SavedGeneration(Struct, frozen=True, kw_only=True):
     """What was generated (docs/generation.md): `tokens` are those of the prompt, or in the cache before the first of `new_tokens`.
 
     The time to the first token is that of prefill, the time per token that of decode, both at the median. `bytes_per_step` are those that a
-    step of decode has to read, weights and cache. `tokens_agreeing` of the new tokens are fp32's, before the first that is not.
+    step of decode has to read, weights and cache; of a token they are its share of the weights, which all texts of the step have in common,
+    and its own text's cache. `share_of_bandwidth` is that of decode, `share_of_peak` that of prefill; both need the machine's peaks.
+    `tokens_agreeing` of the new tokens are fp32's, before the first that is not.
     """
 
     phase: Literal["prefill", "decode"]
@@ -200,6 +202,10 @@ class SavedGeneration(Struct, frozen=True, kw_only=True):
     weight_bytes: Figure | None = None
     cache_bytes: Figure | None = None
     bytes_per_step: Figure | None = None
+    weight_bytes_per_token: Figure | None = None
+    cache_bytes_per_token: Figure | None = None
+    share_of_bandwidth: Figure | None = None
+    share_of_peak: Figure | None = None
 
 
 class SavedLengths(Struct, frozen=True, kw_only=True):

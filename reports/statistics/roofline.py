@@ -171,17 +171,38 @@ def _mix(precision_share: Mapping[str, float], calibration: Calibration) -> tupl
     return sum(share * peak.flops_per_second for share, peak in known) / covered, dominating
 
 
-def _point(measurement: Measurement, calibration: Calibration) -> RooflinePoint:
-    threads = None if measurement.threads is None else measurement.threads * measurement.workers
-    found = place(
+def place_of(measurement: Measurement, calibration: Calibration) -> Place | str:
+    """Return where a measured step stands under the calibration's roof, or why it cannot be placed."""
+    return place(
         samples_per_second=measurement.samples_per_second,
         flops_per_sample=measurement.flops_per_sample,
         bytes_per_sample=measurement.bytes_per_sample,
         precision_share=measurement.precision_share,
-        threads=threads,
+        threads=_threads(measurement),
         calibration=calibration,
         kernels=[kernel.implementation for kernel in measurement.kernels],
     )
+
+
+def share_of_bandwidth(measurement: Measurement, calibration: Calibration) -> float | None:
+    """Return the bytes that steps of decode read in a second over the bandwidth.
+
+    None where no text was decoded, the bandwidth is not known, or is that of another number of threads.
+    """
+    found, bandwidth = measurement.generation, calibration.bandwidth_bytes_per_second
+    if found is None or found.weight_bytes_per_token is None or found.cache_bytes_per_token is None or bandwidth is None:
+        return None
+    if _threads(measurement) not in {None, calibration.threads}:
+        return None
+    return (found.weight_bytes_per_token + found.cache_bytes_per_token) * measurement.samples_per_second / bandwidth
+
+
+def _threads(measurement: Measurement) -> int | None:
+    return None if measurement.threads is None else measurement.threads * measurement.workers
+
+
+def _point(measurement: Measurement, calibration: Calibration) -> RooflinePoint:
+    found = place_of(measurement, calibration)
     return RooflinePoint(
         model=measurement.model,
         step=measurement.step,

@@ -6,7 +6,18 @@ from dataclasses import dataclass, field, fields, replace
 from statistics import geometric_mean
 from typing import Literal
 
-from reports.saved.record import Decision, Gain, Measurement, Outcome, SavedAccuracy, SavedGain, SavedLengths, SavedMetric, Throughput
+from reports.saved.record import (
+    Decision,
+    Gain,
+    Measurement,
+    Outcome,
+    SavedAccuracy,
+    SavedGain,
+    SavedGeneration,
+    SavedLengths,
+    SavedMetric,
+    Throughput,
+)
 from reports.statistics import CONFIDENCE, DISTURBED, FASTER, SLOWER, Interval, mean_interval, verdict
 from reports.statistics.moderated import Effect
 from reports.text.figures import accuracy, gain_short, lengths_short, metric, slower_than
@@ -52,6 +63,7 @@ class LadderRow:
     accuracy: SavedAccuracy | None = None
     metrics: tuple[SavedMetric, ...] = ()
     lengths: SavedLengths | None = None
+    generation: SavedGeneration | None = None
     precision_share: dict[str, float] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()
     left_out_reasons: dict[str, str] = field(default_factory=dict)
@@ -322,6 +334,26 @@ def lengths_text(ladder: Ladder) -> str:
     steps = ", ".join(f"{row.step} {100 * row.lengths.padding_share:.0f} %" for row in rows if row.lengths is not None)
     told = f"{first.texts} texts of {lengths_short(first.shares)}; padding of all computed tokens: {steps}"
     return f"{told}; kernel time is that of the longest batch"
+
+
+def generation_text(ladder: Ladder) -> str:
+    """Say what bounds the tokens of a table, and which step comes nearest to it; empty where no text is generated."""
+    found = [row for row in ladder.measured if row.generation is not None]
+    if not found or found[0].generation is None:
+        return ""
+    if found[0].generation.phase == "decode":
+        limit, shares = "memory: its limit is the measured bandwidth", _shares(found, "share_of_bandwidth")
+    else:
+        limit, shares = "arithmetic: its limit is the measured peak of the step's precisions", _shares(found, "share_of_peak")
+    told = f"{found[0].generation.phase} is bound by {limit}"
+    if not shares:
+        return f"{told}, which this run has not"
+    step, share = max(shares, key=lambda each: each[1])
+    return f"{told}; {step} comes nearest, with {100 * share:.0f} %"
+
+
+def _shares(rows: Iterable[LadderRow], name: str) -> list[tuple[str, float]]:
+    return [(row.step, share) for row in rows if (share := getattr(row.generation, name)) is not None]
 
 
 def metric_texts(ladder: Ladder) -> tuple[str, ...]:

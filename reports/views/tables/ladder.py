@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from reports.saved.record import SavedGeneration
 from reports.statistics import DISTURBED
 from reports.text.figures import (
     NONE,
@@ -23,6 +24,7 @@ from reports.text.figures import (
     gibibytes,
     in_pairs,
     max_of,
+    mebibytes,
     milliseconds,
     per_second,
     share_percent,
@@ -37,6 +39,7 @@ from reports.views.ladder import (
     LadderRow,
     accuracy_text,
     by_chance,
+    generation_text,
     int8_text,
     lengths_text,
     metric_texts,
@@ -69,6 +72,12 @@ _COLUMNS = (
 _TOKENS = Column("real\ntokens/s", "tokens_per_second")
 # Where lengths of texts vary there are tokens beside texts, and no top-1 agreement, which tells nothing beside 60 dB.
 _OF_TEXTS = (*_COLUMNS[:2], _TOKENS, *(each for each in _COLUMNS[2:] if each.field != "top1_agreement"))
+# Where text is generated a sample is a token, and how many of them are fp32's stands in place of the top-1 agreement.
+_READ = Column("MiB read per token:\nweights + cache", "bytes_per_token", least_width=WITH_AGREEMENT)
+_LIMIT = Column("% of its\nlimit", "share_of_limit")
+_AGREEING = Column("tokens\nof fp32", "tokens_agreeing", least_width=WITH_AGREEMENT)
+_INSTEAD = {"samples_per_second": Column("tokens/s", "samples_per_second"), "in_pairs": _READ, "top1_agreement": _AGREEING}
+_OF_TOKENS = (_COLUMNS[0], _INSTEAD["samples_per_second"], _LIMIT, *(_INSTEAD.get(each.field, each) for each in _COLUMNS[2:]))
 
 
 def ladder_tables(ladders: Iterable[Ladder]) -> tuple[Table, ...]:
@@ -88,34 +97,54 @@ def ladders_data(ladders: Iterable[Ladder]) -> list[dict[str, Any]]:
 
 def _table(ladder: Ladder) -> Table:
     rows = ladder.measured
-    has_tokens = any(row.lengths is not None for row in rows)
+    has_tokens, generates = any(row.lengths is not None for row in rows), any(row.generation is not None for row in rows)
     return Table(
         title=ladder.model,
-        columns=_OF_TEXTS if has_tokens else _COLUMNS,
-        rows=tuple(tuple(_cells(row, has_tokens=has_tokens)) for row in rows),
+        columns=_OF_TOKENS if generates else _OF_TEXTS if has_tokens else _COLUMNS,
+        rows=tuple(tuple(_cells(row, has_tokens=has_tokens, generates=generates)) for row in rows),
         remarks=tuple(_remarks(ladder)),
         marked=frozenset(place for place, row in enumerate(rows) if row is ladder.best),
         data=tuple(map(_data, ladder.rows)),
     )
 
 
-def _cells(row: LadderRow, *, has_tokens: bool) -> Iterator[Cell]:
+def _cells(row: LadderRow, *, has_tokens: bool, generates: bool) -> Iterator[Cell]:
     yield Cell(row.step)
     yield Cell(per_second(row.samples_per_second), style=STYLES[DISTURBED] if row.disturbed else "")
-    if has_tokens:
+    if generates:
+        yield Cell(NONE if (share := _share_of_limit(row.generation)) is None else significant(100 * share))
+    elif has_tokens:
         yield Cell(per_second(row.lengths.tokens_per_second if row.lengths else None))
     yield Cell(times(row.speedup))
     yield Cell(gain_short(row.gain))
-    yield Cell(in_pairs(row.in_pairs))
+    yield Cell(_read(row.generation) if generates else in_pairs(row.in_pairs))
     yield Cell(verdict_of(row), style=STYLES.get(DISTURBED if row.disturbed else row.gain.verdict if row.gain else "", "dim"))
     yield Cell(milliseconds(row.latency_p50_s))
     yield Cell(tail_ms(row), below=f"({few})" if (few := max_of(row)) else "")
     yield Cell(decibels(row.sqnr_db))
-    if not has_tokens:
+    if generates:
+        yield Cell(_agreeing(row.generation))
+    elif not has_tokens:
         yield Cell(top1(row.top1_agreement))
     yield Cell(NONE if row.cold_start_s is None else significant(row.cold_start_s))
     yield Cell(gibibytes(row.peak_rss_bytes))
     yield Cell(share_percent(row.precision_share))
+
+
+def _share_of_limit(found: SavedGeneration | None) -> float | None:
+    """Return the share of the machine's bandwidth that decode reaches, or of its arithmetic that prefill does."""
+    return None if found is None else found.share_of_bandwidth if found.phase == "decode" else found.share_of_peak
+
+
+def _read(found: SavedGeneration | None) -> str:
+    """Return what a token of decode reads, `512 + 11.3`; nothing of prefill."""
+    if found is None or found.weight_bytes_per_token is None:
+        return NONE
+    return f"{mebibytes(found.weight_bytes_per_token)} + {mebibytes(found.cache_bytes_per_token)}"
+
+
+def _agreeing(found: SavedGeneration | None) -> str:
+    return NONE if found is None or found.tokens_agreeing is None else f"{found.tokens_agreeing} of {found.new_tokens}"
 
 
 def _remarks(ladder: Ladder) -> Iterator[Line]:
@@ -139,6 +168,8 @@ def _remarks(ladder: Ladder) -> Iterator[Line]:
     yield from map(Line, metric_texts(ladder))
     if told := lengths_text(ladder):
         yield Line(told)
+    if told := generation_text(ladder):
+        yield Line(told)
     if told := weights_line(ladder.measured):
         yield Line(told, REMARK)
 
@@ -146,7 +177,7 @@ def _remarks(ladder: Ladder) -> Iterator[Line]:
 def _best(ladder: Ladder, best: LadderRow) -> Line:
     """Return the best recipe, its rivals, and what it leaves out; where it is not shown to pay it is not called the best."""
     called = "best" if ladder.pays or best.gain is None else "fastest measured, by no more than chance"
-    text = f", {per_second(best.samples_per_second)} samples per second"
+    text = f", {per_second(best.samples_per_second)} {'samples' if best.generation is None else 'tokens'} per second"
     if best.speedup is not None:
         text += f", {times(best.speedup)} the baseline (* unpaired: measured at different times; gains are paired)"
     if ladder.rivals:
@@ -159,7 +190,7 @@ def _best(ladder: Ladder, best: LadderRow) -> Line:
 def _data(row: LadderRow) -> dict[str, object]:
     """Return a row of CSV: plain numbers, units in the names; figures that do not apply are empty."""
     low, high = row.samples_per_second_interval or (None, None)
-    gain, float_, found = row.gain, row.over_float, row.accuracy
+    gain, float_, found, generated = row.gain, row.over_float, row.accuracy, row.generation
     ratio = float_.ratio if float_ else None
     return {
         "model": row.model,
@@ -200,6 +231,11 @@ def _data(row: LadderRow) -> dict[str, object]:
         "metrics_fp32": " ".join(f"{each.name}={each.reference:.6g}" for each in row.metrics),
         "tokens_per_second": row.lengths.tokens_per_second if row.lengths else None,
         "padding_share": row.lengths.padding_share if row.lengths else None,
+        "weight_bytes_per_token": generated.weight_bytes_per_token if generated else None,
+        "cache_bytes_per_token": generated.cache_bytes_per_token if generated else None,
+        "share_of_bandwidth": generated.share_of_bandwidth if generated else None,
+        "share_of_peak": generated.share_of_peak if generated else None,
+        "tokens_agreeing": generated.tokens_agreeing if generated else None,
         "precision_share": " ".join(f"{name}={share:.4f}" for name, share in row.precision_share.items()),
         "weights": row.weights,
         "left_out": " ".join(row.left_out),

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from reports.saved.machines import flat, machine_name
-from reports.saved.record import KernelTime, Measurement, Outcome, Run, SavedPair, Throughput
+from reports.saved.record import KernelTime, Measurement, Outcome, Run, SavedGeneration, SavedPair, Throughput
 from reports.statistics.latency import has_p99
 from reports.text.durations import duration
 from reports.text.figures import (
@@ -13,6 +13,7 @@ from reports.text.figures import (
     gain_short,
     gibibytes,
     lengths_short,
+    mebibytes,
     metric,
     milliseconds,
     p99_text,
@@ -91,6 +92,7 @@ def _facts(m: Measurement) -> Iterator[tuple[str, str]]:
         "latency",
         f"p50 {milliseconds(m.latency_p50_s)} ms, p90 {milliseconds(m.latency_p90_s)} ms, {p99_text(m)}{_shown(m)}",
     )
+    yield from _generation(m.generation)
     yield "cost", f"cold start {seconds(m.cold_start_s)}, build {seconds(m.build_s)}, peak {gibibytes(m.peak_rss_bytes)} GiB"
     yield "outputs", _outputs(m)
     yield "inputs", ", ".join(f"{name} {'x'.join(map(str, shape))}" for name, shape in m.input_shapes.items()) or "not recorded"
@@ -131,6 +133,20 @@ def _tokens(m: Measurement) -> str:
         return ""
     padding = f"{m.lengths.padding_share:.0%} of the computed tokens are padding"
     return f"; {per_second(m.lengths.tokens_per_second)} real tokens per second of texts of {lengths_short(m.lengths.shares)}, {padding}"
+
+
+def _generation(found: SavedGeneration | None) -> Iterator[tuple[str, str]]:
+    """Yield how soon a prompt was answered, or what a token reads, and the share of the machine's peaks; nothing where no text is made."""
+    if found is None:
+        return
+    agreeing = f"; {found.tokens_agreeing} of {found.new_tokens} tokens are fp32's" if found.tokens_agreeing is not None else ""
+    if found.phase == "prefill":
+        share = f"; {found.share_of_peak:.0%} of the peak" if found.share_of_peak is not None else ""
+        yield "prefill", f"{milliseconds(found.time_to_first_token_s)} ms to the first token after {found.tokens}{share}{agreeing}"
+        return
+    weights, cache = mebibytes(found.weight_bytes_per_token), mebibytes(found.cache_bytes_per_token)
+    share = f", {found.share_of_bandwidth:.0%} of the bandwidth" if found.share_of_bandwidth is not None else ""
+    yield "decode", f"a token with {found.tokens} in the cache reads {weights} MiB of weights and {cache} MiB of cache{share}{agreeing}"
 
 
 def _shown(m: Measurement) -> str:
