@@ -190,7 +190,8 @@ class SavedGeneration(Struct, frozen=True, kw_only=True):
     The time to the first token is that of prefill, the time per token that of decode, both at the median. `bytes_per_step` are those that a
     step of decode has to read, weights and cache; of a token they are its share of the weights, which all texts of the step have in common,
     and its own text's cache. `share_of_bandwidth` is that of decode, `share_of_peak` that of prefill; both need the machine's peaks.
-    `tokens_agreeing` of the new tokens are fp32's, before the first that is not.
+    `tokens_agreeing` of the new tokens are fp32's, before the first that is not. In speculative decoding `accepted_tokens` of the
+    `drafted_tokens` of a turn were right; its time per token is the mean, as a pass gives several.
     """
 
     phase: Literal["prefill", "decode"]
@@ -206,6 +207,8 @@ class SavedGeneration(Struct, frozen=True, kw_only=True):
     cache_bytes_per_token: Figure | None = None
     share_of_bandwidth: Figure | None = None
     share_of_peak: Figure | None = None
+    drafted_tokens: int | None = None
+    accepted_tokens: int | None = None
 
 
 class SavedLengths(Struct, frozen=True, kw_only=True):

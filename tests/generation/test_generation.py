@@ -1,5 +1,6 @@
 """Generation as it is proved: what holds of a small model, and steps that are broken on purpose, each refused by its own claim."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,15 +13,21 @@ import torch
 from fixtures.bench.turns import PairedMeasurement, Plan
 from fixtures.generation import generation_claims as generated
 from fixtures.generation import greedy
+from fixtures.generation.prompt_lookup import LookupSession, draft
 from fixtures.generation.torch_generation import CompiledGenerationSession, TorchGenerationSession, causal_model
+from fixtures.generation.torch_generation import greedy as greedy_tokens
+from fixtures.generation.torch_weights import quantized
 from fixtures.inputs import samples
+from fixtures.machine import this_machine
 from fixtures.models import ModelError, plain
 from fixtures.protocol import GenerationSeen, Job, ModelSpec, Observations
+from fixtures.protocol.kernels import Kernel
+from fixtures.runtimes import UnsupportedModelError
 from fixtures.runtimes.inductor import CompileRecord
 from fixtures.steps import evidence as prove
 from fixtures.steps.accuracy import Agreement
 from fixtures.steps.evidence import Claim, Proof
-from fixtures.steps.optimizations import catalogue
+from fixtures.steps.optimizations import catalogue, families
 from fixtures.steps.recipe import resolve
 from tests.conftest import MakeRig, skip_unless_met
 from tests.machines import X86
@@ -248,21 +255,175 @@ def test_a_prompt_is_taken_whole(make_rig: MakeRig, prefill: ModelSpec) -> None:
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("length", [20, 0])
-def test_every_step_is_proved_on_a_small_model(make_rig: MakeRig, decode: ModelSpec, length: int) -> None:
+@pytest.mark.parametrize("name", families()["generation"])
+def test_every_step_is_proved_on_a_small_model(make_rig: MakeRig, decode: ModelSpec, name: str, length: int) -> None:
+    skip_unless_met(name)
     rig = make_rig()
-    for name in [name for name, step in catalogue(1).items() if step.family == "generation"]:
-        if rig.unmet(name, decode) is None:
-            [serving] = rig.serve(resolve(name, catalogue(1), rig.machine), model=msgspec.structs.replace(decode, sequence_length=length))
-            serving.workers.close()
+    [serving] = rig.serve(resolve(name, catalogue(1), rig.machine), model=msgspec.structs.replace(decode, sequence_length=length))
+    serving.workers.close()
 
 
-def test_4_bits_are_read_by_the_products_themselves(decode: ModelSpec) -> None:
-    claim = generated.products_of_4_bits()
+def product(implementation: str, precision: str, count: int = 15) -> Kernel:
+    return Kernel(operation="matmul", implementation=implementation, precision=precision, time_s=1e-3, count=count, has_weights=True)
 
-    assert (True, "15 MatMulNBits for 15 layers with weights") == judged(
-        claim, decode, Observations(counters={"MatMulNBits": 15}, quantizable=15)
-    )
-    assert judged(claim, decode, Observations(counters={"MatMul": 15, "DequantizeLinear": 15}, quantizable=15))[0] is False
+
+def test_weights_are_read_by_the_products_themselves(decode: ModelSpec) -> None:
+    claim = generated.products_read("int4", "MatMulNBits")
+
+    def seen(*kernels: Kernel) -> Observations:
+        return Observations(kernels=list(kernels), quantizable=15)
+
+    told = "15 MatMulNBits for 15 layers with weights (MatMulNBits int4)"
+    assert (True, told) == judged(claim, decode, seen(product("MatMulNBits", "int4")))
+    told = "0 MatMulNBits for 15 layers with weights (others: MatMul f32)"
+    assert (False, told) == judged(claim, decode, seen(product("MatMul", "f32")))
+    assert judged(claim, decode, seen(product("MatMulNBits", "int4", count=7)))[0] is False
+    assert judged(claim, decode, Observations())[0] is False
+
+
+Quantize = Callable[..., TorchGenerationSession]
+
+
+@pytest.fixture
+def quantize(decode: ModelSpec, drawn: Path) -> Quantize:
+    """A function that serves the small model in eager mode, its weights quantized as the transforms say."""
+    pytest.importorskip("torchao")
+
+    def run(*transforms: str) -> TorchGenerationSession:
+        job = job_of(decode, *transforms, inputs=drawn)
+        model = causal_model(plain(decode), decode.name)
+        return TorchGenerationSession(job, quantized(job, model.to(torch.bfloat16) if "bf16_weights" in transforms else model))
+
+    return run
+
+
+def observed(session: TorchGenerationSession) -> Observations:
+    return session.observe(session.place(samples.batch(session._job)))
+
+
+@pytest.mark.skipif(X86.architecture != this_machine().architecture, reason="PyTorch's kernel of 4 bits is x86's")
+def test_int4_is_read_by_its_own_kernel(decode: ModelSpec, quantize: Quantize) -> None:
+    seen = observed(quantize("bf16_weights", "int4_weights"))
+
+    told = "15 _weight_int4pack_mm_for_cpu for 15 layers with weights (aten::_weight_int4pack_mm_for_cpu int4)"
+    assert (True, told) == judged(generated.products_read("int4", "_weight_int4pack_mm_for_cpu"), decode, seen)
+    assert (True, "0.3 MiB, 0.62 bytes a weight") == judged(generated.weights_take(0.5, scales=0.3), decode, seen)
+    assert {1} == {kernel.rows for kernel in seen.kernels if kernel.precision == "int4"}
+
+
+@pytest.mark.skipif(X86.architecture != this_machine().architecture, reason="PyTorch's kernel of 4 bits is x86's")
+def test_int4_that_fell_back_to_floating_point_is_refused(decode: ModelSpec, quantize: Quantize) -> None:
+    """The weights lie in 4 bits, and the layers multiply with what they were before."""
+    session, floating = quantize("bf16_weights", "int4_weights"), causal_model(plain(decode), decode.name).to(torch.bfloat16)
+    for layer, before in zip(session._causal.modules(), floating.modules(), strict=True):
+        if isinstance(layer, torch.nn.Linear):
+            layer.forward = before.forward  # type: ignore[method-assign]
+    seen = observed(session)
+
+    assert judged(generated.weights_take(0.5, scales=0.3), decode, seen)[0] is True
+    holds, told = judged(generated.products_read("int4", "_weight_int4pack_mm_for_cpu"), decode, seen)
+    assert holds is False
+    assert told.startswith("0 _weight_int4pack_mm_for_cpu for 15 layers with weights")
+
+
+def test_int8_multiplies_integers(decode: ModelSpec, quantize: Quantize) -> None:
+    seen = observed(quantize("int8_dynamic"))
+
+    assert judged(prove.int8_kernels(), decode, seen)[0] is True
+    assert judged(generated.weights_take(1), decode, seen)[0] is True
+
+
+@pytest.mark.nightly
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own
+def test_int8_weights_beside_fp32_activations_are_refused(make_rig: MakeRig, decode: ModelSpec, tmp_path: Path) -> None:
+    """Inductor then folds them into fp32 constants, while the module's own tensors stay in 8 bits."""
+    skip_unless_met("generate_int8_weights")
+    rig = make_rig(root=changed(tmp_path, "generation/torch_generation.py", "model = model.to(torch.bfloat16)", "pass"))
+    message = refused(rig, resolve("generate_int8_weights", catalogue(1), rig.machine), decode)
+
+    assert "0 _weight_int8pack_mm for 15 layers with weights" in message
+
+
+def test_a_model_without_linear_layers_is_not_quantized(tmp_path: Path) -> None:
+    """GPT-2's layers are of a kind of its own, but for the last one."""
+    config = {"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"], "n_embd": 64, "n_layer": 2, "n_head": 2, "vocab_size": 64}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    spec = ModelSpec(name=f"transformers:{tmp_path}", sequence_length=4, batch_size=1, phase="decode", new_tokens=2)
+
+    with pytest.raises(UnsupportedModelError, match="which holds 4% of the layers' weights"):
+        quantized(job_of(spec, "int8_weights"), plain(spec))
+
+
+def test_attention_that_copies_its_cache_is_refused(decode: ModelSpec) -> None:
+    claim = generated.attention_holds_cache()
+    fused = Kernel(operation="attention", implementation="avx512_bf16", precision="bf16", time_s=1e-3, count=2)
+    apart = Kernel(operation="matmul", implementation="brgemm_avx512_f32", precision="f32", time_s=1e-3, count=4)
+
+    assert judged(claim, decode, Observations(kernels=[fused, product("brgemm_avx512_bf16", "bf16")]))[0] is True
+    assert judged(claim, decode, Observations(kernels=[fused, apart]))[0] is False
+    assert judged(claim, decode, Observations(kernels=[product("brgemm_avx512_bf16", "bf16")]))[0] is False
+
+
+def test_a_draft_is_what_followed_the_same_ending() -> None:
+    assert [3, 1, 2] == draft([1, 2, 3, 1, 2], 10)
+    assert [3] == draft([1, 2, 3, 1, 2], 1)
+    assert [7, 5] == draft([5, 7, 5], 10)  # one token alone recurs
+    assert [] == draft([1, 2, 3], 10)
+
+
+@pytest.fixture
+def repeating(decode: ModelSpec, tmp_path: Path) -> Job:
+    """A text whose tokens recur, and what fp32 adds to it, as the reference would have drawn them."""
+    job = job_of(decode, "prompt_lookup", inputs=tmp_path)
+    prompt = np.array([[3, 1, 4, 1, 5] * 4 + [3]])
+    _, continuation = greedy_tokens(job, causal_model(plain(decode), decode.name), prompt)
+    rows = {greedy.PROMPTS: prompt, greedy.CONTINUATION: continuation}
+    samples.save(tmp_path, rows, rows)
+    return job
+
+
+class Trusting(LookupSession):
+    """Takes every draft as it is."""
+
+    def _pass(self) -> list[int]:
+        drafted = draft(self._text, self._job.model.new_tokens - self._taken - 1)
+        return super()._pass()[:1] if not drafted else [*drafted, super()._pass()[-1]]
+
+
+def test_drafts_change_no_token(decode: ModelSpec, repeating: Job) -> None:
+    seen = observed(LookupSession(repeating, causal_model(plain(decode), decode.name)))
+    found = seen.generation
+    proof = Proof(job=repeating, ranks=[seen], agreement=AGREES, allowed_cpus=(0,))
+
+    assert found is not None
+    assert found.expected == found.greedy
+    assert (8, found.accepted) == (found.taken, found.taken - found.passes)
+    assert found.drafted > 0
+    claims = [generated.cache_grows(), generated.cache_is_read(), generated.tokens_follow(), generated.drafts_are_verified()]
+    assert [True] * 4 == [each.check(proof)[0] for each in claims]
+    assert 1 < max(kernel.rows for kernel in seen.kernels if kernel.has_weights) <= 1 + generated.MOST_DRAFTED
+
+
+def test_drafts_that_nobody_verifies_are_refused(decode: ModelSpec, repeating: Job) -> None:
+    seen = observed(Trusting(repeating, causal_model(plain(decode), decode.name)))
+
+    assert judged(generated.tokens_follow(), decode, seen)[0] is False
+
+
+def test_drafts_are_of_one_text(decode: ModelSpec) -> None:
+    with pytest.raises(UnsupportedModelError, match="drafts are looked up while one text is decoded"):
+        LookupSession(job_of(msgspec.structs.replace(decode, batch_size=2), "prompt_lookup"), None)
+
+
+def test_after_a_turn_s_tokens_the_cache_is_back_at_its_depth(decode: ModelSpec, drawn: Path) -> None:
+    """Workers side by side decode until a moment, whatever the number of tokens."""
+    job = job_of(decode, "static_cache", inputs=drawn)
+    session = TorchGenerationSession(job, causal_model(plain(decode), decode.name))
+    placed = session.place(samples.batch(job))
+    tokens = [int(session.infer(placed)[0, 0]) for _ in range(2 * decode.new_tokens + 1)]
+
+    assert tokens[: decode.new_tokens] == tokens[decode.new_tokens : 2 * decode.new_tokens]
+    assert (21, 21) == session._filled()
 
 
 @pytest.mark.nightly
