@@ -73,8 +73,8 @@ def test_the_ladder_shows_what_a_token_reads_and_its_share(tmp_path: Path) -> No
     headings = [column.heading for column in tokens.columns]
     shown = [dict(zip(headings, (cell.shown for cell in row), strict=True)) for row in tokens.rows]
 
-    assert [("44.0", "95.4 + 9.54", "15 of 16"), ("31.0", "47.7 + 9.54", "15 of 16")] == [
-        (each["% of its\nlimit"], each["MiB read per token:\nweights + cache"], each["tokens\nof fp32"]) for each in shown
+    assert [("44.0", "95.4+9.54", "15/16"), ("31.0", "47.7+9.54", "15/16")] == [
+        (each["% of its\nlimit"], each["MiB read\na token:\nweights\n+cache"], each["tokens\nof fp32"]) for each in shown
     ]
     assert "% of its\nlimit" not in [column.heading for column in pictures.columns]
     told = [line.text for line in tokens.lines]
@@ -83,6 +83,23 @@ def test_the_ladder_shows_what_a_token_reads_and_its_share(tmp_path: Path) -> No
     assert tokens.data is not None
     assert (0.44, 1e8, 15) == tuple(tokens.data[0][name] for name in ("share_of_bandwidth", "weight_bytes_per_token", "tokens_agreeing"))
     assert 0.44 == ladders_data(found)[0]["rows"][0]["generation"]["share_of_bandwidth"]
+
+
+def test_prompts_read_nothing_for_each_token(tmp_path: Path) -> None:
+    prompt = DECODE | {
+        "phase": "prefill",
+        "tokens": 128,
+        "weight_bytes_per_token": None,
+        "cache_bytes_per_token": None,
+        "share_of_peak": 0.52,
+    }
+    run = read_run(save(tmp_path, 1, saved_run([benchmark("generate", model="transformers.llama-150m-prefill-128x1", generation=prompt)])))
+    table, *_ = ladder_tables(ladders(run.measurements, run.outcomes))
+    headings = [column.heading for column in table.columns]
+
+    assert "MiB read\na token:\nweights\n+cache" not in headings
+    assert "52.0" == table.rows[0][headings.index("% of its\nlimit")].shown
+    assert len(headings) == len(table.rows[0])
 
 
 def test_a_run_tells_of_its_prompts_and_tokens(tmp_path: Path) -> None:

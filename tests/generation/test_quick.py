@@ -1,11 +1,15 @@
 """The quick form of text generation, and what its points have in common."""
 
+import msgspec
+import pytest
+
 from fixtures.generation import onnxruntime_generation, openvino_generation
 from fixtures.protocol import Job, ModelSpec
 from fixtures.steps.grid import GENERATION as USUAL
 from fixtures.steps.grid import QUICK_GENERATION, parse_generation
 from fixtures.steps.optimizations import GENERATION, catalogue
 from fixtures.steps.recipe import quick_steps, resolve
+from tests.conftest import MakeRig
 from tests.machines import X86
 
 
@@ -25,7 +29,18 @@ def test_quick_points_are_shorter() -> None:
     assert (("decode", 512, 1),) == parse_generation(["decode-512x1"], QUICK_GENERATION)
 
 
-def test_one_export_serves_all_points() -> None:
+@pytest.mark.nightly
+def test_one_export_serves_all_points(make_rig: MakeRig, decode: ModelSpec, prefill: ModelSpec) -> None:
+    rig = make_rig()
+    recipe = resolve("onnxruntime_generate", catalogue(1), rig.machine)
+    points = [decode, msgspec.structs.replace(decode, sequence_length=0), msgspec.structs.replace(prefill, batch_size=1)]
+    found = [rig.prepare(recipe, point)[1] for point in points]
+
+    assert None not in found
+    assert 1 == len({artifact.folder for artifact in found if artifact is not None})
+
+
+def test_exports_depend_on_no_length() -> None:
     def artifacts(length: int) -> list[dict[str, object]]:
         model = ModelSpec(name="transformers:llama-150m", sequence_length=length, batch_size=1, phase="decode", new_tokens=16)
         job = Job(model=model, runtime="x", precision="fp32", batch_size=1, threads=2)

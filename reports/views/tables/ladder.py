@@ -10,7 +10,7 @@ run = read_run(path)
 print_tables(Console(), ladder_tables(ladders(run.measurements, run.outcomes)))
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -73,11 +73,12 @@ _TOKENS = Column("real\ntokens/s", "tokens_per_second")
 # Where lengths of texts vary there are tokens beside texts, and no top-1 agreement, which tells nothing beside 60 dB.
 _OF_TEXTS = (*_COLUMNS[:2], _TOKENS, *(each for each in _COLUMNS[2:] if each.field != "top1_agreement"))
 # Where text is generated a sample is a token, and how many of them are fp32's stands in place of the top-1 agreement.
-_READ = Column("MiB read per token:\nweights + cache", "bytes_per_token", least_width=WITH_AGREEMENT)
+_READ = Column("MiB read\na token:\nweights\n+cache", "bytes_per_token", least_width=WITH_AGREEMENT)
 _LIMIT = Column("% of its\nlimit", "share_of_limit")
 _AGREEING = Column("tokens\nof fp32", "tokens_agreeing", least_width=WITH_AGREEMENT)
 _INSTEAD = {"samples_per_second": Column("tokens/s", "samples_per_second"), "in_pairs": _READ, "top1_agreement": _AGREEING}
 _OF_TOKENS = (_COLUMNS[0], _INSTEAD["samples_per_second"], _LIMIT, *(_INSTEAD.get(each.field, each) for each in _COLUMNS[2:]))
+_OF_PROMPTS = tuple(each for each in _OF_TOKENS if each is not _READ)
 
 
 def ladder_tables(ladders: Iterable[Ladder]) -> tuple[Table, ...]:
@@ -95,36 +96,47 @@ def ladders_data(ladders: Iterable[Ladder]) -> list[dict[str, Any]]:
     ]
 
 
+def _columns(rows: Sequence[LadderRow]) -> tuple[Column, ...]:
+    """Return the columns of a table: tokens have others than pictures."""
+    generated = next((row.generation for row in rows if row.generation is not None), None)
+    if generated is not None:
+        return _OF_TOKENS if generated.phase == "decode" else _OF_PROMPTS
+    return _OF_TEXTS if any(row.lengths is not None for row in rows) else _COLUMNS
+
+
 def _table(ladder: Ladder) -> Table:
     rows = ladder.measured
-    has_tokens, generates = any(row.lengths is not None for row in rows), any(row.generation is not None for row in rows)
+    columns = _columns(rows)
     return Table(
         title=ladder.model,
-        columns=_OF_TOKENS if generates else _OF_TEXTS if has_tokens else _COLUMNS,
-        rows=tuple(tuple(_cells(row, has_tokens=has_tokens, generates=generates)) for row in rows),
+        columns=columns,
+        rows=tuple(tuple(_cells(row, columns)) for row in rows),
         remarks=tuple(_remarks(ladder)),
         marked=frozenset(place for place, row in enumerate(rows) if row is ladder.best),
         data=tuple(map(_data, ladder.rows)),
     )
 
 
-def _cells(row: LadderRow, *, has_tokens: bool, generates: bool) -> Iterator[Cell]:
+def _cells(row: LadderRow, columns: Sequence[Column]) -> Iterator[Cell]:
     yield Cell(row.step)
     yield Cell(per_second(row.samples_per_second), style=STYLES[DISTURBED] if row.disturbed else "")
-    if generates:
+    if _LIMIT in columns:
         yield Cell(NONE if (share := _share_of_limit(row.generation)) is None else significant(100 * share))
-    elif has_tokens:
+    if _TOKENS in columns:
         yield Cell(per_second(row.lengths.tokens_per_second if row.lengths else None))
     yield Cell(times(row.speedup))
     yield Cell(gain_short(row.gain))
-    yield Cell(_read(row.generation) if generates else in_pairs(row.in_pairs))
+    if _READ in columns:
+        yield Cell(_read(row.generation))
+    elif _LIMIT not in columns:
+        yield Cell(in_pairs(row.in_pairs))
     yield Cell(verdict_of(row), style=STYLES.get(DISTURBED if row.disturbed else row.gain.verdict if row.gain else "", "dim"))
     yield Cell(milliseconds(row.latency_p50_s))
     yield Cell(tail_ms(row), below=f"({few})" if (few := max_of(row)) else "")
     yield Cell(decibels(row.sqnr_db))
-    if generates:
+    if _AGREEING in columns:
         yield Cell(_agreeing(row.generation))
-    elif not has_tokens:
+    elif _TOKENS not in columns:
         yield Cell(top1(row.top1_agreement))
     yield Cell(NONE if row.cold_start_s is None else significant(row.cold_start_s))
     yield Cell(gibibytes(row.peak_rss_bytes))
@@ -137,14 +149,14 @@ def _share_of_limit(found: SavedGeneration | None) -> float | None:
 
 
 def _read(found: SavedGeneration | None) -> str:
-    """Return what a token of decode reads, `512 + 11.3`; nothing of prefill."""
+    """Return what a token of decode reads, `512+11.3`; nothing of prefill."""
     if found is None or found.weight_bytes_per_token is None:
         return NONE
-    return f"{mebibytes(found.weight_bytes_per_token)} + {mebibytes(found.cache_bytes_per_token)}"
+    return f"{mebibytes(found.weight_bytes_per_token)}+{mebibytes(found.cache_bytes_per_token)}"
 
 
 def _agreeing(found: SavedGeneration | None) -> str:
-    return NONE if found is None or found.tokens_agreeing is None else f"{found.tokens_agreeing} of {found.new_tokens}"
+    return NONE if found is None or found.tokens_agreeing is None else f"{found.tokens_agreeing}/{found.new_tokens}"
 
 
 def _remarks(ladder: Ladder) -> Iterator[Line]:
