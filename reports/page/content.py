@@ -239,24 +239,17 @@ def fields(runs: Sequence[Run[Measurement]]) -> tuple[Field, ...]:
 
 def _model_view(name: str, ladder: Ladder, measured: Mapping[tuple[str, str], Measurement]) -> ModelView:
     recipe = stairs(ladder)
+    throughputs = [value for row in ladder.measured for value in (row.samples_per_second, *(row.samples_per_second_interval or ()))]
     gains = [row.gain for row in ladder.measured if row.gain]
     return ModelView(
         id=name,
         ladder=ladder,
-        steps=tuple(Step(row=row, measurement=_measurement(row, measured)) for row in ladder.rows),
+        steps=tuple(Step(row=row, measurement=measured[row.model, row.step] if row.outcome == "measured" else None) for row in ladder.rows),
         stairs=recipe,
-        throughputs=amount_scale(value for row in ladder.measured for value in (row.samples_per_second, *_ends(row))),
+        throughputs=amount_scale(throughputs),
         gains=ratio_scale(value for gain in gains for value in (gain.ratio, gain.low, gain.high)),
         heights=amount_scale(value for stair in recipe for value in (stair.start, stair.end, stair.start * (stair.gain.high or 0))),
     )
-
-
-def _measurement(row: LadderRow, measured: Mapping[tuple[str, str], Measurement]) -> Measurement | None:
-    return measured.get((row.model, row.step)) if row.outcome == "measured" else None
-
-
-def _ends(row: LadderRow) -> Iterable[float]:
-    return row.samples_per_second_interval or ()
 
 
 def _series_view(series: Series, places: Mapping[tuple[DateTime, str], int]) -> SeriesView:

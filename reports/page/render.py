@@ -4,6 +4,8 @@ import base64
 import hashlib
 from collections.abc import Callable, Mapping
 from functools import cache
+from inspect import isfunction
+from types import ModuleType
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -63,51 +65,24 @@ def _environment() -> Environment:
 
 
 def _filters() -> dict[str, Callable[..., Any]]:
-    shown = (
-        figures.agreement,
-        figures.decibels,
-        figures.gibibytes,
-        figures.in_pairs,
-        figures.mebibytes,
-        figures.milliseconds,
-        figures.max_of,
-        figures.p99_text,
-        figures.per_second,
-        figures.seconds,
-        figures.share_percent,
-        figures.share_short,
-        figures.signed_percent,
-        figures.accuracy,
-        figures.metric,
-        figures.sqnr,
-        figures.tail_ms,
-        figures.times,
-        figures.top1,
-        figures.verdict_over,
-        comparison.advice,
-        comparison.chance,
-        comparison.change_text,
-        comparison.one_sided_text,
-        machine_shift_text,
-        comparison.recipes_text,
-        money,
-        plain,
-        comparison.no_ratio,
-        price_short,
-        price_text,
-        rivals_text,
-        tail_s,
-        over_float_text,
-    )
-    return {function.__name__: function for function in shown} | {
+    """Every function that makes text of figures or of a comparison is a filter, under its own name."""
+    others = (machine_shift_text, money, plain, price_short, price_text, rivals_text, tail_s, over_float_text, percent)
+    return {
+        **_functions(figures),
+        **_functions(comparison),
+        **{function.__name__: function for function in others},
         "sign": _sign,
         "kind": _kind,
         "precise": _precise,
-        "percent": percent,
         "giga": _giga,
         "gain_text": _gain_text,
         "assignments": _assignments,
     }
+
+
+def _functions(module: ModuleType) -> dict[str, Callable[..., Any]]:
+    """Return a module's own public functions by name."""
+    return {name: each for name, each in vars(module).items() if isfunction(each) and each.__module__ == module.__name__ and name[0] != "_"}
 
 
 def _sign(verdict: str) -> str:

@@ -4,7 +4,6 @@ Source: MLPerf Inference, LoadGen (github.com/mlcommons/inference/tree/master/lo
 scenario, `results.cc` for percentiles and throughput, `early_stopping.cc` for how many requests show a percentile.
 """
 
-import heapq
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -144,15 +143,3 @@ def summarize(
         p99_high_s=p99_high_s(ordered, MLPERF_CONFIDENCE),
         limit_s=limit_s,
     )
-
-
-def simulate(arrivals_s: Sequence[float], service_s: Sequence[float], workers: int) -> ServedRequests:
-    """Return what `workers` behind one queue, first come first served, make of requests that take `service_s` each."""
-    free_s = [0.0] * workers
-    begin_s, end_s = [], []
-    for arrival, service in zip(arrivals_s, service_s, strict=True):
-        begin = max(arrival, heapq.heappop(free_s))
-        heapq.heappush(free_s, begin + service)
-        begin_s.append(begin)
-        end_s.append(begin + service)
-    return ServedRequests(arrivals_s=tuple(arrivals_s), begin_s=tuple(begin_s), end_s=tuple(end_s))

@@ -1,7 +1,7 @@
 """The throughput of every benchmark over all saved runs of one machine. Pure."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime as DateTime
 from typing import Any
 
@@ -117,10 +117,6 @@ def _require(wanted: Collection[str], known: Collection[str], kind: str) -> None
         raise NothingToFollow(f"no saved run of this machine has {kind} {missing[0]!r}; name one that is saved: {', '.join(sorted(known))}")
 
 
-def _point(run: Run[Throughput], measurement: Throughput) -> HistoryPoint:
-    return HistoryPoint(run=run.name, saved_at=run.saved_at, commit=run.commit.short, measured=measurement)
-
-
 def _series(
     key: tuple[str, str],
     runs: Sequence[Run[Throughput]],
@@ -129,7 +125,7 @@ def _series(
 ) -> Series:
     ratios = {change.start: change.ratio for change in shifts}
     points = [
-        replace(_point(run, found[key]), shift=ratios.get(place))
+        HistoryPoint(run=run.name, saved_at=run.saved_at, commit=run.commit.short, measured=found[key], shift=ratios.get(place))
         for place, (run, found) in enumerate(zip(runs, measured, strict=True))
         if key in found
     ]

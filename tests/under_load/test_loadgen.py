@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from reports.under_load.requests import PERCENTILES, Scenario, ServedRequests, poisson_arrivals, simulate, summarize
+from reports.under_load.requests import PERCENTILES, Scenario, ServedRequests, poisson_arrivals, summarize
+from tests.under_load.queues import simulate
 
 loadgen = pytest.importorskip("mlperf_loadgen", reason="LoadGen is not installed -> pip install -e '.[dev]' (x86_64 only)")
 

@@ -8,8 +8,9 @@ from collections.abc import Callable
 
 import pytest
 
-from reports.under_load.requests import LoadRun, ServedRequests, percentile, poisson_arrivals, simulate, summarize
+from reports.under_load.requests import LoadRun, ServedRequests, percentile, poisson_arrivals, summarize
 from reports.under_load.search import highest_rate
+from tests.under_load.queues import simulate
 
 
 def summarized(served: ServedRequests, rate: float | None = None, limit_s: float | None = None) -> LoadRun:

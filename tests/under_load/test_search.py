@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from reports.statistics.latency import MLPERF_CONFIDENCE, p99_high_s
-from reports.under_load.requests import LoadRun, poisson_arrivals, simulate
+from reports.under_load.requests import LoadRun, poisson_arrivals
 from reports.under_load.run import LEAST_REQUESTS_OF_LIMIT
 from reports.under_load.search import SEEDS, highest_rate, keeps, median_run
+from tests.under_load.queues import simulate
 
 SPREAD = 0.08
 SEARCHES = 150
