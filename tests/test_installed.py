@@ -199,17 +199,10 @@ def test_ladder_measures_where_others_have_its_names(installed: Path, theirs: Pa
     assert "benchmarks/test_baseline.py::test_baseline[served.create-baseline]" == saved["fullname"]
 
 
-def test_own_file_of_benchmarks_needs_no_conftest(installed: Path, tmp_path: Path) -> None:
-    (tmp_path / "served.py").write_text(MODEL)
-    (tmp_path / "test_mine.py").write_text(TEST)
-    code, shown = run(installed, tmp_path, "-c", LADDER, "run", "test_mine.py", "--collect-only", "-q", *LEAN)
-
-    assert code == 0, shown
-    assert "test_mine.py::test_mine[served.create-baseline]" in shown
-
-
-def test_a_conftest_that_names_the_plugin_is_no_second_one_under_the_command(installed: Path, tmp_path: Path) -> None:
-    (tmp_path / "conftest.py").write_text('pytest_plugins = ["inference_ladder.fixtures.suite"]\n')
+@pytest.mark.parametrize("conftest", ["", 'pytest_plugins = ["inference_ladder.fixtures.suite"]\n'], ids=["empty", "names the plugin"])
+def test_own_file_of_benchmarks_needs_no_conftest(installed: Path, tmp_path: Path, conftest: str) -> None:
+    """The command brings the plugin; a conftest.py that names it brings no second one."""
+    (tmp_path / "conftest.py").write_text(conftest)
     (tmp_path / "served.py").write_text(MODEL)
     (tmp_path / "test_mine.py").write_text(TEST)
     code, shown = run(installed, tmp_path, "-c", LADDER, "run", "test_mine.py", "--collect-only", "-q", *LEAN)

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from reports.text.former_options import HIDDEN, renamed_to
 from reports.text.options import Commands
 
 MODULE = "python -m reports"
@@ -31,3 +32,10 @@ def add_run(command: argparse.ArgumentParser, *, or_else: str = "") -> None:
 def add_plot(command: argparse.ArgumentParser, what: str) -> None:
     """Let a command draw, too."""
     command.add_argument("--plot", type=Path, metavar="FILE", help=f"also draw {what}, as .png or .svg")
+
+
+def add_peaks(command: argparse.ArgumentParser, of: str = "run") -> None:
+    """Let a command take a machine's peaks from a file."""
+    help_ = f"peaks of the {of}'s machine, as `peaks --format json` wrote them (default: those saved with the run)"
+    command.add_argument("--peaks", type=Path, metavar="FILE", help=help_)
+    command.add_argument("--calibration", type=Path, dest="peaks", action=renamed_to("--peaks"), help=HIDDEN)

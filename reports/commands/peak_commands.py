@@ -2,11 +2,10 @@
 
 import argparse
 from functools import partial
-from pathlib import Path
 
 from rich.console import Console
 
-from reports.commands import RUN_HELP, add_command, add_plot, add_run
+from reports.commands import RUN_HELP, add_command, add_peaks, add_plot, add_run
 from reports.commands.measuring import CannotMeasure, hardware
 from reports.commands.price_options import add_price_options, costs
 from reports.saved.load import read_calibration, read_run
@@ -16,7 +15,6 @@ from reports.show.pictures import check_plot, save_plot
 from reports.show.roofline_picture import roofline_picture
 from reports.show.tables import add_format, show
 from reports.statistics.roofline import roofline
-from reports.text.former_options import HIDDEN, renamed_to
 from reports.text.options import Commands, shared
 from reports.text.plain_text import say
 from reports.views.cost import machine_costs
@@ -37,13 +35,7 @@ def add_peak_commands(commands: Commands, common: argparse.ArgumentParser) -> No
     command = add_command(commands, common, "roofline", "show each step's share of the machine's peaks, and what bounds it")
     add_run(command)
     command.add_argument("--model", action="append", default=[], help="show this model only, repeatable (default: all)")
-    command.add_argument(
-        "--peaks",
-        type=Path,
-        metavar="FILE",
-        help="peaks of the run's machine, as `peaks --format json` wrote them (default: those saved with the run)",
-    )
-    command.add_argument("--calibration", type=Path, dest="peaks", action=renamed_to("--peaks"), help=HIDDEN)
+    add_peaks(command)
     add_plot(command, "the roofline")
     add_format(command)
     command.set_defaults(command=_roofline)

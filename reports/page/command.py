@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from reports.commands import RUN_HELP
+from reports.commands import RUN_HELP, add_peaks
 from reports.commands.measuring import add_limit_options, limits_of
 from reports.commands.price_options import add_price_options, known_costs
 from reports.saved.files import check_folder, write_atomically
@@ -13,7 +13,6 @@ from reports.saved.load import read_calibration, read_run
 from reports.saved.record import Measurement, Run, Throughput
 from reports.saved.storage import Storage
 from reports.statistics.roofline import roofline
-from reports.text.former_options import HIDDEN, renamed_to
 from reports.text.options import Commands
 from reports.text.plain_text import plain
 
@@ -27,13 +26,7 @@ def add_page(commands: Commands, common: argparse.ArgumentParser) -> None:
     command = commands.add_parser("page", parents=[common], help="write runs as one HTML file for a browser", description=DESCRIPTION)
     command.add_argument("runs", metavar="RUN", nargs="*", default=["latest"], help=f"{RUN_HELP}; several are compared (default: latest)")
     command.add_argument("--out", type=Path, metavar="FILE", default=Path("report.html"), help="file to write (default: %(default)s)")
-    command.add_argument(
-        "--peaks",
-        type=Path,
-        metavar="FILE",
-        help="peaks of the last RUN's machine, as `peaks --format json` wrote them (default: those saved with the run)",
-    )
-    command.add_argument("--calibration", type=Path, dest="peaks", action=renamed_to("--peaks"), help=HIDDEN)
+    add_peaks(command, of="last RUN")
     add_price_options(command)
     add_limit_options(command)
     command.set_defaults(command=_page)

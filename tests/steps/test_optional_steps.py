@@ -50,6 +50,12 @@ def served(rig: Rig, step: str, model: ModelSpec) -> Serving:
     return serving
 
 
+def skip_with_one_thread(rig: Rig) -> None:
+    """Skip the test where no thread waits for another."""
+    if rig.threads == 1:
+        pytest.skip("one thread waits for nobody -> allow more CPUs")
+
+
 def observed(serving: Serving, step: str) -> str:
     """What was seen of the step's first claim."""
     texts = {claim.text for claim in catalogue()[step].claims}
@@ -82,8 +88,7 @@ def test_flushing_that_reaches_one_thread_of_several_is_refused(make_rig: MakeRi
     """As `torch.set_flush_denormal` does where it is called after an inference: the other threads were made before."""
     late = "torch.ones(2**20).exp(), torch.set_flush_denormal(True)"
     rig = make_rig(root=changed(tmp_path, "runtimes/eager.py", "torch.set_flush_denormal(True)", late))
-    if rig.threads == 1:
-        pytest.skip("there is one thread only -> allow more CPUs")
+    skip_with_one_thread(rig)
     told = refused(rig, recipe(rig, "flush_denormals"), dead_channels(tmp_path))
 
     assert 0 < int(told.partition("flushed to zero: ")[2].partition("%")[0]) < 100
@@ -159,8 +164,7 @@ def test_threads_that_sleep_between_calls(make_rig: MakeRig) -> None:
     """They keep no CPU busy, where a session with the default does."""
     skip_unless_met("onnxruntime_no_spinning")
     rig = make_rig()
-    if rig.threads == 1:
-        pytest.skip("one thread waits for nobody -> allow more CPUs")
+    skip_with_one_thread(rig)
 
     assert " CPUs busy right after a call, " in observed(served(rig, "onnxruntime_no_spinning", SMALL), "onnxruntime_no_spinning")
 
@@ -178,8 +182,7 @@ def test_threads_that_spin_all_the_same(make_rig: MakeRig, settings: dict[str, s
     """The session has the option, and its threads do what the other value says."""
     skip_unless_met("onnxruntime_no_spinning")
     rig = make_rig()
-    if rig.threads == 1:
-        pytest.skip("one thread waits for nobody -> allow more CPUs")
+    skip_with_one_thread(rig)
 
     message = refused(rig, recipe(rig, "onnxruntime_no_spinning", settings=settings), SMALL)
     assert "no thread keeps a CPU busy between calls" in message
@@ -214,8 +217,7 @@ def test_threads_of_another_openmp_runtime(make_rig: MakeRig) -> None:
     """Between parallel regions they wait in the preloaded library."""
     skip_unless_met("openmp_runtime")
     rig = make_rig()
-    if rig.threads == 1:
-        pytest.skip("one thread has no team -> allow more CPUs")
+    skip_with_one_thread(rig)
 
     told = observed(served(rig, "openmp_runtime", SMALL), "openmp_runtime")
     assert re.fullmatch(rf"{rig.threads - 1} threads beside the first, waiting: \d+ in lib(iomp5\.so|omp\.so\.5)", told)
@@ -231,8 +233,7 @@ def test_an_openmp_runtime_that_runs_nothing(make_rig: MakeRig, tmp_path: Path, 
     after = f"import torch, ctypes; ctypes.CDLL({library!r}, ctypes.RTLD_GLOBAL)\n" if mapped else ""
     (tmp_path / "sitecustomize.py").write_text(after)
     rig = make_rig(environment={"PYTHONPATH": str(tmp_path)})
-    if rig.threads == 1:
-        pytest.skip("one thread has no team -> allow more CPUs")
+    skip_with_one_thread(rig)
 
     told = refused(rig, recipe(rig, "openmp_runtime", preload=None, requires=()), SMALL)
     assert f"the preloaded OpenMP runtime runs the threads: {rig.threads - 1} threads beside the first, waiting: " in told

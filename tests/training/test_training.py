@@ -5,6 +5,7 @@ What needs PyTorch/XLA runs in its environment only: `tox -e xla -- tests/traini
 
 import math
 from dataclasses import replace
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -13,38 +14,28 @@ import msgspec
 import pytest
 
 from fixtures import protocol
-from fixtures.bench.rig import Rig, Serving, ServingError
+from fixtures.bench.rig import Serving
 from fixtures.bench.turns import PairedMeasurement, Plan, take_turn
 from fixtures.machine import devices
 from fixtures.protocol import Job, ModelSpec, Observations
 from fixtures.steps.accuracy import Agreement
-from fixtures.steps.evidence import Claim, Proof, ProofError
+from fixtures.steps.evidence import Claim, Proof
 from fixtures.steps.optimizations import catalogue, families
-from fixtures.steps.recipe import Recipe, resolve, unmet
+from fixtures.steps.recipe import resolve, unmet
 from fixtures.training import training_claims as train
 from fixtures.worker import Server
 from reports.text.image_shape import square
 from tests import checkouts
 from tests.conftest import MakeRig, skip_unless_met
 from tests.machines import X86
+from tests.steps.test_broken_steps import recipe
+from tests.steps.test_broken_steps import refused as refused_by
 
 VIT = ModelSpec(name="timm:test_vit", image=square(32))
 AGREES = Agreement(sqnr_db=200.0, centred_cosine=1.0, cosine=1.0, max_abs_error=0.0, relative_error=0.0, top1_agreement=1.0, samples=8)
 
 
-def recipe(rig: Rig, step: str, **changes: Any) -> Recipe:
-    """The recipe of `step` on this machine, the step itself changed by `changes`."""
-    steps = dict(rig.catalogue)
-    steps[step] = replace(steps[step], **changes)
-    return resolve(step, steps, rig.machine)
-
-
-def refused(rig: Rig, broken: Recipe) -> str:
-    """Serve the broken recipe, which must fail its proof; return the message."""
-    with pytest.raises(ServingError) as raised:
-        rig.serve(broken, model=VIT)
-    assert isinstance(raised.value.cause, ProofError), raised.value
-    return str(raised.value)
+refused = partial(refused_by, model=VIT)
 
 
 def observed(serving: Serving, subject: str) -> str:
