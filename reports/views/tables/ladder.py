@@ -175,13 +175,8 @@ def _remarks(ladder: Ladder) -> Iterator[Line]:
         yield _best(ladder, ladder.best)
     elif ladder.measured:
         yield Line("no best: others disturbed whatever was measured; measure again on an idle machine", STYLES[DISTURBED])
-    if told := accuracy_text(ladder):
-        yield Line(told)
-    yield from map(Line, metric_texts(ladder))
-    if told := lengths_text(ladder):
-        yield Line(told)
-    if told := generation_text(ladder):
-        yield Line(told)
+    texts = (accuracy_text(ladder), *metric_texts(ladder), lengths_text(ladder), generation_text(ladder))
+    yield from (Line(each) for each in texts if each)
     if told := weights_line(ladder.measured):
         yield Line(told, REMARK)
 
