@@ -51,7 +51,7 @@ class Reader:
         self._monkeypatch = monkeypatch
 
     def __call__(self, cpuinfo: str) -> machine.Machine:
-        self._monkeypatch.setattr(machine, "_read", lambda file: cpuinfo if str(file) == "/proc/cpuinfo" else "")
+        self._monkeypatch.setattr(machine, "text_of", lambda file: cpuinfo if str(file) == "/proc/cpuinfo" else "")
         return this_machine.__wrapped__()
 
 
@@ -73,7 +73,7 @@ def test_features_are_read_from_cpuinfo(read_from: Reader, cpuinfo: str, expecte
 )
 def test_an_emulator_is_known_by_its_kernel(monkeypatch: pytest.MonkeyPatch, architecture: str, kernel: str, expected: bool) -> None:
     """QEMU's user mode answers for its guest, but the kernel below still says what it is."""
-    monkeypatch.setattr(machine, "_read", lambda file: kernel + "\n" if str(file) == "/proc/sys/kernel/arch" else GRAVITON3_CPUINFO)
+    monkeypatch.setattr(machine, "text_of", lambda file: kernel + "\n" if str(file) == "/proc/sys/kernel/arch" else GRAVITON3_CPUINFO)
     monkeypatch.setattr("platform.machine", lambda: architecture)
     monkeypatch.delenv("QEMU_CPU", raising=False)
 
