@@ -12,6 +12,7 @@ from reports.text.former_options import HIDDEN, renamed_to
 from reports.text.image_shape import ImageShape
 from reports.text.options import MODELS, OF_IMAGES, above_zero, cosine, shared
 from reports.text.plain_text import say
+from reports.text.progress_line import silent
 from reports.text.refusal import Refusal
 from reports.views.recommend import DeploymentLimits
 
@@ -96,7 +97,7 @@ def bench(
     threads: int | None = None,
     warmup_limit_s: float = 3.0,
     answers: "Answers | None" = None,
-    progress: Callable[[str], None] = lambda _stage: None,
+    progress: Callable[[str], None] = silent,
 ) -> Bench:
     """Return the rig for this machine, and the model that `options` names. Raises CannotMeasure, ThreadsError and ModelError."""
     from fixtures import models

@@ -7,6 +7,10 @@ from typing import TextIO
 LEAST_INTERVAL_S = 5.0
 
 
+def silent(_text: str) -> None:
+    """Tell nobody."""
+
+
 class ProgressLine:
     """What is said while something works: lines that pass, and lines that stay."""
 
