@@ -39,7 +39,7 @@ class Bench:
 def add_model_options(command: argparse.ArgumentParser, *, model_required: bool = True) -> None:
     """Add the options that name a model and how it is built, as `pytest benchmarks/` has them."""
     command.add_argument("--model", required=model_required, metavar="NAME", help=f"model: {MODELS}")
-    for name in ("--weights", "--pretrained", "--int8-images", "--artifact-cache", "--worker-timeout"):
+    for name in ("--weights", "--pretrained", "--int8-images", "--int8-texts", "--artifact-cache", "--worker-timeout"):
         command.add_argument(name, **shared(name))
     command.add_argument("--calibration", type=Path, dest="int8_images", action=renamed_to("--int8-images"), help=HIDDEN)
 
@@ -108,6 +108,7 @@ def bench(
     from fixtures.models import weights
     from fixtures.protocol import ModelSpec
     from fixtures.session.options import folder_digest
+    from fixtures.tasks import texts
 
     machine, threads = hardware(threads)
     name = models.full_name(options.model)
@@ -121,6 +122,7 @@ def bench(
         threads=threads,
         calibration=calibration,
         calibration_digest=folder_digest(calibration),
+        texts=texts.named(options.int8_texts, [name], has_images=calibration is not None),
         warmup_limit_s=warmup_limit_s,
         answers=answers or Answers(),
         progress=progress,

@@ -178,8 +178,8 @@ def _check_same(emission: Emission) -> None:
         raise CannotMeasure(f"the record was measured with weights of digest {measurement.weights}: --weights {found}; name that file")
     if measurement.weights.startswith("random") and model.weights:
         raise CannotMeasure(f"the record was measured with {measurement.weights} weights: leave --weights out, or measure with that file")
-    if measurement.calibration not in {"", "random", emission.bench.rig.calibration_digest}:
-        raise CannotMeasure("the record was calibrated with another folder of images: name it with --int8-images")
+    if measurement.calibration not in {"", "random", emission.bench.rig.calibrated_with}:
+        raise CannotMeasure("the record was calibrated with other images or texts: name them with --int8-images or --int8-texts")
 
 
 def _write_artifact(emission: Emission, job: Job, prepared: Path | None, folder: Path) -> None:

@@ -118,6 +118,11 @@ _SHARED: Mapping[str, Mapping[str, Any]] = {
         "(default: random)",
     },
     "--int8-images": {"type": Path, "metavar": "DIR", "help": "folder of images to calibrate INT8 with (default: random images)"},
+    "--int8-texts": {
+        "type": Path,
+        "metavar": "FILE",
+        "help": "text to calibrate INT8 of language models with, of which 300 pieces are taken (default: random tokens)",
+    },
     "--accuracy": {
         "type": Path,
         "metavar": "DIR",

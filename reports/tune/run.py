@@ -416,6 +416,6 @@ def _conditions(bench: Bench, limits: DeploymentLimits, machine: Mapping[str, An
         "model": bench.rig.content(bench.model),
         "machine": machine,
         "threads": bench.rig.threads,
-        "calibration": bench.rig.calibration_digest,
+        "calibration": bench.rig.calibrated_with,
     }
     return conditions | {name: value for name, value in bench.rig.answers.conditions.items() if value}

@@ -91,6 +91,10 @@ def test_former_option_of_a_command(command: str, now: str, dest: str, capsys: p
         (["--model", "served.py:create", "--evaluate", "mine:f1"], "--evaluate 'mine:f1': expected FILE.py:FUNCTION"),
         (["--model", "transformers:gpt2", "--accuracy", "/no/such.txt"], "--accuracy '/no/such.txt' cannot be read as text in UTF-8"),
         (["--proofs", "proofs.json", "--quick"], "--proofs times nothing, so --quick has nothing to work with"),
+        (["--model", "vit", "--int8-texts", "x.txt"], "--int8-texts calibrates language models, and vit takes images"),
+        (["--int8-texts", "x.txt"], "--int8-texts calibrates language models, and resnet50 takes images"),
+        (["--model", "transformers:bert", "--int8-texts", "/no/x.txt"], "--int8-texts '/no/x.txt' cannot be read as text in UTF-8"),
+        (["--int8-images", str(ROOT), "--int8-texts", "x.txt"], "--int8-images are for models that take images, and --int8-texts for"),
         (
             ["--int8-images", "/no/such/folder"],
             "--int8-images '/no/such/folder': there is no folder '/no/such/folder'; name one with pictures",

@@ -315,6 +315,7 @@ def test_a_candidate_of_the_search_says_what_it_gets_right(digits: Path, tmp_pat
         weights=None,
         pretrained=False,
         int8_images=None,
+        int8_texts=None,
         artifact_cache=tmp_path / "artifacts",
         worker_timeout=600,
     )

@@ -22,6 +22,7 @@ from fixtures.steps.recipe import resolve
 from fixtures.tasks import metric, perplexity
 from fixtures.tasks.labelled import LabelsError
 from fixtures.tasks.metric import EvaluateError, MetricError, MetricLostError, compare, named
+from fixtures.tasks.texts import TextsError
 from reports.saved.record import SavedMetric
 from reports.statistics.proportions import paired_difference
 from reports.text.metric_limit import metric_limit_of
@@ -298,7 +299,7 @@ def test_model_without_a_tokenizer_is_refused(language: Path, tmp_path: Path) ->
     bare.mkdir()
     (bare / "config.json").write_bytes((language / "gpt" / "config.json").read_bytes())
     for name, message in ((f"transformers:{bare}", "has no tokenizer that can be read"), ("transformers:gpt2", "has no tokenizer: name a")):
-        with pytest.raises(MetricError, match=message):
+        with pytest.raises(TextsError, match=message):
             perplexity.write_pieces(msgspec.structs.replace(spec, name=name), models.build(spec), language / "text.txt", 9, tmp_path)
 
 

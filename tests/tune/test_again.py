@@ -85,7 +85,13 @@ def test_a_recipe_is_run_back_to_back_until_its_limit_is_shown_or_the_time_is_ov
     monkeypatch.setattr(again, "AGAIN", Plan(pairs=1, budget_s=0.001, least_rounds=3, warmup_limit_s=0.5))
     monkeypatch.setattr(turns, "BURST_S", 0.001)  # else the turns of a quick machine hold all the calls that the limit needs
     options = argparse.Namespace(
-        model="torchvision:resnet18", weights=None, pretrained=False, int8_images=None, artifact_cache=artifact_folder, worker_timeout=600
+        model="torchvision:resnet18",
+        weights=None,
+        pretrained=False,
+        int8_images=None,
+        int8_texts=None,
+        artifact_cache=artifact_folder,
+        worker_timeout=600,
     )
     made = bench(options, image=square(64))
     recipe = recipe_of(Candidate("onnxruntime", 1, 2, 1), made)

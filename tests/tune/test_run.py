@@ -69,7 +69,9 @@ def candidate_of(name: str) -> Candidate:
 
 
 def small(cache: Path) -> Bench:
-    options = argparse.Namespace(model=MODEL, weights=None, pretrained=False, int8_images=None, artifact_cache=cache, worker_timeout=600)
+    options = argparse.Namespace(
+        model=MODEL, weights=None, pretrained=False, int8_images=None, int8_texts=None, artifact_cache=cache, worker_timeout=600
+    )
     return bench(options, image=square(64))
 
 
