@@ -297,7 +297,7 @@ def test_a_folder_that_is_there_is_left_alone(emit: Emit, capsys: pytest.Capture
         ({"fingerprint": {"vcpus": 64}}, "is of another machine (vcpus: 64 there"),
         ({"fingerprint": {"versions": {"openvino": "2020.1"}}}, "was measured: install what was measured"),
         ({"weights": "0123456789abcdef"}, "was measured with weights of digest 0123456789abcdef: --weights is missing"),
-        ({"calibration": "0123456789abcdef"}, "calibrated with another folder of images"),
+        ({"calibration": "0123456789abcdef"}, "calibrated with other images or texts"),
         ({"recipe": ["baseline", "no_such_step"]}, "has no 'no_such_step'"),
     ],
 )
