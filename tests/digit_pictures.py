@@ -34,6 +34,7 @@ def train(folder: Path) -> None:
     from PIL import Image
     from sklearn.datasets import load_digits
 
+    from fixtures.inputs.pictures import Pictures
     from fixtures.tasks import labelled
     from reports.text.image_shape import square
 
@@ -46,7 +47,7 @@ def train(folder: Path) -> None:
         Image.fromarray(pixels).convert("RGB").save(file)
     seen = labelled.find(folder / "seen", most=len(order))
     labelled.draw("digits:create", square(SIZE), seen.files, seen.labels, folder)
-    pictures = labelled.Pictures(folder)
+    pictures = Pictures(folder)
     images, labels = torch.from_numpy(pictures.batch(0, len(pictures))), torch.from_numpy(pictures.labels)
     torch.manual_seed(0)
     threads = torch.get_num_threads()

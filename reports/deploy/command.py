@@ -13,7 +13,7 @@ from reports.saved.record import Measurement, Run
 from reports.saved.storage import Storage
 from reports.show.tables import add_format, show
 from reports.text.image_shape import USUAL, of_batch
-from reports.text.options import Commands
+from reports.text.options import Commands, shared
 from reports.text.plain_text import plain
 from reports.views.recommend import NothingToRecommend, Recommendation, recommend
 
@@ -36,6 +36,8 @@ def add_recommend(commands: Commands, common: argparse.ArgumentParser) -> None:
         "--emit", type=Path, metavar="DIR", help="new folder to write the deployment of the winner into (default: none is written)"
     )
     add_model_options(command, model_required=False)
+    for name in ("--accuracy", "--accuracy-pictures", "--preprocess"):
+        command.add_argument(name, **shared(name))
     command.set_defaults(command=run_recommend)
 
 
@@ -58,6 +60,7 @@ def _among(run: Run[Measurement], steps: list[str] | None) -> tuple[Measurement,
 
 
 def _emit(options: argparse.Namespace, run: Run[Measurement], found: Recommendation, console: Console) -> None:
+    from fixtures.bench.answers import asked
     from reports.deploy.emit import Emission, emit, recipe_of
 
     winner = found.winner.measurement
@@ -70,7 +73,14 @@ def _emit(options: argparse.Namespace, run: Run[Measurement], found: Recommendat
     )
     per_core = winner.workers if recipe.step.worker_per_core else 1
     image = of_batch(winner.input_shape) or USUAL
-    made = bench(options, image=image, batch_size=winner.batch_size, threads=per_core * (winner.threads or 1))
+    answers = asked(
+        [options.model],
+        accuracy=options.accuracy,
+        most=options.accuracy_pictures,
+        preprocess=options.preprocess,
+        controlled_loss=options.max_accuracy_loss,
+    )
+    made = bench(options, image=image, batch_size=winner.batch_size, threads=per_core * (winner.threads or 1), answers=answers)
     emit(Emission(run=run, recommendation=found, recipe=recipe, bench=made), options.emit)
     console.print(f"Written to {plain(options.emit, 300)}: read its README.md, then `./run.sh check.py`.", markup=False, soft_wrap=True)
 

@@ -97,6 +97,7 @@ def _answers(options: argparse.Namespace) -> "Answers":
         most=options.accuracy_pictures,
         preprocess=options.preprocess,
         evaluate=options.evaluate,
+        controlled_loss=options.max_accuracy_loss,
     )
     check_limits(found, options.max_accuracy_loss, options.metric_limit or ())
     return found

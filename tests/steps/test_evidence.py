@@ -8,7 +8,7 @@ import pytest
 
 from fixtures.machine.memory import Memory
 from fixtures.machine.thread_work import ThreadWork
-from fixtures.protocol import Job, ModelSpec, Observations, SmallProducts, Subnormals
+from fixtures.protocol import ControlSeen, Job, ModelSpec, Observations, SmallProducts, Subnormals
 from fixtures.protocol.kernels import Kernel
 from fixtures.steps import evidence as prove
 from fixtures.steps.accuracy import Agreement
@@ -30,6 +30,11 @@ def layer(precision: str, count: int = 1, flops: float = 1.0, **fields: Any) -> 
 
 def seen(**fields: Any) -> Observations:
     return Observations(**fields)
+
+
+def controlled(now: int, after: int = 17) -> ControlSeen:
+    """An INT8 of twenty layers, of which a few went back to floating point."""
+    return ControlSeen(pictures=200, points=1.0, reference=0.97, before=0.6, after=0.965, int8_before=20, int8_after=after, int8_now=now)
 
 
 def proof(*ranks: Observations, workers: int | None = None, without_db: float | None = None) -> Proof:
@@ -261,6 +266,8 @@ CASES: list[tuple[str, Claim, Proof, Proof]] = [
     ),
     ("edges", prove.edges_in_float(), proof(seen(edges=["f32", "bf16"])), proof(seen(edges=["f32", "int8"]))),
     ("edges that nobody saw", prove.edges_in_float(), proof(seen(edges=["f16"])), proof(seen(edges=["f32", "unseen"]))),
+    ("control", prove.accuracy_controlled(), proof(seen(controlled=controlled(17))), proof(seen(controlled=controlled(20)))),
+    ("control that nobody saw", prove.accuracy_controlled(), proof(seen(controlled=controlled(15))), proof(seen())),
     ("ranges that nobody saw", prove.ranges_in_each_call(), proof(seen(quantized=8, ranges_in_call=8)), proof(seen(quantized=8))),
     ("int8 of nothing", prove.int8_kernels(), proof(seen(kernels=[kernel("int8")])), proof(seen(kernels=[]))),
     (
@@ -664,6 +671,14 @@ def test_requirement_names_every_claim_that_does_not_hold() -> None:
         "step 'bf16_autocast' on timm:vit was not in force; runs bf16: f32 100%; batch 8: batch 1. Nothing is recorded; "
         "see docs/evidence.md"
     )
+
+
+def test_control_that_takes_no_layer_out_changes_nothing() -> None:
+    """Plain INT8 is accurate enough: the remedy names it."""
+    holds, observed = prove.accuracy_controlled().check(proof(seen(controlled=controlled(20, after=20))))
+
+    assert NothingChanged("take openvino_int8") == holds
+    assert "all layers may stay in int8: 20 layers in int8, 20 without control" in observed
 
 
 IDLE = Claim("packing", "weights are packed", lambda _: (NothingChanged("give it layers"), "no layer with weights"))

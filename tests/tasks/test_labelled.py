@@ -17,6 +17,7 @@ from fixtures.bench.answers import Answers
 from fixtures.bench.rig import Rig, ServingError
 from fixtures.bench.turns import Plan
 from fixtures.inputs.images import IMAGENET_MEAN, IMAGENET_STD
+from fixtures.inputs.pictures import Pictures
 from fixtures.protocol import ModelSpec
 from fixtures.session.options import folder_digest
 from fixtures.steps.recipe import Recipe, resolve
@@ -133,7 +134,7 @@ def test_picture_is_scaled_by_its_shorter_side_and_cropped(tmp_path: Path) -> No
     pixels[:, 60:100] = 255
     Image.fromarray(pixels).save(tmp_path / "wide.png")
     labelled.draw("my.models:create", square(32), [str(tmp_path / "wide.png")], [1], tmp_path)
-    batch = labelled.Pictures(tmp_path).batch(0, 2)
+    batch = Pictures(tmp_path).batch(0, 2)
 
     assert (2, 3, 32, 32) == batch.shape
     np.testing.assert_array_equal(batch[0], batch[1])
@@ -147,7 +148,7 @@ def test_preprocessing_of_the_users_own(tmp_path: Path) -> None:
     pixels[8:72, 8:72] = 255
     Image.fromarray(pixels).save(tmp_path / "framed.png")
     labelled.draw("my.models:create", square(32), [str(tmp_path / "framed.png")], [1], tmp_path, preprocess="0.5,0.25:0.5:1,40")
-    batch = labelled.Pictures(tmp_path).batch(0, 1)
+    batch = Pictures(tmp_path).batch(0, 1)
 
     np.testing.assert_allclose(batch[0, :, 16, 16], [2.0, 1.0, 0.5])
     assert (batch[0, 0, 1:31, 1:31] == 2.0).all()
@@ -161,7 +162,7 @@ def test_picture_covers_images_that_are_not_square(tmp_path: Path) -> None:
     pixels[60:100] = 255
     Image.fromarray(pixels).save(tmp_path / "high.png")
     labelled.draw("my.models:create", ImageShape(24, 48), [str(tmp_path / "high.png")], [1], tmp_path, preprocess="0,1,24")
-    batch = labelled.Pictures(tmp_path).batch(0, 1)
+    batch = Pictures(tmp_path).batch(0, 1)
 
     assert (1, 3, 24, 48) == batch.shape
     assert (batch[0] > 0.9).mean() == pytest.approx(1.0, abs=0.1)
@@ -173,7 +174,7 @@ def test_picture_of_a_model_of_one_channel_is_grey(tmp_path: Path) -> None:
     """With the mean of three means, and of three deviations; no picture has four channels."""
     Image.new("RGB", (40, 40), (255, 255, 255)).save(tmp_path / "white.png")
     labelled.draw("my.models:create", ImageShape(32, 32, 1), [str(tmp_path / "white.png")], [1], tmp_path)
-    batch = labelled.Pictures(tmp_path).batch(0, 2)
+    batch = Pictures(tmp_path).batch(0, 2)
 
     assert (2, 1, 32, 32) == batch.shape
     np.testing.assert_allclose(batch, (1 - IMAGENET_MEAN.mean()) / IMAGENET_STD.mean(), rtol=1e-5)

@@ -503,10 +503,10 @@ def test_labelled_pictures_and_their_limit_reach_the_search(tmp_path: Path, monk
     [(labelled, limits), (unlabelled, _)] = asked
     assert labelled.rig.answers.pictures is not None
     assert (0, 1) == labelled.rig.answers.pictures.labels
-    assert 0.5 == limits.accuracy_loss_points
+    assert (0.5, 0.5) == (limits.accuracy_loss_points, labelled.rig.answers.controlled_loss)
     assert unlabelled.rig.answers.pictures is None
     first, second = (tuning._conditions(made, limits, {}) for made in (labelled, unlabelled))
-    assert {"accuracy"} == set(first) - set(second)
+    assert {"accuracy", "controlled_loss"} == set(first) - set(second)
 
 
 def test_metrics_and_their_limits_reach_the_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -225,6 +225,7 @@ def test_every_alternative_stands_for_a_step_that_a_search_tries() -> None:
 
     assert {
         "openvino_int8_mixed": "openvino_int8",
+        "openvino_int8_accurate": "openvino_int8",
         "onnxruntime_int8_mixed": "onnxruntime_int8",
         "int8_dynamic": "pt2e_int8",
     } == found
