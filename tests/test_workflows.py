@@ -88,6 +88,37 @@ def test_scripts_are_well_formed(file: Path) -> None:
             assert (0, "") == (checked.returncode, checked.stderr)
 
 
+def test_inputs_of_the_gate_are_arguments_and_never_commands(tmp_path: Path) -> None:
+    """Each is one argument of the gate's, whatever is in it; one that is empty is none. Sizes of images are texts in every workflow."""
+    [hold] = [step for step in steps(ROOT / ".github/workflows/gate.yml") if step.get("name") == "Hold the gate"]
+    python = tmp_path / "python"
+    python.write_text("#!/bin/bash\nprintf '%s\\n' \"$@\"\n")
+    python.chmod(0o755)
+    hostile = "240x320; touch bad $(touch bad) `touch bad` * --out=/etc"
+    named = {"IMAGE_SIZE": "--image-size=", "BUDGET": "--budget=", "REQUIREMENTS": "--requirements=", "BASE": "--base=", "HEAD": "--head="}
+
+    def told(value: str) -> list[str]:
+        given = dict.fromkeys(hold["env"], "") | dict.fromkeys(named, value) | {"PYTHON": str(python), "OUT": str(tmp_path / "out")}
+        ran = subprocess.run(
+            ["bash", "-eo", "pipefail", "-c", hold["run"]],
+            cwd=tmp_path,
+            env={"PATH": "/usr/bin:/bin"} | given,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return ran.stdout.splitlines()
+
+    assert {option + hostile for option in named.values()} <= {*told(hostile)}
+    assert ["--image-size=240x320"] == [each for each in told("240x320") if each.startswith("--image-size")]
+    assert not any(each.startswith(("--image-size", "--budget", "--requirements")) for each in told(""))
+    assert not (tmp_path / "bad").exists()
+    for file in WORKFLOWS:
+        on = load(file)["on"]
+        inputs = [event.get("inputs", {}) for event in on.values() if isinstance(event, dict)] if isinstance(on, dict) else []
+        assert {each["image-size"]["type"] for each in inputs if "image-size" in each} <= {"string"}
+
+
 def test_every_job_ends(workflow: dict[str, Any]) -> None:
     """A hung job would hold a paid machine for six hours."""
     for job in workflow["jobs"].values():

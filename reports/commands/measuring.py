@@ -135,7 +135,7 @@ def bench(
     named = weights.absolute(options.weights) if options.weights else None
     if options.pretrained:
         weights.check_offered([name], named)
-        fetch(rig.launcher, [name], progress=progress, note=say)
+        fetch(rig.launcher, [name], image, progress=progress, note=say)
     spec = ModelSpec(
         name=name,
         image=image,

@@ -22,6 +22,7 @@ from fixtures.bench.launch import Launcher
 from fixtures.models import UnknownModelError, WeightsError, weights
 from fixtures.models.torchvision_import import import_torchvision
 from fixtures.protocol import ModelSpec
+from reports.text.image_shape import USUAL
 
 NAME = "transformers:someone/tiny"
 SMALL = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32, "vocab_size": 100}
@@ -230,7 +231,7 @@ def test_weights_are_taken_from_the_network_before_anything_is_built(tmp_path: P
     launcher = Launcher(environment={**os.environ, **proxies, **own}, python=sys.executable)
     notes: list[str] = []
     for _ in range(2):
-        fetch(launcher, [models.full_name(NAME)], progress=lambda _text: None, note=notes.append)
+        fetch(launcher, [models.full_name(NAME)], USUAL, progress=lambda _text: None, note=notes.append)
     [snapshot] = (tmp_path / "home" / "hub" / "models--someone--tiny" / "snapshots").iterdir()
 
     assert [True] == [f"MiB are taken from the network into {tmp_path / 'home' / 'hub'}" in note for note in notes]

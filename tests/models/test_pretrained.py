@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import urllib.request
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from safetensors.torch import save_file
 
 from fixtures import models
 from fixtures.bench.launch import ROOT
-from fixtures.models import UnknownModelError, WeightsError
+from fixtures.models import UnknownModelError, WeightsError, fetch
 from fixtures.models.torchvision_models import offered, usual_weights
 from fixtures.protocol import ModelSpec
 from reports.text.image_shape import square
@@ -55,6 +56,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     for name, value in NO_NETWORK.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setattr(urllib.request, "_opener", None)  # which keeps the proxies of its first use, and other tests must not have these
     folder = tmp_path / "hub" / "checkpoints"
     folder.mkdir(parents=True)
     return folder
@@ -86,6 +88,18 @@ def test_file_that_does_not_fit_is_refused(hub: Path) -> None:
 def test_transformer_of_another_size_says_which_one(hub: Path) -> None:
     with pytest.raises(WeightsError, match="these weights are for images of 224 pixels: name --image-size 224"):
         models.build(ModelSpec(name="torchvision:vit_b_16", image=square(64), pretrained=True))
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "is_taken"),
+    [("resnet18", ("64", "64", "3"), True), ("resnet18", ("64", "64", "1"), False), ("vit_b_16", ("64", "64", "3"), False)],
+)
+def test_weights_of_other_images_are_not_taken(
+    hub: Path, capsys: pytest.CaptureFixture[str], name: str, shape: tuple[str, ...], is_taken: bool
+) -> None:
+    """The refusal comes first: of grey images, or of another size than a transformer's; nothing is said to be taken, and nothing is."""
+    assert 0 == fetch.main([*shape, f"torchvision:{name}"])
+    assert is_taken == (f"MiB are taken from the network into {hub}" in capsys.readouterr().out)
 
 
 @pytest.mark.parametrize("name", ["torchvision:resnet5", "timm:resnet5", "timm:VisionTransformer"])
