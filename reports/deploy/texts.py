@@ -40,7 +40,7 @@ def _rows(found: Recommendation) -> Iterator[dict[str, object]]:
     for each in (found.winner, *found.others, *found.ruled_out):
         low, high = each.interval or (None, None)
         one = {"model": found.model, **_data(each), "low": low, "high": high, "is_winner": each is found.winner}
-        del one["interval"], one["accuracy"]
+        del one["interval"], one["accuracy"], one["metrics"]
         yield one
 
 
@@ -95,6 +95,7 @@ def _data(candidate: MeasuredRecipe) -> dict[str, object]:
         "top1_agreement": measured.top1_agreement,
         "cosine": measured.cosine,
         "accuracy": measured.accuracy,
+        "metrics": measured.metrics,
         "batch_size": measured.batch_size,
         "workers": measured.workers,
         "threads": measured.threads,

@@ -110,6 +110,8 @@ def test_a_metric_beyond_its_limit_rules_out_and_so_does_its_absence() -> None:
         "mystery": "no perplexity (measure with --accuracy FILE.txt), limit +1 %; no f1 (measure with --evaluate), limit -0.01",
     } == {each.step: each.broken for each in found.ruled_out}
     assert "recipes within perplexity +1 % and f1 -0.01, of 4 measured" in why(found)
+    assert ["perplexity", "f1"] == [each.name for each in found.winner.measurement.metrics]
+    assert found.winner.measurement.metrics == recommendation_data(found)["winner"]["metrics"]  # type: ignore[index]
     with pytest.raises(NothingToRecommend, match=r"the best change of perplexity -1 \(openvino_int8_mixed\)"):
         recommend(recipes, "resnet50", DeploymentLimits(metrics=(metric_limit_of("perplexity=+0"), metric_limit_of("f1=-0"))))
 
