@@ -13,6 +13,7 @@ from reports.text.refusal import Refusal
 
 ELEMENT_BYTES = {"int8": 1, "bf16": 2, "f16": 2, "f32": 4}
 LEAST_CALIBRATED = 0.9
+WEIGHTS_ALONE = " weights"  # how the precision of a step ends whose weights alone are in few bits
 FAULT = (
     "a fault of the measured peaks, not a gain: measure them again on the idle machine (`python -m reports peaks --redo --format json > "
     "peaks.json`) and pass them with --peaks peaks.json"
@@ -172,7 +173,12 @@ def _mix(precision_share: Mapping[str, float], calibration: Calibration) -> tupl
 
 
 def place_of(measurement: Measurement, calibration: Calibration) -> Place | str:
-    """Return where a measured step stands under the calibration's roof, or why it cannot be placed."""
+    """Return where a measured step stands under the calibration's roof, or why it cannot be placed.
+
+    Kernels of weights in few bits tell the precision of these, and multiply in another where activations are not quantized.
+    """
+    if measurement.precision.endswith(WEIGHTS_ALONE):
+        return f"its precision is {measurement.precision}: no kernel tells in which one it multiplies them"
     return place(
         samples_per_second=measurement.samples_per_second,
         flops_per_sample=measurement.flops_per_sample,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from reports.saved.record import Gain, Measurement
 from reports.statistics import unpaired_ratio
+from reports.statistics.roofline import WEIGHTS_ALONE
 
 INT8 = "int8"
 HINT = "PERFORMANCE_HINT"
@@ -39,7 +40,7 @@ def over_floating_point(
     ours = {m.step: m for m in measurements if m.model == own.model}
     if own.disturbed or not _brings_int8(own, ours):
         return None
-    alike = {step: m for step, m in ours.items() if m.precision != INT8 and not m.disturbed and _setting(m) == _setting(own)}
+    alike = {step: m for step, m in ours.items() if _is_floating(m) and not m.disturbed and _setting(m) == _setting(own)}
     if not alike:
         return None
     best = max(alike.values(), key=lambda m: m.samples_per_second)
@@ -53,6 +54,11 @@ def over_floating_point(
         return OverFloat(over=best.step, ratio=ratio, paired=True)
     sides = (processes[own.model, own.step],), (processes[best.model, best.step],)
     return OverFloat(over=best.step, ratio=unpaired_ratio(*sides), paired=False)
+
+
+def _is_floating(m: Measurement) -> bool:
+    """Whether the step has neither products nor weights in few bits."""
+    return m.precision != INT8 and not m.precision.endswith(WEIGHTS_ALONE)
 
 
 def _brings_int8(own: Measurement, ours: Mapping[str, Measurement]) -> bool:

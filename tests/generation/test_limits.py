@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from reports.saved.load import measurements_from_records, read_run
 from reports.saved.record import Calibration, Peak
-from reports.statistics.roofline import place_of, share_of_bandwidth
+from reports.statistics.roofline import Place, place_of, share_of_bandwidth
 from reports.views.ladder import ladders
 from reports.views.tables.ladder import ladder_tables, ladders_data
 from reports.views.tables.runs import run_tables
@@ -63,6 +64,16 @@ def test_precisions_without_a_peak_have_no_share_of_it() -> None:
     [read] = measurements_from_records([record])
 
     assert "int4, which has no peak" in str(place_of(read, PEAKS))
+
+
+def test_weights_in_8_bits_are_not_held_against_products_in_8_bits() -> None:
+    """Their kernels tell int8, and multiply in bf16 where activations are not quantized."""
+    peaks = replace(PEAKS, peaks=(Peak(precision="int8", flops_per_second=4e11),))
+    record = decoded()["extra_info"] | {"flops_per_sample": 3e8, "precision_share": {"int8": 1.0}}
+    products, weights = measurements_from_records([record | {"precision": each} for each in ("int8", "int8 weights")])
+
+    assert isinstance(place_of(products, peaks), Place)
+    assert "its precision is int8 weights: no kernel tells in which one it multiplies them" == place_of(weights, peaks)
 
 
 def test_the_ladder_shows_what_a_token_reads_and_its_share(tmp_path: Path) -> None:

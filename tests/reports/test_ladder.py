@@ -283,6 +283,19 @@ def test_a_floating_point_step_that_is_not_shown_to_be_ahead_does_not_take_the_p
     assert ("compile_freezing", 1.6, True) == over_float(found, "pt2e_int8")
 
 
+def test_weights_in_few_bits_are_no_floating_point() -> None:
+    """Products of integers are held against bf16, not against 4-bit weights, which are faster than both."""
+    torch = {"runtime": "torch_generation"}
+    found = shown(
+        at("generate_compile", "generate", 1.2, 60.0, **torch),
+        at("generate_int4", "generate_compile", 3.0, 180.0, **torch | {"precision": "int4 weights"}),
+        at("generate_int8", "generate_compile", 1.6, 96.0, **torch, **INT8),
+    )
+
+    assert ("generate_compile", 1.6, True) == over_float(found, "generate_int8")
+    assert over_float(found, "generate_int4") is None
+
+
 def test_without_pairs_int8_is_compared_unpaired_and_that_is_said() -> None:
     """An earlier run took turns with the baseline: three processes each have an interval, one has none."""
     int8_s, fp32_s = (0.05, 0.0505, 0.0495), (0.1, 0.101, 0.099)
