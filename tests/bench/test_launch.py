@@ -307,10 +307,11 @@ SPINS = """
 import threading
 
 def spin(seconds):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        pass
-    open("spun", "w").close()
+    with open("spun", "wb", buffering=0) as spun:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            pass
+        spun.write(b"x")
 
 channel = hello()
 threading.Thread(target=spin, args=({seconds},)).start()
@@ -323,7 +324,7 @@ def test_partner_that_spins_is_waited_for(checkout: Checkout) -> None:
     with checkout.worker(SPINS.format(seconds=0.3)).launch("x") as workers:
         workers.wait_until_still(limit_s=30)
 
-        assert (checkout.root / "spun").exists()
+        assert (checkout.root / "spun").read_bytes() == b"x"
         assert workers.never_still == 0
 
 
