@@ -7,6 +7,7 @@ something is not in force.
 """
 
 import argparse
+import gc
 import json
 import os
 import re
@@ -256,6 +257,7 @@ def _be_a_worker() -> int:
 
 def _look_at_memory(model: Model, counted: dict[str, int]) -> Memory:
     """Return where the weights, the largest activation and a new tensor lie; `counted` was taken before the model was loaded."""
+    gc.collect()  # a compiler's garbage that is given back meanwhile would count against the tensor
     session, before = model.session, counted_bytes()
     tensor = session.allocate(LARGE_BYTES, TOUCHED_BYTES)
     return observe(session.weights(), session.largest_activation(), tensor, counted_before=counted, tensor_before=before)
