@@ -679,6 +679,18 @@ def test_quick_is_the_telling_steps(suite: Suite, collector: Collector) -> None:
     assert [f"{step}]" for step in steps] == [line.rpartition("-")[2] for line in collector.ids(suite, "--quick")]
 
 
+def test_a_quick_run_answers_for_one_model_before_it_turns_to_the_next(suite: Suite) -> None:
+    """Nothing of the next model is built before, which would keep a user waiting for the first answer."""
+    models = ("--model", "torchvision:squeezenet1_1", "--model", "torchvision:resnet18")
+    status, output = suite.run("--quick", *models, "-k", "baseline or onnxruntime")
+    lines = output.splitlines()
+    answer = next(place for place, line in enumerate(lines) if re.match(r"torchvision\.squeezenet1_1: (best|fastest)", line))
+
+    assert status == 0, output
+    assert any("resnet18" in line for line in lines[answer:])
+    assert not any("resnet18" in line for line in lines[:answer]), output
+
+
 def test_set_is_measured_by_one_step_over_eager(suite: Suite, collector: Collector) -> None:
     """Each model is named, and what is missing is said; --step asks for others."""
     ids = collector.ids(suite, "--set", "torchbench")

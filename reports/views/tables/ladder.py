@@ -171,18 +171,19 @@ def _remarks(ladder: Ladder) -> Iterator[Line]:
             yield Line(f": {finding}", REMARK, lead=f"{row.step} note", lead_style=WARNING)
     if told := int8_text(ladder):
         yield Line(told)
-    if ladder.best is not None:
-        yield _best(ladder, ladder.best)
-    elif ladder.measured:
-        yield Line("no best: others disturbed whatever was measured; measure again on an idle machine", STYLES[DISTURBED])
+    if ladder.measured:
+        yield best_line(ladder)
     texts = (accuracy_text(ladder), *metric_texts(ladder), lengths_text(ladder), generation_text(ladder))
     yield from (Line(each) for each in texts if each)
     if told := weights_line(ladder.measured):
         yield Line(told, REMARK)
 
 
-def _best(ladder: Ladder, best: LadderRow) -> Line:
+def best_line(ladder: Ladder) -> Line:
     """Return the best recipe, its rivals, and what it leaves out; where it is not shown to pay it is not called the best."""
+    best = ladder.best
+    if best is None:
+        return Line("no best: others disturbed whatever was measured; measure again on an idle machine", STYLES[DISTURBED])
     called = "best" if ladder.pays or best.gain is None else "fastest measured, by no more than chance"
     text = f", {per_second(best.samples_per_second)} {'samples' if best.generation is None else 'tokens'} per second"
     if best.speedup is not None:
