@@ -1,10 +1,12 @@
 """How many rounds a pair has, and how many iterations each side has in a turn."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from fixtures.bench.turns import LEAST_TIMED, PairedMeasurement, Plan, Round, TimedSide, iterations_beside, least_rounds
+from fixtures.bench.turns import LEAST_TIMED, REWARMING, PairedMeasurement, Plan, Round, TimedSide, iterations_beside, least_rounds
+from fixtures.protocol import Turn
 
 
 @pytest.mark.parametrize(
@@ -48,3 +50,37 @@ def side(rounds_s: list[float]) -> TimedSide:
     return TimedSide(
         iterations=1, samples_per_round=1, by_pair=[[Round(iteration_s=each, latencies_s=(each,)) for each in rounds_s] for _ in "12"]
     )
+
+
+class Started:
+    """Workers that write down what they are asked, in place of a process."""
+
+    ranks = 1
+
+    def __init__(self, recipe: object, asked: list[tuple[object, list[Any]]]) -> None:
+        self.recipe, self.workers, self._asked = recipe, self, asked
+
+    def ask(self, messages: list[Any], _answer: type, _doing: str) -> list[Any]:
+        self._asked.append((self.recipe, messages))
+        return []
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("waits", [True, False], ids=["from an earlier step", "drawn to start first"])
+def test_the_side_that_waited_for_the_other_is_warmed_again(waits: bool) -> None:
+    """Whichever it is: while the other one started, compiled and proved itself, its memory and caches went cold."""
+    own, over = object(), object()
+    asked: list[tuple[object, list[Any]]] = []
+    waiting = Started(over, asked) if waits else None
+    standby = SimpleNamespace(take=lambda _recipe, _model: waiting)
+    rig: Any = SimpleNamespace(standby=standby, serve=lambda recipe, **_: [Started(recipe, asked)])
+    model: Any = None
+    found = PairedMeasurement(rig, own, over, model, Plan(pairs=1))  # type: ignore[arg-type]
+
+    found._start_sides(least_samples=1)
+
+    first = over if waits else found._started_first[0]
+    assert [(first, [Turn(iterations=0, untimed=REWARMING)])] == asked
+    assert [own, over] == [serving.recipe for serving in found._serving]
