@@ -237,11 +237,15 @@ class Throughput(Struct, frozen=True, kw_only=True):
     `samples_per_second` is that of the mean round; some runs of record version 1 have that of the median in its place.
     `weights` says which ones were measured, `weights_found` how they were found.
     A step that is `disturbed` has turns in which others used the CPUs, kept for want of better ones: its figures stand for nothing.
-    The first `settling_rounds` rounds of each pair were not warm yet: no figure counts them.
+    The first `settling_rounds` rounds of each pair were not warm yet: no figure counts them. `input_shape` is that of the first input.
     """
 
     model: str
     step: str
+    recipe: tuple[str, ...] = ()
+    input_shape: tuple[int, ...] = ()
+    threads: int | None = None
+    workers: int = 1
     samples_per_second: PositiveFigure
     samples_per_round: Count
     over_samples_per_round: Count | None = None
@@ -253,6 +257,11 @@ class Throughput(Struct, frozen=True, kw_only=True):
     weights: str = ""
     weights_found: str = ""
 
+    @property
+    def conditions(self) -> tuple[object, ...]:
+        """What two measurements of a step must share to be of the same work: its inputs with their batch, and the threads that did it."""
+        return self.input_shape, self.threads, self.workers
+
 
 class Measurement(Throughput, frozen=True, kw_only=True):
     """One saved benchmark, whole. A field is None where it does not apply.
@@ -260,21 +269,17 @@ class Measurement(Throughput, frozen=True, kw_only=True):
     `latency_samples` is how many calls the latencies are of; what their p99 is shown to reach and not to exceed (each at 95 %) are
     `latency_p99_low_s` and `latency_p99_high_s`, the latter None where the calls are too few; `latency_calls` says where they are of others
     than those of the turns. `inherited_environment` are variables that were there already and can change what runs. A record that is
-    `resumed` is of an interrupted run that this one went on with. `input_shape` is that of the first input.
+    `resumed` is of an interrupted run that this one went on with.
     """
 
     family: str = ""
     changes: str = ""
     model_name: str = ""
-    recipe: tuple[str, ...] = ()
     runtime: str = ""
     precision: str = ""
     batch_size: Count = 1
     sequence_length: int | None = None
-    input_shape: tuple[int, ...] = ()
     input_shapes: dict[str, tuple[int, ...]] = {}
-    threads: int | None = None
-    workers: int = 1
     latency_p50_s: Figure | None = None
     latency_p90_s: Figure | None = None
     latency_p99_s: Figure | None = None

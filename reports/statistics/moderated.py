@@ -161,12 +161,14 @@ def effects_of_runs(runs: Iterable[Sequence[Throughput]]) -> list[list[Effect]]:
     """Return the effects of each step that several runs of one machine measured over the same step, those of all runs together.
 
     So single pairs tell how far pairs spread, too; from one run to the next they spread more than within one. Disturbed ones tell nothing.
+    A step gains otherwise in another recipe, on other inputs and with other threads: that is no spread of its pairs.
     """
-    found: dict[tuple[str, str, str, int], list[Effect]] = {}
+    found: dict[tuple[object, ...], list[Effect]] = {}
     for measurements in runs:
         for each in measurements:
             if each.gain is not None and not each.disturbed:
-                found.setdefault((each.model, each.step, each.gain.over, each.samples_per_round), []).extend(effects_of(each))
+                alike = (each.model, each.step, each.gain.over, each.samples_per_round, each.recipe, each.conditions)
+                found.setdefault(alike, []).extend(effects_of(each))
     return [effects for effects in found.values() if len(effects) > 1]
 
 

@@ -30,14 +30,16 @@ class RunSpread:
 def run_spread(runs: Sequence[Run[Throughput]], fingerprint: Mapping[str, Any]) -> RunSpread | None:
     """Return the spread over those of `runs` that are of the machine of `fingerprint`; None where fewer than six have a step in common.
 
-    It is the median deviation from each step's own median: a level that changed in some of the runs hardly moves it.
+    It is the median deviation from each step's own median: a level that changed in some of the runs hardly moves it. Other recipes, inputs
+    and threads make another level.
     """
-    levels: dict[tuple[str, str], list[float]] = {}
+    levels: dict[tuple[object, ...], list[float]] = {}
     for run in runs:
         if run.fingerprint and not machine_differences(fingerprint, run.fingerprint):
             for measured in run.measurements:
                 if not measured.disturbed:
-                    levels.setdefault((measured.model, measured.step), []).append(math.log(measured.samples_per_second))
+                    alike = (measured.model, measured.step, measured.recipe, measured.conditions)
+                    levels.setdefault(alike, []).append(math.log(measured.samples_per_second))
     series = [values for values in levels.values() if len(values) >= FEWEST_RUNS]
     if not series:
         return None

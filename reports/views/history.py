@@ -61,7 +61,8 @@ class MachineShift:
 class History:
     """Series in the order of the newest run's ladder; `other_machines` counts the runs left out, by machine.
 
-    `machine_shifts` are changes of what all steps of the runs share, which no step is charged with.
+    `machine_shifts` are changes of what all steps of the runs share, which no step is charged with. `other_conditions` counts the
+    measurements left out, which had other inputs, threads or workers than the newest one of their step.
     """
 
     machine: str
@@ -69,6 +70,7 @@ class History:
     runs: int
     other_machines: dict[str, int]
     machine_shifts: tuple[MachineShift, ...] = ()
+    other_conditions: int = 0
 
 
 class NothingToFollow(Refusal):
@@ -80,6 +82,7 @@ def history(
 ) -> History:
     """Follow `steps` of `models` (empty: all) through those of `runs`, oldest first, that are of the machine of `fingerprint`.
 
+    A step is followed on the inputs, threads and workers of its newest measurement: another image size is no change of its level.
     Raises NothingToFollow if there is no such run, or none that has a step or model that was asked for.
     """
     mine, others = [], dict[str, int]()
@@ -94,7 +97,8 @@ def history(
         raise NothingToFollow("no saved run to follow: save some with `pytest benchmarks/ --benchmark-autosave`")
     _require(steps, {step for _, step in keys}, "step")
     _require(models, {model for model, _ in keys}, "model")
-    measured = [{(m.model, m.step): m for m in run.measurements} for run in mine]
+    newest = {(m.model, m.step): m.conditions for run in mine for m in run.measurements}
+    measured = [{(m.model, m.step): m for m in run.measurements if m.conditions == newest[m.model, m.step]} for run in mine]
     found = changes([[_figure(each.get(key)) for each in measured] for key in keys])
     wanted = [key for key in keys if (not models or key[0] in models) and (not steps or key[1] in steps)]
     return History(
@@ -103,6 +107,7 @@ def history(
         runs=len(mine),
         other_machines=others,
         machine_shifts=tuple(_machine_shift(mine[change.start], change) for change in found.machine),
+        other_conditions=sum(len(run.measurements) - len(kept) for run, kept in zip(mine, measured, strict=True)),
     )
 
 

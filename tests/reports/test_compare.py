@@ -191,6 +191,18 @@ def test_how_far_runs_of_the_machine_differ_is_known_from_its_saved_runs(tmp_pat
     assert run_spread(saved, FINGERPRINT | {"vcpus": 64}) is None
 
 
+def test_other_inputs_are_no_spread_of_a_step(tmp_path: Path) -> None:
+    """Nights on images of 64 and of 224 pixels by turns differ eightfold, and a step on either hardly from night to night."""
+    for number in range(1, 17):
+        size, faster = (64, 8) if number % 2 else (224, 1)
+        record = step("compile", tuple((1 + number / 1000) * each / faster for each in STEADY_S), input_shape=[8, 3, size, size])
+        save(tmp_path, number, saved_run([record], saved_at=f"2026-11-{number:02}T00:00:00+00:00"))
+
+    found = run_spread(Storage(str(tmp_path)).known, FINGERPRINT)
+    assert found is not None
+    assert found.ratio < 1.1
+
+
 def test_a_difference_that_unchanged_runs_have_is_told_as_such(tmp_path: Path) -> None:
     """Steady processes of two nights are 8 % apart: within the runs that is slower, between runs of this machine it is usual."""
     saved = nights(tmp_path / "saved", 20, 0.05)

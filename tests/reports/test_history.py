@@ -47,6 +47,21 @@ def test_runs_are_followed_in_time_and_on_one_machine_only(tmp_path: Path) -> No
     assert {"c8g.xlarge, Neoverse-V2, 64 vCPUs": 1} == found.other_machines
 
 
+def test_a_run_on_other_images_is_no_change_of_level(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Ten nights of 224 pixels, ten of 64 and ten of 224 again: the newest says what is followed, and others are counted."""
+    for day in range(1, 31):
+        size = 64 if 10 < day <= 20 else 224
+        steady = benchmark("compile", medians_s=[0.1 * size / 224] * 3, input_shape=[8, 3, size, size])
+        save(tmp_path, day, saved_run([steady], saved_at=f"2026-11-{day:02}T00:00:00+00:00"))
+
+    found = follow(tmp_path)
+    assert (20, ()) == (len(found.series[0].points), found.series[0].shifts)
+    assert 10 == found.other_conditions
+
+    main(["history", "--storage", str(tmp_path)])
+    assert "left out: 10 measurements with other inputs, threads or workers" in " ".join(capsys.readouterr().out.split())
+
+
 def test_an_unknown_step_is_refused_with_those_that_are_saved(tmp_path: Path) -> None:
     save(tmp_path, 1, saved_run(ladder("baseline", "compile")))
 

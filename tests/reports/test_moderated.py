@@ -150,11 +150,11 @@ def test_rounds_that_were_not_warm_have_no_say_in_a_gain() -> None:
     assert () == effects_of(beyond)
 
 
-def _run_of_single_pairs(noise: np.random.Generator, steps: int = 20, **changes: Any) -> list[Measurement]:
+def _run_of_single_pairs(noise: np.random.Generator, steps: int = 20, ratio: float = 1.2, **changes: Any) -> list[Measurement]:
     """A run whose steps are 20 % faster than their predecessor; pairs are off by 1.2 %."""
     records = []
     for number in range(steps):
-        own_s = 0.1 / 1.2 * math.exp(float(noise.normal(0, 0.012)))
+        own_s = 0.1 / ratio * math.exp(float(noise.normal(0, 0.012)))
         rounds = {"own_rounds_s": [own_s] * 3, "over_rounds_s": [0.1] * 3}
         pair: dict[str, Any] = {"own_median_s": own_s, "over_median_s": 0.1} | rounds
         named: dict[str, Any] = {
@@ -188,6 +188,23 @@ def test_other_steps_and_disturbed_ones_of_earlier_runs_tell_nothing() -> None:
     assert [] == effects_of_runs(disturbed)
     assert [] == effects_of_runs([_run_of_single_pairs(noise)])
     assert 20 == len(effects_of_runs([_run_of_single_pairs(noise), _run_of_single_pairs(noise)]))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"input_shape": [8, 3, 64, 64]}, {"threads": 2}, {"workers": 2}, {"recipe": ["baseline", "channels_last", "step"]}],
+    ids=["images", "threads", "workers", "recipe"],
+)
+def test_a_step_of_other_conditions_is_no_spread_of_its_pairs(other: dict[str, Any]) -> None:
+    """On small images, with fewer threads or in another recipe a step gains otherwise: taken for chance, that would hide every gain."""
+    noise = np.random.default_rng(5)
+    *earlier, new = (_run_of_single_pairs(noise) for _ in range(4))
+    others = [_run_of_single_pairs(noise, ratio=2.0, **other) for _ in range(3)]
+
+    alone, told = (gains_of_run(new, effects_of_runs(runs)) for runs in (earlier, [*earlier, *others]))
+    assert {FASTER} == {each.verdict for each in told.values()}
+    for key, found in told.items():
+        assert (found.high or 0) / (found.low or 1) < 1.5 * (alone[key].high or 0) / (alone[key].low or 1)
 
 
 ROUNDS, STEPS, RUNS = 9, 22, 60

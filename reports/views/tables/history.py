@@ -90,6 +90,9 @@ def _overview(series: Series) -> Iterator[Cell]:
 def _remarks(found: History) -> Iterator[Line | str]:
     for machine, runs in found.other_machines.items():
         yield Line(f"left out: {_runs(runs)} on another machine, {machine}", WARNING)
+    if (others := found.other_conditions) > 0:
+        count = f"{others} measurement{'' if others == 1 else 's'}"
+        yield Line(f"left out: {count} with other inputs, threads or workers than the newest of the step", WARNING)
     for shift in found.machine_shifts:
         yield Line(machine_shift_text(shift), WARNING)
     if all(len(series.points) < FEWEST_RUNS for series in found.series):
