@@ -25,7 +25,8 @@ from reports.saved.machines import Difference
 class Pairs:
     """Measures pairs of two sides. `again(side, number)` returns another process of a side, with a cache for its builds of that number.
 
-    `taken` are the pairs of a gate that this one goes on with. Both sides build at the same time, unless `one_by_one`.
+    `taken` are the pairs of a gate that this one goes on with. Both sides build at the same time, unless `one_by_one`: then build time is
+    judged.
     """
 
     def __init__(
@@ -89,15 +90,16 @@ class Pairs:
     def _build(self, benchmark: Benchmark) -> int:
         """Build both sides' artifacts, and return how many of each are to be paired.
 
-        Sides whose artifact is equal have one. Others are built twice; where each side's builds are equal to the byte, one stands for both.
-        Raises SideError.
+        Sides whose artifact is equal have one. Others are built twice; where each side's builds are equal to the byte, one stands for both,
+        but for the time that they took. Raises SideError.
         """
         base, head = self._built(0, benchmark)
         if base is None or head is None or _are_equal(base, head):
             return 1
         self._progress.note(f"{benchmark.id}: the sides have artifacts of their own, so each is built twice")
         second = self._built(1, benchmark)
-        return 1 if _are_equal(base, second[0]) and _are_equal(head, second[1]) else self._rules.screen_builds
+        are_equal = _are_equal(base, second[0]) and _are_equal(head, second[1])
+        return 1 if are_equal and not self._one_by_one else self._rules.screen_builds
 
     def _build_further(self, benchmark: Benchmark) -> None:
         """Build what a suspect needs beside the builds that it is one for, or that could not tell. Raises SideError."""

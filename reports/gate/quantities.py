@@ -9,6 +9,7 @@ from reports.gate.decision import Judged, Verdict, overall
 from reports.gate.limits import Limits
 from reports.gate.pair import Figures, MetricFigure, Pair
 from reports.gate.statistics import as_ratio, interval
+from reports.statistics import Interval, unpaired_ratio
 from reports.statistics.proportions import paired_difference
 from reports.text.metric_limit import MetricLimit
 
@@ -19,7 +20,8 @@ ROUNDING_DB = 60.0  # what is asked of fp32: a loss above it is one of rounding
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Measure:
-    """One quantity: its name, the field of `Figures` and of `Limits`; `is_sampled` where every pair has a value of its own.
+    """One quantity: its name, the field of `Figures` and of `Limits`; `is_sampled` where every pair has a value of its own, or every build
+    that is `of_builds`, which may serve several pairs.
 
     Answers are told by picture: `figure` is the share of the right ones. One that `is_usual` is told of where nobody asked.
     """
@@ -29,13 +31,14 @@ class Measure:
     limit: Callable[[Limits], float | None]
     unit: str
     is_sampled: bool = True
+    of_builds: bool = False
     is_usual: bool = True
 
 
 MEASURES = (
     Measure(name="memory", figure=lambda f: f.peak_rss_bytes, limit=lambda x: x.memory_percent, unit="bytes"),
     Measure(name="cold start", figure=lambda f: f.cold_start_s, limit=lambda x: x.cold_start_percent, unit="seconds"),
-    Measure(name="build time", figure=lambda f: f.build_s, limit=lambda x: x.build_time_percent, unit="seconds"),
+    Measure(name="build time", figure=lambda f: f.build_s, limit=lambda x: x.build_time_percent, unit="seconds", of_builds=True),
     Measure(
         name="artifact size", figure=lambda f: f.artifact_bytes, limit=lambda x: x.artifact_size_percent, unit="bytes", is_sampled=False
     ),
@@ -145,12 +148,24 @@ def _quantity(measure: Measure, values: Sequence[tuple[float, float]], limit: fl
     verdict = None if limit is None else Verdict.REGRESSION if is_too_much else Verdict.PASS
     if not measure.is_sampled:
         return replace(found, verdict=verdict)
-    bounds = interval(logs, 1 - alpha)
+    bounds = _of_builds(values, alpha) if measure.of_builds else interval(logs, 1 - alpha)
     if is_too_much and bounds.low <= 0:
         verdict = Verdict.INCONCLUSIVE
-    if len(logs) == 1:
+    if math.isinf(bounds.low):
         return replace(found, verdict=verdict)
     return replace(found, verdict=verdict, low=as_ratio(bounds.low), high=as_ratio(bounds.high))
+
+
+def _of_builds(values: Sequence[tuple[float, float]], alpha: float) -> Interval:
+    """Return one-sided bounds of the logarithm of head's by base's, each at 1 - `alpha`, by the builds that served the pairs.
+
+    A build that served six pairs took as long in all of them, which is one observation. One build alone bounds nothing.
+    """
+    bases, heads = (tuple(dict.fromkeys(side)) for side in zip(*values, strict=True))
+    found = unpaired_ratio((heads,), (bases,), confidence=1 - 2 * alpha)
+    if found.low is None or found.high is None:
+        return Interval(-math.inf, math.inf)
+    return Interval(math.log(found.low) if found.low > 0 else -math.inf, math.log(found.high))
 
 
 def _answers(measure: Measure, pairs: Sequence[Pair], limit: float | None, alpha: float) -> list[Quantity]:

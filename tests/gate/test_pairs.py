@@ -139,6 +139,13 @@ def test_builds_whose_time_is_judged_have_none_beside_them(monkeypatch: pytest.M
     assert ["base begins", "base ends", "head begins", "head ends"] == made.order[:4]
 
 
+def test_equal_builds_serve_both_where_their_time_is_judged(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """One build took as long as it took: without a second one nobody knows how far they differ."""
+    made = bench(monkeypatch, tmp_path, "old", "new", second="", one_by_one=True)
+    made.measure(4)
+    assert {(base, head): 1 for base in ("base", "base-2") for head in ("head", "head-2")} == Counter(made.served)
+
+
 def test_control_is_base_against_its_second_build(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     made = bench(monkeypatch, tmp_path, "old", "new")
     [found] = made.measure(1, "control")

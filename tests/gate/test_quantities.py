@@ -68,11 +68,37 @@ def test_each_measure_is_a_regression_of_its_own(worse: dict[str, Any], name: st
     assert {name} == {each.name for each in found.values() if each.verdict is Verdict.REGRESSION}
 
 
+def built(base_s: tuple[float, ...], head_s: tuple[float, ...], count: int = 6) -> list[Pair]:
+    """Return pairs over builds that took so long, which serve by turns."""
+    builds = [(base, head) for base in base_s for head in head_s]
+    return [pair(base=replace(SOME, build_s=base), head=replace(SOME, build_s=head)) for base, head in (builds * count)[:count]]
+
+
 def test_build_time_is_judged_where_asked_for_only() -> None:
-    pairs = pairs_of(replace(SOME, build_s=60.0))
+    pairs = built((30.0, 30.1), (60.0, 60.2))
 
     assert judged(pairs)["build time"].verdict is None
-    assert Verdict.REGRESSION is judged(pairs, Limits(build_time_percent=50.0))["build time"].verdict
+    assert Verdict.REGRESSION is judged(pairs, Limits(build_time_percent=50.0), tests=1)["build time"].verdict
+
+
+def test_a_build_counts_once_however_many_pairs_it_serves() -> None:
+    """Head's only build took twice as long in each of six pairs: that was one build, and nobody knows what the next one takes."""
+    found = judged(built((30.0,), (60.0,)), Limits(build_time_percent=50.0), tests=1)["build time"]
+
+    assert (Verdict.INCONCLUSIVE, None) == (found.verdict, found.low)
+    assert Verdict.PASS is judged(built((30.0,), (30.0,)), Limits(build_time_percent=50.0), tests=1)["build time"].verdict
+
+
+def test_builds_of_equal_code_that_take_longer_by_chance_are_no_regression() -> None:
+    """2,000 unchanged benchmarks whose builds spread by 10 %, two of each side, of which every fourth of head's is 10 % slower."""
+    drawn = random.Random(2)
+
+    def two() -> tuple[float, float]:
+        return 30.0 * drawn.gauss(1, 0.1), 30.0 * drawn.gauss(1, 0.1)
+
+    found = [judged(built(two(), two()), Limits(build_time_percent=10.0), tests=1)["build time"].verdict for _ in range(2000)]
+    assert found.count(Verdict.REGRESSION) <= 30
+    assert found.count(Verdict.INCONCLUSIVE) > 200
 
 
 def test_nothing_is_judged_without_limits() -> None:
