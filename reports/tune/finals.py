@@ -1,6 +1,7 @@
 """The winner against the ladder's best and OpenVINO's benchmark_app, in turns, in one run."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,7 +12,9 @@ from fixtures.bench.turns import Plan
 from fixtures.steps.recipe import Recipe
 from reports.commands.measuring import Bench
 from reports.saved.record import Gain, Measurement
-from reports.statistics import DISTURBED, paired_gain
+from reports.statistics import DISTURBED
+from reports.statistics.moderated import Effect, spread
+from reports.statistics.moderated import gain as moderated_gain
 from reports.tune.benchmark_app import AppRun, BenchmarkAppError, command, run
 from reports.tune.measure import measure
 
@@ -66,7 +69,7 @@ def hold_finals(
     if same:
         notes.append("the winner is the ladder's best recipe")
     app_model = _app_model(bench, batch_size, int8, notes)
-    app_runs: list[AppRun] = []
+    app_runs: list[AppRun | None] = []  # by pair, None where it failed
 
     def benchmark_app() -> None:
         if app_model is None or len(app_runs) >= pairs:
@@ -75,37 +78,39 @@ def hold_finals(
         try:
             app_runs.append(run(app_model, app_seconds, bench.rig.launcher.environment))
         except BenchmarkAppError as error:
+            app_runs.append(None)
             notes.append(str(error))
 
     own = replace(winner, over=over.step.name if over else None)
     record = measure(bench, own, over, Plan(pairs=pairs, budget_s=3.0, warmup_limit_s=bench.rig.warmup_limit_s), benchmark_app)
     own_sps = [record.samples_per_round / pair.own_median_s for pair in record.pairs]
     rivals = []
-    if over is not None and record.over_samples_per_round is not None:
-        over_sps = [record.over_samples_per_round / pair.over_median_s for pair in record.pairs if pair.over_median_s is not None]
-        rivals.append(_rival(f"ladder's best: {over.step.name}", own_sps, over_sps, None, disturbed=record.disturbed))
-    if app_runs and app_model is not None:
-        app_sps = [each.samples_per_second for each in app_runs]
-        percentiles = [each.latency_p99_s for each in app_runs if each.latency_p99_s is not None]
-        name = f"benchmark_app -hint throughput ({'int8' if int8 else 'fp32'} model, batch {batch_size})"
+    if over is not None and record.over_samples_per_round is not None and record.gain is not None:
+        over_sps = tuple(record.over_samples_per_round / pair.over_median_s for pair in record.pairs if pair.over_median_s is not None)
+        name = f"ladder's best: {over.step.name}"
+        rivals.append(Finalist(name=name, samples_per_second=over_sps, latency_p99_s=None, gain=record.gain))
+    in_turns = [(one, each) for one, each in zip(own_sps, app_runs, strict=False) if each is not None]
+    if in_turns and app_model is not None:
+        gain = over_app([(one, each.samples_per_second) for one, each in in_turns])
         rivals.append(
-            _rival(
-                name,
-                own_sps[: len(app_sps)],
-                app_sps,
-                max(percentiles, default=None),
-                disturbed=record.disturbed,
+            Finalist(
+                name=f"benchmark_app -hint throughput ({'int8' if int8 else 'fp32'} model, batch {batch_size})",
+                samples_per_second=tuple(each.samples_per_second for _, each in in_turns),
+                latency_p99_s=max((each.latency_p99_s for _, each in in_turns if each.latency_p99_s is not None), default=None),
+                gain=msgspec.structs.replace(gain, verdict=DISTURBED) if record.disturbed else gain,
                 note=" ".join(command(app_model, app_seconds)[3:]),
             )
         )
     return Finals(record=record, rivals=tuple(rivals), notes=tuple(notes))
 
 
-def _rival(name: str, own_sps: list[float], sps: list[float], p99_s: float | None, *, disturbed: bool, note: str = "") -> Finalist:
-    gain = paired_gain([1 / each for each in own_sps], [1 / each for each in sps], own_samples=1, over_samples=1)
-    if disturbed:
-        gain = msgspec.structs.replace(gain, verdict=DISTURBED)
-    return Finalist(name=name, samples_per_second=tuple(sps), latency_p99_s=p99_s, gain=gain, note=note)
+def over_app(sps: Sequence[tuple[float, float]]) -> Gain:
+    """Return the winner's throughput over benchmark_app's, given both of each pair.
+
+    benchmark_app does not take turns round by round, so all that tells how far such a pair is off is what processes differ by.
+    """
+    effects = [Effect(log_ratio=math.log(own / app), variance=0.0, freedom=1) for own, app in sps]
+    return moderated_gain(effects, spread([effects]))
 
 
 def _same(bench: Bench, one: Recipe, other: Recipe) -> bool:

@@ -5,6 +5,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -83,6 +85,38 @@ def test_a_disturbance_that_passes_leaves_a_figure(rig: Rig, monkeypatch: pytest
     assert (False, 1) == (record.disturbed, pair.turns_again)
     assert (0.0,) * len(pair.own_rounds_s) == pair.own_others_share
     assert DISTURBED != gain.verdict
+
+
+def test_what_is_called_between_pairs_disturbs_no_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """benchmark_app takes both CPUs for ten seconds while both sides stand still: that is no other process beside turns of six seconds."""
+    machine: Any = SimpleNamespace(machine=SimpleNamespace(allowed_cpus=[0, 1]))
+    anything: Any = None
+    paired = PairedMeasurement(machine, anything, None, anything, Plan(pairs=2))
+    used_s = clock_s = 0.0
+
+    def begin_pair() -> None:
+        paired.rounds_per_pair = 3
+        paired._since = (used_s, 0.0, clock_s)
+
+    def take_turn() -> float:
+        nonlocal clock_s
+        clock_s += 1.0
+        return 1.0
+
+    def benchmark_app() -> None:
+        nonlocal used_s, clock_s
+        used_s, clock_s = used_s + 20.0, clock_s + 10.0
+
+    monkeypatch.setattr(paired, "open", begin_pair)
+    monkeypatch.setattr(paired, "_others_until_now", lambda: (used_s, 0.0, clock_s))
+    monkeypatch.setattr(paired, "before", lambda: begin_pair() if paired._since is None else None)
+    monkeypatch.setattr(paired, "run", take_turn)
+    monkeypatch.setattr(paired, "after", lambda: None)
+    monkeypatch.setattr(paired, "_tell", lambda: None)
+
+    paired.measure(benchmark_app)
+    assert 6.0 == paired._turns_s
+    assert 0.0 == paired.others_share
 
 
 def test_ticks_tell_nothing_of_a_short_turn() -> None:
