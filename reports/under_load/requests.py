@@ -96,8 +96,14 @@ class LoadRun:
 
     @property
     def behind(self) -> bool:
-        """Whether requests came faster than they could be served, so that the queue grew to the end."""
-        return self.scheduled is not None and self.achieved < 0.95 * self.scheduled
+        """Whether requests came faster than they could be served, so that the queue grew to the end.
+
+        That the last ones are still worked on when no more arrive is no queue.
+        """
+        if self.scheduled is None:
+            return False
+        last_arrival_s = self.achieved * self.duration_s / self.scheduled
+        return last_arrival_s < 0.95 * (self.duration_s - self.service_p50_s)
 
 
 def percentile(ordered: Sequence[float], share: float) -> float:

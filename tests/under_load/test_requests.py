@@ -101,6 +101,16 @@ def test_a_queue_that_grows_to_the_end_is_told() -> None:
     assert not summarized(simulate(arrivals, [0.1] * 2000, workers=1), rate=2.0).behind
 
 
+def test_requests_that_are_worked_on_at_the_end_are_no_queue() -> None:
+    """64 workers of 0.6 s a request, three quarters busy for ten seconds: nobody waits, and the last request ends 0.6 s after it came."""
+    arrivals = poisson_arrivals(80.0, 800, 1).tolist()
+    quiet, busy = (summarized(simulate(arrivals, [0.6] * 800, workers=workers), rate=80.0) for workers in (64, 40))
+
+    assert 0.6 == pytest.approx(quiet.percentiles_s["p50"])
+    assert not quiet.behind
+    assert busy.behind
+
+
 Measure = Callable[[float, int], LoadRun]
 
 
