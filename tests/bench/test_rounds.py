@@ -4,8 +4,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from pytest_benchmark.stats import Stats
 
 from fixtures.bench.turns import LEAST_TIMED, REWARMING, PairedMeasurement, Plan, Round, TimedSide, iterations_beside, least_rounds
+from fixtures.measure import _keep
 from fixtures.protocol import Turn
 
 
@@ -43,6 +45,23 @@ def test_rounds_before_a_side_was_warm_count_on_neither() -> None:
     measured.own.by_pair[0] = measured.own.by_pair[1] = measured.over.by_pair[0]
     assert [] == measured._leave_out_settling()
     assert 9 == len(measured.own.counted[0])
+
+
+def test_pytest_benchmarks_figures_are_of_the_rounds_that_count() -> None:
+    """So its mean is the samples of a round over the throughput, whatever was not warm at first, and so its comparison sees that."""
+    own = side([1.3, 1.2, 1.25, 1.0, 1.01, 0.99, 1.0, 1.02, 0.98])
+    own.settling = 3
+    stats, written = Stats(), []
+    for each in [1.3, 1.2, 1.25, 1.0, 1.01, 0.99, 1.0, 1.02, 0.98] * 2:
+        stats.update(each)
+    benchmark: Any = SimpleNamespace(stats=SimpleNamespace(stats=stats), extra_info={})
+    task: Any = SimpleNamespace(session=SimpleNamespace(keep=lambda *_: None, write_down=written.append), nodeid="x")
+    measured: Any = SimpleNamespace(own=own)
+    record: Any = None
+
+    _keep(benchmark, task, measured, record)
+    assert own.samples_per_round / own.samples_per_second == pytest.approx(stats.mean)
+    assert 12 == len(stats.data) == len(written[0].rounds_s)
 
 
 def side(rounds_s: list[float]) -> TimedSide:

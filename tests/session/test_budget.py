@@ -67,7 +67,7 @@ def spent(budget_s: float, *records: Measurement, failing: str = "", pair_s: flo
             step=step,
             measurement=SimpleNamespace(further_pair=lambda step=step: further_pair(step)),  # type: ignore[arg-type]
             pair_s=pair_s,
-            update=lambda _rounds_s, step=step: update(step),  # type: ignore[misc]
+            update=lambda step=step: update(step),  # type: ignore[misc]
         )
         for step in measured
     ]
@@ -142,7 +142,7 @@ def test_time_that_is_left_goes_into_further_pairs(suite: Suite) -> None:
     assert 1 == len(baseline["extra_info"]["pairs"])
     assert 2 <= len(info["pairs"]) <= MOST_PAIRS
     assert len(info["pairs"]) == len({pair["own_process"] for pair in info["pairs"]})
-    rounds_s = [round_s for pair in info["pairs"] for round_s in pair["own_rounds_s"]]
+    rounds_s = [round_s for pair in info["pairs"] for round_s in pair["own_rounds_s"][info["settling_rounds"] :]]
     assert rounds_s == pytest.approx(step["stats"]["data"])
     assert info["gain"]["low"] < info["gain"]["ratio"] < info["gain"]["high"]
     further = len(info["pairs"]) - 1
