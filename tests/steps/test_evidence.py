@@ -474,6 +474,20 @@ CASES: list[tuple[str, Claim, Proof, Proof]] = [
         proof(seen(operators={"MatMul": 20, "Add": 20}, counters={"MatMul": 20, "Add": 20}, fusible=20)),
     ),
     (
+        "operators that are fused, and not just taken apart",
+        prove.operators_fused(),
+        proof(
+            seen(
+                operators={"Conv": 20, "HardSwish": 9, "Relu": 5},
+                counters={"Conv": 20, "HardSigmoid": 9, "Mul": 9, "ReorderOutput": 1},
+                fusible=5,
+            )
+        ),
+        proof(
+            seen(operators={"Conv": 20, "HardSwish": 9, "Relu": 5}, counters={"Conv": 20, "HardSigmoid": 9, "Mul": 9, "Relu": 5}, fusible=5)
+        ),
+    ),
+    (
         "nothing to fuse",
         prove.operators_fused(),
         proof(seen(operators={"Gather": 2}, counters={"Gather": 2}, fusible=0)),

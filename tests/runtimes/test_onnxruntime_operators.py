@@ -1,0 +1,56 @@
+"""Which operators ONNX Runtime runs of a file: fused ones, and those that an operator without a kernel is taken apart into."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fixtures.protocol import Job, ModelSpec, Observations
+from fixtures.runtimes.onnxruntime import _graph_of, _operators, nodes_of_last_run
+from fixtures.steps.accuracy import Agreement
+from fixtures.steps.evidence import Proof, operators_fused
+
+onnx: Any = pytest.importorskip("onnx")
+onnxruntime: Any = pytest.importorskip("onnxruntime")
+
+AGREEMENT = Agreement(sqnr_db=100.0, centred_cosine=1.0, cosine=1.0, max_abs_error=0.0, relative_error=0.0, samples=8)
+JOB = Job(model=ModelSpec(name="file:create"), runtime="onnxruntime", precision="fp32", batch_size=1, threads=1)
+
+
+def claimed(folder: Path, level: str, *activations: str) -> tuple[Any, str]:
+    """Return what the claim says of a convolution before each of the activations, run at a level of optimization."""
+    helper, floats = onnx.helper, onnx.TensorProto.FLOAT
+    nodes, value = [], "x"
+    for place, activation in enumerate(activations):
+        nodes += [
+            helper.make_node("Conv", [value, "w"], [f"c{place}"], pads=[1, 1, 1, 1]),
+            helper.make_node(activation, [f"c{place}"], [f"a{place}"]),
+        ]
+        value = f"a{place}"
+    shaped = [helper.make_tensor_value_info(name, floats, [1, 8, 8, 8]) for name in ("x", value)]
+    weights = helper.make_tensor("w", floats, [8, 8, 3, 3], np.ones(8 * 8 * 9, np.float32))
+    graph = helper.make_graph(nodes, "g", shaped[:1], shaped[1:], [weights])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, level)
+    options.enable_profiling, options.profile_file_prefix = True, str(folder / "profile")
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session.run(None, {"x": np.ones((1, 8, 8, 8), np.float32)})
+    ran = _operators(nodes_of_last_run(json.loads(Path(session.end_profiling()).read_text())))
+    found = _graph_of(model)
+    seen = Observations(operators=found.operators, fusible=found.fusible, counters=dict(ran), kernels=[], threads=1, batch_size=1)
+    return operators_fused().check(Proof(job=JOB, ranks=[seen], agreement=AGREEMENT, allowed_cpus=[0]))
+
+
+def test_an_operator_that_is_taken_apart_is_not_fused(tmp_path: Path) -> None:
+    """ONNX Runtime has no kernel for HardSwish, as of MobileNetV3: it runs as two operators of other names, at every level."""
+    assert (False, "all 4 operators ran as in the file") == claimed(tmp_path, "ORT_DISABLE_ALL", "HardSwish", "Relu")
+    assert (True, "1 Relu taken in") == claimed(tmp_path, "ORT_ENABLE_ALL", "HardSwish", "Relu")
+
+
+def test_where_nothing_can_be_taken_in_there_is_nothing_to_fuse(tmp_path: Path) -> None:
+    holds, shown = claimed(tmp_path, "ORT_ENABLE_ALL", "HardSwish")
+    assert holds
+    assert shown.startswith("nothing to fuse")
