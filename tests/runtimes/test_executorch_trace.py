@@ -2,7 +2,8 @@
 
 import pytest
 
-from fixtures.runtimes.executorch import is_kernel, kernel_of
+from fixtures.protocol.kernels import merge
+from fixtures.runtimes.executorch import EXECUTE, is_kernel, kernel_of, kernels_of
 
 
 @pytest.mark.parametrize(
@@ -28,3 +29,12 @@ def test_a_kernel_is_read_from_its_name(name: str, operation: str, implementatio
 @pytest.mark.parametrize("name", ["DELEGATE_CALL", "Method::execute", "Execute", "Program::load_method"])
 def test_what_holds_kernels_is_none(name: str) -> None:
     assert not is_kernel(name)
+
+
+def test_kernels_of_several_parts_of_a_program_count_each() -> None:
+    """Two parts were lowered, and each numbers its kernels from 1: three int8 layers and two portable ones are five, not three."""
+    layer, portable = "Convolution (NHWC, QC8) IGEMM #1", "native_call_convolution.out"
+    inference = [(EXECUTE, 9.0), (layer, 1.0), ("Convolution (NHWC, QC8) IGEMM #2", 1.0), (portable, 2.0), (layer, 3.0), (portable, 2.0)]
+
+    found = {each.implementation + each.precision: (each.count, each.time_s) for each in merge(kernels_of([inference, inference]))}
+    assert {"xnnpack:igemmint8": (3, 5.0), "portable:reff32": (2, 4.0)} == found
