@@ -31,6 +31,14 @@ def test_shares_are_named_in_any_order() -> None:
     assert named(DEFAULT) == named("256:0.2, 16:.5,64:0.3")
 
 
+def test_shares_may_be_longer_than_a_files_name() -> None:
+    """A path has at most 255 characters between two slashes; a histogram of 50 lengths has 399."""
+    text = ",".join(f"{tokens}:0.02" for tokens in range(16, 66))
+
+    assert 399 == len(text)
+    assert 50 == len(named(text))
+
+
 def test_shares_may_be_rounded() -> None:
     """Thirds sum to 0.99."""
     assert pytest.approx([1 / 3] * 3) == [share for _, share in named("8:0.33,16:0.33,32:0.33")]
