@@ -4,6 +4,7 @@ import itertools
 import platform
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -108,6 +109,17 @@ def test_one_taken_beside_other_processes_says_so_and_is_taken_anew_after_a_whil
     assert 1.0 == first_rate(calibrator(tmp_path, "").calibration())
     monkeypatch.setattr(calibration, "RETAKEN_AFTER_S", 0.0)
     assert [2.0, 2.0] == [first_rate(calibrator(tmp_path, "").calibration()) for _ in range(2)]
+
+
+def test_what_others_take_is_a_share_of_the_cpus_that_may_be_used(
+    tmp_path: Path, answers: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half of the one CPU that a taskset leaves, however many the host has."""
+    monkeypatch.setattr(calibration, "time", SimpleNamespace(perf_counter=iter([0.0, 0.0, 10.0, 10.0]).__next__))
+    monkeypatch.setattr(calibration, "_others_s", iter([0.0, 5.0]).__next__)
+    pinned = replace(calibrator(tmp_path, "none"), machine=replace(this_machine(), allowed_cpus=(0,)))
+
+    assert 0.5 == pytest.approx(pinned.calibration().others_share)
 
 
 def test_a_hurried_one_serves_only_until_there_is_a_whole_one(tmp_path: Path, answers: list[str]) -> None:

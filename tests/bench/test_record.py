@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from fixtures.artifacts.cache import Artifact
-from fixtures.bench.record import build_time_s, latencies
+from fixtures.bench.record import build_time_s, latencies, recorded_variables
 from fixtures.bench.turns import memory_together
 from fixtures.protocol import Started
 
@@ -38,3 +38,10 @@ def test_latencies_say_of_how_many_calls_they_are_and_what_these_show() -> None:
     assert (9, 0.9, 0.8, None) == (few["latency_samples"], few["latency_max_s"], few["latency_p99_low_s"], few["latency_p99_high_s"])
     assert few["latency_p99_s"] < few["latency_max_s"]
     assert (299, 0.2, 0.1) == (enough["latency_samples"], enough["latency_p99_high_s"], enough["latency_p99_low_s"])
+
+
+def test_inherited_variables_that_can_change_what_runs_are_recorded() -> None:
+    """The kernels of OpenBLAS, which torch's wheels for Arm multiply with, are chosen by its own variables."""
+    inherited = {"OPENBLAS_CORETYPE": "NEOVERSEN1", "OMP_PROC_BIND": "true", "HOME": "/home/somebody", "PYTHONPATH": "/src"}
+
+    assert {"OMP_PROC_BIND": "true", "OPENBLAS_CORETYPE": "NEOVERSEN1"} == recorded_variables(inherited)
