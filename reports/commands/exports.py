@@ -121,16 +121,18 @@ def export_json(file: Path, format_: str) -> str:
 
 
 def _of_run(measurement: Measurement) -> Iterator[Exported]:
+    """Yield what was measured; no time of a step that others disturbed, which a tracker would raise an alarm for."""
     name = f"{measurement.model}-{measurement.step}"
-    yield Exported(
-        benchmark=name, measure="throughput", unit="samples/second", value=measurement.samples_per_second, is_smaller_better=False
-    )
-    yield Exported(benchmark=name, measure="time-per-sample", unit="ns", value=1e9 / measurement.samples_per_second)
-    figures: tuple[tuple[str, str, Figure | None, bool], ...] = (
+    times: tuple[tuple[str, str, Figure | None, bool], ...] = (
+        ("throughput", "samples/second", measurement.samples_per_second, False),
+        ("time-per-sample", "ns", 1e9 / measurement.samples_per_second, True),
         ("latency", "ns", _nanoseconds(measurement.latency_p50_s), True),
         ("latency-p99", "ns", _nanoseconds(measurement.latency_p99_s) if has_p99(measurement) else None, True),
+    )
+    figures: tuple[tuple[str, str, Figure | None, bool], ...] = (
+        *(() if measurement.disturbed else times),
         ("peak-memory", "bytes", measurement.peak_rss_bytes, True),
-        ("cold-start", "seconds", measurement.cold_start_s, True),
+        ("cold-start", "seconds", None if measurement.disturbed else measurement.cold_start_s, True),
         ("build-time", "seconds", measurement.build_s, True),
         ("file-size", "bytes", measurement.artifact_bytes, True),
         ("sqnr", "dB", measurement.sqnr_db, False),

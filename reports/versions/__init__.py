@@ -67,7 +67,7 @@ class Versions:
 def from_runs(runs: Sequence[Run[Measurement]], package: str) -> Versions:
     """Return what `runs`, oldest first, have of each version of `package`: those of the newest run's machine and inputs.
 
-    Among several runs with one version the newest counts, step by step.
+    Among several runs with one version the newest counts, step by step; not one in which others disturbed the step.
     """
     ours = [run for run in runs if _version(run, package)]
     ours = [run for run in ours if not machine_differences(run.fingerprint, ours[-1].fingerprint)]
@@ -167,8 +167,12 @@ def _cells(runs: Sequence[Run[Measurement]], shapes: Mapping[Key, tuple[int, ...
         processes = processes_sps(run.measurements)
         for measured in run.measurements:
             key = (measured.model, measured.step)
-            if not measured.input_shape or measured.input_shape[1:] == shapes[key]:
+            if measured.input_shape and measured.input_shape[1:] != shapes[key]:
+                continue
+            if not measured.disturbed:
                 cells[key] = _of_processes(processes[key])
+            elif key not in cells or cells[key].outcome != "measured":
+                cells[key] = VersionCell(reason="disturbed by other processes")
     return cells
 
 

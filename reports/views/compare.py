@@ -86,7 +86,7 @@ class Comparison:
     @property
     def common_shift(self) -> float | None:
         """The median ratio: what moved most benchmarks alike is the machine's doing, rarely a step's. None below three."""
-        ratios = [row.ratio.ratio for row in self.compared if row.ratio is not None]
+        ratios = [row.ratio.ratio for row in self.compared if row.ratio is not None and row.ratio.verdict != DISTURBED]
         return median(ratios) if len(ratios) >= FEWEST_FOR_SHIFT else None
 
     def is_usual(self, row: Compared) -> bool:

@@ -19,7 +19,8 @@ TRAINING = frozenset({"cpu_training", "xla_training"})  # families
 class StepCost:
     """The cost of a million samples by one step; the interval is that of its throughput over processes, None below two.
 
-    `machines` took part and all of them are paid for; a sample is an inference, or a sample of a training step where it `is_training`.
+    `machines` took part and all of them are paid for; a sample is an inference, or a sample of a training step where it `is_training`. A
+    step that was `disturbed` is the cheapest only where all were.
     """
 
     model: str
@@ -29,6 +30,7 @@ class StepCost:
     interval: Interval | None = None
     machines: int = 1
     is_training: bool = False
+    disturbed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,7 +49,8 @@ class RunCost:
 
     def cheapest(self, model: str) -> StepCost:
         """Return the step of lowest cost, of inference where there is any. Raises ValueError for a model that was not measured."""
-        return min((step for step in self.steps if step.model == model), key=lambda step: (step.is_training, step.cost_per_million))
+        ours = (step for step in self.steps if step.model == model)
+        return min(ours, key=lambda step: (step.is_training, step.disturbed, step.cost_per_million))
 
 
 def cost_of(cost: RunCost, model: str, step: str) -> StepCost | None:
@@ -134,6 +137,7 @@ def _step(measurement: Measurement, price_per_hour: float) -> StepCost:
         interval=interval,
         machines=machines,
         is_training=measurement.family in TRAINING,
+        disturbed=measurement.disturbed,
     )
 
 
@@ -145,6 +149,8 @@ def _remarks(run: Run[Measurement], price: Price) -> Iterable[str]:
     used = {each.threads * each.workers for each in run.measurements if each.threads is not None and each.hosts is None}
     if isinstance(vcpus, int) and used and max(used) < vcpus:
         yield f"run {run.name} computed with {max(used)} of {vcpus} vCPUs; the whole machine is paid for"
+    if disturbed := [each.step for each in run.measurements if each.disturbed]:
+        yield f"{', '.join(dict.fromkeys(disturbed))} were disturbed by other processes, so their cost is no figure"
     for each in run.measurements:
         if each.hosts is not None:
             yield f"{each.step} ran on {len(each.hosts.each)} machines at once: its cost is the price of all of them"

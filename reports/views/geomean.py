@@ -66,6 +66,8 @@ def _member(name: str, model: str, run: Run[Measurement]) -> Member:
     if measured is None or measured.gain is None:
         outcome = next((o for o in run.outcomes if (o.model, o.step) == (model, STEP)), None)
         return Member(name=name, model=model, reason=f"{outcome.outcome}: {outcome.reason}" if outcome else "not run")
+    if measured.disturbed:
+        return Member(name=name, model=model, reason="disturbed by other processes: measure it again on an idle machine")
     if measured.over_side is None or measured.over_side.runtime != EAGER:
         return Member(name=name, model=model, reason=f"measured over {measured.gain.over}, which is not eager")
     return Member(name=name, model=model, measured=measured)

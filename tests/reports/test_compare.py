@@ -191,6 +191,15 @@ def test_how_far_runs_of_the_machine_differ_is_known_from_its_saved_runs(tmp_pat
     assert run_spread(saved, FINGERPRINT | {"vcpus": 64}) is None
 
 
+def test_disturbed_steps_do_not_move_what_all_share(tmp_path: Path) -> None:
+    """Three steps as fast as before, and three that others halved in head: the machine is as fast as before."""
+    names = [f"step_{number}" for number in range(6)]
+    base = run(tmp_path, 1, *map(step, names))
+    head = run(tmp_path, 2, *(step(name) for name in names[:3]), *(step(name, SLOW_S, disturbed=True) for name in names[3:]))
+
+    assert 1.0 == pytest.approx(compare(base, head).common_shift)
+
+
 def test_other_inputs_are_no_spread_of_a_step(tmp_path: Path) -> None:
     """Nights on images of 64 and of 224 pixels by turns differ eightfold, and a step on either hardly from night to night."""
     for number in range(1, 17):

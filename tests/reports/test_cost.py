@@ -44,6 +44,15 @@ def test_every_step_has_its_cost_and_the_cheapest_stands_out(tmp_path: Path) -> 
     assert "us-east-1 on 2026-02-09, source: https" in str(table.remarks[0])
 
 
+def test_a_disturbed_step_is_not_the_cheapest(tmp_path: Path) -> None:
+    """Its figure is none; where all were disturbed there is no better one."""
+    run = saved(tmp_path, benchmark(), benchmark("int8", medians_s=(0.05,) * 3, disturbed=True), benchmark(model="vit", disturbed=True))
+    cost = run_cost(run, price_of(run, price_table(), region=DEFAULT_REGION))
+
+    assert ("baseline", "baseline") == (cost.cheapest("resnet50").step, cost.cheapest("vit").step)
+    assert any("int8, baseline were disturbed" in remark for remark in cost.remarks)
+
+
 def test_the_interval_is_that_of_the_throughput(tmp_path: Path) -> None:
     """The faster end of the throughput is the cheaper end of the cost; one process has no interval."""
     run = saved(tmp_path, benchmark(over="x", medians_s=(0.1, 0.102, 0.098), over_medians_s=(0.2, 0.2, 0.2)), benchmark("one"))

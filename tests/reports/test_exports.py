@@ -49,6 +49,17 @@ def test_saved_run_as_bencher_metric_format(tmp_path: Path, capsys: pytest.Captu
         assert {"value"} <= metric.keys() <= {"value", "lower_value", "upper_value"}
 
 
+def test_times_of_a_disturbed_step_are_not_exported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A tracker would call them a regression; what others' CPU time does not change stays."""
+    quiet, disturbed = ladder("baseline", "compile")
+    disturbed["extra_info"]["disturbed"] = True
+    save(tmp_path, 1, saved_run([quiet, disturbed]))
+    found = export(capsys, "1", "--format", "bmf", "--storage", str(tmp_path))
+
+    assert {"throughput", "latency", "cold-start"} <= found["resnet50-baseline"].keys()
+    assert {"peak-memory", "build-time", "sqnr"} == found["resnet50-compile"].keys()
+
+
 def test_gate_as_bencher_metric_format(gate: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Head's figures, and the slowdown with the bounds that the gate gave it."""
     found = export(capsys, str(gate), "--format", "bmf")["resnet50-openvino_int8"]

@@ -90,3 +90,13 @@ def test_run_without_a_set_says_how_to_measure_one(tmp_path: Path) -> None:
 
     with pytest.raises(NoSetMeasured, match="--set torchbench --benchmark-autosave"):
         set_gains(read_run(file))
+
+
+def test_a_disturbed_model_is_not_in_the_mean(tmp_path: Path) -> None:
+    steps = [compiled("resnet50", [0.1, 0.1], [0.19, 0.21]), compiled("torchvision.vgg16", [0.1, 0.1], [0.8, 0.8])]
+    steps[1]["extra_info"]["disturbed"] = True
+    [found] = set_gains(read_run(save(tmp_path, 1, saved_run(steps))))
+
+    assert ["resnet50"] == [member.model for member in found.measured]
+    assert 2.0 == pytest.approx(found.mean.ratio, rel=0.01)
+    assert "disturbed by other processes" in next(each.reason for each in found.members if each.model == "torchvision.vgg16")

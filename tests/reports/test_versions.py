@@ -70,6 +70,21 @@ def test_newest_run_of_a_version_counts_step_by_step(tmp_path: Path) -> None:
     assert {"baseline": [80.0], "compile": [160.0]} == {row.step: cells(row) for row in found.rows}
 
 
+def test_a_disturbed_run_of_a_version_takes_no_figures_place(tmp_path: Path) -> None:
+    """The step works in that release, and how fast an earlier run tells, or nobody."""
+    disturbed = [benchmark(step, medians_s=(0.4, 0.4, 0.4), disturbed=True) for step in ("baseline", "compile")]
+    found = from_runs(
+        runs(
+            tmp_path,
+            saved_run([benchmark("baseline")], fingerprint=with_torch("2.13.0")),
+            saved_run(disturbed, fingerprint=with_torch("2.13.0")),
+        ),
+        "torch",
+    )
+
+    assert {"baseline": [80.0], "compile": ["measured"]} == {row.step: cells(row) for row in found.rows}
+
+
 def test_step_that_fails_in_one_release_is_told_with_its_first_line(tmp_path: Path) -> None:
     """The rest of a traceback is in the run itself."""
     reason = "step 'pt2e_int8' on resnet50: no int8 kernel ran\nTraceback"
