@@ -9,6 +9,7 @@ from pytest_benchmark.stats import Stats
 from fixtures.bench.turns import LEAST_TIMED, REWARMING, PairedMeasurement, Plan, Round, TimedSide, iterations_beside, least_rounds
 from fixtures.measure import _keep
 from fixtures.protocol import Turn
+from fixtures.session.journal import Finished
 
 
 @pytest.mark.parametrize(
@@ -51,7 +52,8 @@ def test_pytest_benchmarks_figures_are_of_the_rounds_that_count() -> None:
     """So its mean is the samples of a round over the throughput, whatever was not warm at first, and so its comparison sees that."""
     own = side([1.3, 1.2, 1.25, 1.0, 1.01, 0.99, 1.0, 1.02, 0.98])
     own.settling = 3
-    stats, written = Stats(), []
+    stats: Any = Stats()  # type: ignore[no-untyped-call]
+    written: list[Finished] = []
     for each in [1.3, 1.2, 1.25, 1.0, 1.01, 0.99, 1.0, 1.02, 0.98] * 2:
         stats.update(each)
     benchmark: Any = SimpleNamespace(stats=SimpleNamespace(stats=stats), extra_info={})
