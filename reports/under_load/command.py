@@ -1,12 +1,14 @@
 """`python -m reports load`: a step under load, and the highest rate that keeps a p99."""
 
 import argparse
+from collections.abc import Sequence
 
 from rich.console import Console
 
 from reports.commands.measuring import CannotMeasure, add_input_options, add_model_options, bench
 from reports.show.tables import add_format, show
 from reports.statistics.latency import MLPERF_CONFIDENCE, least_calls
+from reports.text.figures import milliseconds
 from reports.text.options import Commands, above_zero, image_of, positive, time_s
 from reports.text.plain_text import say
 from reports.under_load.requests import LoadRun
@@ -96,12 +98,19 @@ def run_load_command(options: argparse.Namespace, _storage: object, console: Con
         for finding in loaded.findings:
             say(f"note: {finding}")
         if loaded.found is None and wish.limit_s is not None:
-            lowest = min(loaded.trials, key=lambda load: load.p99_s)
-            say(f"no rate is shown to keep {options.max_p99_ms:g} ms: the nearest was {load_line(lowest)}")
+            say(f"no rate is shown to keep {options.max_p99_ms:g} ms: {_nearest(loaded.trials)}")
     loads = [load for load in found if load is not None]
     show(console, [loads_table(made.model_id, loads)] if loads else [], options.format, loads)
     kept = [load for load in loads if load.keeps_limit is not False]
     return 0 if kept else 1
+
+
+def _nearest(trials: Sequence[LoadRun]) -> str:
+    """Say which rate came nearest to a limit; where none was tried, how long requests are worked on, which is longer already."""
+    at_random = [load for load in trials if load.scenario == "server"]
+    if at_random:
+        return f"the nearest was {load_line(min(at_random, key=lambda load: load.p99_s))}"
+    return f"half of the requests are worked on for {milliseconds(min(load.service_p50_s for load in trials))} ms and more, without waiting"
 
 
 def _counts(text: str) -> tuple[int, ...]:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
+from reports.under_load.command import _nearest
 from reports.under_load.requests import LoadRun, ServedRequests, percentile, poisson_arrivals, summarize
 from reports.under_load.search import highest_rate
 from tests.under_load.queues import simulate
@@ -161,6 +162,15 @@ def test_no_rate_keeps_a_limit_below_the_service_time() -> None:
 
     assert highest_rate(served_by(0.01, 0.009, trials), at_once(0.01, 0.009), seed=1) is None
     assert [] == trials
+
+
+def test_requests_that_all_came_at_once_are_no_rate_that_came_near() -> None:
+    """Their p99 is a place in the queue, 5 s: a limit of 40 ms fails for the 50 ms that each is worked on."""
+    together, at_random = at_once(0.05, 0.04), summarized(simulate([0.0, 1.0, 2.0], [0.05] * 3, workers=1), rate=1.0, limit_s=0.04)
+
+    assert together.p99_s > 4
+    assert "half of the requests are worked on for 50.0 ms and more, without waiting" == _nearest([together])
+    assert "the nearest was server at 1.00 requests/s, 1 worker: p99 50.0 ms" in _nearest([together, at_random])
 
 
 def test_the_search_gives_up_where_a_hundredth_of_the_capacity_is_too_much() -> None:
