@@ -1,8 +1,10 @@
 """Whether each side measured the code that was asked for: where its models' modules and data came from."""
 
+import hashlib
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
@@ -17,6 +19,7 @@ REMEDY = (
     "where its packages lie in another folder of the repository, name that: --source FOLDER"
 )
 MOST_NAMED = 3
+LARGEST_READ = 64 * 2**20  # bytes; of larger files size and time of change stand for the content
 _MODEL_FILE = re.compile(r"(?:code:)?(?P<path>.+\.py)(?P<function>:\w+)")
 _QUOTED = re.compile(r"""'([^'\n]{1,500})'|"([^"\n]{1,500})\"""")
 _NO_MODULE = re.compile(r"No module named '([\w.]+)'")
@@ -34,12 +37,45 @@ def own_model(name: str, checkout: Checkout, here: Path) -> str:
     """Return the name by which a side finds its own version of a model that is named by a path, relative to `here` or absolute."""
     source, _, rest = name.partition(":")
     if source == "transformers" and ("/" in rest or rest.startswith(".")):
-        folder = _absolute(rest, here)
+        path, colon, head = rest.partition(":")
+        folder = _absolute(path, here)
         own = checkout.own(folder)
-        return f"{source}:{own if own.is_dir() else folder}"
+        return f"{source}:{own if own.is_dir() else folder}{colon}{head}"
     if found := _MODEL_FILE.fullmatch(name):
         return f"{checkout.own(_absolute(found['path'], here))}{found['function']}"
     return name
+
+
+def models_digest(checkout: Checkout, models: Iterable[str], modules: Mapping[str, str], opened: Iterable[str]) -> str:
+    """Return a digest of what the side's models are made of in the working folder, which may change from one start of a gate to the next.
+
+    That is the code of their `modules`, and the files below it that they `opened` or that lie in the folder that one of `models` names.
+    What lies in hidden folders, as caches do, is none of theirs. A commit is its own digest.
+    """
+    if checkout.commit:
+        return ""
+    top = (checkout.top or checkout.folder).resolve()
+    found = {Path(file).resolve() for file in modules.values()}
+    for each in (*map(Path, opened), *_files_of_folders(models)):
+        path = each.resolve()
+        if path.is_relative_to(top) and not any(part.startswith(".") for part in path.relative_to(top).parts):
+            found.add(path)
+    digest = hashlib.sha256()
+    for path in sorted(found):
+        with suppress(OSError):  # gone by now
+            told = path.stat()
+            digest.update(os.fsencode(f"{path} {told.st_size} "))
+            digest.update(path.read_bytes() if told.st_size <= LARGEST_READ else str(told.st_mtime_ns).encode())
+    return digest.hexdigest()[:16]
+
+
+def _files_of_folders(models: Iterable[str]) -> Iterator[Path]:
+    """Yield the files of the models that are folders of transformers': those of weights are not opened by Python."""
+    for name in models:
+        source, _, rest = name.partition(":")
+        folder = Path(rest.partition(":")[0])
+        if source == "transformers" and folder.is_absolute() and folder.is_dir():
+            yield from (file for file in folder.iterdir() if file.is_file())
 
 
 def own_weights(weights: str, checkout: Checkout) -> str:

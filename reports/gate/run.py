@@ -24,7 +24,7 @@ from reports.gate.failures import SideError
 from reports.gate.journal import PairJournal, only_gate_in
 from reports.gate.known import Known
 from reports.gate.limits import USUAL_THRESHOLDS, Thresholds
-from reports.gate.origins import Origins, bases_metric, judged_origins
+from reports.gate.origins import Origins, bases_metric, judged_origins, models_digest, own_model
 from reports.gate.pair import Figures
 from reports.gate.pairs import Pairs
 from reports.gate.progress import Progress
@@ -80,9 +80,8 @@ def hold(request: Request) -> Result:
         own = _measured_files(checkouts, request.requirements)
         required = requirement_changes(checkouts[0].folder, checkouts[1].folder, own)
         origins = [_origins(*each) for each in zip(checkouts, reversed(checkouts), surveyed, strict=True)]
-        versions = (base.versions, head.versions)
         selection = select(base.offers, head.offers, request.expression, request.steps, request.only)
-        journal = PairJournal(folder, _conditions(request, checkouts, versions))
+        journal = PairJournal(folder, _conditions(request, checkouts, surveyed))
         progress = Progress(request.rules, len(selection.compared))
         limits = {each: request.thresholds.of(each, base.offers[each].family) for each in selection.compared}
         pairs = Pairs(
@@ -148,13 +147,14 @@ def _folder(out: Path | None) -> Iterator[Path]:
         yield folder
 
 
-def _conditions(request: Request, checkouts: tuple[Checkout, Checkout], versions: tuple[Mapping[str, str], ...]) -> dict[str, Any]:
+def _conditions(request: Request, checkouts: tuple[Checkout, Checkout], surveyed: Sequence[Surveyed]) -> dict[str, Any]:
     """Return what pairs must share to be judged together."""
-    settings = request.settings
-    sides: dict[str, Any] = {
-        checkout.side: checkout.conditions() | {"versions": dict(installed)}
-        for checkout, installed in zip(checkouts, versions, strict=True)
-    }
+    settings, here = request.settings, Path.cwd()
+    sides: dict[str, Any] = {}
+    for checkout, seen in zip(checkouts, surveyed, strict=True):
+        models = [own_model(name, checkout, here) for name in settings.models]
+        digest = models_digest(checkout, models, seen.modules or {}, seen.opened)
+        sides[checkout.side] = checkout.conditions() | {"versions": dict(seen.versions), "code of its models": digest}
     return {
         **sides,
         "side_protocol": SIDE_PROTOCOL_VERSION,

@@ -7,7 +7,7 @@ import pytest
 
 from reports.gate.benchmarks import GateError
 from reports.gate.checkouts import Checkout, checked_out, source_folders
-from reports.gate.origins import bases_metric, judged_origins, own_model, own_weights, untracked_text
+from reports.gate.origins import bases_metric, judged_origins, models_digest, own_model, own_weights, untracked_text
 from tests.gate.conftest import Repository
 
 MODEL = "def create():\n    return {}\n"
@@ -118,6 +118,39 @@ def test_model_named_by_a_path_is_each_sides_own(sides: tuple[Checkout, Checkout
     for side in sides:
         found = own_model(name.format(here=other.folder), side, other.folder)
         assert f"{package(side.folder)}:create" == found
+
+
+@pytest.mark.parametrize("head", ["", ":ForCausalLM"])
+def test_folder_of_transformers_is_each_sides_own(sides: tuple[Checkout, Checkout], other: Repository, head: str) -> None:
+    for side in sides:
+        (side.folder / "my-gpt").mkdir()
+        for name in ("./my-gpt", str(other.folder / "my-gpt")):
+            assert f"transformers:{side.folder / 'my-gpt'}{head}" == own_model(f"transformers:{name}{head}", side, other.folder)
+
+
+def test_pairs_of_the_working_folder_are_of_the_code_and_data_that_its_models_had(
+    sides: tuple[Checkout, Checkout], other: Repository
+) -> None:
+    """Whoever mends a regression there and starts the gate again with its --out must not be judged by the pairs of before."""
+    working, module = replace(sides[1], commit="", folder=other.folder, top=other.folder), Path(package(other.folder))
+    opened, folder = other.folder / "data.bin", other.folder / "my-gpt"
+    folder.mkdir()
+    for file in (opened, folder / "model.safetensors", other.folder / "notes.md", other.folder / ".cache"):
+        file.write_text("before")
+
+    def digest() -> str:
+        files = [str(opened), str(other.folder / ".cache")]
+        return models_digest(working, [f"transformers:{folder}:ForCausalLM"], {"mynet": str(module)}, files)
+
+    seen = [digest()]
+    for unused in (other.folder / "notes.md", other.folder / ".cache"):
+        unused.write_text("after!")
+        assert seen[0] == digest()
+    for used in (module, opened, folder / "model.safetensors"):
+        used.write_text("after!")
+        seen.append(digest())
+    assert 4 == len({*seen})
+    assert "" == models_digest(sides[1], [], {"mynet": str(module)}, [])
 
 
 @pytest.mark.parametrize("name", ["mynet:create", "resnet50", "timm:vit_tiny_patch16_224", "transformers:bert"])
