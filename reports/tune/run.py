@@ -11,7 +11,9 @@ from typing import Any
 
 import msgspec
 
+from fixtures.artifacts.building_code import code_digest
 from fixtures.bench.launch import WorkerError
+from fixtures.bench.record import recorded_variables
 from fixtures.bench.rig import ServingError
 from fixtures.bench.turns import Plan
 from fixtures.session.journal import Lines
@@ -417,5 +419,7 @@ def _conditions(bench: Bench, limits: DeploymentLimits, machine: Mapping[str, An
         "machine": machine,
         "threads": bench.rig.threads,
         "calibration": bench.rig.calibrated_with,
+        "environment": recorded_variables(bench.rig.launcher.environment),
+        "code": code_digest(),
     }
     return conditions | {name: value for name, value in bench.rig.answers.conditions.items() if value}

@@ -1,6 +1,7 @@
 """A search from end to end: what it saves, how it ends, and how it goes on."""
 
 import argparse
+import dataclasses
 import json
 import math
 import random
@@ -604,6 +605,15 @@ def test_what_benchmark_app_prints_is_read() -> None:
     assert parse(f"[ INFO ] Count:               100 iterations\n{PRINTED}").latency_p99_s == 0.04567
     with pytest.raises(BenchmarkAppError, match="printed no throughput"):
         parse("nothing")
+
+
+def test_candidates_of_other_variables_are_of_another_search(made: Bench, stubbed: list[Candidate]) -> None:
+    """Held to AVX2, or with threads bound, every candidate has another figure."""
+    launcher = dataclasses.replace(made.rig.launcher, environment={**made.rig.launcher.environment, "ONEDNN_MAX_CPU_ISA": "AVX2"})
+    held = dataclasses.replace(made, rig=dataclasses.replace(made.rig, launcher=launcher))
+
+    usual, other = (tuning._conditions(each, NO_LIMITS, {}) for each in (made, held))
+    assert {"environment"} == {name for name in usual if usual[name] != other[name]}
 
 
 @pytest.mark.nightly
