@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
+from fixtures.models import of_hub
 from fixtures.models.origins import is_installed
 from fixtures.models.weights import joined, split
 from reports.gate.benchmarks import GateError
@@ -36,7 +37,7 @@ class Origins:
 def own_model(name: str, checkout: Checkout, here: Path) -> str:
     """Return the name by which a side finds its own version of a model that is named by a path, relative to `here` or absolute."""
     source, _, rest = name.partition(":")
-    if source == "transformers" and ("/" in rest or rest.startswith(".")):
+    if source == "transformers" and ("/" in rest or rest.startswith(".")) and of_hub(name) is None:
         path, colon, head = rest.partition(":")
         folder = _absolute(path, here)
         own = checkout.own(folder)

@@ -153,7 +153,9 @@ def test_pairs_of_the_working_folder_are_of_the_code_and_data_that_its_models_ha
     assert "" == models_digest(sides[1], [], {"mynet": str(module)}, [])
 
 
-@pytest.mark.parametrize("name", ["mynet:create", "resnet50", "timm:vit_tiny_patch16_224", "transformers:bert"])
+@pytest.mark.parametrize(
+    "name", ["mynet:create", "resnet50", "timm:vit_tiny_patch16_224", "transformers:bert", "transformers:org/name@main"]
+)
 def test_other_names_stay_as_they_are(sides: tuple[Checkout, Checkout], other: Repository, name: str) -> None:
     assert name == own_model(name, sides[0], other.folder)
 
