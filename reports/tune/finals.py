@@ -31,7 +31,6 @@ class Finalist:
     samples_per_second: tuple[float, ...]
     latency_p99_s: float | None
     gain: Gain
-    keeps_limits: bool | None = None
     note: str = ""
 
 
