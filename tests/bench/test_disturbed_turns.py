@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from fixtures.bench.record import record_of
-from fixtures.bench.rig import CountedWork, Rig
+from fixtures.bench.rig import Rig
 from fixtures.bench.turns import PairedMeasurement, Plan, is_disturbed
 from fixtures.machine.host import HostSample, tick_s
-from fixtures.protocol import ModelSpec
+from fixtures.protocol import Counted, ModelSpec
 from fixtures.steps.recipe import resolve
 from reports.saved.record import Measurement
 from reports.statistics import DISTURBED
@@ -43,7 +43,7 @@ def measured(rig: Rig) -> Measurement:
     over = resolve(own.over or "baseline", rig.catalogue, rig.machine)
     host, measurement = HostSample.now(), PairedMeasurement(rig, own, over, RESNET, PLAN)
     measurement.measure()
-    return record_of("resnet18", measurement, host, CountedWork(reason="not counted"))
+    return record_of("resnet18", measurement, host, Counted(reason="not counted"))
 
 
 @pytest.mark.slow

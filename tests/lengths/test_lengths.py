@@ -11,7 +11,7 @@ import torch
 
 from fixtures import models
 from fixtures.bench.record import _lengths, record_of
-from fixtures.bench.rig import CountedWork, Reference
+from fixtures.bench.rig import Reference
 from fixtures.bench.turns import PairedMeasurement, Plan
 from fixtures.inputs import samples
 from fixtures.inputs.lengths import BUCKETS, OWN_LONGEST, SORTED, drawn, named
@@ -20,7 +20,7 @@ from fixtures.lengths import lengths_reference
 from fixtures.lengths.lengths_session import LengthsSession
 from fixtures.machine.host import HostSample
 from fixtures.models import ModelError
-from fixtures.protocol import Job, ModelSpec, Observations, TextsSeen, Turn
+from fixtures.protocol import Counted, Job, ModelSpec, Observations, TextsSeen, Turn
 from fixtures.runtimes.inductor import CompileRecord, InductorSession
 from fixtures.runtimes.torch_session import TorchSession
 from fixtures.steps.accuracy import Agreement, DriftError
@@ -280,7 +280,7 @@ def test_a_measured_step_says_real_tokens_a_second(make_rig: MakeRig, texts: Mod
     measurement = PairedMeasurement(rig, own, over, texts, Plan(pairs=1, budget_s=0.1, warmup_limit_s=0.1))
     host = HostSample.now()
     measurement.measure()
-    record = record_of("bert", measurement, host, CountedWork())
+    record = record_of("bert", measurement, host, Counted())
     [read] = measurements_from_records([as_saved(record) | {"complete": True}])
 
     assert read.lengths is not None

@@ -12,10 +12,9 @@ from msgspec.structs import replace
 from fixtures.bench import turns
 from fixtures.bench.launch import WorkerError
 from fixtures.bench.record import record_of
-from fixtures.bench.rig import CountedWork
 from fixtures.bench.turns import PairedMeasurement, Plan
 from fixtures.machine.host import HostSample
-from fixtures.protocol import ModelSpec
+from fixtures.protocol import Counted, ModelSpec
 from fixtures.session.further import Extendable, spend
 from fixtures.session.progress import SessionProgress
 from fixtures.steps.recipe import resolve
@@ -108,7 +107,7 @@ def test_a_further_pair_that_fails_leaves_nothing_of_itself(make_rig: MakeRig, m
     over = resolve(own.over or "baseline", rig.catalogue, rig.machine)
     host, measurement = HostSample.now(), PairedMeasurement(rig, own, over, model, Plan(pairs=1, budget_s=0.05, warmup_limit_s=0.0))
     measurement.measure()
-    before = record_of("resnet18", measurement, host, CountedWork(reason="not counted"))
+    before = record_of("resnet18", measurement, host, Counted(reason="not counted"))
     taken, left = turns.take_turn, iter([True])
 
     def take_turn(*arguments: Any) -> turns.Round:
@@ -120,9 +119,9 @@ def test_a_further_pair_that_fails_leaves_nothing_of_itself(make_rig: MakeRig, m
         patched.setattr(turns, "take_turn", take_turn)
         with pytest.raises(WorkerError, match="ended"):
             measurement.further_pair()
-    failed = record_of("resnet18", measurement, before.host, CountedWork(reason="not counted"))
+    failed = record_of("resnet18", measurement, before.host, Counted(reason="not counted"))
     rounds_s = measurement.further_pair()
-    after = record_of("resnet18", measurement, before.host, CountedWork(reason="not counted"))
+    after = record_of("resnet18", measurement, before.host, Counted(reason="not counted"))
 
     assert before.pairs == failed.pairs == after.pairs[:1]
     assert tuple(rounds_s) == after.pairs[1].own_rounds_s
