@@ -2,9 +2,13 @@
 
 import argparse
 import os
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
 
 from rich.console import Console
 
@@ -16,7 +20,7 @@ from reports.commands.run_commands import add_run_commands
 from reports.completion import add_completion
 from reports.deploy.command import add_recommend
 from reports.gate.bisect_command import add_bisect
-from reports.gate.command import add_gate, ended_in_order
+from reports.gate.command import add_gate
 from reports.page.command import add_page
 from reports.saved.files import NO_CURRENT_FOLDER, has_current_folder
 from reports.saved.storage import DEFAULT_STORAGE, Storage
@@ -31,6 +35,7 @@ from reports.versions.versions_command import add_versions
 ERROR = 2
 INTERRUPTED = 130
 PIPE_WIDTH = 150
+ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class _Terminal(Console):
@@ -72,6 +77,35 @@ def main(arguments: Sequence[str] | None = None, program: str = MODULE) -> int:
         for reason in storage.unreadable:
             say(f"skipped: {reason}")
     return code
+
+
+@contextmanager
+def ended_in_order() -> Iterator[None]:
+    """Let a cancelled job and a terminal that goes be what Ctrl-C is: workers are ended, worktrees removed, what was found is kept.
+
+    Further signals wait for that.
+
+    What was ignored from the start, as in the background of a shell or under nohup, stays so.
+    """
+    is_ending = False
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        nonlocal is_ending
+        if is_ending:
+            return
+        is_ending = True
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():  # only the main one hears signals
+        yield
+        return
+    heard = [number for number in ENDING_SIGNALS if signal.getsignal(number) not in {signal.SIG_IGN, None}]
+    before = {number: signal.signal(number, end) for number in heard}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _told(error: OSError) -> str:

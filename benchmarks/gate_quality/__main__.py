@@ -1,17 +1,15 @@
 """`python -m benchmarks.gate_quality`: goes on with the study, then says what it has found so far."""
 
 import argparse
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
-from typing import NoReturn
 
 from benchmarks.gate_quality.kinds import KINDS
 from benchmarks.gate_quality.page import page
 from benchmarks.gate_quality.record import StudyError, read
 from benchmarks.gate_quality.study import go_on
+from reports.__main__ import ended_in_order
 from reports.gate.benchmarks import GateError
 from reports.gate.journal import only_gate_in
 from reports.saved.files import write_atomically
@@ -25,10 +23,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Return 0, or 2 with a sentence on stderr."""
     options = _parser().parse_args(arguments)
     kinds = [kind for kind in KINDS if kind.name in options.only]
-    before = signal.signal(signal.SIGTERM, _interrupt)  # end the gate that is under way, and its workers
     try:
         options.out.mkdir(parents=True, exist_ok=True)
-        with only_gate_in(options.out):
+        with ended_in_order(), only_gate_in(options.out):  # the gate that is under way ends, and its workers
             if options.minutes > 0:
                 go_on(options.out.absolute(), kinds, seconds=60 * options.minutes, most_gates=options.gates)
             _report(options)
@@ -38,8 +35,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"interrupted; the same command goes on with the gates in {options.out}", file=sys.stderr)
         return 2
-    finally:
-        signal.signal(signal.SIGTERM, before)
     return 0
 
 
@@ -68,10 +63,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--write", type=Path, metavar="FILE", help="file to write the page to, as docs/gate-quality.md (default: stdout)")
     return parser
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

@@ -7,13 +7,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from reports.gate.benchmarks import GateError
-from reports.gate.command import (
-    add_limits,
-    add_requirements,
-    add_settings,
-    ended_in_order,
-    refuse_emulation,
-)
+from reports.gate.command import add_limits, add_requirements, add_settings, refuse_emulation
 from reports.gate.configuration import configuration_of
 from reports.show.tables import add_format, show
 from reports.text.options import Commands, time_s
@@ -62,8 +56,7 @@ def run_bisect(options: argparse.Namespace, _storage: object, console: Console) 
         say(f"{judgement.commit[:12]} {judgement.verdict}: {judgement.subject}", 300)
 
     try:
-        with ended_in_order():
-            found = bisect(request, here, tell)
+        found = bisect(request, here, tell)
     except KeyboardInterrupt:
         raise GateError("interrupted; the worktrees of the search are gone: start it again") from None
     show(console, [_table(found)], options.format, found)

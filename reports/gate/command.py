@@ -2,18 +2,14 @@
 
 import argparse
 import os
-import signal
 import sys
-import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from rich.console import Console
@@ -33,7 +29,6 @@ from reports.text.options import OF_IMAGES, Commands, shared, time_s, usual
 from reports.text.plain_text import plain
 from reports.text.refusal import Refusal
 
-ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 CONFIGURED = (
     *OF_IMAGES,
     "--sequence-length",
@@ -212,37 +207,7 @@ def _hold(options: argparse.Namespace) -> Result:
         known=Known(entries=configured.acknowledged, today=datetime.now(UTC).date()),
         notes=changes_by_head(configured, options.head, here),
     )
-    with ended_in_order():
-        return hold(request)
-
-
-@contextmanager
-def ended_in_order() -> Iterator[None]:
-    """Let a cancelled job and a terminal that goes be what Ctrl-C is: workers are ended, worktrees removed, what was found is kept.
-
-    Further signals wait for that.
-
-    What was ignored from the start, as in the background of a shell or under nohup, stays so.
-    """
-    is_ending = False
-
-    def end(_number: int, _frame: FrameType | None) -> None:
-        nonlocal is_ending
-        if is_ending:
-            return
-        is_ending = True
-        raise KeyboardInterrupt
-
-    if threading.current_thread() is not threading.main_thread():  # only the main one hears signals
-        yield
-        return
-    heard = [number for number in ENDING_SIGNALS if signal.getsignal(number) not in {signal.SIG_IGN, None}]
-    before = {number: signal.signal(number, end) for number in heard}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    return hold(request)
 
 
 def refuse_emulation() -> None:

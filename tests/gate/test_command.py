@@ -186,31 +186,6 @@ def test_output_that_cannot_be_written_loses_no_other(
     assert "REGRESSION" == json.loads((tmp_path / "gate.json").read_text())["verdict"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_signals_end_a_gate_in_order(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], number: signal.Signals) -> None:
-    """A second signal does not break into the clearing up."""
-    cleared = []
-
-    def hold(_request: run.Request) -> Result:
-        try:
-            signal.raise_signal(number)
-        finally:
-            signal.raise_signal(number)
-            cleared.append("workers and worktrees")
-        return result()
-
-    answer = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
-    before = signal.signal(number, answer)  # a background job of a shell without job control starts with SIGINT ignored
-    try:
-        monkeypatch.setattr(run, "hold", hold)
-        assert 2 == main(["gate", *SIDES])
-        assert answer == signal.getsignal(number)
-    finally:
-        signal.signal(number, before)
-    assert ["workers and worktrees"] == cleared
-    assert "interrupted" in capsys.readouterr().out
-
-
 def test_gate_under_nohup_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     def hold(_request: run.Request) -> Result:
         signal.raise_signal(signal.SIGHUP)
