@@ -127,8 +127,7 @@ def test_worker_that_dies_before_it_says_hello(checkout: Checkout) -> None:
 
 def test_worker_that_never_says_hello_is_killed(checkout: Checkout) -> None:
     """Starting has a time limit as well."""
-    launcher = checkout.worker("hang()\n")
-    message = ask(Launcher(environment=launcher.environment, root=launcher.root, timeout_s=1.0))
+    message = ask(replace(checkout.worker("hang()\n"), timeout_s=1.0))
 
     assert "no answer for 1 s while starting; the worker was killed" in message
 
@@ -236,8 +235,7 @@ def test_answer_of_another_kind_is_refused(checkout: Checkout) -> None:
 def test_worker_that_exceeds_its_memory_is_stopped(checkout: Checkout) -> None:
     """Before the kernel chooses whom to kill."""
     launcher = checkout.worker("hello().receive()\nmemory = b'x' * 2**29\nhang()\n")
-    limited = Launcher(environment=launcher.environment, root=launcher.root, timeout_s=60.0, memory_limit_bytes=2**28)
-    message = ask(limited)
+    message = ask(replace(launcher, memory_limit_bytes=2**28))
 
     assert "GiB resident exceed the limit of 0.2 GiB; use a smaller batch or image, or fewer workers" in message
 
@@ -268,8 +266,7 @@ def test_recipe_adds_its_variables_to_what_is_inherited(checkout: Checkout) -> N
         "channel = hello()\nchannel.receive()\n"
         "channel.send(Described(versions={name: os.environ.get(name, 'unset') for name in ('LIKE', 'PATH', 'HOME')}))\nchannel.receive()\n"
     )
-    launcher = checkout.worker(script)
-    bare = Launcher(environment={"PATH": "/inherited", "LIKE": "inherited"}, root=launcher.root)
+    bare = replace(checkout.worker(script), environment={"PATH": "/inherited", "LIKE": "inherited"})
     with bare.launch("x", environment={"LIKE": "recipe"}) as workers:
         [described] = workers.ask([Describe()], Described, "being checked")
 

@@ -6,7 +6,6 @@ import math
 import pytest
 
 from reports.gate.decision import (
-    EXIT_CODES,
     Judged,
     Rules,
     Sample,
@@ -204,10 +203,6 @@ def test_order_of_verdicts() -> None:
             ranks = [order.index(verdict) for verdict in seen if verdict in order]
             assert (order[min(ranks)] if ranks else Verdict.ERROR) is overall(seen)
     assert Verdict.ERROR is overall([])
-
-
-def test_exit_codes() -> None:
-    assert {Verdict.PASS: 0, Verdict.REGRESSION: 1, Verdict.ERROR: 2, Verdict.INCONCLUSIVE: 3} == EXIT_CODES
 
 
 def test_pairs_that_follow_a_drift_decide_nothing() -> None:

@@ -18,8 +18,9 @@ from msgspec.structs import replace
 from PIL import Image
 from rich.console import Console
 
-from fixtures.bench.rig import CountedWork, Rig
+from fixtures.bench.rig import Rig
 from fixtures.machine import this_machine
+from fixtures.protocol import Counted
 from fixtures.session.journal import JournalError
 from reports.__main__ import main
 from reports.commands.measuring import Bench, bench
@@ -63,6 +64,11 @@ def throughput(candidate: Candidate) -> float:
     return (200.0 if "int8" in candidate.step else 100.0) * candidate.batch_size / (candidate.batch_size + 1)
 
 
+def seen_of(candidate: Candidate, factor: float = 1.0, **figures: Any) -> Measurement:
+    """A record of the candidate at its true throughput, or at so much of it."""
+    return replace(record(candidate.name, factor * throughput(candidate), candidate.batch_size), **figures)
+
+
 def candidate_of(name: str) -> Candidate:
     """Return the candidate of a recipe's name, `openvino@b8w2t1`."""
     step, batch_size, workers, threads = re.fullmatch(r"(.+)@b(\d+)w(\d+)t(\d+)", name).groups()  # type: ignore[union-attr]
@@ -93,10 +99,7 @@ def stubbed(monkeypatch: pytest.MonkeyPatch) -> list[Candidate]:
         seen.append(candidate)
         if candidate.step == "pt2e_int8":
             return None, "the exporter refused it"
-        return record(candidate.name, throughput(candidate), candidate.batch_size), ""
-
-    def again(_bench: Bench, candidate: Candidate, _limits: DeploymentLimits, _most_s: float) -> tuple[Measurement | None, str]:
-        return record(candidate.name, throughput(candidate), candidate.batch_size), ""
+        return seen_of(candidate), ""
 
     def hold(_bench: Bench, winner: Any, ladder_best: Any, **_options: Any) -> Finals:
         gain = paired_gain([1.0, 1.1], [1.2, 1.2], own_samples=1, over_samples=1)
@@ -104,9 +107,9 @@ def stubbed(monkeypatch: pytest.MonkeyPatch) -> list[Candidate]:
         return Finals(record=record(winner.step.name, 222.0), rivals=(rival,), notes=("a note",))
 
     monkeypatch.setattr(Rig, "content", lambda _rig, model: {"name": model.name})
-    monkeypatch.setattr(Rig, "counted", lambda _rig, _model: CountedWork(reason="no process is started"))
+    monkeypatch.setattr(Rig, "counted", lambda _rig, _model: Counted(reason="no process is started"))
     monkeypatch.setattr(tuning, "_measure", measure)
-    monkeypatch.setattr(tuning, "_measure_again", again)
+    monkeypatch.setattr(tuning, "_measure_again", lambda _bench, candidate, _limits, _most_s: (seen_of(candidate), ""))
     monkeypatch.setattr(tuning, "hold_finals", hold)
     monkeypatch.setattr(tuning, "_ratio", lambda _bench, one, other: 1.01 if one.step == "onnxruntime_int8" else 0.99)
     monkeypatch.setattr(tuning, "fingerprint", lambda bench: bench.rig.machine.fingerprint() | {"versions": {}})
@@ -115,8 +118,7 @@ def stubbed(monkeypatch: pytest.MonkeyPatch) -> list[Candidate]:
 
 def finals_as_they_are(_bench: Bench, winner: Any, _ladder_best: Any, **_options: Any) -> Finals:
     """Finals that show the winner's true throughput."""
-    candidate = candidate_of(winner.step.name)
-    return Finals(record=record(candidate.name, throughput(candidate), candidate.batch_size), rivals=(), notes=())
+    return Finals(record=seen_of(candidate_of(winner.step.name)), rivals=(), notes=())
 
 
 def finals_of(sps: float, **figures: Any) -> Callable[..., Finals]:
@@ -126,6 +128,19 @@ def finals_of(sps: float, **figures: Any) -> Callable[..., Finals]:
 
 def search(made: Bench, out: Path, *, limits: DeploymentLimits = NO_LIMITS, budget_s: float = 1e6) -> Tuning:
     return tune(made, limits=limits, budget_s=budget_s, ladder=(), out=out, say=lambda _text: None)
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Bench, DeploymentLimits]]:
+    """No search is begun. Returns what the command asked for."""
+    seen: list[tuple[Bench, DeploymentLimits]] = []
+
+    def tune(made: Bench, *, limits: DeploymentLimits, **_options: Any) -> Tuning:
+        seen.append((made, limits))
+        return Tuning(model=MODEL_ID, limits=limits, budget_s=60.0)
+
+    monkeypatch.setattr(tuning, "tune", tune)
+    return seen
 
 
 def told(found: Tuning) -> str:
@@ -159,43 +174,36 @@ def test_what_comes_close_takes_turns_with_the_best(made: Bench, stubbed: list[C
     assert found.finals.record.step.startswith("onnxruntime_int8@")
 
 
-def test_a_winner_that_breaks_a_limit_when_measured_again_is_not_the_winner(
-    made: Bench, stubbed: list[Candidate], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    held: list[str] = []
-
-    def hold(_bench: Bench, winner: Any, _ladder_best: Any, **_options: Any) -> Finals:
-        held.append(winner.step.name)
-        again = replace(record(winner.step.name, 200.0), **calls(9.0 if len(held) == 1 else 0.01))
-        return Finals(record=again, rivals=(), notes=())
-
-    monkeypatch.setattr(tuning, "hold_finals", hold)
-
-    found = search(made, tmp_path / "tuned.json", limits=DeploymentLimits(p99_s=1.0))
-
-    assert 2 == len(set(held)) == len(held)
-    assert found.finals is not None
-    assert held[1] == found.finals.record.step
-    assert 9.0 == next(m.latency_p99_s for m in read_run(tmp_path / "tuned.json").measurements if m.step == held[0])
-
-
-def test_a_winner_that_is_far_slower_when_measured_again_makes_room_for_the_next(
-    made: Bench, stubbed: list[Candidate], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("sps", "p99_s", "limits"),
+    [((200.0, 200.0), (9.0, 0.01), DeploymentLimits(p99_s=1.0)), ((90.0, 195.0), (0.01, 0.01), NO_LIMITS)],
+    ids=["breaks a limit", "far slower"],
+)
+def test_a_winner_that_falls_behind_when_measured_again_makes_room_for_the_next(
+    made: Bench,
+    stubbed: list[Candidate],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    sps: tuple[float, float],
+    p99_s: tuple[float, float],
+    limits: DeploymentLimits,
 ) -> None:
     """A single process may be held up; what it was ahead of is then measured side by side too."""
     held: list[str] = []
 
     def hold(_bench: Bench, winner: Any, _ladder_best: Any, **_options: Any) -> Finals:
         held.append(winner.step.name)
-        return Finals(record=record(winner.step.name, 90.0 if len(held) == 1 else 195.0), rivals=(), notes=())
+        place = min(len(held), 2) - 1
+        return Finals(record=replace(record(winner.step.name, sps[place]), **calls(p99_s[place])), rivals=(), notes=())
 
     monkeypatch.setattr(tuning, "hold_finals", hold)
 
-    found = search(made, tmp_path / "tuned.json")
+    found = search(made, tmp_path / "tuned.json", limits=limits)
 
     assert 2 == len(set(held)) == len(held)
     assert found.finals is not None
     assert held[1] == found.finals.record.step == found.winner
+    assert p99_s[0] == next(m.latency_p99_s for m in read_run(tmp_path / "tuned.json").measurements if m.step == held[0])
 
 
 def test_what_breaks_a_limit_in_its_finals_is_not_the_winner_where_another_keeps_it(
@@ -219,7 +227,7 @@ def first_and_second(monkeypatch: pytest.MonkeyPatch, seed: int, first: float, s
     def measured(candidate: Candidate, spread: float) -> tuple[Measurement, str]:
         factor = math.exp(draw.gauss(0, spread))
         seen.setdefault(candidate.name, []).append(factor)
-        return record(candidate.name, factor * throughput(candidate), candidate.batch_size), ""
+        return seen_of(candidate, factor), ""
 
     monkeypatch.setattr(tuning, "_measure", lambda _bench, candidate: measured(candidate, first))
     monkeypatch.setattr(tuning, "_measure_again", lambda _bench, candidate, _limits, _most_s: measured(candidate, second))
@@ -251,9 +259,9 @@ def test_what_falls_behind_makes_room_for_what_is_measured_again_too(
 ) -> None:
     lucky: list[str] = []
 
-    def again(_bench: Bench, candidate: Candidate, _limits: DeploymentLimits, _most_s: float) -> tuple[Measurement | None, str]:
+    def again(_bench: Bench, candidate: Candidate, *_: object) -> tuple[Measurement | None, str]:
         lucky.append(candidate.name)
-        return record(candidate.name, 0.5 * throughput(candidate) if len(lucky) == 1 else throughput(candidate), candidate.batch_size), ""
+        return seen_of(candidate, 0.5 if len(lucky) == 1 else 1.0), ""
 
     monkeypatch.setattr(tuning, "_measure_again", again)
 
@@ -304,15 +312,11 @@ def test_a_winner_is_one_that_is_shown_to_keep_the_limit(
     asked: list[str] = []
 
     def probe(_bench: Bench, candidate: Candidate) -> tuple[Measurement | None, str]:
-        return replace(
-            record(candidate.name, throughput(candidate), candidate.batch_size), **calls(0.001 * candidate.batch_size, samples=40)
-        ), ""
+        return seen_of(candidate, **calls(0.001 * candidate.batch_size, samples=40)), ""
 
-    def again(_bench: Bench, candidate: Candidate, _limits: DeploymentLimits, _most_s: float) -> tuple[Measurement | None, str]:
+    def again(_bench: Bench, candidate: Candidate, *_: object) -> tuple[Measurement | None, str]:
         asked.append(candidate.name)
-        tail_s = 0.04 if candidate.batch_size > 8 else 0.01
-        shown = calls(tail_s) | {"latency_calls": BACK_TO_BACK}
-        return replace(record(candidate.name, throughput(candidate), candidate.batch_size), **shown), ""
+        return seen_of(candidate, **calls(0.04 if candidate.batch_size > 8 else 0.01), latency_calls=BACK_TO_BACK), ""
 
     monkeypatch.setattr(tuning, "_measure", probe)
     monkeypatch.setattr(tuning, "_measure_again", again)
@@ -331,12 +335,8 @@ def test_a_winner_is_one_that_is_shown_to_keep_the_limit(
 def test_probes_alone_make_no_winner_under_a_limit(
     made: Bench, stubbed: list[Candidate], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    few = lambda _bench, candidate, *_more: (  # noqa: E731
-        replace(record(candidate.name, throughput(candidate), candidate.batch_size), **calls(0.001, samples=40)),
-        "",
-    )
-    monkeypatch.setattr(tuning, "_measure", few)
-    monkeypatch.setattr(tuning, "_measure_again", few)
+    for name in ("_measure", "_measure_again"):
+        monkeypatch.setattr(tuning, name, lambda _bench, candidate, *_: (seen_of(candidate, **calls(0.001, samples=40)), ""))
 
     found = search(made, tmp_path / "tuned.json", limits=DeploymentLimits(p99_s=0.03))
 
@@ -483,18 +483,13 @@ def test_the_command_tells_how_it_ended(
     assert ("No recipe measured is shown to be within the limits" in shown) == (code == 1)
 
 
-def test_labelled_pictures_and_their_limit_reach_the_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_labelled_pictures_and_their_limit_reach_the_search(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: list[tuple[Bench, DeploymentLimits]]
+) -> None:
     """The rig classifies them by every candidate, and another set of pictures is another search."""
     for name, shade in (("cat", 10), ("dog", 200)):
         (tmp_path / "pictures" / name).mkdir(parents=True)
         Image.new("RGB", (8, 8), (shade, shade, shade)).save(tmp_path / "pictures" / name / "a.png")
-    asked: list[tuple[Bench, DeploymentLimits]] = []
-
-    def tune(made: Bench, *, limits: DeploymentLimits, **_options: Any) -> Tuning:
-        asked.append((made, limits))
-        return Tuning(model=MODEL_ID, limits=limits, budget_s=60.0)
-
-    monkeypatch.setattr(tuning, "tune", tune)
     monkeypatch.setattr(Rig, "content", lambda _rig, model: {"name": model.name})
     monkeypatch.setattr(tuning, "fingerprint", lambda bench: bench.rig.machine.fingerprint() | {"versions": {}})
     usual = ["tune", "--model", MODEL, "--storage", str(tmp_path), "--ladder", "none"]
@@ -510,17 +505,10 @@ def test_labelled_pictures_and_their_limit_reach_the_search(tmp_path: Path, monk
     assert {"accuracy", "controlled_loss"} == set(first) - set(second)
 
 
-def test_metrics_and_their_limits_reach_the_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_metrics_and_their_limits_reach_the_search(tmp_path: Path, asked: list[tuple[Bench, DeploymentLimits]]) -> None:
     """A candidate beyond a limit is measured all the same: the search tells what it breaks."""
     (tmp_path / "metrics.py").write_text("def f1(outputs, labels):\n    return 1.0\n")
     (tmp_path / "text.txt").write_text("a text")
-    asked: list[tuple[Bench, DeploymentLimits]] = []
-
-    def tune(made: Bench, *, limits: DeploymentLimits, **_options: Any) -> Tuning:
-        asked.append((made, limits))
-        return Tuning(model=MODEL_ID, limits=limits, budget_s=60.0)
-
-    monkeypatch.setattr(tuning, "tune", tune)
     usual = ["tune", "--model", f"{tmp_path}/served.py:create", "--storage", str(tmp_path), "--ladder", "none"]
     main([*usual, "--evaluate", f"{tmp_path}/metrics.py:f1", "--metric-limit", "f1=-0.01"])
     main([*usual, "--accuracy", str(tmp_path / "text.txt"), "--metric-limit", "perplexity=+1%"])
