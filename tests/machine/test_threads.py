@@ -32,31 +32,20 @@ def work(*cpu_s: float, cpus: list[list[int]] | None = None, idle_s: float | Non
     return ThreadWork(wall_s=1.0, process_cpu_s=sum(cpu_s), cpu_s=list(cpu_s), cpus=where, idle_s=idle_s)
 
 
-@pytest.mark.parametrize(
-    ("seen", "threads"),
-    [
-        (work(1.0, 0.9, idle_s=0.1), 2),
-        (work(1.0, 0.4, idle_s=0.6), 2),
-        (work(0.3, 0.28, idle_s=0.0), 2),
-        (work(0.5, 0.5, cpus=[[0], [1]], idle_s=0.0), 2),
-        (work(1.0, 0.9), 2),
-        (work(0.4, 0.4), 2),
-        (work(1.0, cpus=[[1]], idle_s=0.0), 1),
-        (work(0.95, 0.9, 0.9, 0.02, cpus=[[*ANYWHERE, 2]] * 4, idle_s=0.3), 3),
-        (replace(work(1.0, 0.9), cpu_s=[], cpus=[]), 2),
-    ],
-    ids=[
-        "both",
-        "one partly",
-        "beside neighbours",
-        "bound beside neighbours",
-        "idle unknown",
-        "idle unknown beside neighbours",
-        "one",
-        "one helper",
-        "threads unknown",
-    ],
-)
+ENOUGH: dict[str, tuple[ThreadWork, int]] = {
+    "both": (work(1.0, 0.9, idle_s=0.1), 2),
+    "one partly": (work(1.0, 0.4, idle_s=0.6), 2),
+    "beside neighbours": (work(0.3, 0.28, idle_s=0.0), 2),
+    "bound beside neighbours": (work(0.5, 0.5, cpus=[[0], [1]], idle_s=0.0), 2),
+    "idle unknown": (work(1.0, 0.9), 2),
+    "idle unknown beside neighbours": (work(0.4, 0.4), 2),
+    "one": (work(1.0, cpus=[[1]], idle_s=0.0), 1),
+    "one helper": (work(0.95, 0.9, 0.9, 0.02, cpus=[[*ANYWHERE, 2]] * 4, idle_s=0.3), 3),
+    "threads unknown": (replace(work(1.0, 0.9), cpu_s=[], cpus=[]), 2),
+}
+
+
+@pytest.mark.parametrize(("seen", "threads"), ENOUGH.values(), ids=ENOUGH)
 def test_threads_that_work(seen: ThreadWork, threads: int) -> None:
     assert seen.judge(threads)[0], seen.judge(threads)[1]
 
@@ -89,21 +78,20 @@ def test_threads_that_do_not_work_on_an_idle_machine_are_watched_no_longer(monke
     assert [0.3, 0.3, 0.3] == lengths
 
 
-@pytest.mark.parametrize(
-    ("seen", "threads", "shown"),
-    [
-        (work(1.0, idle_s=1.0), 2, "1 of 2 threads worked"),
-        (work(1.0, 0.1, idle_s=0.9), 2, "1 of 2 threads worked"),
-        (work(0.5, 0.5, idle_s=1.0), 2, "2 of 2 threads worked (the least busy 100% of the busiest), 1.00 CPUs busy"),
-        (work(0.5, 0.5, cpus=[[0], [0]], idle_s=0.0), 2, "1.00 CPUs busy, on 1 CPUs"),
-        (work(0.5, 0.5, cpus=[[0], [0]]), 2, "on 1 CPUs"),
-        (work(0.9, 0.9, 0.9, 0.9, cpus=[[0, 1, 2, 3]] * 4, idle_s=0.4), 2, "4 of 2 threads worked"),
-        (work(1.0, 1.0, idle_s=0.0), 1, "2 of 1 threads worked"),
-        (replace(work(1.0), cpu_s=[], cpus=[]), 2, "threads cannot be told apart here"),
-        (work(0.1, 0.1, idle_s=1.8), 2, "0.20 CPUs busy"),
-    ],
-    ids=["one", "one nearly", "in turns", "one CPU beside neighbours", "one CPU", "too many", "two for one", "threads unknown", "asleep"],
-)
+NOT_ENOUGH: dict[str, tuple[ThreadWork, int, str]] = {
+    "one": (work(1.0, idle_s=1.0), 2, "1 of 2 threads worked"),
+    "one nearly": (work(1.0, 0.1, idle_s=0.9), 2, "1 of 2 threads worked"),
+    "in turns": (work(0.5, 0.5, idle_s=1.0), 2, "2 of 2 threads worked (the least busy 100% of the busiest), 1.00 CPUs busy"),
+    "one CPU beside neighbours": (work(0.5, 0.5, cpus=[[0], [0]], idle_s=0.0), 2, "1.00 CPUs busy, on 1 CPUs"),
+    "one CPU": (work(0.5, 0.5, cpus=[[0], [0]]), 2, "on 1 CPUs"),
+    "too many": (work(0.9, 0.9, 0.9, 0.9, cpus=[[0, 1, 2, 3]] * 4, idle_s=0.4), 2, "4 of 2 threads worked"),
+    "two for one": (work(1.0, 1.0, idle_s=0.0), 1, "2 of 1 threads worked"),
+    "threads unknown": (replace(work(1.0), cpu_s=[], cpus=[]), 2, "threads cannot be told apart here"),
+    "asleep": (work(0.1, 0.1, idle_s=1.8), 2, "0.20 CPUs busy"),
+}
+
+
+@pytest.mark.parametrize(("seen", "threads", "shown"), NOT_ENOUGH.values(), ids=NOT_ENOUGH)
 def test_threads_that_do_not(seen: ThreadWork, threads: int, shown: str) -> None:
     """Half of the CPU time that was left is what two threads on one CPU have."""
     holds, told = seen.judge(threads)
@@ -112,17 +100,16 @@ def test_threads_that_do_not(seen: ThreadWork, threads: int, shown: str) -> None
     assert shown in told
 
 
-@pytest.mark.parametrize(
-    ("work_of", "taken"),
-    [
-        (work(0.3, cpus=[ANYWHERE], idle_s=0.1), "other processes took 1.60 of the 2 CPUs"),
-        (replace(work(0.3, cpus=[ANYWHERE], idle_s=0.1), stolen_s=1.5), "the hypervisor took 1.60 of the 2 CPUs"),
-        (work(1.0, idle_s=1.0), ""),
-        (work(0.5, 0.5, cpus=[[0], [0]], idle_s=0.0), ""),
-        (work(0.3), ""),
-    ],
-    ids=["neighbours", "hypervisor", "idle machine", "one CPU for two", "idle unknown"],
-)
+TAKEN: dict[str, tuple[ThreadWork, str]] = {
+    "neighbours": (work(0.3, cpus=[ANYWHERE], idle_s=0.1), "other processes took 1.60 of the 2 CPUs"),
+    "hypervisor": (replace(work(0.3, cpus=[ANYWHERE], idle_s=0.1), stolen_s=1.5), "the hypervisor took 1.60 of the 2 CPUs"),
+    "idle machine": (work(1.0, idle_s=1.0), ""),
+    "one CPU for two": (work(0.5, 0.5, cpus=[[0], [0]], idle_s=0.0), ""),
+    "idle unknown": (work(0.3), ""),
+}
+
+
+@pytest.mark.parametrize(("work_of", "taken"), TAKEN.values(), ids=TAKEN)
 def test_who_took_the_cpus_is_said_with_the_refusal(work_of: ThreadWork, taken: str) -> None:
     """And with it to measure again; where the threads had the time to work, nobody else is blamed."""
     holds, told = threads_in_force().check(of_two_threads(seen(thread_work=work_of)))
