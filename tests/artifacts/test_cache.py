@@ -1,6 +1,5 @@
 """Artifacts are kept by content, verified before use, and never half-written."""
 
-import json
 import os
 import platform
 import subprocess
@@ -67,60 +66,27 @@ def test_other_content_is_another_artifact(root: Path, other: dict[str, object])
     assert build.builds == 2
 
 
-def truncate(folder: Path) -> None:
-    os.truncate(folder / "model.onnx", 10)
-
-
-def alter(folder: Path) -> None:
-    (folder / "model.onnx").write_bytes(b"WEIGHTS" * 1000)
-
-
-def lose(folder: Path) -> None:
-    (folder / "part" / "kernel.so").unlink()
-
-
-def lose_manifest(folder: Path) -> None:
-    (folder / "manifest.json").unlink()
-
-
-def cut_manifest(folder: Path) -> None:
-    os.truncate(folder / "manifest.json", 40)
-
-
-def manifest_of_another_shape(folder: Path) -> None:
-    (folder / "manifest.json").write_text('["not", "a", "manifest"]')
-
-
-def open_to_others(folder: Path) -> None:
-    folder.chmod(0o777)
-
-
 def replace_by_a_link(folder: Path) -> None:
     elsewhere = folder.parent.parent / "elsewhere"
     folder.rename(elsewhere)
     folder.symlink_to(elsewhere)
 
 
-def manifest_without_files(folder: Path) -> None:
-    (folder / "manifest.json").write_text(json.dumps({"build_s": 1.0}))
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "truncated": lambda folder: os.truncate(folder / "model.onnx", 10),
+    "altered": lambda folder: (folder / "model.onnx").write_bytes(b"WEIGHTS" * 1000),
+    "lost": lambda folder: (folder / "part" / "kernel.so").unlink(),
+    "no manifest": lambda folder: (folder / "manifest.json").unlink(),
+    "manifest cut": lambda folder: os.truncate(folder / "manifest.json", 40),
+    "manifest of another shape": lambda folder: (folder / "manifest.json").write_text('["not", "a", "manifest"]'),
+    "manifest without files": lambda folder: (folder / "manifest.json").write_text('{"build_s": 1.0}'),
+    "open to others": lambda folder: folder.chmod(0o777),
+    "replaced by a link": replace_by_a_link,
+}
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [
-        truncate,
-        alter,
-        lose,
-        lose_manifest,
-        cut_manifest,
-        manifest_of_another_shape,
-        manifest_without_files,
-        open_to_others,
-        replace_by_a_link,
-    ],
-    ids=lambda damage: damage.__name__,
-)
-def test_damaged_artifact_is_rebuilt_never_trusted(root: Path, damage: Callable[[Path], None]) -> None:
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_damaged_artifact_is_rebuilt_never_trusted(root: Path, damage: Callable[[Path], object]) -> None:
     """Whatever happened to an entry, what is served is what was built."""
     build = Builder()
     folder = ArtifactCache(root).get(CONTENT, build).folder
@@ -185,8 +151,8 @@ sys.stdin.read()
 """
 
 
-def _start(name: str, root: Path) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-c", BUILD_UNTIL_TOLD, name, str(root)]
+def _start(name: str, root: Path, before: str = "") -> "subprocess.Popen[str]":
+    command = [sys.executable, "-c", before + BUILD_UNTIL_TOLD, name, str(root)]
     return subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
@@ -233,8 +199,7 @@ for name in ("alone", "alone_if_free"):
 
 def test_who_saw_no_entry_takes_the_one_that_another_process_built_and_goes_on_using(root: Path) -> None:
     """Both find none; the first builds it and keeps its share before the second asks for the lock, which would never be the second's."""
-    command = [sys.executable, "-c", PAUSE_BEFORE_ALONE + BUILD_UNTIL_TOLD, "B", str(root)]
-    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as second:
+    with _start("B", root, PAUSE_BEFORE_ALONE) as second:
         try:
             assert _line(second) == "sees none"
             with _start("A", root) as first:

@@ -22,7 +22,7 @@ from reports.gate.quantities import Quantity, quantities, reason, sampled_tests
 from reports.statistics.proportions import paired_difference
 from reports.text.metric_limit import metric_limit_of
 from tests import digit_pictures
-from tests.gate.conftest import GIT, ROOT
+from tests.gate.conftest import ROOT, committed
 from tests.gate.pairs import SOME, pair
 
 LIMITS = replace(USUAL, accuracy_points=1.0)
@@ -98,11 +98,6 @@ def test_interval_is_agresti_and_mins() -> None:
     difference, low, high = paired_difference(12, 3, 100)
     assert 0.09 == difference
     assert [0.013305, 0.163166] == pytest.approx([low, high], abs=2e-6)
-
-
-def commit(folder: Path, message: str) -> None:
-    subprocess.run([*GIT, "-C", folder, "add", "--all"], check=True)
-    subprocess.run([*GIT, "-C", folder, "commit", "--quiet", "--message", message], check=True)
 
 
 def figure(value: float, spread: float = 0.01, drawn: str = "same", seed: int = 0) -> MetricFigure:
@@ -182,44 +177,20 @@ def test_weights_that_answer_worse_are_a_regression(tmp_path: Path) -> None:
     digit_pictures.train(pictures)
     for name in ("digits.pt", digit_pictures.FILE):
         (pictures / name).rename(folder / name)
-    (folder / "served.py").write_text(SERVED)
-    (folder / "metrics.py").write_text("def right(outputs, labels):\n    return (outputs.argmax(1) == labels).mean()\n")
-    subprocess.run([*GIT, "init", "--quiet", "--initial-branch", "main", folder], check=True)
-    commit(folder, "trained")
+    metric = "def right(outputs, labels):\n    return (outputs.argmax(1) == labels).mean()\n"
+    repository = committed(folder, {"served.py": SERVED, "metrics.py": metric})
     weights = torch.load(folder / "digits.pt", weights_only=True)
     last = [name for name in weights if name.endswith(("weight", "bias"))][-2:]
     for name in last:  # of the layer that scores the classes
         weights[name][[3, 5]] = weights[name][[5, 3]]
     torch.save(weights, folder / "digits.pt")
-    commit(folder, "threes are fives")
+    repository.commit("threes are fives")
 
     verdicts = {}
     for base in ("HEAD~1", "HEAD"):
-        command = [
-            sys.executable,
-            "-m",
-            "reports",
-            "gate",
-            "--base",
-            base,
-            "--head",
-            "HEAD",
-            "--model",
-            "served.py:create",
-            "-k",
-            "baseline",
-        ]
-        command += [
-            "--image-size",
-            str(digit_pictures.SIZE),
-            "--budget",
-            "1s",
-            "--accuracy",
-            str(pictures / "unseen"),
-            "--json",
-            "gate.json",
-        ]
-        command += ["--evaluate", "metrics.py:right", "--metric-limit", "right=-0.01"]
+        command = [sys.executable, "-m", "reports", "gate", "--base", base, "--head", "HEAD", "--budget", "1s", "--json", "gate.json"]
+        command += ["--model", "served.py:create", "-k", "baseline", "--image-size", str(digit_pictures.SIZE)]
+        command += ["--accuracy", str(pictures / "unseen"), "--evaluate", "metrics.py:right", "--metric-limit", "right=-0.01"]
         process = subprocess.run(
             command, cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
         )

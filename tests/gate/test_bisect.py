@@ -16,7 +16,7 @@ from reports.gate.result import Result, Row
 from reports.gate.run import Request
 from reports.gate.sides import Settings
 from reports.text.image_shape import square
-from tests.gate.conftest import Repository
+from tests.gate.conftest import Repository, committed
 from tests.gate.pairs import result
 
 SLOW, CALM = Benchmark("m", "slow"), Benchmark("m", "calm")
@@ -29,13 +29,9 @@ SETTINGS = Settings(
 @pytest.fixture
 def history(tmp_path: Path) -> Repository:
     """Eight commits, tagged by their number."""
-    made = Repository(tmp_path / "history")
-    made.folder.mkdir()
-    made.git("init", "--quiet", "--initial-branch", "main")
+    made = committed(tmp_path / "history")
     for number in range(8):
-        (made.folder / "number.txt").write_text(str(number))
-        made.git("add", "--all")
-        made.git("commit", "--quiet", "--message", f"Number {number}")
+        made.commit(f"Number {number}", {"number.txt": str(number)})
         made.git("tag", f"n{number}")
     return made
 

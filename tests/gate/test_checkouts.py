@@ -12,18 +12,18 @@ from reports.gate.checkouts import checked_out
 from reports.gate.git import git
 from reports.gate.journal import only_gate_in
 from reports.gate.worktrees import REASON
-from tests.gate.conftest import Repository
+from tests.gate.conftest import Repository, committed
+
+LFS_ATTRIBUTES = "*.bin filter=lfs diff=lfs merge=lfs -text\n"
+
+
+def lfs_pointer(oid: str, size: int) -> str:
+    return f"version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\nsize {size}\n"
 
 
 @pytest.fixture
 def other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repository:
-    made = Repository(tmp_path / "repository")
-    made.folder.mkdir()
-    made.git("init", "--quiet", "--initial-branch", "main")
-    for number in ("1", "2"):
-        (made.folder / "number.txt").write_text(number)
-        made.git("add", "--all")
-        made.git("commit", "--quiet", "--message", f"Number {number}")
+    made = committed(tmp_path / "repository", {"number.txt": "1"}, {"number.txt": "2"})
     monkeypatch.chdir(made.folder)
     return made
 
@@ -92,22 +92,20 @@ def test_git_that_does_not_end_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_
         git(tmp_path, "fetch", longest_s=0.2)
 
 
+def submodule(repository: Repository, *arguments: str) -> None:
+    """Have git take submodules from folders."""
+    repository.git("-c", "protocol.file.allow=always", "submodule", "--quiet", *arguments)
+
+
 @pytest.fixture
 def with_submodule(other: Repository, tmp_path: Path) -> Repository:
     """The repository with a submodule whose commit differs between the last two commits."""
-    library = Repository(tmp_path / "library")
-    library.folder.mkdir()
-    library.git("init", "--quiet", "--initial-branch", "main")
-    for number in ("1", "2"):
-        (library.folder / "net.py").write_text(f"N = {number}\n")
-        library.git("add", "--all")
-        library.git("commit", "--quiet", "--message", number)
-    other.git("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(library.folder), "third_party/net")
+    library = committed(tmp_path / "library", {"net.py": "N = 1\n"}, {"net.py": "N = 2\n"})
+    submodule(other, "add", str(library.folder), "third_party/net")
     for revision in ("HEAD~1", "HEAD"):
         commit = library.git("rev-parse", revision).strip()
         other.git("-C", str(other.folder / "third_party" / "net"), "checkout", "--quiet", commit)
-        other.git("add", "--all")
-        other.git("commit", "--quiet", "--message", f"Library at {revision}")
+        other.commit(f"Library at {revision}")
     library.folder.rename(tmp_path / "no server any more")
     return other
 
@@ -121,7 +119,7 @@ def test_submodules_are_checked_out_at_each_sides_commit(with_submodule: Reposit
 
 
 def test_submodule_that_is_not_here_is_named(with_submodule: Repository, tmp_path: Path) -> None:
-    with_submodule.git("submodule", "--quiet", "deinit", "--force", "--all")
+    submodule(with_submodule, "deinit", "--force", "--all")
     with checked_out("base", "HEAD", None, tmp_path / "base") as made:
         assert ["submodule third_party/net is not checked out in"] == [
             note.partition(f" {with_submodule.folder}")[0] for note in made.notes
@@ -141,21 +139,12 @@ def test_submodule_whose_commit_was_not_fetched_is_named(with_submodule: Reposit
 
 def test_submodules_of_submodules_are_filled_too(other: Repository, tmp_path: Path) -> None:
     """The innermost one has an LFS file whose content is not here: it is named with the submodule's path."""
-    within = tmp_path / "inner"
-    for name, add in (("inner", None), ("outer", "inner")):
-        made = Repository(tmp_path / name)
-        made.folder.mkdir()
-        made.git("init", "--quiet", "--initial-branch", "main")
-        if add is None:
-            (within / ".gitattributes").write_text("*.bin filter=lfs diff=lfs merge=lfs -text\n")
-            (within / "w.bin").write_text(f"version https://git-lfs.github.com/spec/v1\noid sha256:{'2' * 64}\nsize 9\n")
-            (within / "net.py").write_text("N = 3\n")
-        else:
-            made.git("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(tmp_path / add), add)
-        made.git("add", "--all")
-        made.git("commit", "--quiet", "--message", name)
-    other.git("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(tmp_path / "outer"), "outer")
-    other.git("-c", "protocol.file.allow=always", "submodule", "--quiet", "update", "--init", "--recursive")
+    inner = committed(tmp_path / "inner", {".gitattributes": LFS_ATTRIBUTES, "w.bin": lfs_pointer("2" * 64, 9), "net.py": "N = 3\n"})
+    outer = committed(tmp_path / "outer")
+    submodule(outer, "add", str(inner.folder), "inner")
+    outer.commit("Submodule")
+    submodule(other, "add", str(outer.folder), "outer")
+    submodule(other, "update", "--init", "--recursive")
     other.git("commit", "--quiet", "--message", "Submodules")
     with checked_out("head", "HEAD", None, tmp_path / "head") as side:
         assert "N = 3\n" == (side.folder / "outer" / "inner" / "net.py").read_text()
@@ -165,15 +154,12 @@ def test_submodules_of_submodules_are_filled_too(other: Repository, tmp_path: Pa
 
 def test_lfs_files_come_from_the_clone(other: Repository, tmp_path: Path) -> None:
     """Each side has its commit's content, without git-lfs and without a server; what is not here is named."""
-    (other.folder / ".gitattributes").write_text("*.bin filter=lfs diff=lfs merge=lfs -text\n")
     for content in (b"weights 1", b"weights 2"):
         oid = hashlib.sha256(content).hexdigest()
         kept = other.folder / ".git" / "lfs" / "objects" / oid[:2] / oid[2:4] / oid
         kept.parent.mkdir(parents=True)
         kept.write_bytes(content)
-        (other.folder / "w.bin").write_text(f"version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\nsize {len(content)}\n")
-        other.git("add", "--all")
-        other.git("commit", "--quiet", "--message", content.decode())
+        other.commit(content.decode(), {".gitattributes": LFS_ATTRIBUTES, "w.bin": lfs_pointer(oid, len(content))})
     with checked_out("base", "HEAD~1", None, tmp_path / "base") as base, checked_out("head", "HEAD", None, tmp_path / "head") as head:
         assert (b"weights 1", b"weights 2") == ((base.folder / "w.bin").read_bytes(), (head.folder / "w.bin").read_bytes())
     kept.unlink()

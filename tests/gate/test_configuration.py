@@ -16,7 +16,7 @@ from reports.gate.limits import Limits
 from reports.gate.quantities import Quantity, with_quantities
 from reports.gate.result import Result
 from reports.text.image_shape import ImageShape, square
-from tests.gate.conftest import Repository
+from tests.gate.conftest import Repository, committed
 from tests.gate.pairs import result
 
 HEAD = "[tool.inference-ladder.gate]\n"
@@ -55,14 +55,8 @@ BEFORE, AFTER = date(2027, 1, 31), date(2027, 2, 1)
 @pytest.fixture
 def judged(tmp_path: Path) -> Repository:
     """A repository whose first commit has a whole configuration, and whose second lets more pass."""
-    made = Repository(tmp_path / "judged")
-    made.folder.mkdir()
-    made.git("init", "--quiet", "--initial-branch", "main")
-    for text in (WHOLE, WHOLE.replace("memory-percent = 10", "memory-percent = 1000").replace("bound = 8", "bound = 80")):
-        (made.folder / "pyproject.toml").write_text(text)
-        made.git("add", "--all")
-        made.git("commit", "--quiet", "--message", "Configuration")
-    return made
+    laxer = WHOLE.replace("memory-percent = 10", "memory-percent = 1000").replace("bound = 8", "bound = 80")
+    return committed(tmp_path / "judged", {"pyproject.toml": WHOLE}, {"pyproject.toml": laxer})
 
 
 def test_every_key_is_read(judged: Repository) -> None:

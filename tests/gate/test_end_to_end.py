@@ -10,7 +10,7 @@ import subprocess
 import sys
 import sysconfig
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,13 +20,22 @@ import torch
 
 from fixtures.protocol import PROTOCOL_VERSION
 from fixtures.protocol.side_protocol import SIDE_PROTOCOL_VERSION
-from tests.gate.conftest import ROOT, Repository
+from tests.gate.conftest import ROOT, Repository, committed
 from tests.gate.wheels import requirements, wheel
 from tests.processes import ended, with_variable
 
 MARK = "GATE_OF_A_TEST"
 SMALL = ("--model", "torchvision:resnet18")
+SERVED_BASELINE = ("--model", "served:create", "-k", "served and baseline")
+ONNXRUNTIME = "served and onnxruntime and not int8 and not fast_math and not attention"
 TOO_SHORT = ("--budget", "1s")  # one pair: the first is always measured
+INSTALLED = """\
+import torch
+
+def create():
+    wide = {width}
+    return torch.nn.Sequential(torch.nn.Conv2d(3, wide, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
+"""
 pytestmark = pytest.mark.nightly
 
 
@@ -59,6 +68,12 @@ def gate(repository: Repository, tmp_path: Path, *arguments: str, python: str = 
     assert "Traceback" not in err, err
     assert 1 == len(repository.worktrees), "worktrees are removed at the end"
     return Told(process.returncode, json.loads(file.read_text()), out, err)
+
+
+def gate_of_last(other: Repository, tmp_path: Path, *arguments: str, python: str = sys.executable, path: str = str(ROOT)) -> Told:
+    """Gate the last commit of a repository without fixtures against the one before it."""
+    revisions = ("--base", "HEAD^1", "--head", "HEAD", "--artifact-cache", str(tmp_path / "artifacts"))
+    return gate(other, tmp_path, *revisions, *arguments, python=python, PYTHONPATH=path)
 
 
 def test_equal_sides_are_no_regression(repository: Repository, tmp_path: Path) -> None:
@@ -147,22 +162,13 @@ def test_revision_without_fixtures_is_measured_with_the_gates(repository: Reposi
 
 def test_model_of_another_repository_is_gated(tmp_path: Path) -> None:
     """It has no fixtures; each side builds its own revision's model, and shares no artifact of it."""
-    other = Repository(tmp_path / "other")
-    other.folder.mkdir()
-    model = "from torch import nn\n\ndef create():\n    return nn.Sequential(nn.Conv2d(3, {}, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())\n"
-    other.git("init", "--quiet", "--initial-branch", "main")
-    for width in (4, 8):
-        (other.folder / "served.py").write_text(model.format(width))
-        other.git("add", "--all")
-        other.git("commit", "--quiet", "--message", f"Width {width}")
-    cache = tmp_path / "artifacts"
-    own = ("--model", "served:create", "-k", "served and baseline", *TOO_SHORT, "--artifact-cache", str(cache))
-    told = gate(other, tmp_path, "--base", "HEAD^1", "--head", "HEAD", *own, PYTHONPATH=str(ROOT))
+    other = committed(tmp_path / "other", *({"served.py": INSTALLED.format(width=width)} for width in (4, 8)))
+    told = gate_of_last(other, tmp_path, *SERVED_BASELINE, *TOO_SHORT)
 
     assert {"served.create-baseline"} == set(told.verdicts)
     assert ("the gate's", "the gate's") == (told.result["base"]["fixtures"], told.result["head"]["fixtures"])
     assert 3 == told.code
-    references = [json.loads(file.read_text())["content"]["reference"] for file in cache.glob("*/manifest.json")]
+    references = [json.loads(file.read_text())["content"]["reference"] for file in (tmp_path / "artifacts").glob("*/manifest.json")]
     assert 2 == len({each["code"] for each in references if "code" in each})
 
 
@@ -206,15 +212,9 @@ def test_gate_that_was_stopped_goes_on_where_it_stopped(repository: Repository, 
 
 def test_head_that_loads_a_gigabyte_more_is_a_regression_of_memory(tmp_path: Path) -> None:
     """It serves as fast, and needs a larger machine."""
-    other = Repository(tmp_path / "other")
-    other.folder.mkdir()
-    other.git("init", "--quiet", "--initial-branch", "main")
-    for more in ("", "LOADED = b'1' * 10**9\n"):
-        (other.folder / "served.py").write_text(more + INSTALLED.format(width=4))
-        other.git("add", "--all")
-        other.git("commit", "--quiet", "--message", f"More: {bool(more)}")
-    own = ("--model", "served:create", "-k", "served and baseline", "--budget", "5m", "--artifact-cache", str(tmp_path / "artifacts"))
-    told = gate(other, tmp_path, "--base", "HEAD^1", "--head", "HEAD", *own, PYTHONPATH=str(ROOT))
+    served = INSTALLED.format(width=4)
+    other = committed(tmp_path / "other", {"served.py": served}, {"served.py": "LOADED = b'1' * 10**9\n" + served})
+    told = gate_of_last(other, tmp_path, *SERVED_BASELINE, "--budget", "5m")
 
     assert 1 == told.code
     [row] = told.result["benchmarks"]
@@ -225,29 +225,12 @@ def test_head_that_loads_a_gigabyte_more_is_a_regression_of_memory(tmp_path: Pat
     assert {"memory", "cold start", "build time", "SQNR"} == {each["name"] for each in row["quantities"]}
 
 
-INSTALLED = """\
-import torch
-
-def create():
-    wide = {width}
-    return torch.nn.Sequential(torch.nn.Conv2d(3, wide, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
-"""
-
-
 @pytest.mark.parametrize("model", ["mynet:create", "{here}/src/mynet/__init__.py:create"])
 def test_editable_install_and_absolute_path_are_each_sides_own(tmp_path: Path, model: str) -> None:
     """A `.pth` file leads to the working folder, as `pip install -e .` makes it: neither side takes its code from there."""
-    other = Repository(tmp_path / "other")
-    package = other.folder / "src" / "mynet"
-    package.mkdir(parents=True)
-    other.git("init", "--quiet", "--initial-branch", "main")
-    for width in (4, 8):
-        (package / "__init__.py").write_text(INSTALLED.format(width=width))
-        other.git("add", "--all")
-        other.git("commit", "--quiet", "--message", f"Width {width}")
-    own = ("--model", model.format(here=other.folder), "-k", "baseline", *TOO_SHORT, "--artifact-cache", str(tmp_path / "artifacts"))
+    other = committed(tmp_path / "other", *({"src/mynet/__init__.py": INSTALLED.format(width=width)} for width in (4, 8)))
     path = f"{ROOT}{os.pathsep}{other.folder / 'src'}"  # what comes first on an interpreter's own path
-    told = gate(other, tmp_path, "--base", "HEAD^1", "--head", "HEAD", *own, PYTHONPATH=path)
+    told = gate_of_last(other, tmp_path, "--model", model.format(here=other.folder), "-k", "baseline", *TOO_SHORT, path=path)
 
     assert 3 == told.code
     assert (["src/mynet/__init__.py"], ["src/mynet/__init__.py"]) == (told.result["base"]["code"], told.result["head"]["code"])
@@ -255,35 +238,12 @@ def test_editable_install_and_absolute_path_are_each_sides_own(tmp_path: Path, m
 
 def test_code_of_another_version_is_an_error_that_names_it(tmp_path: Path) -> None:
     """A factory that puts the working folder first, as some editable installs' import hooks do."""
-    other = Repository(tmp_path / "other")
-    other.folder.mkdir()
-    other.git("init", "--quiet", "--initial-branch", "main")
-    (other.folder / "blocks.py").write_text(INSTALLED.format(width=4))
-    hook = f"import sys\nsys.path.insert(0, {str(other.folder)!r})\nfrom blocks import create\n"
-    (other.folder / "served.py").write_text(hook)
-    for number in ("1", "2"):
-        (other.folder / "number.txt").write_text(number)
-        other.git("add", "--all")
-        other.git("commit", "--quiet", "--message", number)
-    told = gate(other, tmp_path, "--base", "HEAD^1", "--head", "HEAD", "--model", "served:create", "-k", "baseline", PYTHONPATH=str(ROOT))
+    hook = f"import sys\nsys.path.insert(0, {str(tmp_path / 'other')!r})\nfrom blocks import create\n"
+    other = committed(tmp_path / "other", {"blocks.py": INSTALLED.format(width=4), "served.py": hook}, {"README": "2"})
+    told = gate_of_last(other, tmp_path, "--model", "served:create", "-k", "baseline")
 
     assert 2 == told.code
     assert f"base would not measure its own code: module blocks came from {other.folder / 'blocks.py'}" in told.result["error"]
-
-
-def committed(folder: Path, *versions: Mapping[str, str | bytes]) -> Repository:
-    """Return a repository with a commit for each version of its files."""
-    made = Repository(folder)
-    folder.mkdir()
-    made.git("init", "--quiet", "--initial-branch", "main")
-    for number, files in enumerate(versions, 1):
-        for path, content in files.items():
-            file = folder / path
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(content if isinstance(content, bytes) else content.encode())
-        made.git("add", "--all")
-        made.git("commit", "--quiet", "--message", f"Version {number}")
-    return made
 
 
 WORKING = """\
@@ -303,8 +263,7 @@ def gate_of_a_bump(tmp_path: Path, base: str, head: str) -> Told:
         wheel(tmp_path / "wheels", "gated_work", version, code)
         versions.append({"served.py": WORKING, "requirements.txt": requirements(tmp_path / "wheels", f"gated_work=={version}")})
     other = committed(tmp_path / "other", *versions)
-    own = ("--model", "served:create", "-k", "served and baseline", *TOO_SHORT, "--artifact-cache", str(tmp_path / "artifacts"))
-    return gate(other, tmp_path, "--base", "HEAD^1", "--head", "HEAD", *own, "--requirements", "requirements.txt", PYTHONPATH=str(ROOT))
+    return gate_of_last(other, tmp_path, *SERVED_BASELINE, *TOO_SHORT, "--requirements", "requirements.txt")
 
 
 def test_bump_of_a_dependency_by_head_is_measured(tmp_path: Path) -> None:
@@ -351,9 +310,7 @@ def test_what_lies_beside_the_model_file_is_each_sides_own(tmp_path: Path, chang
     """Each side has artifacts and references of what its factory loads; with nothing changed they are the same ones."""
     first: dict[str, str | bytes] = {"served.py": BESIDE, "w.pt": weights(1), "config.json": '{"width": 8}'}
     other, cache = committed(tmp_path / "other", first, {"README": "2", **change}), tmp_path / "artifacts"
-    step = "served and onnxruntime and not int8 and not fast_math and not attention"
-    own = ("--model", "served.py:create", "-k", step, *TOO_SHORT, "--artifact-cache", str(cache))
-    told = gate(other, tmp_path, "--base", "HEAD^1", "--head", "HEAD", *own, PYTHONPATH=str(ROOT))
+    told = gate_of_last(other, tmp_path, "--model", "served.py:create", "-k", ONNXRUNTIME, *TOO_SHORT)
 
     assert {"served.create-onnxruntime": "INCONCLUSIVE"} == told.verdicts, told.out
     contents = [json.loads(file.read_text())["content"] for file in cache.glob("*/manifest.json")]
@@ -380,8 +337,7 @@ def test_two_gates_at_once_with_one_empty_cache_both_pass(tmp_path: Path) -> Non
     """A repository's first two pull requests on one machine: the second gate waits for what the first one builds, and takes it."""
     other = committed(tmp_path / "other", {"served.py": SERVED}, {"README": "a comment"})
     tolerant = ("--time-percent", "1000", "--memory-percent", "off", "--cold-start-percent", "off")  # they disturb each other
-    step = "served and onnxruntime and not int8 and not fast_math and not attention"
-    common = ["--base", "HEAD^1", "--head", "HEAD", "--model", "served:create", "-k", step, "--batch-size", "1", "--budget", "20m"]
+    common = ["--base", "HEAD^1", "--head", "HEAD", "--model", "served:create", "-k", ONNXRUNTIME, "--batch-size", "1", "--budget", "20m"]
     common += [*tolerant, "--artifact-cache", str(tmp_path / "artifacts")]
     processes = [start(other, [*common, "--json", str(tmp_path / f"{number}.json")], PYTHONPATH=str(ROOT)) for number in range(2)]
     told = [process.communicate(timeout=1800) for process in processes]
@@ -428,9 +384,8 @@ def test_head_that_does_more_work_is_a_regression_by_whatever_name(tmp_path: Pat
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
     [site] = (tmp_path / "venv").glob("lib/python*/site-packages")
     (site / "judge.pth").write_text(f"{sysconfig.get_path('purelib')}\n{other.folder / 'src'}\n")  # the latter as `pip install -e .` does
-    own = ["--model", model.format(here=other.folder), "-k", "create and baseline", "--batch-size", "1", "--budget", "20m"]
-    own += ["--artifact-cache", str(tmp_path / "artifacts")]
-    told = gate(other, tmp_path, "--base", "HEAD~1", "--head", "HEAD", *own, python=str(python), PYTHONPATH=str(ROOT))
+    own = ("--model", model.format(here=other.folder), "-k", "create and baseline", "--batch-size", "1", "--budget", "20m")
+    told = gate_of_last(other, tmp_path, *own, python=str(python))
 
     assert 1 == told.code, told.out
     assert told.result["benchmarks"][0]["median_slowdown"] > 0.3

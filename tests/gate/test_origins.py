@@ -8,7 +8,7 @@ import pytest
 from reports.gate.benchmarks import GateError
 from reports.gate.checkouts import Checkout, checked_out, source_folders
 from reports.gate.origins import bases_metric, judged_origins, models_digest, own_model, own_weights, untracked_text
-from tests.gate.conftest import Repository
+from tests.gate.conftest import Repository, committed
 
 MODEL = "def create():\n    return {}\n"
 
@@ -16,15 +16,8 @@ MODEL = "def create():\n    return {}\n"
 @pytest.fixture
 def other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repository:
     """A repository of a package in `src`, with two commits."""
-    made = Repository(tmp_path / "repository")
-    package = made.folder / "src" / "mynet"
-    package.mkdir(parents=True)
-    made.git("init", "--quiet", "--initial-branch", "main")
-    for work in ("1", "2"):
-        (package / "__init__.py").write_text(MODEL.format(work))
-        (package / "weights.bin").write_text(work)
-        made.git("add", "--all")
-        made.git("commit", "--quiet", "--message", f"Work {work}")
+    versions = ({"src/mynet/__init__.py": MODEL.format(work), "src/mynet/weights.bin": work} for work in ("1", "2"))
+    made = committed(tmp_path / "repository", *versions)
     monkeypatch.chdir(made.folder)
     return made
 
