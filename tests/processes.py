@@ -31,6 +31,14 @@ def ran(
     )
 
 
+def program(file: Path, text: str) -> Path:
+    """Write a program that stands in for a real one, and return its file."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text)
+    file.chmod(0o755)
+    return file
+
+
 def ended(pid: int, limit_s: float = LIMIT_S) -> bool:
     """Wait for the end of process `pid`, a child or not; False if it is still running after `limit_s`."""
     try:

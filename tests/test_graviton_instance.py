@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from tests.processes import program
+
 FILE = Path(__file__).parent.parent / "docs" / "graviton-instance.yaml"
 
 
@@ -50,10 +52,8 @@ def test_the_script_is_one(script: str) -> None:
 def test_results_are_kept_and_the_instance_ends_however_the_script_ends(script: str, tmp_path: Path) -> None:
     """With stand-ins for the commands of the machine: the installation fails, the log is copied, the instance shuts down."""
     stand_ins = tmp_path / "bin"
-    stand_ins.mkdir()
     for name in ("shutdown", "aws", "dnf", "git"):
-        (stand_ins / name).write_text(f'#!/bin/sh\necho {name} "$@" >> {tmp_path}/calls\n[ {name} != dnf ]\n')
-        (stand_ins / name).chmod(0o755)
+        program(stand_ins / name, f'#!/bin/sh\necho {name} "$@" >> {tmp_path}/calls\n[ {name} != dnf ]\n')
     moved = script.replace("/sys/kernel/mm/transparent_hugepage/enabled", str(tmp_path / "mode"))
     done = subprocess.run(
         ["bash", "-c", moved],

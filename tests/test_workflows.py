@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from tests.processes import program
+
 ROOT = Path(__file__).parent.parent
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 FILES = [*WORKFLOWS, *sorted((ROOT / ".github/actions").glob("*/action.yml"))]
@@ -91,9 +93,7 @@ def test_scripts_are_well_formed(file: Path) -> None:
 def test_inputs_of_the_gate_are_arguments_and_never_commands(tmp_path: Path) -> None:
     """Each is one argument of the gate's, whatever is in it; one that is empty is none. Sizes of images are texts in every workflow."""
     [hold] = [step for step in steps(ROOT / ".github/workflows/gate.yml") if step.get("name") == "Hold the gate"]
-    python = tmp_path / "python"
-    python.write_text("#!/bin/bash\nprintf '%s\\n' \"$@\"\n")
-    python.chmod(0o755)
+    python = program(tmp_path / "python", "#!/bin/bash\nprintf '%s\\n' \"$@\"\n")
     hostile = "240x320; touch bad $(touch bad) `touch bad` * --out=/etc"
     named = {"IMAGE_SIZE": "--image-size=", "BUDGET": "--budget=", "REQUIREMENTS": "--requirements=", "BASE": "--base=", "HEAD": "--head="}
 

@@ -17,6 +17,7 @@ from fixtures.machine.versions import toolchain
 from fixtures.protocol import Job, ModelSpec
 from fixtures.runtimes import aot_inductor, inductor
 from reports.saved.files import write_atomically
+from tests.processes import program
 
 CONTENT = {"model": "torchvision:resnet18", "options": {"batch_size": 8}, "versions": {"torch": "2.13.0"}}
 
@@ -343,9 +344,7 @@ def test_full_disk_leaves_no_artifact(small_disk: Path) -> None:
 
 def test_another_compiler_is_another_artifact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What Inductor generates is compiled by $CXX, so its version is part of what the artifact depends on; none is told too."""
-    compiler = tmp_path / "c++"
-    compiler.write_text('#!/bin/sh\necho "c++ 99.1"\necho "more"\n')
-    compiler.chmod(0o755)
+    compiler = program(tmp_path / "c++", '#!/bin/sh\necho "c++ 99.1"\necho "more"\n')
     monkeypatch.setenv("CXX", str(compiler))
     one = toolchain.__wrapped__()
     monkeypatch.setenv("CXX", "no-such-compiler")

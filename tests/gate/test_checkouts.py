@@ -13,6 +13,7 @@ from reports.gate.git import git
 from reports.gate.journal import only_gate_in
 from reports.gate.worktrees import REASON
 from tests.gate.conftest import Repository, committed
+from tests.processes import program
 
 LFS_ATTRIBUTES = "*.bin filter=lfs diff=lfs merge=lfs -text\n"
 
@@ -72,10 +73,7 @@ def test_folder_of_somebody_else_is_not_deleted(other: Repository, tmp_path: Pat
 
 def test_git_asks_nobody(other: Repository, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A git that would prompt finds no terminal, no input and no hook's repository."""
-    fake = tmp_path / "bin" / "git"
-    fake.parent.mkdir()
-    fake.write_text('#!/bin/sh\necho "$GIT_TERMINAL_PROMPT,${GIT_DIR:-none}"\ncat\n')
-    fake.chmod(0o755)
+    fake = program(tmp_path / "bin" / "git", '#!/bin/sh\necho "$GIT_TERMINAL_PROMPT,${GIT_DIR:-none}"\ncat\n')
     monkeypatch.setenv("PATH", f"{fake.parent}:{os.environ['PATH']}")
     monkeypatch.setenv("GIT_DIR", "/srv/hooked.git")
 
@@ -83,10 +81,7 @@ def test_git_asks_nobody(other: Repository, monkeypatch: pytest.MonkeyPatch, tmp
 
 
 def test_git_that_does_not_end_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    fake = tmp_path / "bin" / "git"
-    fake.parent.mkdir()
-    fake.write_text("#!/bin/sh\nexec sleep 60\n")
-    fake.chmod(0o755)
+    fake = program(tmp_path / "bin" / "git", "#!/bin/sh\nexec sleep 60\n")
     monkeypatch.setenv("PATH", f"{fake.parent}:{os.environ['PATH']}")
     with pytest.raises(GateError, match=r"git fetch in .* had not ended after 0 s"):
         git(tmp_path, "fetch", longest_s=0.2)

@@ -17,6 +17,7 @@ from reports.gate.show.gate_tables import gate_markdown
 from reports.gate_comment import AUTHOR, LARGEST_ARTIFACT, LONGEST_COMMENT, MARKER, MOST_MACHINES, comment, trusted
 from tests.gate.pairs import percent, result, row
 from tests.gate.test_render import HOSTILE, SLOWER, A, B
+from tests.processes import program
 
 ROOT = Path(__file__).parents[2]
 SHA = "c0ffee" * 6 + "c0ff"
@@ -42,9 +43,7 @@ class GitHub:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        program = folder / "gh"
-        program.write_text(GH.format(python=sys.executable, folder=str(folder)))
-        program.chmod(0o755)
+        program(folder / "gh", GH.format(python=sys.executable, folder=str(folder)))
         self.pulls(pull(3))
         self.comments()
 

@@ -19,6 +19,7 @@ from reports.saved.record import Measurement, Run
 from reports.show.tables import tables_markdown
 from reports.versions import VersionCell, VersionRow, Versions, comparable, from_runs, with_pairs
 from reports.versions.tables import versions_table
+from tests.processes import program
 from tests.reports.saved_runs import FINGERPRINT, benchmark, outcome, save, saved_run
 
 EMPTY = Versions(package="torch", versions=(), rows=(), broken=())
@@ -270,10 +271,8 @@ def test_cuda_build_on_arm_is_warned_of(architecture: str, build: str, warned: b
 @pytest.mark.nightly
 def test_two_environments_take_turns(tmp_path: Path, artifact_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Real processes of both, from the command line; what one environment cannot import shows as broken there."""
-    python = tmp_path / "env" / "bin" / "python"
-    python.parent.mkdir(parents=True)
-    python.write_text(f'#!/bin/sh\nexport PYTHONPATH="{tmp_path / "broken"}"\nexec "{sys.executable}" "$@"\n')
-    python.chmod(0o755)
+    script = f'#!/bin/sh\nexport PYTHONPATH="{tmp_path / "broken"}"\nexec "{sys.executable}" "$@"\n'
+    program(tmp_path / "env" / "bin" / "python", script)
     broken = tmp_path / "broken" / "openvino"
     broken.mkdir(parents=True)
     (broken / "__init__.py").write_text('raise ImportError("libopenvino.so: cannot open shared object file")\n')

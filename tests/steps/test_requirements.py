@@ -12,6 +12,7 @@ from fixtures.steps.optimizations import ON_DEMAND, catalogue
 from fixtures.steps.recipe import unmet
 from fixtures.steps.requirements import Requirement
 from tests.machines import GRAVITON2, GRAVITON3, X86
+from tests.processes import program
 
 AMX = replace(X86, features=(*X86.features, "amx_bf16"))
 PLAIN = replace(X86, features=("avx2",))
@@ -56,12 +57,7 @@ def test_package_is_looked_up_among_the_installed() -> None:
 
 def test_compiler_is_looked_up_on_the_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """`CXX` names another one than g++; Inductor needs openssl beside it."""
-
-    def install(name: str) -> None:
-        (tmp_path / name).write_text("#!/bin/sh\n")
-        (tmp_path / name).chmod(0o755)
-
-    install("clang++")
+    program(tmp_path / "clang++", "#!/bin/sh\n")
     monkeypatch.delenv("CXX", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
     skip = need.compiler().unmet(X86)
@@ -74,7 +70,7 @@ def test_compiler_is_looked_up_on_the_path(monkeypatch: pytest.MonkeyPatch, tmp_
     assert skip is not None
     assert skip.remedy == "apt-get install openssl"
 
-    install("openssl")
+    program(tmp_path / "openssl", "#!/bin/sh\n")
     assert need.compiler().unmet(X86) is None
 
 

@@ -28,6 +28,7 @@ from reports.text.image_shape import square
 from tests import checkouts
 from tests.conftest import MakeRig, skip_unless_met
 from tests.machines import X86
+from tests.processes import program
 from tests.steps.test_broken_steps import recipe
 from tests.steps.test_broken_steps import refused as refused_by
 
@@ -108,9 +109,7 @@ def test_device_that_there_is_must_be_the_one_in_force(monkeypatch: pytest.Monke
 
 def test_neuron_cores_are_those_that_the_driver_lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """AWS's `neuron-ls` counts them; without a device file nobody is asked."""
-    tool = tmp_path / "neuron-ls"
-    tool.write_text('#!/bin/sh\necho \'[{"nc_count": 2}, {"nc_count": 2}]\'\n')
-    tool.chmod(0o755)
+    program(tmp_path / "neuron-ls", '#!/bin/sh\necho \'[{"nc_count": 2}, {"nc_count": 2}]\'\n')
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     monkeypatch.delenv("NEURON_RT_NUM_CORES", raising=False)
     found = devices.neuron_cores.__wrapped__
