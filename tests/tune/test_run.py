@@ -1,7 +1,6 @@
 """A search from end to end: what it saves, how it ends, and how it goes on."""
 
 import argparse
-import dataclasses
 import json
 import math
 import random
@@ -10,6 +9,8 @@ import signal
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
+from dataclasses import replace as replaced
 from pathlib import Path
 from typing import Any
 
@@ -82,21 +83,36 @@ def small(cache: Path) -> Bench:
     return bench(options, image=square(64))
 
 
+@dataclass(frozen=True)
+class Stubbed:
+    """Searches in which no process is started: throughput grows with the batch, int8 is faster. `measured` is what was measured."""
+
+    made: Bench
+    out: Path
+    monkeypatch: pytest.MonkeyPatch
+    measured: list[Candidate] = field(default_factory=list)
+
+    def put(self, **functions: object) -> None:
+        """Put these in place of the search's own."""
+        for name, function in functions.items():
+            self.monkeypatch.setattr(tuning, name, function)
+
+    def search(
+        self, limits: DeploymentLimits = NO_LIMITS, budget_s: float = 1e6, say: Callable[[str], None] = lambda _text: None
+    ) -> Tuning:
+        return tune(self.made, limits=limits, budget_s=budget_s, ladder=(), out=self.out, say=say)
+
+    def saved(self) -> Any:
+        """What the file of the search says."""
+        return json.loads(self.out.read_text())
+
+
 @pytest.fixture
-def made(tmp_path: Path) -> Bench:
-    return small(tmp_path / "cache")
-
-
-Measured = Callable[[Bench, Candidate], tuple[Measurement | None, str]]
-
-
-@pytest.fixture
-def stubbed(monkeypatch: pytest.MonkeyPatch) -> list[Candidate]:
-    """No process is started: throughput grows with the batch, int8 is faster. Returns what was measured."""
-    seen: list[Candidate] = []
+def stubbed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stubbed:
+    made = Stubbed(small(tmp_path / "cache"), tmp_path / "tuned.json", monkeypatch)
 
     def measure(_bench: Bench, candidate: Candidate) -> tuple[Measurement | None, str]:
-        seen.append(candidate)
+        made.measured.append(candidate)
         if candidate.step == "pt2e_int8":
             return None, "the exporter refused it"
         return seen_of(candidate), ""
@@ -108,12 +124,14 @@ def stubbed(monkeypatch: pytest.MonkeyPatch) -> list[Candidate]:
 
     monkeypatch.setattr(Rig, "content", lambda _rig, model: {"name": model.name})
     monkeypatch.setattr(Rig, "counted", lambda _rig, _model: Counted(reason="no process is started"))
-    monkeypatch.setattr(tuning, "_measure", measure)
-    monkeypatch.setattr(tuning, "_measure_again", lambda _bench, candidate, _limits, _most_s: (seen_of(candidate), ""))
-    monkeypatch.setattr(tuning, "hold_finals", hold)
-    monkeypatch.setattr(tuning, "_ratio", lambda _bench, one, other: 1.01 if one.step == "onnxruntime_int8" else 0.99)
-    monkeypatch.setattr(tuning, "fingerprint", lambda bench: bench.rig.machine.fingerprint() | {"versions": {}})
-    return seen
+    made.put(
+        _measure=measure,
+        _measure_again=lambda _bench, candidate, _limits, _most_s: (seen_of(candidate), ""),
+        hold_finals=hold,
+        _ratio=lambda _bench, one, other: 1.01 if one.step == "onnxruntime_int8" else 0.99,
+        fingerprint=lambda bench: bench.rig.machine.fingerprint() | {"versions": {}},
+    )
+    return made
 
 
 def finals_as_they_are(_bench: Bench, winner: Any, _ladder_best: Any, **_options: Any) -> Finals:
@@ -124,10 +142,6 @@ def finals_as_they_are(_bench: Bench, winner: Any, _ladder_best: Any, **_options
 def finals_of(sps: float, **figures: Any) -> Callable[..., Finals]:
     """Finals in which every winner has these figures."""
     return lambda _bench, winner, _best, **_options: Finals(record=replace(record(winner.step.name, sps), **figures), rivals=(), notes=())
-
-
-def search(made: Bench, out: Path, *, limits: DeploymentLimits = NO_LIMITS, budget_s: float = 1e6) -> Tuning:
-    return tune(made, limits=limits, budget_s=budget_s, ladder=(), out=out, say=lambda _text: None)
 
 
 @pytest.fixture
@@ -150,25 +164,25 @@ def told(found: Tuning) -> str:
     return console.export_text()
 
 
-def test_a_whole_search_is_saved_as_a_run_with_its_finals(made: Bench, stubbed: list[Candidate], tmp_path: Path) -> None:
-    found = search(made, tmp_path / "tune" / "tuned.json")
+def test_a_whole_search_is_saved_as_a_run_with_its_finals(stubbed: Stubbed) -> None:
+    stubbed = replaced(stubbed, out=stubbed.out.with_name("new") / "tuned.json")
+    found = stubbed.search()
 
-    saved = json.loads((tmp_path / "tune" / "tuned.json").read_text())
-    run = read_run(tmp_path / "tune" / "tuned.json")
+    saved, run = stubbed.saved(), read_run(stubbed.out)
     winner = saved["tune"]["finals"]["step"]
-    assert len(stubbed) == len(found.records) + len(found.failed)
+    assert len(stubbed.measured) == len(found.records) + len(found.failed)
     assert {m.step for m in run.measurements} == {each.step for each in found.records}
     assert 222.0 == pytest.approx(next(m.samples_per_second for m in run.measurements if m.step == winner))
     assert winner in saved["tune"]["front"]
     assert "no neighbour of the best is left to try" == saved["tune"]["ended"]
-    assert not (tmp_path / "tune" / "tuned.jsonl").exists()
+    assert not stubbed.out.with_suffix(".jsonl").exists()
 
 
-def test_what_comes_close_takes_turns_with_the_best(made: Bench, stubbed: list[Candidate], tmp_path: Path) -> None:
+def test_what_comes_close_takes_turns_with_the_best(stubbed: Stubbed) -> None:
     """All int8 steps have the same probes here; in turns one of them is faster."""
     skip_unless_met("openvino_int8", "onnxruntime_int8")
 
-    found = search(made, tmp_path / "tuned.json")
+    found = stubbed.search()
 
     assert found.finals is not None
     assert found.finals.record.step.startswith("onnxruntime_int8@")
@@ -180,13 +194,7 @@ def test_what_comes_close_takes_turns_with_the_best(made: Bench, stubbed: list[C
     ids=["breaks a limit", "far slower"],
 )
 def test_a_winner_that_falls_behind_when_measured_again_makes_room_for_the_next(
-    made: Bench,
-    stubbed: list[Candidate],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    sps: tuple[float, float],
-    p99_s: tuple[float, float],
-    limits: DeploymentLimits,
+    stubbed: Stubbed, sps: tuple[float, float], p99_s: tuple[float, float], limits: DeploymentLimits
 ) -> None:
     """A single process may be held up; what it was ahead of is then measured side by side too."""
     held: list[str] = []
@@ -196,30 +204,26 @@ def test_a_winner_that_falls_behind_when_measured_again_makes_room_for_the_next(
         place = min(len(held), 2) - 1
         return Finals(record=replace(record(winner.step.name, sps[place]), **calls(p99_s[place])), rivals=(), notes=())
 
-    monkeypatch.setattr(tuning, "hold_finals", hold)
-
-    found = search(made, tmp_path / "tuned.json", limits=limits)
+    stubbed.put(hold_finals=hold)
+    found = stubbed.search(limits=limits)
 
     assert 2 == len(set(held)) == len(held)
     assert found.finals is not None
     assert held[1] == found.finals.record.step == found.winner
-    assert p99_s[0] == next(m.latency_p99_s for m in read_run(tmp_path / "tuned.json").measurements if m.step == held[0])
+    assert p99_s[0] == next(m.latency_p99_s for m in read_run(stubbed.out).measurements if m.step == held[0])
 
 
-def test_what_breaks_a_limit_in_its_finals_is_not_the_winner_where_another_keeps_it(
-    made: Bench, stubbed: list[Candidate], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_breaks_a_limit_in_its_finals_is_not_the_winner_where_another_keeps_it(stubbed: Stubbed) -> None:
     """Also where no time is left for the other's finals."""
-    monkeypatch.setattr(tuning, "MOST_FINALS", 1)
-    monkeypatch.setattr(tuning, "hold_finals", finals_of(500.0, **calls(9.0)))
+    stubbed.put(MOST_FINALS=1, hold_finals=finals_of(500.0, **calls(9.0)))
 
-    found = search(made, tmp_path / "tuned.json", limits=DeploymentLimits(p99_s=1.0))
+    found = stubbed.search(limits=DeploymentLimits(p99_s=1.0))
 
     assert found.finals is not None
     assert found.winner not in {None, found.finals.record.step}
 
 
-def first_and_second(monkeypatch: pytest.MonkeyPatch, seed: int, first: float, second: float) -> dict[str, list[float]]:
+def first_and_second(stubbed: Stubbed, seed: int, first: float, second: float) -> dict[str, list[float]]:
     """Let figures of both measurements spread by so much; returns them by candidate, over its true throughput."""
     draw = random.Random(seed)
     seen: dict[str, list[float]] = {}
@@ -229,20 +233,20 @@ def first_and_second(monkeypatch: pytest.MonkeyPatch, seed: int, first: float, s
         seen.setdefault(candidate.name, []).append(factor)
         return seen_of(candidate, factor), ""
 
-    monkeypatch.setattr(tuning, "_measure", lambda _bench, candidate: measured(candidate, first))
-    monkeypatch.setattr(tuning, "_measure_again", lambda _bench, candidate, _limits, _most_s: measured(candidate, second))
+    stubbed.put(
+        _measure=lambda _bench, candidate: measured(candidate, first),
+        _measure_again=lambda _bench, candidate, _limits, _most_s: measured(candidate, second),
+    )
     return seen
 
 
-def test_the_front_is_drawn_by_a_second_measurement(
-    made: Bench, stubbed: list[Candidate], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_front_is_drawn_by_a_second_measurement(stubbed: Stubbed) -> None:
     """What a search chooses by single probes is better by luck, too: 7 % of spread make the upper edge of the front too high."""
-    monkeypatch.setattr(tuning, "hold_finals", finals_as_they_are)
+    stubbed.put(hold_finals=finals_as_they_are)
     chosen, drawn = [], []
     for number in range(60):
-        seen = first_and_second(monkeypatch, number, 0.07, 0.02)
-        found = search(made, tmp_path / f"{number}.json")
+        seen = first_and_second(stubbed, number, 0.07, 0.02)
+        found = replaced(stubbed, out=stubbed.out.with_name(f"{number}.json")).search()
         front = [m for m in found.front if found.finals is None or m.step != found.finals.record.step]
         assert all(m.step in found.measured_again for m in front)
         assert all(2 == len(seen[m.step]) for m in front)
@@ -254,18 +258,15 @@ def test_the_front_is_drawn_by_a_second_measurement(
     assert statistics.geometric_mean(drawn) - 1 < 0.4 * (statistics.geometric_mean(chosen) - 1)
 
 
-def test_what_falls_behind_makes_room_for_what_is_measured_again_too(
-    made: Bench, stubbed: list[Candidate], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_falls_behind_makes_room_for_what_is_measured_again_too(stubbed: Stubbed) -> None:
     lucky: list[str] = []
 
     def again(_bench: Bench, candidate: Candidate, *_: object) -> tuple[Measurement | None, str]:
         lucky.append(candidate.name)
         return seen_of(candidate, 0.5 if len(lucky) == 1 else 1.0), ""
 
-    monkeypatch.setattr(tuning, "_measure_again", again)
-
-    found = search(made, tmp_path / "tuned.json")
+    stubbed.put(_measure_again=again)
+    found = stubbed.search()
 
     assert len(set(lucky)) == len(lucky) > 1
     assert lucky[0] not in {m.step for m in found.front}
@@ -275,29 +276,21 @@ def test_what_falls_behind_makes_room_for_what_is_measured_again_too(
 @pytest.mark.parametrize(
     "second", [(None, "the worker was killed"), (replace(record("x", 1.0), disturbed=True), "")], ids=["failed", "disturbed"]
 )
-def test_what_could_not_be_measured_again_says_so(
-    made: Bench, stubbed: list[Candidate], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, second: tuple[Measurement | None, str]
-) -> None:
+def test_what_could_not_be_measured_again_says_so(stubbed: Stubbed, second: tuple[Measurement | None, str]) -> None:
     """A figure that it was chosen for is not called a second measurement."""
-    monkeypatch.setattr(tuning, "hold_finals", finals_as_they_are)
-    monkeypatch.setattr(tuning, "_measure_again", lambda *_arguments: second)
-
-    found = search(made, tmp_path / "tuned.json")
+    stubbed.put(hold_finals=finals_as_they_are, _measure_again=lambda *_arguments: second)
+    found = stubbed.search()
 
     assert found.finals is not None
     assert {found.finals.record.step} == found.measured_again
     assert "Measured once only" in told(found)
-    assert json.loads((tmp_path / "tuned.json").read_text())["tune"]["measured_again"] in ([], [found.finals.record.step])
+    assert stubbed.saved()["tune"]["measured_again"] in ([], [found.finals.record.step])
 
 
-def test_no_time_to_measure_the_front_again_is_said(
-    made: Bench, stubbed: list[Candidate], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tuning, "hold_finals", finals_as_they_are)
-    monkeypatch.setattr(tuning, "_cost_again_s", lambda *_arguments: 1e9)
+def test_no_time_to_measure_the_front_again_is_said(stubbed: Stubbed) -> None:
+    stubbed.put(hold_finals=finals_as_they_are, _cost_again_s=lambda *_arguments: 1e9)
     said: list[str] = []
-
-    found = tune(made, limits=DeploymentLimits(), budget_s=1e6, ladder=(), out=tmp_path / "tuned.json", say=said.append)
+    found = stubbed.search(say=said.append)
 
     assert any(text.startswith("no time is left to measure") for text in said)
     shown = points(found.measurements, measured_again=found.measured_again)
@@ -305,9 +298,7 @@ def test_no_time_to_measure_the_front_again_is_said(
     assert b"measured once" in tuning_picture(found, ".svg")
 
 
-def test_a_winner_is_one_that_is_shown_to_keep_the_limit(
-    made: Bench, stubbed: list[Candidate], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_winner_is_one_that_is_shown_to_keep_the_limit(stubbed: Stubbed) -> None:
     """Single probes have too few calls; the fastest recipe's calls back to back show its p99 over the limit, the next one's below it."""
     asked: list[str] = []
 
@@ -318,11 +309,8 @@ def test_a_winner_is_one_that_is_shown_to_keep_the_limit(
         asked.append(candidate.name)
         return seen_of(candidate, **calls(0.04 if candidate.batch_size > 8 else 0.01), latency_calls=BACK_TO_BACK), ""
 
-    monkeypatch.setattr(tuning, "_measure", probe)
-    monkeypatch.setattr(tuning, "_measure_again", again)
-    monkeypatch.setattr(tuning, "hold_finals", finals_of(190.0, **calls(0.009, samples=27)))
-
-    found = search(made, tmp_path / "tuned.json", limits=DeploymentLimits(p99_s=0.03))
+    stubbed.put(_measure=probe, _measure_again=again, hold_finals=finals_of(190.0, **calls(0.009, samples=27)))
+    found = stubbed.search(limits=DeploymentLimits(p99_s=0.03))
 
     assert found.winner is not None
     assert 8 == candidate_of(found.winner).batch_size
@@ -332,98 +320,87 @@ def test_a_winner_is_one_that_is_shown_to_keep_the_limit(
     assert any(candidate_of(step).batch_size > 8 for step in asked)
 
 
-def test_probes_alone_make_no_winner_under_a_limit(
-    made: Bench, stubbed: list[Candidate], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("_measure", "_measure_again"):
-        monkeypatch.setattr(tuning, name, lambda _bench, candidate, *_: (seen_of(candidate, **calls(0.001, samples=40)), ""))
+def test_probes_alone_make_no_winner_under_a_limit(stubbed: Stubbed) -> None:
+    def probe(_bench: Bench, candidate: Candidate, *_: object) -> tuple[Measurement | None, str]:
+        return seen_of(candidate, **calls(0.001, samples=40)), ""
 
-    found = search(made, tmp_path / "tuned.json", limits=DeploymentLimits(p99_s=0.03))
+    stubbed.put(_measure=probe, _measure_again=probe)
+    found = stubbed.search(limits=DeploymentLimits(p99_s=0.03))
 
     assert found.winner is None
     assert "second measurement, in fresh processes" in told(found)
     assert "No recipe measured is shown to be within the limits" in told(found)
 
 
-def test_no_time_to_hold_the_finals_of_what_is_ahead_is_said(
-    made: Bench, stubbed: list[Candidate], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_time_to_hold_the_finals_of_what_is_ahead_is_said(stubbed: Stubbed) -> None:
     """The slow one of the finals is not called the winner."""
-    monkeypatch.setattr(tuning, "MOST_FINALS", 1)
-    monkeypatch.setattr(tuning, "hold_finals", finals_of(90.0))
+    stubbed.put(MOST_FINALS=1, hold_finals=finals_of(90.0))
 
-    found = search(made, tmp_path / "tuned.json")
+    found = stubbed.search()
 
     assert found.finals is not None
     assert found.winner != found.finals.record.step
     assert "not measured side by side" in told(found)
 
 
-def test_recommend_takes_what_tune_saved(made: Bench, stubbed: list[Candidate], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_recommend_takes_what_tune_saved(stubbed: Stubbed, capsys: pytest.CaptureFixture[str]) -> None:
     skip_unless_met("onnxruntime_int8")
-    search(made, tmp_path / "tuned.json")
+    stubbed.search()
 
-    assert 0 == main(["recommend", str(tmp_path / "tuned.json")])
+    assert 0 == main(["recommend", str(stubbed.out)])
     assert "int8@b" in capsys.readouterr().out.partition(",")[2].partition(",")[0]
 
 
-def test_an_interrupted_search_keeps_what_it_found_and_goes_on(
-    made: Bench, stubbed: list[Candidate], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupted_search_keeps_what_it_found_and_goes_on(stubbed: Stubbed) -> None:
     measure = tuning._measure
 
     def interrupted(bench: Bench, candidate: Candidate) -> tuple[Measurement | None, str]:
-        if len(stubbed) == 3:
+        if len(stubbed.measured) == 3:
             raise KeyboardInterrupt
         return measure(bench, candidate)
 
-    monkeypatch.setattr(tuning, "_measure", interrupted)
-    first = search(made, tmp_path / "tuned.json")
+    stubbed.put(_measure=interrupted)
+    first = stubbed.search()
     assert first.ended.startswith("interrupted")
     assert len(first.records) + len(first.failed) == 3
-    assert len(first.records) == len(read_run(tmp_path / "tuned.json").measurements)
-    before = list(stubbed)
+    assert len(first.records) == len(read_run(stubbed.out).measurements)
+    before = list(stubbed.measured)
 
-    monkeypatch.setattr(tuning, "_measure", measure)
-    second = search(made, tmp_path / "tuned.json")
+    stubbed.put(_measure=measure)
+    second = stubbed.search()
 
-    assert len(stubbed) == len(set(stubbed))  # nothing twice
-    assert stubbed[:3] == before
+    assert len(stubbed.measured) == len(set(stubbed.measured))  # nothing twice
+    assert stubbed.measured[:3] == before
     assert second.finals is not None
-    assert not (tmp_path / "tuned.jsonl").exists()
+    assert not stubbed.out.with_suffix(".jsonl").exists()
 
 
-def test_a_search_of_other_conditions_is_not_taken_up(
-    made: Bench, stubbed: list[Candidate], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "tuned.jsonl").write_text('{"conditions": {"threads": 512}}\n')
+def test_a_search_of_other_conditions_is_not_taken_up(stubbed: Stubbed) -> None:
+    stubbed.out.with_suffix(".jsonl").write_text('{"conditions": {"threads": 512}}\n')
 
     with pytest.raises(JournalError, match=r"under other conditions \(.*; name another --out, or delete "):
-        search(made, tmp_path / "tuned.json")
-    assert [] == stubbed
+        stubbed.search()
+    assert [] == stubbed.measured
 
 
-def test_the_budget_ends_a_candidate_that_hangs(
-    made: Bench, stubbed: list[Candidate], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_budget_ends_a_candidate_that_hangs(stubbed: Stubbed) -> None:
     """Whatever it waits for, with what was found before it saved."""
     measure = tuning._measure
 
     def hanging(bench: Bench, candidate: Candidate) -> tuple[Measurement | None, str]:
-        if len(stubbed) == 2:
+        if len(stubbed.measured) == 2:
             try:
                 time.sleep(3600)
             except Exception:  # noqa: BLE001 - as the suite's own handlers do: an error of a step must not end the search
                 return None, "swallowed"
         return measure(bench, candidate)
 
-    monkeypatch.setattr(tuning, "_measure", hanging)
-
-    found = search(made, tmp_path / "tuned.json", budget_s=1.0)
+    stubbed.put(_measure=hanging)
+    found = stubbed.search(budget_s=1.0)
 
     assert "the budget is used up" == found.ended
-    assert 2 == len(stubbed)
-    assert 2 == len(json.loads((tmp_path / "tuned.json").read_text())["benchmarks"]) + len(found.failed)
+    assert 2 == len(stubbed.measured)
+    assert 2 == len(stubbed.saved()["benchmarks"]) + len(found.failed)
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -450,8 +427,8 @@ def test_the_end_of_the_budget_is_told_again_where_a_destructor_drops_it(monkeyp
     assert (0.0, 0.0) == signal.getitimer(signal.ITIMER_REAL)
 
 
-def test_nothing_within_the_limits_holds_no_finals(made: Bench, stubbed: list[Candidate], tmp_path: Path) -> None:
-    found = search(made, tmp_path / "tuned.json", limits=DeploymentLimits(p99_s=1e-9))
+def test_nothing_within_the_limits_holds_no_finals(stubbed: Stubbed) -> None:
+    found = stubbed.search(limits=DeploymentLimits(p99_s=1e-9))
 
     assert found.records
     assert found.finals is None
@@ -595,10 +572,11 @@ def test_what_benchmark_app_prints_is_read() -> None:
         parse("nothing")
 
 
-def test_candidates_of_other_variables_are_of_another_search(made: Bench, stubbed: list[Candidate]) -> None:
+def test_candidates_of_other_variables_are_of_another_search(stubbed: Stubbed) -> None:
     """Held to AVX2, or with threads bound, every candidate has another figure."""
-    launcher = dataclasses.replace(made.rig.launcher, environment={**made.rig.launcher.environment, "ONEDNN_MAX_CPU_ISA": "AVX2"})
-    held = dataclasses.replace(made, rig=dataclasses.replace(made.rig, launcher=launcher))
+    made = stubbed.made
+    launcher = replaced(made.rig.launcher, environment={**made.rig.launcher.environment, "ONEDNN_MAX_CPU_ISA": "AVX2"})
+    held = replaced(made, rig=replaced(made.rig, launcher=launcher))
 
     usual, other = (tuning._conditions(each, NO_LIMITS, {}) for each in (made, held))
     assert {"environment"} == {name for name in usual if usual[name] != other[name]}
@@ -615,7 +593,7 @@ def test_a_real_search_ends_with_a_winner_side_by_side(
     monkeypatch.setattr("reports.tune.run.start_batch", lambda *_arguments: 2)
     monkeypatch.setattr(finals, "APP_SECONDS", 3)
 
-    found = search(small(artifact_folder), tmp_path / "tuned.json", budget_s=seconds_of("20m"))
+    found = Stubbed(small(artifact_folder), tmp_path / "tuned.json", monkeypatch).search(budget_s=seconds_of("20m"))
 
     assert found.finals is not None, found.failed
     assert ["benchmark_app"] == [rival.name.split()[0] for rival in found.finals.rivals if "benchmark_app" in rival.name]
