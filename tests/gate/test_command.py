@@ -31,11 +31,11 @@ def _in_the_repository(repository: Repository, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
 
 
-def held(monkeypatch: pytest.MonkeyPatch, outcome: Result | Exception) -> None:
+def held(monkeypatch: pytest.MonkeyPatch, outcome: Result | BaseException) -> None:
     """Let the gate have this outcome."""
 
     def hold(_request: run.Request) -> Result:
-        if isinstance(outcome, Exception):
+        if isinstance(outcome, BaseException):
             raise outcome
         return outcome
 
@@ -69,10 +69,7 @@ def test_an_emulated_cpu_holds_no_gate(monkeypatch: pytest.MonkeyPatch, capsys: 
 
 
 def test_interruption_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    def hold(_request: run.Request) -> NoReturn:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(run, "hold", hold)
+    held(monkeypatch, KeyboardInterrupt())
 
     assert 2 == main(["gate", *SIDES, "--out", str(tmp_path)])
     assert f"the same command goes on with the pairs in {tmp_path}" in " ".join(capsys.readouterr().out.split())
