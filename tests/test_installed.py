@@ -113,9 +113,10 @@ def test_ladder_runs_where_others_have_its_names(installed: Path, theirs: Path) 
     assert "benchmarks/test_memory.py::test_memory[served.create-channels_last]" in re.sub(r"\S*benchmarks/", "benchmarks/", shown)
 
 
-def test_reports_are_read_where_others_have_its_names(installed: Path, theirs: Path) -> None:
+@pytest.mark.parametrize("command", [("-c", LADDER), ("-m", "inference_ladder")], ids=["script", "module"])
+def test_reports_are_read_where_others_have_its_names(installed: Path, theirs: Path, command: tuple[str, str]) -> None:
     (theirs / ".benchmarks").mkdir()
-    code, shown = run(installed, theirs, "-c", LADDER, "list")
+    code, shown = run(installed, theirs, *command, "list")
 
     assert (0, True) == (code, shown.startswith("no readable run in")), shown
     assert "save one with `ladder run --benchmark-autosave`" in shown
@@ -178,13 +179,6 @@ def test_another_package_of_its_name_is_never_taken_for_it(installed: Path, thei
     assert code == 0, shown
     assert "is another package called fixtures" in shown
     assert shown.endswith("\n1\n")
-
-
-def test_it_is_a_module_that_runs(installed: Path, theirs: Path) -> None:
-    (theirs / ".benchmarks").mkdir()
-    code, shown = run(installed, theirs, "-m", "inference_ladder", "list")
-
-    assert (0, True) == (code, shown.startswith("no readable run in")), shown
 
 
 @pytest.mark.nightly

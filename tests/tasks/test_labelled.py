@@ -1,6 +1,5 @@
 """Labelled accuracy: pictures as a person keeps them, right answers beside fp32's, and a limit that a ruined INT8 breaks."""
 
-import argparse
 import csv
 import os
 import re
@@ -23,7 +22,6 @@ from fixtures.session.options import folder_digest
 from fixtures.steps.recipe import Recipe, resolve
 from fixtures.tasks import labelled
 from fixtures.tasks.labelled import AccuracyLostError, LabelsError, compare, find
-from reports.commands.measuring import bench
 from reports.saved.record import SavedAccuracy
 from reports.text.image_shape import ImageShape, square
 from reports.tune.measure import measure
@@ -32,6 +30,7 @@ from reports.tune.space import Candidate
 from reports.views.recommend import DeploymentLimits
 from tests import digit_pictures
 from tests.bench.test_outputs import CALIBRATED, Checkout, checkout  # noqa: F401 - a fixture
+from tests.benches import bench_of
 from tests.conftest import MakeRig, skip_unless_met
 
 SIZE = digit_pictures.SIZE
@@ -311,16 +310,8 @@ def test_an_int8_that_ruins_it_is_refused(make_rig: MakeRig, digits: Path, check
 def test_a_candidate_of_the_search_says_what_it_gets_right(digits: Path, tmp_path: Path) -> None:
     """`tune` measures it as the ladder does, so that its limit has something to hold on to."""
     skip_unless_met("onnxruntime")
-    options = argparse.Namespace(
-        model=f"{digits}/{digit_pictures.FILE}:create",
-        weights=None,
-        pretrained=False,
-        int8_images=None,
-        int8_texts=None,
-        artifact_cache=tmp_path / "artifacts",
-        worker_timeout=600,
-    )
-    made = bench(options, image=square(SIZE), answers=Answers(pictures=find(digits / "unseen", most=64)))
+    name, answers = f"{digits}/{digit_pictures.FILE}:create", Answers(pictures=find(digits / "unseen", most=64))
+    made = bench_of(name, tmp_path / "artifacts", size=SIZE, answers=answers)
     measurement = measure(made, recipe_of(Candidate("onnxruntime", 8, 1, 2), made), None, Plan(pairs=1, budget_s=0.1, warmup_limit_s=0.5))
 
     assert measurement.accuracy is not None

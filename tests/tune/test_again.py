@@ -1,6 +1,5 @@
 """A recipe measured once more by real workers, and run back to back for as many calls as a limit of its p99 needs."""
 
-import argparse
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -10,13 +9,12 @@ import pytest
 from fixtures.bench import turns
 from fixtures.bench.rig import Serving
 from fixtures.bench.turns import Plan
-from reports.commands.measuring import bench
-from reports.text.image_shape import square
 from reports.tune import again
 from reports.tune.again import BACK_TO_BACK, calls_within, needs_calls, with_calls_of
 from reports.tune.run import recipe_of
 from reports.tune.space import Candidate
 from reports.views.recommend import DeploymentLimits
+from tests.benches import bench_of
 from tests.conftest import skip_unless_met
 from tests.reports.saved_runs import calls, measurement
 
@@ -84,16 +82,7 @@ def test_a_recipe_is_run_back_to_back_until_its_limit_is_shown_or_the_time_is_ov
     monkeypatch.setattr(again, "BACK_TO_BACK_S", 0.5)
     monkeypatch.setattr(again, "AGAIN", Plan(pairs=1, budget_s=0.001, least_rounds=3, warmup_limit_s=0.5))
     monkeypatch.setattr(turns, "BURST_S", 0.001)  # else the turns of a quick machine hold all the calls that the limit needs
-    options = argparse.Namespace(
-        model="torchvision:resnet18",
-        weights=None,
-        pretrained=False,
-        int8_images=None,
-        int8_texts=None,
-        artifact_cache=artifact_folder,
-        worker_timeout=600,
-    )
-    made = bench(options, image=square(64))
+    made = bench_of("torchvision:resnet18", artifact_folder)
     recipe = recipe_of(Candidate("onnxruntime", 1, 2, 1), made)
     limits = DeploymentLimits(p99_s=1000.0)
 

@@ -24,14 +24,14 @@ from fixtures.machine import this_machine
 from fixtures.protocol import Counted
 from fixtures.session.journal import JournalError
 from reports.__main__ import main
-from reports.commands.measuring import Bench, bench
+from reports.commands.measuring import Bench
 from reports.saved.load import read_run
 from reports.saved.record import Measurement
 from reports.saved.storage import Storage
 from reports.show.tables import print_tables
 from reports.statistics import paired_gain
 from reports.text.durations import seconds_of
-from reports.text.image_shape import size_of, square
+from reports.text.image_shape import size_of
 from reports.tune import command, finals
 from reports.tune import run as tuning
 from reports.tune.again import BACK_TO_BACK
@@ -42,6 +42,7 @@ from reports.tune.space import Candidate
 from reports.tune.texts import tuning_picture, tuning_tables
 from reports.views.front import points
 from reports.views.recommend import DeploymentLimits
+from tests.benches import bench_of
 from tests.conftest import skip_unless_met
 from tests.reports.saved_runs import benchmark, calls, measurement, save, saved_run
 
@@ -76,13 +77,6 @@ def candidate_of(name: str) -> Candidate:
     return Candidate(step, int(batch_size), int(workers), int(threads))
 
 
-def small(cache: Path) -> Bench:
-    options = argparse.Namespace(
-        model=MODEL, weights=None, pretrained=False, int8_images=None, int8_texts=None, artifact_cache=cache, worker_timeout=600
-    )
-    return bench(options, image=square(64))
-
-
 @dataclass(frozen=True)
 class Stubbed:
     """Searches in which no process is started: throughput grows with the batch, int8 is faster. `measured` is what was measured."""
@@ -109,7 +103,7 @@ class Stubbed:
 
 @pytest.fixture
 def stubbed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stubbed:
-    made = Stubbed(small(tmp_path / "cache"), tmp_path / "tuned.json", monkeypatch)
+    made = Stubbed(bench_of(MODEL, tmp_path / "cache"), tmp_path / "tuned.json", monkeypatch)
 
     def measure(_bench: Bench, candidate: Candidate) -> tuple[Measurement | None, str]:
         made.measured.append(candidate)
@@ -593,7 +587,7 @@ def test_a_real_search_ends_with_a_winner_side_by_side(
     monkeypatch.setattr("reports.tune.run.start_batch", lambda *_arguments: 2)
     monkeypatch.setattr(finals, "APP_SECONDS", 3)
 
-    found = Stubbed(small(artifact_folder), tmp_path / "tuned.json", monkeypatch).search(budget_s=seconds_of("20m"))
+    found = Stubbed(bench_of(MODEL, artifact_folder), tmp_path / "tuned.json", monkeypatch).search(budget_s=seconds_of("20m"))
 
     assert found.finals is not None, found.failed
     assert ["benchmark_app"] == [rival.name.split()[0] for rival in found.finals.rivals if "benchmark_app" in rival.name]
