@@ -177,3 +177,14 @@ def test_int8_is_calibrated_with_the_text(make_rig: MakeRig, language: Path, tex
     assert rig.prepare(resolve("baseline", rig.catalogue, rig.machine), spec)[0].calibration_rows is None
     with pytest.raises(ServingError, match="--int8-texts calibrates language models, and torchvision:resnet18 takes images"):
         rig.prepare(resolve("baseline", rig.catalogue, rig.machine), RESNET)
+
+
+@pytest.mark.slow
+def test_a_language_model_is_not_recorded_as_calibrated_with_pictures(make_rig: MakeRig, language: Path) -> None:  # noqa: F811
+    """Where `--int8-images` is given for the other models of the run."""
+    rig = replace(make_rig(), calibration="pictures", calibration_digest="0123")
+    baseline = resolve("baseline", rig.catalogue, rig.machine)
+    of_text, of_images = (rig.prepare(baseline, spec)[0] for spec in (spec_of(language), RESNET))
+
+    assert (None, "") == (of_text.calibration, of_text.calibration_digest)
+    assert ("pictures", "0123") == (of_images.calibration, of_images.calibration_digest)
