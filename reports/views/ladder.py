@@ -251,11 +251,16 @@ def _is_ahead(best: LadderRow, other: LadderRow, ratio: Gain | None) -> bool:
 
 
 def _pays(rows: Mapping[str, LadderRow], step: str) -> bool:
-    """Whether a step's recipe is shown to be faster than the one at its bottom, in all or by any of its own steps."""
+    """Whether a step's recipe is shown to be faster than the one at its bottom, in all or by any of its own steps.
+
+    Where no pairs lead down to that, as its gains stand on a step that was not measured by itself, more than processes differ shows it.
+    """
     chain = _chain(rows, step)
     whole = _product([(1, rows[name].gain) for name in chain])
-    gains = [rows[name].gain for name in chain]
-    return any(gain is not None and gain.verdict == FASTER for gain in gains) or (whole is not None and (whole.low or 0) > 1)
+    gains = [gain for name in chain if (gain := rows[name].gain) is not None]
+    if any(gain.verdict == FASTER for gain in gains) or (whole is not None and (whole.low or 0) > 1):
+        return True
+    return bool(gains) and gains[-1].over not in rows and (rows[step].speedup or 0) > USUAL_SPREAD
 
 
 def _paired(rows: Mapping[str, LadderRow], one: str, other: str) -> Gain | None:
