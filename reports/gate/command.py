@@ -25,7 +25,7 @@ from reports.gate.show.gate_json import gate_json
 from reports.gate.show.gate_junit import gate_junit
 from reports.gate.show.gate_tables import gate_csv, gate_html, gate_markdown, print_gate
 from reports.saved.files import check_folder, write_atomically
-from reports.text.options import OF_IMAGES, Commands, shared, time_s, usual
+from reports.text.options import OF_IMAGES, Commands, shared, time_s, typed, usual
 from reports.text.plain_text import plain
 from reports.text.refusal import Refusal
 
@@ -114,7 +114,7 @@ def add_limits(command: argparse.ArgumentParser) -> None:
         shown = OFF if kept is None else f"{kept:g}"
         command.add_argument(
             f"--{name.replace('_', '-')}",
-            type=partial(_limit, name),
+            type=typed(partial(_limit, name)),
             metavar="N",
             help=f"{what}{'' if name == NEEDED else '; or off'} (default: {shown})",
         )
@@ -276,7 +276,4 @@ class Named:
 
 
 def _limit(name: str, text: str) -> Named:
-    try:
-        return Named(limit_of(name, OFF if text == OFF else float(text)))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(plain(error)) from error
+    return Named(limit_of(name, OFF if text == OFF else float(text)))

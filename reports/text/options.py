@@ -1,14 +1,16 @@
 """Options that pytest, the commands and the gate share: declared once, and checked where they are typed."""
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from reports.text.durations import seconds_of
 from reports.text.image_shape import RGB, USUAL, ImageShape, size_of
-from reports.text.metric_limit import FORM, MetricLimit, metric_limit_of
+from reports.text.metric_limit import FORM, metric_limit_of
 from reports.text.plain_text import plain
+
+T = TypeVar("T")
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # what a command adds itself to
 
@@ -19,19 +21,28 @@ MODELS = (
 )
 
 
+def typed(read: Callable[[str], T]) -> Callable[[str], T]:
+    """Return a function that reads a text as the type of an option: its ValueError is what the option is refused with."""
+
+    def checked(text: str) -> T:
+        try:
+            return read(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(plain(error)) from error
+
+    return checked
+
+
+image_size = typed(size_of)
+metric_limit = typed(metric_limit_of)
+time_s = typed(seconds_of)
+
+
 def positive(text: str) -> int:
     """Return a whole number of at least 1."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, found {plain(text)!r}")
     return int(text)
-
-
-def image_size(text: str) -> ImageShape:
-    """Return the size of images, in three channels."""
-    try:
-        return size_of(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(plain(error)) from error
 
 
 def above_zero(text: str) -> float:
@@ -56,22 +67,6 @@ def points(text: str) -> float:
     if not 0 <= value <= 100:
         raise argparse.ArgumentTypeError(f"expected points from 0 to 100, found {plain(text)!r}")
     return value
-
-
-def metric_limit(text: str) -> MetricLimit:
-    """Return the limit of a metric."""
-    try:
-        return metric_limit_of(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(plain(error)) from error
-
-
-def time_s(text: str) -> float:
-    """Return a duration in seconds."""
-    try:
-        return seconds_of(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(plain(error)) from error
 
 
 def _number(text: str) -> float:
