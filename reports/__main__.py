@@ -7,8 +7,9 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from types import FrameType
+from typing import TextIO, cast
 
 from rich.console import Console
 
@@ -26,6 +27,7 @@ from reports.saved.files import NO_CURRENT_FOLDER, has_current_folder
 from reports.saved.storage import DEFAULT_STORAGE, Storage
 from reports.text.former_options import as_now_called
 from reports.text.options import Commands
+from reports.text.output import Unfailing
 from reports.text.plain_text import let_any_text_through, say
 from reports.text.refusal import Refusal
 from reports.tune.command import add_tune
@@ -51,6 +53,11 @@ def main(arguments: Sequence[str] | None = None, program: str = MODULE) -> int:
         if getattr(sys, name) is None:  # closed by who started this
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115, PTH123 - for as long as the process lives
         let_any_text_through(getattr(sys, name))
+    with redirect_stderr(cast(TextIO, Unfailing(sys.stderr))):  # a note that nobody can read ends no gate, nor is it a regression
+        return _run(arguments, program)
+
+
+def _run(arguments: Sequence[str] | None, program: str) -> int:
     options = command_parser(program).parse_args(as_now_called(sys.argv[1:] if arguments is None else arguments))
     options.program = program
     storage = Storage(options.storage)

@@ -43,6 +43,17 @@ def test_list_shows_each_run_and_names_what_it_skipped(storage: Path, capsys: py
     assert "0004_run.json: truncated" in shown.err
 
 
+def test_notes_that_cannot_be_written_change_no_exit_code(storage: Path) -> None:
+    """An error that nobody can read is no regression (1), and what was found is shown."""
+    command = [sys.executable, "-m", "reports"]
+    with Path("/dev/full").open("wb") as full:
+        failed = subprocess.run([*command, "show", "latest", "--storage", "/nowhere"], cwd=ROOT, stderr=full, check=False)
+        listed = subprocess.run([*command, "list", "--storage", str(storage)], cwd=ROOT, stdout=subprocess.PIPE, stderr=full, check=False)
+
+    assert (2, 0) == (failed.returncode, listed.returncode)
+    assert b"2026-11-13" in listed.stdout
+
+
 HOSTILE = "\x1b]0;pwned\x07\x1b[2J\x9b31m\u202e"
 
 
