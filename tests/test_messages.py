@@ -13,7 +13,7 @@ REFUSALS = {
     *("ArgumentTypeError", "CannotMeasure", "CannotPlace", "CannotPlot", "DifferentMachines", "GateError", "NoFolder", "NoProfile"),
     *("NoSuchRun", "NoSuchBenchmark", "NothingToFollow", "NothingToRecommend", "PriceError", "UnreadableRun", "BenchmarkAppError"),
     *("LabelsError", "OutputError", "TrialError", "WrittenInputError", "NoGrid", "NoSetMeasured", "UnknownRecipe", "JournalError"),
-    *("ImagesError", "LengthsError", "TextsError", "EvaluateError"),
+    *("ImagesError", "LengthsError", "TextsError", "EvaluateError", "PicturesError"),
 }
 ACTIONS = (
     "add|allow|ask|bring|build|calibrate|check|choose|compare|delete|download|end|expected|export|feed|fetch|fix|"

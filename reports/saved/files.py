@@ -1,5 +1,6 @@
 """Files written whole or not at all."""
 
+import errno
 import os
 import re
 import stat
@@ -13,11 +14,14 @@ NO_CURRENT_FOLDER = "the current folder does not exist any more: change into one
 STATUS = Path("/proc/self/status")  # Linux has it
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes, *, replaces: bool = True) -> None:
     """Write to a temporary file beside `path`, then rename it. Raises OSError; `path` then is as it was.
 
-    A link stays one: what it points at is written. What is no regular file (a device, a pipe) is opened and written plainly.
+    A link stays one: what it points at is written. What is no regular file (a device, a pipe) is opened and written plainly. Where it
+    `replaces` nothing, FileExistsError is raised for a name that another process took, however shortly before.
     """
+    if not replaces and os.path.lexists(path):
+        raise FileExistsError(errno.EEXIST, "there is such a file", str(path))
     path = path.resolve()
     if path.exists() and not path.is_file():
         with path.open("wb", buffering=0) as opened:
@@ -36,11 +40,24 @@ def write_atomically(path: Path, content: bytes) -> None:
             file.flush()
             os.fchmod(file.fileno(), _mode(path))
             os.fsync(file.fileno())
-        Path(temporary).replace(path)
+        if replaces or not _linked(temporary, path):
+            Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
     _sync(path.parent)
+
+
+def _linked(temporary: str, path: Path) -> bool:
+    """Give a file its name unless that is taken; return whether this file system has links. Raises FileExistsError."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise
+    except OSError:
+        return False
+    Path(temporary).unlink()
+    return True
 
 
 def no_file_text(option: str, path: Path) -> str:

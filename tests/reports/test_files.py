@@ -1,5 +1,6 @@
 """Files are written whole or not at all, and stay links, devices and pipes where they are such."""
 
+import errno
 import os
 import stat
 import tempfile
@@ -95,3 +96,33 @@ def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:
         write_atomically(tmp_path / "folder", b"x")
 
     assert ["folder"] == os.listdir(tmp_path)
+
+
+@pytest.mark.parametrize("has_links", [True, False])
+def test_what_replaces_nothing_leaves_what_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_links: bool) -> None:
+    """A link to nothing is there, too; and some file systems have no hard links."""
+
+    def no_links(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    if not has_links:
+        monkeypatch.setattr(os, "link", no_links)
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    write_atomically(tmp_path / "run", b"first", replaces=False)
+    for name in ("run", "link"):
+        with pytest.raises(FileExistsError):
+            write_atomically(tmp_path / name, b"second", replaces=False)
+
+    assert b"first" == (tmp_path / "run").read_bytes()
+    assert ["link", "run"] == sorted(each.name for each in tmp_path.iterdir())
+
+
+def test_of_two_at_once_one_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other one took the name after this one had looked."""
+    (tmp_path / "run").write_bytes(b"first")
+    monkeypatch.setattr(os.path, "lexists", lambda _path: False)
+    with pytest.raises(FileExistsError):
+        write_atomically(tmp_path / "run", b"second", replaces=False)
+
+    assert b"first" == (tmp_path / "run").read_bytes()
+    assert ["run"] == [each.name for each in tmp_path.iterdir()]

@@ -1,13 +1,17 @@
 """Finished records survive whatever ends the session."""
 
 import json
+import os
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from fixtures.bench.launch import ROOT
+from fixtures.session import journal
 from fixtures.session.journal import MOST_JOURNALS, Finished, Journal, differences
 
 CONDITIONS = {"batch_size": 8, "machine": {"features": ["bf16"], "vcpus": 2}}
@@ -129,13 +133,57 @@ def test_equal_conditions_survive_json(tmp_path: Path) -> None:
     assert set(resumed(tmp_path, {"features": ("bf16",)}).found) == {FIRST.nodeid}
 
 
-@pytest.mark.parametrize("first_line", ["", "rubbish", '{"no": "conditions"}', "[]"])
+@pytest.mark.parametrize("first_line", ["", "rubbish", '{"no": "conditions"}', "[]", "[" * 100_000], ids=lambda line: line[:20])
 def test_damaged_journal_is_refused(tmp_path: Path, first_line: str) -> None:
     """Without its first line nobody knows what the records were measured with."""
     (tmp_path / "20261101T000000-1.jsonl").write_text(f"{first_line}\n{json.dumps({'nodeid': 'x'})}\n")
 
     with pytest.raises(ValueError, match=r"20261101T000000-1\.jsonl is damaged.*delete it"):
         resumed(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(json.dumps({"nodeid": "x", "rounds_s": rounds_s, "extra_info": {}}) for rounds_s in ([], ["1"], [-1.0], [float("nan")], None)),
+        json.dumps({"nodeid": 1, "rounds_s": [1.0], "extra_info": {}}),
+        json.dumps({"nodeid": "x", "rounds_s": [1.0], "extra_info": []}),
+        "[" * 100_000,
+    ],
+    ids=lambda line: line[:60],
+)
+def test_record_that_no_run_wrote_is_measured_anew(tmp_path: Path, line: str) -> None:
+    file = written(tmp_path, FIRST)
+    file.write_text(f"{file.read_text()}{line}\n")
+
+    assert {FIRST.nodeid: FIRST} == resumed(tmp_path).found
+
+
+def test_what_is_no_journal_of_ours_hides_no_older_one(tmp_path: Path) -> None:
+    """A pipe would be read for ever; a folder and a link are refused as another user's file is."""
+    file = written(tmp_path, FIRST)
+    (tmp_path / "20990101T000000-1.jsonl").mkdir()
+    os.mkfifo(tmp_path / "20990101T000000-2.jsonl")
+    (tmp_path / "20990101T000000-3.jsonl").symlink_to(file)
+
+    assert {FIRST.nodeid} == set(resumed(tmp_path).found)
+    file.unlink()
+    with pytest.raises(ValueError, match=r"-3\.jsonl cannot be gone on with \(.*\): name another --benchmark-storage, .*2 older journals"):
+        resumed(tmp_path)
+
+
+def test_runs_of_one_number_that_begin_in_one_second_have_a_journal_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So it is in containers that share a storage: the second one waited for the end of the first."""
+    monkeypatch.setattr(journal, "datetime", SimpleNamespace(now=lambda _zone: datetime(2026, 11, 29, tzinfo=UTC)))
+    first, second = Journal(tmp_path, CONDITIONS), Journal(tmp_path, CONDITIONS)
+    first.add(FIRST)
+    second.add(SECOND)
+    with pytest.raises(ValueError, match=rf"20261129T000000-{os.getpid()}(\.2)?\.jsonl belongs to a run .*\(process {os.getpid()}\)"):
+        resumed(tmp_path)
+    second.remove()
+    del first
+
+    assert {FIRST.nodeid} == set(resumed(tmp_path).found)
 
 
 def test_nothing_to_resume_is_said(tmp_path: Path) -> None:

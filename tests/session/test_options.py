@@ -10,7 +10,7 @@ import pytest
 from _pytest.config import _prepareconfig
 
 from fixtures.bench.launch import ROOT
-from fixtures.session.options import described, read_options
+from fixtures.session.options import PicturesError, described, folder_digest, read_options
 from reports.__main__ import command_parser
 from reports.commands import MODULE
 
@@ -106,3 +106,10 @@ def test_bad_options_are_refused(options: list[str], message: str) -> None:
     """One sentence that names the option, what was found and what is expected."""
     with pytest.raises(pytest.UsageError, match=re.escape(message)):
         read_options(_prepareconfig([str(ROOT / "benchmarks"), "--rootdir", str(ROOT), "-c", str(ROOT / "pyproject.toml"), *options]))
+
+
+def test_a_picture_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    """Before anything is measured; as root a file of the kernel's stands for one without rights."""
+    (tmp_path / "0.png").symlink_to("/proc/self/mem")
+    with pytest.raises(PicturesError, match=rf"^--int8-images '{tmp_path}': {tmp_path}/0\.png cannot be read \(.+\); remove it, or name"):
+        folder_digest(tmp_path)

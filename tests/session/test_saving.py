@@ -72,6 +72,49 @@ def test_proofs_that_cannot_be_written_are_kept_elsewhere(tmp_path: Path, monkey
     assert 2 == len(notes)
 
 
+def test_looking_whether_the_storage_can_be_written_touches_no_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever sends a folder of runs chooses its names, and must not choose a file that is emptied."""
+    precious = tmp_path / "precious"
+    precious.write_text("years of work")
+    storage = tmp_path / "storage"
+    storage.mkdir()
+    (storage / ".writable").symlink_to(precious)
+    made = LadderSession.__new__(LadderSession)
+    made._config = None  # type: ignore[assignment]
+    made.progress = SimpleNamespace(note=print)  # type: ignore[assignment]
+    options = SimpleNamespace(models=(), conditions=dict, resume=False)
+    monkeypatch.setattr(session, "read_options", lambda _config: options)
+    monkeypatch.setattr(session, "storage_folder", lambda _config: storage)
+    made.open_storage({}, {})
+
+    assert "years of work" == precious.read_text()
+    assert [".writable"] == [each.name for each in storage.iterdir()]
+
+
+AT_ONCE = """
+import pytest_benchmark.storage.file as file
+from fixtures.session.saving import save_atomically
+from fixtures.session.session import session_of
+file.FileStorage._next_num = "0001"
+pytest_plugins = ["fixtures.suite"]
+def pytest_benchmark_update_json(config):
+    save_atomically(config, session_of(config))
+"""
+
+
+def test_sessions_that_end_at_the_same_time_are_both_saved(tmp_path: Path) -> None:
+    """Both were told the same number, and were given the same name."""
+    (tmp_path / "pytest.ini").write_text("[pytest]")
+    (tmp_path / "conftest.py").write_text(AT_ONCE)
+    (tmp_path / "test_it.py").write_text(TEST)
+    command = [sys.executable, "-m", "pytest", *LEAN, "--benchmark-save=nightly", f"--benchmark-storage=file://{tmp_path}/saved"]
+    for _ in range(2):
+        done = ran(command, tmp_path, {"PYTHONPATH": str(ROOT)}, both=True)
+        assert 0 == done.returncode, done.stdout
+
+    assert ["0001_nightly.json", "0002_nightly.json"] == sorted(each.name for each in (tmp_path / "saved").glob("*/*"))
+
+
 RENAMED = """
 import pytest_benchmark.storage.file as file
 file.FileStorage.store = file.FileStorage.save
