@@ -27,8 +27,23 @@ class AppRun:
 
 
 def command(model: Path, seconds: int, python: str = sys.executable) -> list[str]:
-    """Return the command line: the throughput hint, all else as benchmark_app has it."""
-    return [python, "-c", PROGRAM, "-m", str(model), "-d", "CPU", "-hint", "throughput", "-t", str(seconds), "-latency_percentile", "99"]
+    """Return the command line: the throughput hint, all else as benchmark_app has it, and no module of the current folder."""
+    return [
+        python,
+        "-P",
+        "-c",
+        PROGRAM,
+        "-m",
+        str(model),
+        "-d",
+        "CPU",
+        "-hint",
+        "throughput",
+        "-t",
+        str(seconds),
+        "-latency_percentile",
+        "99",
+    ]
 
 
 def run(model: Path, seconds: int, environment: Mapping[str, str] | None = None) -> AppRun:

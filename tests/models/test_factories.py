@@ -1,5 +1,6 @@
 """Models of other code: functions of a module or a file, with example inputs of their own or with images."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -8,6 +9,9 @@ import pytest
 import torch
 
 from fixtures import models
+from fixtures.bench.launch import Launcher
+from fixtures.bench.rig import describe
+from fixtures.bench.variables import with_this_folder
 from fixtures.models import UnknownModelError, factories
 from fixtures.protocol import ModelSpec
 from reports.text.image_shape import square
@@ -121,6 +125,22 @@ def test_rows_of_the_example_are_taken_in_turn(own_models: Path) -> None:
     assert ["input"] == list(inputs.draw(1, 0))
     assert (8, 2) == rows.shape
     assert np.array_equal(rows[:3], rows[3:6])
+
+
+def test_what_lies_in_the_callers_folder_takes_nothings_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Modules of a model are found there; others of it run in no worker, whatever they are called."""
+    for name in ("sitecustomize", "numpy", "queue", "torch", "msgspec"):
+        (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w').close()\n")
+    (tmp_path / "width.py").write_text("WIDTH = 3\n")
+    (tmp_path / "served.py").write_text("import queue, torch, width\ndef create(): return torch.nn.Conv2d(width.WIDTH, 1, 1)\n")
+    (tmp_path / "nets").mkdir()
+    (tmp_path / "nets" / "net.py").write_text("import torch, width\ndef create(): return torch.nn.Conv2d(width.WIDTH, 2, 1)\n")
+    monkeypatch.chdir(tmp_path)
+    launcher = Launcher(environment=with_this_folder(os.environ))
+    for name in ("served:create", f"{tmp_path}/nets/net.py:create"):
+        assert describe(launcher, ModelSpec(name=name, image=square(64))).built is not None
+
+    assert not (tmp_path / "ran").exists()
 
 
 def test_artifacts_depend_on_the_code_of_the_model(own_models: Path) -> None:
