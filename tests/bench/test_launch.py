@@ -237,7 +237,48 @@ def test_worker_that_exceeds_its_memory_is_stopped(checkout: Checkout) -> None:
     launcher = checkout.worker("hello().receive()\nmemory = b'x' * 2**29\nhang()\n")
     message = ask(replace(launcher, memory_limit_bytes=2**28))
 
-    assert "GiB resident exceed the limit of 0.2 GiB; use a smaller batch or image, or fewer workers" in message
+    assert "GiB resident in all workers together exceed the limit of 0.2 GiB; use a smaller batch or image, or fewer workers" in message
+
+
+# Holds memory, and answers once the process is gone whose number it is given.
+HOLDING = """
+channel, memory = hello(), b""
+while turn := channel.receive():
+    memory = memory or b"x" * 2**28
+    while os.path.exists(f"/proc/{turn.iterations}"):
+        time.sleep(0.01)
+    channel.send(Timed(latencies_s=[], begin_s=0, end_s=0, iterations=0, peak_rss_bytes=0))
+"""
+LIMIT_BYTES = 2**28 + 2**27
+
+
+def hold(workers: Workers, until_gone: int = 0) -> None:
+    workers.ask([Turn(iterations=until_gone, untimed=0)], Timed, "working")
+
+
+def test_both_sides_of_a_pair_count(checkout: Checkout) -> None:
+    """Each may be within the limit, and the kernel would end one of them all the same."""
+    launcher = replace(checkout.worker(HOLDING), memory_limit_bytes=LIMIT_BYTES)
+    with launcher.launch("one") as one:
+        hold(one)
+        with launcher.launch("the other") as other, pytest.raises(WorkerError, match=r"^the other: stopped .* in all workers together"):
+            hold(other, until_gone=os.getpid())
+        hold(one)
+    assert set() == launcher.living
+
+
+def test_workers_that_only_wait_make_room(checkout: Checkout) -> None:
+    launcher = checkout.worker(HOLDING)
+    idle = launcher.launch("idle")
+    hold(idle)
+
+    def make_room() -> bool:
+        idle.close()
+        return True
+
+    with replace(launcher, memory_limit_bytes=LIMIT_BYTES, make_room=make_room).launch("one") as one:
+        hold(one, until_gone=idle._pids[0])
+    assert set() == launcher.living
 
 
 def test_failure_that_a_worker_reports_is_passed_on(checkout: Checkout) -> None:
