@@ -1,14 +1,18 @@
 """What stands in a deployment's own files: requirements, environment, Dockerfile, units. Pure."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
 from fixtures.machine.allocators import ALLOCATORS, PRELOAD
+from reports.text.markdown import escape
 from reports.text.plain_text import plain
 
 PYTORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 PORT = 8080
+_USUAL = re.compile(r"[\w.,@+ ()-]*")
+COMPILER = "g++"  # Debian's package
 
 RUN = """\
 #!/bin/sh
@@ -210,18 +214,25 @@ def system_packages(environment: Mapping[str, str], of_runtime: tuple[str, ...])
 
 def readme(deployment: Mapping[str, Any], sentence: str, figures: str, packages: Sequence[str]) -> str:
     """Return the deployment's README."""
+    python = "Python with its headers (python3-dev)" if COMPILER in packages else "Python"
     return README.format(
         model=plain(deployment["model"]),
         model_in_url=quote(plain(deployment["model"])),
-        step=plain(deployment["step"]),
+        step=_as_text(deployment["step"]),
         sentence=plain(sentence, 1000),
         port=PORT,
         batch_size=deployment["batch_size"],
         figures=plain(figures, 400),
-        run=plain(deployment["run"]),
-        machine=plain(deployment["machine"]),
+        run=_as_text(deployment["run"]),
+        machine=_as_text(deployment["machine"]),
         built_for=f"{deployment['architecture_of_cpu']} CPUs like this one"
         if deployment["runtime"] == "aot_inductor"
         else deployment["architecture_of_cpu"],
-        system=f"Beside Python it needs Debian's {', '.join(packages)}." if packages else "Beside Python it needs no system package.",
+        system=f"Beside {python} it needs Debian's {', '.join(packages)}." if packages else "Beside Python it needs no system package.",
     )
+
+
+def _as_text(name: str) -> str:
+    """Return a name of a run's own, which may be anybody's, for Markdown: usual ones stay as they are."""
+    shown = plain(name)
+    return shown if _USUAL.fullmatch(shown) else escape(shown)

@@ -18,7 +18,7 @@ import numpy as np
 from fixtures import models
 from fixtures.bench.rig import Reference, ServingError
 from fixtures.inputs.images import random_images
-from fixtures.machine import allocators, cpus, memory, thread_work
+from fixtures.machine import allocators, cpus, memory, own_folder, thread_work
 from fixtures.machine.allocators import ALLOCATORS, PRELOAD
 from fixtures.machine.versions import PACKAGES as PACKAGES_RECORDED
 from fixtures.models import torchvision_import
@@ -33,11 +33,12 @@ from reports.saved.files import check_folder
 from reports.saved.machines import machine_differences, machine_name, missing_identity
 from reports.saved.record import Measurement, Run
 from reports.text.figures import milliseconds, p99_text, per_second, sqnr
+from reports.text.plain_text import plain
 from reports.views.recommend import Recommendation
 
 EMITTED = Path(__file__).parent / "emitted"
 COMMON = ("model.py", "inference_protocol.py", "serve.py", "workers.py", "check.py")
-CARRIED = (allocators, cpus, memory, thread_work)  # what the suite itself looks with
+CARRIED = (allocators, cpus, memory, own_folder, thread_work)  # what the suite itself looks with, and keeps code apart by
 SOURCE_PACKAGES = {"torchvision": ("torchvision",), "timm": ("timm", "torchvision"), "transformers": ("transformers",), "code": ()}
 KEPT_SHARE = 0.5
 REFERENCE_TOLERANCE = 1e-3  # of the largest value: other threads add up in another order
@@ -285,15 +286,15 @@ def _architecture(name: str) -> str:
 
 
 def describe(emission: Emission, job: Job) -> dict[str, Any]:
-    """Return what model.py serves and check.py holds it to, ready for JSON."""
+    """Return what model.py serves and check.py holds it to, ready for JSON; names of the run's own as text that no terminal obeys."""
     recipe, measurement, winner = emission.recipe, emission.measurement, emission.recommendation.winner
     interval = winner.fresh_process
     return {
         "model": measurement.model,
-        "step": measurement.step,
+        "step": plain(measurement.step),
         "recipe": [step.name for step in recipe.steps],
-        "run": emission.run.name,
-        "machine": machine_name(emission.run.fingerprint),
+        "run": plain(emission.run.name),
+        "machine": plain(machine_name(emission.run.fingerprint)),
         "architecture_of_cpu": str(emission.run.fingerprint.get("architecture", "unknown")),
         "architecture": {
             "name": _architecture(job.model.name),

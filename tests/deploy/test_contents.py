@@ -182,3 +182,14 @@ def test_the_readme_shows_how_to_ask() -> None:
     compile("\n".join(lines[lines.index("import numpy, tritonclient.http") :][:5]), "README.md", "exec")
     assert 'infer("timm.a+b"' in text
     assert "curl localhost:8080/v2/models/timm.a%2Bb\n" in text
+
+
+def test_a_runs_own_names_are_text_in_the_readme() -> None:
+    """Usual ones are as they were; markup of somebody's run is none."""
+    deployment = DEPLOYMENT | {"batch_size": 2, "run": "1", "architecture_of_cpu": "x86_64", "runtime": "onnxruntime"}
+    usual, hostile = "c8g.xlarge, Neoverse V2 (Graviton4), 4 vCPUs", "<script>alert(1)</script> [log in](https://example.com)"
+
+    assert f" on {usual};" in contents.readme(deployment | {"machine": usual}, "s", "f", ())
+    text = contents.readme(deployment | {"step": hostile, "machine": hostile, "run": hostile}, "s", "f", ())
+    assert "<script>" not in text
+    assert "](" not in text

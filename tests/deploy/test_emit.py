@@ -19,6 +19,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from fixtures.bench.launch import ROOT
 from fixtures.bench.turns import Plan
 from fixtures.machine.allocators import ALLOCATORS, library
 from fixtures.steps.optimizations import Placement
@@ -26,9 +27,11 @@ from fixtures.steps.placement import place
 from fixtures.steps.recipe import resolve
 from reports.__main__ import main
 from reports.commands.measuring import Bench, bench
+from reports.deploy.emit import EMITTED
 from reports.text.image_shape import square
 from reports.tune.measure import fingerprint, measure, save
 from tests.conftest import BUILT, remember, skip_unless_met
+from tests.processes import ran
 
 MODEL = "torchvision:resnet18"
 SIZE = 64
@@ -420,3 +423,18 @@ def test_it_runs_in_an_environment_of_its_named_requirements(emit: Emit, tmp_pat
 
     shutil.rmtree(home)
     assert (0, {"ok"}) == (done.returncode, set(lines(done).values())), done.stdout + done.stderr
+
+
+def test_compiled_code_of_another_user_is_not_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Inductor's usual folder in the temporary folder has a name that anybody can make first."""
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+    (tmp_path / "torchinductor_ladder").symlink_to(tmp_path)
+    folders = [EMITTED, ROOT / "fixtures" / "machine"]
+    program = f"import sys; sys.path[:0] = {[*map(str, folders)]}; import runtime_torch; runtime_torch.keep_compiled_code_apart()"
+    names = dict.fromkeys(("LOGNAME", "USER", "LNAME", "USERNAME"), "ladder")
+    environment = {"TMPDIR": str(tmp_path), "PYTHONPATH": str(ROOT), **names}
+    found = ran([sys.executable, "-c", program], tmp_path, environment)
+    named = ran([sys.executable, "-c", program], tmp_path, environment | {"TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "mine")})
+
+    assert "torchinductor_ladder, but that is a link" in found.stderr
+    assert (0, "") == (named.returncode, named.stderr)

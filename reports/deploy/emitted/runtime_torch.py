@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """PyTorch, as it was measured: eager, compiled by Inductor, or an int8 graph compiled by Inductor."""
 
+import os
 from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 from memory import Block
 from onednn import precision_share
+from own_folder import make_own
 from tensors import allocate, block_of, blocks_of, keeping_the_largest, large_product
 
 HALVES = {"bf16_weights": torch.bfloat16, "fp16_weights": torch.float16}
@@ -24,6 +26,8 @@ class Session:
 
     def __init__(self, artifact: Path, deployment: dict[str, Any]) -> None:
         self._transforms = set(deployment["transforms"])
+        if deployment["runtime"] == "inductor":
+            keep_compiled_code_apart()
         torch.set_num_threads(deployment["threads"])
         if "flush_denormals" in self._transforms:
             torch.set_flush_denormal(True)  # before there are other threads, which take the mode over
@@ -80,6 +84,18 @@ class Session:
 
     def largest_activation(self) -> Block | None:
         return block_of(self._largest.pop()) if self._largest else None
+
+
+def keep_compiled_code_apart() -> None:
+    """See that Inductor's folder, where nobody named another one, is this user's alone: its name can be told, and code is loaded from it.
+
+    Comes before Dynamo is imported, which names the usual folder itself. Raises RuntimeError where another user made it first.
+    """
+    if "TORCHINDUCTOR_CACHE_DIR" in os.environ:
+        return
+    from torch._inductor.runtime.cache_dir_utils import default_cache_dir
+
+    make_own(Path(default_cache_dir()))
 
 
 def _quantized(artifact: Path) -> torch.nn.Module:
