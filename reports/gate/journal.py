@@ -2,6 +2,7 @@
 
 import fcntl
 import math
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import MISSING, asdict, astuple, fields, replace
@@ -34,12 +35,15 @@ class PairJournal:
 @contextmanager
 def only_gate_in(folder: Path) -> Iterator[None]:
     """Hold the folder for one gate. Raises GateError where another one holds it."""
-    with (folder / "lock").open("w") as file:
+    lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+    try:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise GateError(f"another gate is at work in {folder}: name another --out, or wait for it") from error
         yield
+    finally:
+        os.close(lock)
 
 
 def _pair(record: object) -> Pair | None:

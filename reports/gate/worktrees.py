@@ -19,7 +19,7 @@ def worktree(top: Path, folder: Path, commit: str) -> Iterator[None]:
     """Check `commit` out in `folder`. Raises GateError, also for a folder that holds something that no gate put there."""
     known = _locked(top)
     for each in known:
-        if each == folder or _is_free(each.parent / LOCK):
+        if each == folder.resolve() or _is_free(each.parent / LOCK):
             _remove(top, each)
     if folder.exists() and any(folder.iterdir()):
         raise GateError(f"{folder} is in use, and no gate made it: name another --out, or remove it")

@@ -111,6 +111,18 @@ def test_what_the_manifest_does_not_list_is_deleted_before_use(root: Path) -> No
     assert {file.name for file in folder.rglob("*")} == {"part", "kernel.so", "model.onnx", "manifest.json"}
 
 
+def test_nothing_is_deleted_where_a_link_in_an_entrys_place_leads(root: Path) -> None:
+    build = Builder()
+    folder = ArtifactCache(root).get(CONTENT, build).folder
+    replace_by_a_link(folder)
+    (folder / "thesis.txt").write_text("years of work")
+    elsewhere = folder.resolve()
+    ArtifactCache(root).get(CONTENT, build)
+
+    assert build.builds == 2
+    assert "years of work" == (elsewhere / "thesis.txt").read_text()
+
+
 @pytest.mark.parametrize("failure", [RuntimeError("no g++"), KeyboardInterrupt()])
 def test_failed_build_leaves_no_entry(root: Path, failure: BaseException) -> None:
     """Half an artifact is deleted, also where the user interrupts; the next call builds again."""

@@ -62,6 +62,16 @@ def test_worktrees_of_killed_gates_are_removed(other: Repository, tmp_path: Path
     assert not (tmp_path / "killed" / "base").exists()
 
 
+def test_a_killed_gates_worktree_is_known_by_a_link_to_its_folder(other: Repository, tmp_path: Path) -> None:
+    """git names worktrees by their real paths, and --out may lead over a link."""
+    (tmp_path / "real").mkdir()
+    (tmp_path / "out").symlink_to(tmp_path / "real")
+    other.git("worktree", "add", "--quiet", "--detach", "--lock", "--reason", REASON, str(tmp_path / "out" / "base"))
+    with only_gate_in(tmp_path / "out"), checked_out("base", "HEAD~1", None, tmp_path / "out" / "base") as made:
+        assert "1" == (made.folder / "number.txt").read_text()
+    assert 1 == len(other.worktrees)
+
+
 def test_folder_of_somebody_else_is_not_deleted(other: Repository, tmp_path: Path) -> None:
     mine = tmp_path / "base" / "thesis.txt"
     mine.parent.mkdir()
@@ -161,3 +171,22 @@ def test_lfs_files_come_from_the_clone(other: Repository, tmp_path: Path) -> Non
     with checked_out("head", "HEAD", None, tmp_path / "head") as head:
         [note] = head.notes
         assert note.startswith("LFS file w.bin: its content")
+
+
+def test_a_link_with_the_attribute_of_lfs_is_not_followed(other: Repository, tmp_path: Path) -> None:
+    """A judged revision must not have a file outside of its worktree written."""
+    content = b"chosen by head"
+    oid = hashlib.sha256(content).hexdigest()
+    kept = other.folder / ".git" / "lfs" / "objects" / oid[:2] / oid[2:4] / oid
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes(content)
+    outside = tmp_path / "outside"
+    outside.write_text(f"version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\nsize {len(content)}\n")
+    (other.folder / ".gitattributes").write_text("*.bin filter=lfs diff=lfs merge=lfs -text\n")
+    (other.folder / "w.bin").symlink_to(outside)
+    other.git("add", "--all")
+    other.git("commit", "--quiet", "--message", "A link")
+    with checked_out("head", "HEAD", None, tmp_path / "head") as made:
+        assert (made.folder / "w.bin").is_symlink()
+
+    assert outside.read_text().startswith("version https://git-lfs")

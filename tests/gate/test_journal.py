@@ -99,3 +99,15 @@ def test_folder_is_for_one_gate_at_a_time(tmp_path: Path) -> None:
         pass
     with only_gate_in(tmp_path):
         pass
+
+
+def test_a_link_in_the_locks_place_empties_no_file(tmp_path: Path) -> None:
+    """A folder of pairs may have come from somebody else."""
+    mine = tmp_path / "thesis.txt"
+    mine.write_text("years of work")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "lock").symlink_to(mine)
+    with pytest.raises(OSError, match="symbolic links"), only_gate_in(tmp_path / "out"):
+        pass
+
+    assert "years of work" == mine.read_text()
