@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from emulation import IMAGE_SIZE, LONGEST_ANSWER_S, VIT_IMAGE_SIZE, guest, page
+from emulation import IMAGE_SIZE, LONGEST_ANSWER_S, VIT_IMAGE_SIZE, debian, guest, page
 from emulation import root as roots
 from emulation.debian import SetupError
 from fixtures.bench.proofs import Proofs, merged
@@ -42,12 +42,30 @@ def main() -> int:
         "--model", action="append", default=[], metavar="NAME", help=f"take this model only, repeatable (default: {', '.join(MODELS)})"
     )
     parser.add_argument("--set-up", action="store_true", help="make the set-up only")
+    parser.add_argument(
+        "--skip-without-mirror", action="store_true", help="do nothing, and say why, where no mirror with Debian's packages is known"
+    )
     options = parser.parse_args()
+    if options.skip_without_mirror and (reason := _no_mirror()):
+        print(f"skipped: {reason}")
+        return 0
     try:
         return _run(options)
     except SetupError as error:
         print(f"emulated Graviton: {error}", file=sys.stderr)
         return 2
+
+
+def _no_mirror() -> str:
+    """Return why the packages of an emulated root cannot be fetched here; empty where they can, or none are needed."""
+    if platform.machine() == "aarch64":
+        return ""
+    try:
+        debian.architecture()
+        debian.mirror()
+    except SetupError as error:
+        return str(error)
+    return ""
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -1,11 +1,13 @@
 """The emulation's own parts, without emulating anything: set-up that survives interruption, clear refusals, the page."""
 
+import platform
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from emulation import __main__ as command
 from emulation import debian, guest, page, root
 from emulation.debian import SetupError
 from tests.processes import ended
@@ -127,3 +129,24 @@ def test_all_generations_are_on_the_page() -> None:
 
     assert list(page.GENERATIONS) == list(kept)
     assert len(tried) == 50
+
+
+def test_without_a_mirror_it_is_skipped_where_that_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As .ci/run asks, so that its other parts count on Ubuntu, too; a machine that has a mirror skips nothing."""
+    monkeypatch.delenv(debian.MIRROR_VARIABLE, raising=False)
+    monkeypatch.setattr(debian, "architecture", lambda: "amd64")
+    monkeypatch.setattr(debian, "_os_release", lambda: {"ID": "ubuntu", "PRETTY_NAME": "Ubuntu 24.04"})
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(command, "_run", lambda _options: 7)
+    words = ["python -m emulation", "graviton3"]
+    monkeypatch.setattr(sys, "argv", [*words, "--skip-without-mirror"])
+    assert 0 == command.main()
+    assert "skipped: this machine (Ubuntu 24.04) has no source of Debian's main archive" in capsys.readouterr().out
+
+    monkeypatch.setattr(sys, "argv", words)
+    assert 7 == command.main()
+    monkeypatch.setattr(sys, "argv", [*words, "--skip-without-mirror"])
+    monkeypatch.setenv(debian.MIRROR_VARIABLE, "https://mirror.example/debian")
+    assert 7 == command.main()
