@@ -3,6 +3,7 @@
 The processes are real. Most run a `fixtures/worker.py` of the test's own, in a checkout that holds nothing but the protocol.
 """
 
+import ast
 import os
 import shutil
 import signal
@@ -25,6 +26,7 @@ from fixtures.bench import launch
 from fixtures.bench.launch import ROOT, Launcher, UnsupportedError, WorkerError, Workers, merged
 from fixtures.bench.rig import Rig
 from fixtures.protocol import FOLDER_VARIABLE, Describe, Described, Job, ModelSpec, Prepare, Prepared, Timed, Turn
+from fixtures.protocol.lifetime import folder_of_this_worker
 from reports.gate.sides import SIDE
 from tests import checkouts
 from tests.processes import ended
@@ -521,6 +523,25 @@ def test_closing_again_signals_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "kill", lambda *_arguments: pytest.fail("a signal was sent"))
 
     workers.close()
+
+
+def made_anywhere(file: Path) -> list[int]:
+    """The lines that make a folder in the temporary folder, which nobody deletes where the process is killed."""
+    calls = [node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Call)]
+    names = [(getattr(call.func, "attr", getattr(call.func, "id", "")), call) for call in calls]
+    makes = [call for name, call in names if name in {"TemporaryDirectory", "mkdtemp"}]
+    return [call.lineno for call in makes if "dir" not in {each.arg for each in call.keywords}]
+
+
+def test_what_a_worker_keeps_for_a_while_goes_with_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A profile that was being written when the worker was killed, for example."""
+    folders = [ROOT / "fixtures" / name for name in ("generation", "inputs", "lengths", "models", "runtimes", "tasks", "training")]
+
+    assert [] == [(file.name, lines) for folder in folders for file in folder.rglob("*.py") if (lines := made_anywhere(file))]
+    monkeypatch.delenv(protocol.SOCKET_VARIABLE, raising=False)
+    assert folder_of_this_worker() is None
+    monkeypatch.setenv(protocol.SOCKET_VARIABLE, str(tmp_path / "socket"))
+    assert str(tmp_path) == folder_of_this_worker()
 
 
 def test_side_that_is_killed_leaves_no_folder_of_its_workers(monkeypatch: pytest.MonkeyPatch) -> None:
