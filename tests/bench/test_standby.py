@@ -4,6 +4,8 @@ import os
 import signal
 from collections.abc import Iterator
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -22,7 +24,7 @@ PLAN = Plan(pairs=1, budget_s=0.05, warmup_limit_s=0.0)
 
 @pytest.fixture
 def rig(make_rig: MakeRig) -> Iterator[Rig]:
-    rig = replace(make_rig(), standby=Standby({"baseline"}))
+    rig = replace(make_rig(), standby=Standby({"baseline": 2}))
     yield rig
     rig.standby.close()
 
@@ -99,3 +101,24 @@ def test_failure_ends_all_workers(rig: Rig) -> None:
 
     assert not running(pid)
     assert rig.standby.take(recipe, RESNET) is None
+
+
+def test_the_workers_that_fewest_steps_still_build_on_make_room() -> None:
+    """Three of four may wait: not the one that has waited longest ends, as more steps may build on it than on the others."""
+    ended: list[str] = []
+
+    def serving(name: str) -> Any:
+        step = SimpleNamespace(name=name)
+        workers = SimpleNamespace(are_running=True, close=lambda: ended.append(name))
+        return SimpleNamespace(recipe=SimpleNamespace(step=step), job=SimpleNamespace(model=RESNET), workers=workers)
+
+    standby = Standby({"eager": 3, "static": 1, "compile": 2, "bf16": 1})
+    eager, static, compiled, bf16 = (serving(name) for name in ("eager", "static", "compile", "bf16"))
+    standby.leave(eager)
+    for over, own in ((eager, static), (static, compiled), (compiled, bf16)):
+        waited: Any = standby.take(over.recipe, RESNET)
+        assert over is waited
+        standby.leave(over)
+        standby.leave(own)
+
+    assert ["static"] == ended
