@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from fixtures.protocol import ModelSpec
+from fixtures.generation import greedy
+from fixtures.protocol import Job, ModelSpec
 
 CONFIG = {
     "model_type": "llama",
@@ -38,3 +39,24 @@ def decode(folder: Path) -> ModelSpec:
 def prefill(folder: Path) -> ModelSpec:
     """The model that takes prompts of 20 tokens, two at once."""
     return ModelSpec(name=f"transformers:{folder}", sequence_length=20, batch_size=2, phase="prefill", new_tokens=4)
+
+
+def job_of(model: ModelSpec, *transforms: str, inputs: Path | None = None) -> Job:
+    """The job of a worker that generates by PyTorch."""
+    return Job(
+        model=model,
+        runtime="torch_generation",
+        precision="fp32",
+        transforms=transforms,
+        batch_size=model.batch_size or 1,
+        threads=1,
+        inputs=str(inputs) if inputs else None,
+    )
+
+
+@pytest.fixture(scope="session")
+def drawn(decode: ModelSpec, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of two prompts, of fp32's tokens after them, and of the reference's logits."""
+    folder = tmp_path_factory.mktemp("drawn")
+    greedy.write(job_of(decode), 2, folder)
+    return folder
