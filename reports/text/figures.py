@@ -111,8 +111,8 @@ def signed_percent(ratio: float | None) -> str:
 
 
 def gain_short(gain: Gain | None) -> str:
-    """Return a ratio with its interval: `+34.9 % [+28.1, +42.1]`, `4.31x [4.09, 4.54]`."""
-    if gain is None:
+    """Return a ratio with its interval: `+34.9 % [+28.1, +42.1]`, `4.31x [4.09, 4.54]`; a disturbed one is no figure."""
+    if gain is None or gain.verdict == DISTURBED:
         return NONE
     if gain.low is None or gain.high is None:
         return signed_percent(gain.ratio)

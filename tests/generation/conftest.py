@@ -1,12 +1,14 @@
 """A small Llama-like model in a folder of its own."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from fixtures.generation import greedy
-from fixtures.protocol import Job, ModelSpec
+from fixtures.protocol import ModelSpec
+from tests import benches
 
 CONFIG = {
     "model_type": "llama",
@@ -41,17 +43,7 @@ def prefill(folder: Path) -> ModelSpec:
     return ModelSpec(name=f"transformers:{folder}", sequence_length=20, batch_size=2, phase="prefill", new_tokens=4)
 
 
-def job_of(model: ModelSpec, *transforms: str, inputs: Path | None = None) -> Job:
-    """The job of a worker that generates by PyTorch."""
-    return Job(
-        model=model,
-        runtime="torch_generation",
-        precision="fp32",
-        transforms=transforms,
-        batch_size=model.batch_size or 1,
-        threads=1,
-        inputs=str(inputs) if inputs else None,
-    )
+job_of = partial(benches.job_of, runtime="torch_generation")
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """Texts whose lengths vary: what holds of a small model, and strategies that are broken on purpose, each refused."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from fixtures.lengths import lengths_reference
 from fixtures.lengths.lengths_session import LengthsSession
 from fixtures.machine.host import HostSample
 from fixtures.models import ModelError
-from fixtures.protocol import Counted, Job, ModelSpec, Observations, TextsSeen, Turn
+from fixtures.protocol import Counted, ModelSpec, Observations, TextsSeen, Turn
 from fixtures.runtimes.inductor import CompileRecord, InductorSession
 from fixtures.runtimes.torch_session import TorchSession
 from fixtures.steps.accuracy import Agreement, DriftError
@@ -33,6 +34,7 @@ from fixtures.worker import Server
 from reports.saved.load import as_saved, measurements_from_records
 from reports.views.ladder import ladders
 from reports.views.tables.ladder import ladder_tables
+from tests import benches
 from tests.conftest import MakeRig
 from tests.machines import X86
 from tests.steps.test_broken_steps import changed, refused, refused_as
@@ -43,16 +45,7 @@ NAMES = [name for name, step in STEPS.items() if step.family == "variable_length
 AGREES = Agreement(sqnr_db=200.0, centred_cosine=1.0, cosine=1.0, max_abs_error=0.0, relative_error=0.0, samples=2)
 
 
-def job_of(model: ModelSpec, *transforms: str, inputs: Path | None = None) -> Job:
-    return Job(
-        model=model,
-        runtime="eager",
-        precision="fp32",
-        transforms=transforms,
-        batch_size=model.batch_size or 1,
-        threads=1,
-        inputs=str(inputs) if inputs else None,
-    )
+job_of = partial(benches.job_of, runtime="eager")
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from reports.saved.load import read_run
 from reports.saved.record import SavedGain
 from reports.show.pictures import CannotPlot, check_plot, ladders_picture
 from reports.show.tables import FORMATS, print_tables, tables_csv, tables_html, tables_json, tables_markdown
-from reports.statistics import Interval
+from reports.statistics import DISTURBED, Interval
 from reports.text.figures import agreement, decibels, gain_short, signed_percent, significant, sqnr, top1, verdict_over
 from reports.text.markdown import escape, unescape
 from reports.text.plain_text import plain
@@ -253,6 +253,7 @@ def test_gains_are_percent_and_from_three_on_factors() -> None:
     )
     assert "+10.0 % [+5.0, +15.0]" == gain_short(SavedGain(over="x", ratio=1.1, low=1.05, high=1.15, verdict="faster"))
     assert "4.00x [3.50, 4.50]" == gain_short(SavedGain(over="x", ratio=4, low=3.5, high=4.5, verdict="faster"))
+    assert "-" == gain_short(SavedGain(over="x", ratio=63.1, low=35.6, high=111.7, verdict=DISTURBED))
 
 
 def test_a_verdict_names_what_it_is_over() -> None:
