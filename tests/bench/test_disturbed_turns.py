@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from fixtures.bench.record import record_of
-from fixtures.bench.rig import Rig
-from fixtures.bench.turns import PairedMeasurement, Plan, is_disturbed
+from fixtures.bench.rig import Rig, TakenAgain
+from fixtures.bench.turns import PairedMeasurement, Plan, Round, is_disturbed
 from fixtures.machine.host import HostSample, tick_s
 from fixtures.protocol import Counted, ModelSpec
 from fixtures.steps.recipe import resolve
@@ -85,6 +85,43 @@ def test_a_disturbance_that_passes_leaves_a_figure(rig: Rig, monkeypatch: pytest
     assert (False, 1) == (record.disturbed, pair.turns_again)
     assert (0.0,) * len(pair.own_rounds_s) == pair.own_others_share
     assert DISTURBED != gain.verdict
+
+
+def test_who_goes_on_disturbing_costs_four_turns_of_the_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Turns of a later step are not taken again either, until one was undisturbed: a neighbour that never rests is known by then."""
+    others_s = clock_s = 0.0
+    neighbour = True
+
+    def others(_self: PairedMeasurement) -> tuple[float, float, float]:
+        return others_s, 0.0, clock_s
+
+    def take_turn(*_: object) -> Round:
+        nonlocal others_s, clock_s
+        clock_s += 1.0
+        others_s += 1.0 if neighbour else 0.0
+        return Round(iteration_s=1.0, latencies_s=(1.0,))
+
+    monkeypatch.setattr(PairedMeasurement, "_others_until_now", others)
+    monkeypatch.setattr("fixtures.bench.turns.take_turn", take_turn)
+    machine: Any = SimpleNamespace(machine=SimpleNamespace(allowed_cpus=[0, 1]), taken_again=TakenAgain())
+    anything: Any = None
+    serving: Any = SimpleNamespace(workers=SimpleNamespace(wait_until_still=lambda: None))
+
+    def taken_again(turns: int) -> int:
+        """Let a step of a pair take turns; return how many were taken again."""
+        paired = PairedMeasurement(machine, anything, None, anything, PLAN)
+        side: Any = SimpleNamespace(by_pair=[[]], iterations=1)
+        paired._untimed, paired._again_left, paired.again_by_pair = 0, 10, [0]
+        for _ in range(turns):
+            paired._turn(serving, side)
+        assert turns == len(side.by_pair[-1])
+        return paired.again_by_pair[-1]
+
+    assert [4, 0] == [taken_again(3), taken_again(3)]
+    neighbour = False
+    assert 0 == taken_again(1)
+    neighbour = True
+    assert 4 == taken_again(3)
 
 
 def test_what_is_called_between_pairs_disturbs_no_turn(monkeypatch: pytest.MonkeyPatch) -> None:
