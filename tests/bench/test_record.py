@@ -1,15 +1,53 @@
 """Figures of a record that are worked out, on values that are known."""
 
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from fixtures.artifacts.cache import Artifact
 from fixtures.bench.record import build_time_s, latencies, recorded_variables
+from fixtures.bench.rig import Serving
 from fixtures.bench.turns import memory_together
-from fixtures.protocol import Started
+from fixtures.protocol import Job, ModelSpec, Started, Warmed
 
 
-def started(build_s: float) -> Started:
-    return Started(cold_start_s=2.0, build_s=build_s, peak_rss_bytes=1, input_shapes={})
+def started(build_s: float, *, cold_start_s: float = 2.0, first_s: float = 1.0) -> Started:
+    return Started(cold_start_s=cold_start_s, first_s=first_s, build_s=build_s, peak_rss_bytes=1, input_shapes={})
+
+
+def serving(starts: list[Started], warm_s: list[float], **of_model: Any) -> Serving:
+    """Workers that serve batches of 8."""
+    nothing: Any = None
+    model = ModelSpec(name="torchvision:resnet18", **of_model)
+    return Serving(
+        recipe=nothing,
+        job=Job(model=model, runtime="openvino", precision="fp32", batch_size=8, threads=1, workers=len(starts)),
+        workers=nothing,
+        started=tuple(starts),
+        proved=(),
+        warmed=tuple(Warmed(iteration_s=each) for each in warm_s),
+        evidence=(),
+        findings=(),
+        agreement=nothing,
+        artifact=None,
+    )
+
+
+def test_a_cold_start_is_of_one_sample() -> None:
+    """The first batch of 8 took 1 s, of which a warm one takes 0.8 s: seven eighths of that are taken off."""
+    assert 2.0 - 0.7 == pytest.approx(serving([started(0.1)], [0.8]).cold_start_s)
+    assert 2.0 == serving([started(0.1)], [0.8], phase="prefill").cold_start_s
+
+
+def test_a_warm_batch_beside_a_neighbour_takes_no_more_off_a_cold_start_than_the_first_took() -> None:
+    """It took 2.4 s where the process had started and inferred in 0.6: the cold start would have ended before it began."""
+    busy = serving([started(0.1, cold_start_s=0.6, first_s=0.4)], [2.4])
+
+    assert 0.6 - 0.4 * 7 / 8 == pytest.approx(busy.cold_start_s)
+    assert (
+        1.0 == serving([started(0.1, cold_start_s=0.6, first_s=0.4), started(0.1, cold_start_s=1.35, first_s=0.4)], [2.4] * 2).cold_start_s
+    )
 
 
 def test_build_beside_another_one_is_no_build_time() -> None:

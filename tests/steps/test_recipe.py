@@ -10,7 +10,7 @@ from fixtures.bench.variables import for_workers
 from fixtures.machine.allocators import library
 from fixtures.protocol import ModelSpec
 from fixtures.steps.optimizations import Optimization, catalogue, families
-from fixtures.steps.recipe import Recipe, bottom, may_be_left_out, quick_steps, resolve, unmet
+from fixtures.steps.recipe import Recipe, ancestors, bottom, may_be_left_out, quick_steps, resolve, unmet
 from fixtures.steps.requirements import Requirement, Skip
 from reports.text.image_shape import square
 from tests.machines import X86
@@ -261,3 +261,13 @@ def test_bottom_is_never_left_out(step: str) -> None:
     assert ground not in found.left_out
     assert found.over != ground
     assert (found.runtime, found.precision) == (recipe(step).runtime, recipe(step).precision)
+
+
+@pytest.mark.parametrize("step", EVERYTHING.values(), ids=lambda step: step.name)
+def test_no_runtime_but_torchs_owes_the_mode_of_a_module(step: Optimization) -> None:
+    """Whatever failed below it: no other runtime tells whether its model is in eval mode, so that it could never be proved."""
+    below = list(ancestors(step.name, EVERYTHING))[1:]
+    for failed in (frozenset[str](), frozenset(below), *(frozenset({each}) for each in below)):
+        found = recipe(step.name, failed=failed)
+        if "onnxruntime" in found.runtime or "openvino" in found.runtime or found.runtime in {"executorch", "aot_inductor"}:
+            assert "mode" not in {claim.subject for claim in found.claims}, failed
