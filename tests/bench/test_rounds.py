@@ -6,9 +6,21 @@ from typing import Any
 import pytest
 from pytest_benchmark.stats import Stats
 
-from fixtures.bench.turns import LEAST_TIMED, REWARMING, PairedMeasurement, Plan, Round, TimedSide, iterations_beside, least_rounds
+from fixtures.bench.launch import WorkerError
+from fixtures.bench.turns import (
+    LEAST_TIMED,
+    LONGER_TURNS,
+    REWARMING,
+    PairedMeasurement,
+    Plan,
+    Round,
+    TimedSide,
+    iterations_beside,
+    least_rounds,
+    take_turn,
+)
 from fixtures.measure import _keep
-from fixtures.protocol import Turn
+from fixtures.protocol import Timed, Turn
 from fixtures.session.journal import Finished
 
 
@@ -105,3 +117,56 @@ def test_the_side_that_waited_for_the_other_is_warmed_again(waits: bool) -> None
     first = over if waits else found._started_first[0]
     assert [(first, [Turn(iterations=0, untimed=REWARMING)])] == asked
     assert [own, over] == [serving.recipe for serving in found._serving]
+
+
+class Late:
+    """Two workers of which the second begins late in its first turns; what they ran until is written down."""
+
+    name, ranks = "workers_pinned", 2
+
+    def __init__(self, late_turns: int) -> None:
+        self._late_turns = late_turns
+        self.until_s: list[float] = []
+
+    def ask(self, messages: list[Turn], _answer: type, _doing: str) -> list[Timed]:
+        assert messages[0].until_s is not None
+        self.until_s.append(messages[0].until_s)
+        late_s = 5.0 if len(self.until_s) <= self._late_turns else 0.1
+        begins = [0.0, late_s]
+        return [
+            Timed(
+                latencies_s=[0.5, 0.5],
+                begin_s=begin,
+                end_s=begin + 1.0,
+                iterations=2,
+                ends_s=[begin + 0.5, begin + 1.0],
+                peak_rss_bytes=1000,
+            )
+            for begin in begins
+        ]
+
+    def launcher_memory(self) -> list[tuple[int, int]]:
+        return []
+
+
+def free_running(workers: Late) -> Any:
+    return SimpleNamespace(workers=workers, job=SimpleNamespace(workers=2, runtime="eager"), in_bursts=True, iteration_s=0.5, in_flight=1)
+
+
+def test_a_worker_that_begins_when_the_others_have_ended_takes_a_longer_turn() -> None:
+    """As where a neighbour holds its CPU: what was asked for is a rate of all together, and twice as long a turn has one."""
+    workers = Late(late_turns=1)
+    found = take_turn(free_running(workers), iterations=2, untimed=0)
+
+    assert pytest.approx(0.25) == found.iteration_s
+    assert 2000 == found.peak_rss_bytes
+    assert workers.until_s[1] - workers.until_s[0] > 0.9, "the second turn is a second longer"
+
+
+def test_workers_that_never_run_side_by_side_have_no_rate() -> None:
+    workers = Late(late_turns=99)
+    with pytest.raises(
+        WorkerError, match=r"workers_pinned: .* never ran side by side .* the last began 5.00 s after the first.* idle machine"
+    ):
+        take_turn(free_running(workers), iterations=2, untimed=0)
+    assert len(LONGER_TURNS) == len(workers.until_s)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fixtures.protocol.rates import all_busy, full_queue, littles_law
+from fixtures.protocol.rates import NeverTogetherError, all_busy, full_queue, littles_law
 
 LATENCY_S = 0.1060  # of a request of 8 samples, two in flight: 2 x 8 / 0.106 = 151 samples a second
 
@@ -72,7 +72,7 @@ def test_workers_of_equal_speed_lose_nothing_to_the_last_of_them() -> None:
 
 def test_worker_that_never_iterates_beside_the_others_is_an_error() -> None:
     """There is no rate of all workers, and none is made up."""
-    with pytest.raises(ValueError, match="no time in which all workers are busy"):
+    with pytest.raises(NeverTogetherError, match=r"no time in which all workers are busy: the last began 1\.50 s after the first"):
         all_busy([(0.0, [1.0]), (1.5, [2.5])])
-    with pytest.raises(ValueError, match="no time in which all workers are busy"):
+    with pytest.raises(NeverTogetherError, match="no time in which all workers are busy"):
         all_busy([(0.0, [1.0]), (0.0, [])])
