@@ -65,9 +65,17 @@ class _Estimates:
     of_builds: float
 
 
-def over_builds(slowdowns: Any, base_builds: Sequence[int], head_builds: Sequence[int], control: Any) -> OverBuilds:
+def over_builds(
+    slowdowns: Any,
+    base_builds: Sequence[int],
+    head_builds: Sequence[int],
+    control: Any,
+    control_builds: Sequence[tuple[int, int]] | None = None,
+) -> OverBuilds:
     """Judge slowdowns of shape (..., pairs), of which each is of a build of base and one of head, with a control of shape (..., pairs).
 
+    A pair of the control is of the two builds of base in `control_builds`, the first and the second where nothing is said, and tells
+    nothing where one of them serves in no other pair.
     Raises ValueError where builds and pairs are not equally many, or where every pair has the same builds, so that nothing is sampled.
     """
     import numpy as np
@@ -80,11 +88,14 @@ def over_builds(slowdowns: Any, base_builds: Sequence[int], head_builds: Sequenc
     if not freedom:
         raise ValueError("every pair has the same builds")
     design = np.hstack([np.ones((len(base.place), 1)), -base.coding[base.place], head.coding[head.place]])
-    if {0, 1} <= set(base_builds):
-        first, second = (base.coding[sorted(set(base_builds)).index(number)] for number in (0, 1))
-        row = np.hstack([0.0, second - first, np.zeros(head.builds - 1)])
-        design = np.vstack([design, np.tile(row, (control.shape[-1], 1))])
-        slowdowns = np.concatenate([slowdowns, control], axis=-1)
+    every = sorted(set(base_builds))
+    of_control = [(0, 1)] * control.shape[-1] if control_builds is None else control_builds
+    told = [place for place, builds in enumerate(of_control) if {*builds} <= {*every}]
+    if told:
+        first, second = (base.coding[[every.index(of_control[place][side]) for place in told]] for side in (0, 1))
+        zeros = np.zeros((len(told), head.builds))
+        design = np.vstack([design, np.hstack([zeros[:, :1], second - first, zeros[:, 1:]])])
+        slowdowns = np.concatenate([slowdowns, control[..., told]], axis=-1)
     solve = np.linalg.pinv(design)
     of_noise = solve @ solve.T  # the covariance of the estimates, in units of the noise's variance
     found = slowdowns @ solve.T

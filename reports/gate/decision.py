@@ -82,8 +82,9 @@ class Rules:
 class Sample:
     """The slowdowns of one benchmark's pairs, in the order they were measured.
 
-    Where the sides have artifacts of their own (`has_own_builds`), `control` are those of base against a second build of base, and
-    `base_builds` and `head_builds` say by which builds each confirming pair is.
+    Where the sides have artifacts of their own (`has_own_builds`), `control` are those of base against a second build of base, which two
+    `control_builds` says (the first two where it says nothing), and `base_builds` and `head_builds` say by which builds each confirming
+    pair is.
     """
 
     screen: tuple[float, ...]
@@ -91,6 +92,7 @@ class Sample:
     control: tuple[float, ...] = ()
     base_builds: tuple[int, ...] = ()
     head_builds: tuple[int, ...] = ()
+    control_builds: tuple[tuple[int, int], ...] = ()
     has_own_builds: bool = False
 
     def first(self, confirming: int) -> "Sample":
@@ -104,7 +106,7 @@ class Sample:
         """The one-sided p value that head is slower, and the standard deviation between builds of equal code; None where none differ."""
         if not self.has_own_builds or len({*self.base_builds}) + len({*self.head_builds}) < 3:
             return t_test(self.confirm), None
-        found = over_builds(self.confirm, self.base_builds, self.head_builds, self.control)
+        found = over_builds(self.confirm, self.base_builds, self.head_builds, self.control, self.control_builds or None)
         return float(found.p_value), float(found.spread)
 
 

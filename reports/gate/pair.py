@@ -49,7 +49,8 @@ class Pair:
     turns after which workers did not stand still in time. `stolen` is the share of CPU time that the hypervisor took, `others` the
     share of the CPUs that processes other than the gate's used while turns were taken. Which side started first is drawn; older gates do
     not tell. `base` and `head` are their figures beside time, `base_build` and `head_build` the numbers of the builds that served, from 0:
-    others than the first where the sides have artifacts of their own. In a `control` head is the second build of base.
+    others than the first where the sides have artifacts of their own. In a `control` head is the second build of base. `base_artifact` and
+    `head_artifact` are digests of their files, empty where there are none, or nobody told.
     """
 
     model: str
@@ -68,6 +69,8 @@ class Pair:
     head: Figures = Figures()
     base_build: int = 0
     head_build: int = 0
+    base_artifact: str = ""
+    head_artifact: str = ""
 
     @property
     def benchmark(self) -> Benchmark:

@@ -4,11 +4,12 @@ Where the sides have artifacts of their own, what one build happened to become w
 several times, a suspect oftener, and the pairs take turns over the builds.
 """
 
+import hashlib
 import json
 import random
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fixtures.artifacts.cache import MANIFEST
@@ -17,15 +18,27 @@ from reports.gate.decision import Rules
 from reports.gate.journal import PairJournal
 from reports.gate.pair import Pair, Phase
 from reports.gate.progress import Progress
-from reports.gate.sides import Side, both, one_by_one
+from reports.gate.sides import BUILDS, Side, both, one_by_one
 from reports.gate.turns import measure_pair
 from reports.saved.machines import Difference
+
+BASE, HEAD = 0, 1
+DIGITS = 16  # of a digest
+
+
+@dataclass(frozen=True, slots=True)
+class _Build:
+    """What a build is called in pairs, and the digest of its files, empty where there are none, or a side does not tell."""
+
+    number: int = 0
+    digest: str = ""
 
 
 class Pairs:
     """Measures pairs of two sides. `again(side, number)` returns another process of a side, with a cache for its builds of that number.
 
-    `taken` are the pairs of a gate that this one goes on with. Both sides build at the same time, unless `one_by_one`: then build time is
+    `taken` are the pairs of a gate that this one goes on with. Builds that the cache has lost since are made anew, and the new ones, other
+    than the old to the byte, have numbers of their own. Both sides build at the same time, unless `one_by_one`: then build time is
     judged.
     """
 
@@ -48,7 +61,13 @@ class Pairs:
         self._rules = rules
         self._one_by_one = one_by_one
         self._builds: dict[Benchmark, int] = {}
+        taken = tuple(taken)
         self._taken = Counter((pair.benchmark, pair.phase, pair.base_build, pair.head_build) for pair in taken)
+        self._made: dict[tuple[Benchmark, int, int], _Build] = {}  # by benchmark, side and the number of the cache that it lies in
+        self._known: defaultdict[tuple[Benchmark, int], dict[int, str]] = defaultdict(dict)  # digests of builds by what they are called
+        for pair in taken:
+            self._known[pair.benchmark, BASE][pair.base_build] = pair.base_artifact
+            self._known[pair.benchmark, BASE if pair.phase == "control" else HEAD][pair.head_build] = pair.head_artifact
         self.changes: dict[Benchmark, tuple[Difference, ...]] = {}
         self._order = random.Random()  # noqa: S311 - an order, not a secret
 
@@ -58,13 +77,20 @@ class Pairs:
             self._builds[benchmark] = self._build(benchmark)
         if phase == "confirm" and self._builds[benchmark] > 1:
             self._build_further(benchmark)
-        builds = self._next_builds(benchmark, phase)
-        base, head = self._sides_of(builds[0])[0], self._sides_of(builds[1])[0 if phase == "control" else 1]
+        numbers, of_head = self._next_builds(benchmark, phase), BASE if phase == "control" else HEAD
+        base, head = self._sides_of(numbers[0])[BASE], self._sides_of(numbers[1])[of_head]
         pair, changes = measure_pair(base, head, benchmark, phase, self._order)
-        pair = replace(pair, base_build=builds[0], head_build=builds[1])
+        builds = self._build_of(benchmark, BASE, numbers[0]), self._build_of(benchmark, of_head, numbers[1])
+        pair = replace(
+            pair,
+            base_build=builds[0].number,
+            head_build=builds[1].number,
+            base_artifact=builds[0].digest,
+            head_artifact=builds[1].digest,
+        )
         if phase != "control":
             self.changes[benchmark] = changes
-        self._taken[benchmark, phase, *builds] += 1
+        self._taken[benchmark, phase, pair.base_build, pair.head_build] += 1
         try:
             self._journal.add(pair)
         except OSError as error:
@@ -72,20 +98,33 @@ class Pairs:
         return pair
 
     def _next_builds(self, benchmark: Benchmark, phase: Phase) -> tuple[int, int]:
-        """Return the builds of base and head that were paired least often, drawn among several; a control is base's first and second.
+        """Return the caches of the builds of base and head that were paired least often, drawn among several.
+
+        A control is base's first and second.
 
         Among equally rare pairs the one whose builds served least is taken, so that each serves about as often.
         """
         if phase == "control":
             return 0, 1
         numbers = range(self._builds[benchmark])
-        taken = {(one, other): self._taken[benchmark, phase, one, other] for one in numbers for other in numbers}
+        taken = {
+            (one, other): self._taken[
+                benchmark, phase, self._build_of(benchmark, BASE, one).number, self._build_of(benchmark, HEAD, other).number
+            ]
+            for one in numbers
+            for other in numbers
+        }
 
         def so_far(pair: tuple[int, int]) -> tuple[int, int]:
             return taken[pair], sum(count for other, count in taken.items() for side in (0, 1) if other[side] == pair[side])
 
         least = min(map(so_far, taken))
         return self._order.choice([pair for pair in taken if so_far(pair) == least])
+
+    def _build_of(self, benchmark: Benchmark, side: int, number: int) -> _Build:
+        """Return the build of a side in the cache of that number; where one is all that there is, it is called the first."""
+        made = self._made.get((benchmark, side, number), _Build(number))
+        return made if self._builds[benchmark] > 1 else replace(made, number=0)
 
     def _build(self, benchmark: Benchmark) -> int:
         """Build both sides' artifacts, and return how many of each are to be paired.
@@ -123,9 +162,25 @@ class Pairs:
     def _built(self, number: int, benchmark: Benchmark) -> list[str | None]:
         """Let each side fill its cache; return where each has its artifact. Raises SideError."""
         sides = self._sides_of(number)
-        if not self._one_by_one:
-            return both(sides, lambda side: side.begin_build(benchmark), lambda side: side.end_build())
-        return one_by_one(sides, lambda side: side.begin_build(benchmark), lambda side: side.end_build())
+        build = one_by_one if self._one_by_one else both
+        folders = build(sides, lambda side: side.begin_build(benchmark), lambda side: side.end_build())
+        for side, folder in enumerate(folders):
+            digest = _digest(folder) if folder else ""
+            self._made[benchmark, side, number] = _Build(self._called(benchmark, side, number, digest), digest)
+        return folders
+
+    def _called(self, benchmark: Benchmark, side: int, number: int, digest: str) -> int:
+        """Return what a build is called in pairs: its number, unless pairs that were taken before had another build of that number."""
+        known = self._known[benchmark, side]
+        called = number
+        if digest and known.get(number, "") not in {"", digest}:
+            called = next((other for other, of in known.items() if of == digest), max(len(BUILDS) - 1, *known) + 1)
+            self._progress.note(
+                f"{benchmark.id}: the artifact cache has lost build {number + 1} of {('base', 'head')[side]} that earlier pairs are of, "
+                "so the new one counts as another build"
+            )
+        known[called] = digest
+        return called
 
 
 def _are_equal(one: str | None, other: str | None) -> bool:
@@ -133,6 +188,10 @@ def _are_equal(one: str | None, other: str | None) -> bool:
     if not one or not other or one == other:
         return one == other
     return _files(one) == _files(other)
+
+
+def _digest(folder: str) -> str:
+    return hashlib.sha256(json.dumps(_files(folder), sort_keys=True).encode()).hexdigest()[:DIGITS]
 
 
 def _files(folder: str) -> object:

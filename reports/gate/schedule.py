@@ -41,6 +41,7 @@ class Case:
             control=control,
             base_builds=tuple(pair.base_build for pair in self.pairs["confirm"]),
             head_builds=tuple(pair.head_build for pair in self.pairs["confirm"]),
+            control_builds=tuple((pair.base_build, pair.head_build) for pair in self.pairs["control"]),
             has_own_builds=self.has_own_builds,
         )
 

@@ -79,3 +79,16 @@ def test_what_was_not_sampled_is_refused() -> None:
 
 def test_too_few_pairs_for_so_many_builds_tell_nothing() -> None:
     assert 1.0 == over_builds([0.5, 0.6, 0.7], [0, 1, 2], [0, 1, 2], []).p_value
+
+
+def test_a_control_of_builds_that_serve_in_no_pair_tells_nothing() -> None:
+    """As those of builds that a gate's cache has lost: the pairs are of others, which differ by 0, and not by 10 %."""
+    noise = np.random.default_rng(1).normal(0.0, 0.01, 11).tolist()
+    pairs = seen(0.05, [0.0] * 4, [0.0] * 4, noise)
+    later = [place + 8 for place in BASE]
+    alone = over_builds(pairs, BASE, HEAD, [])
+    lost, own = (over_builds(pairs, later, HEAD, [0.1] * 6, [builds] * 6) for builds in ((0, 1), (8, 9)))
+
+    assert (float(alone.p_value), float(alone.spread)) == pytest.approx((float(lost.p_value), float(lost.spread)))
+    assert own.spread > 2 * lost.spread
+    assert float(over_builds(pairs, BASE, HEAD, [0.1] * 6).p_value) == pytest.approx(float(own.p_value))

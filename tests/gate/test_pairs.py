@@ -44,7 +44,7 @@ class StandIn:
         if not self.content:
             return self.content
         made = self.folder / self.name
-        made.mkdir(exist_ok=True)
+        made.mkdir(parents=True, exist_ok=True)
         (made / MANIFEST).write_text(json.dumps({"files": {"model.bin": self.content}}))
         return str(made)
 
@@ -221,3 +221,27 @@ def test_side_that_cannot_build_fails_the_benchmark(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(StandIn, "end_build", end_build)
     with pytest.raises(SideError, match="no space left"):
         made.measure(1)
+
+
+def test_a_build_that_the_cache_has_lost_counts_as_another(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Pairs of the old one stay pairs of the old one, and the control of a new one is no control of it."""
+    first = bench(monkeypatch, tmp_path / "first", "old", "new")
+    taken = (*first.measure(6), *first.measure(6, "control"))
+    kept = bench(monkeypatch, tmp_path / "kept", "old", "new", taken=taken)
+    lost = bench(monkeypatch, tmp_path / "lost", "old again", "new", taken=taken, second="another again")
+    twice = bench(monkeypatch, tmp_path / "twice", "old again", "new", taken=(*taken, *lost.measure(4)), second="another again")
+
+    assert {0, 1} == {each.base_build for each in kept.measure(4)}
+    found = [*lost.measure(4), *twice.measure(4)]
+    assert {8, 9} == {each.base_build for each in found}, "neither the first nor the second build of base is there any more"
+    assert {0, 8} == {each.head_build for each in found}, "head's first one was kept"
+    assert [(8, 9)] == [(each.base_build, each.head_build) for each in lost.measure(1, "control")]
+
+
+def test_one_build_of_each_side_stays_the_first_when_it_is_made_anew(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Both sides are served by it, or its builds do not differ, so no build counts for or against head."""
+    taken = tuple(bench(monkeypatch, tmp_path, "same", "same").measure(2))
+    found = bench(monkeypatch, tmp_path, "same again", "same again", taken=taken).measure(2)
+
+    assert {(0, 0)} == {(each.base_build, each.head_build) for each in found}
+    assert {each.base_artifact for each in taken}.isdisjoint(each.base_artifact for each in found)

@@ -39,10 +39,11 @@ def gate_json(result: Result) -> str:
       and the median change of the pairs: head / base - 1, or the dB, points or metric gained; null where base has none. `verdict` is null
       where there is no limit; `known` says how it is acknowledged. More of a metric with a limit is worse where it `rises`.
     - `pairs`: `[{phase, base_rounds_s, head_rounds_s, base_samples, head_samples, slowdown, restless, took_s, stolen, others,
-      head_started_first, base, head, base_build, head_build}]` in the order measured, raw times included; `slowdown` is the median log
-      ratio of neighbouring turns, by sample, by which is judged. `base` and `head`: `{peak_rss_bytes, cold_start_s, build_s,
-      artifact_bytes, sqnr_db, sqnr_samples, right, metrics}`; `base_build`, `head_build`: which build served, 0 the first. `control`:
-      likewise, of base and a second build of base.
+      head_started_first, base, head, base_build, head_build, base_artifact, head_artifact}]` in the order measured, raw times included;
+      `slowdown` is the median log ratio of neighbouring turns, by sample, by which is judged. `base` and `head`: `{peak_rss_bytes,
+      cold_start_s, build_s, artifact_bytes, sqnr_db, sqnr_samples, right, metrics}`; `base_build`, `head_build`: which build served, 0 the
+      first; `base_artifact`, `head_artifact`: digests of their files, empty where there are none. `control`: likewise, of base and a second
+      build of base.
     """
     value = {
         "version": VERSION,
