@@ -96,6 +96,14 @@ CASES: dict[Claim, dict[str, tuple[Observations | Proof, Observations | Proof]]]
             of_two_threads(working(2, threads=2, kernels=[kernel("f32", 0.1)])),
             of_two_threads(working(1, threads=2, product_work=work(2), kernels=[kernel("f32", 0.1)])),
         ),
+        "threads that spin and run no tasks": (
+            of_two_threads(working(2, shared_work=work(2))),
+            of_two_threads(working(2, shared_work=work(1))),
+        ),
+        "threads that spin beside a model too small to share": (
+            of_two_threads(working(2, threads=2, shared_work=work(1), product_work=work(2), kernels=[kernel("f32", 1e-4)])),
+            of_two_threads(working(2, threads=2, shared_work=work(1), product_work=work(1), kernels=[kernel("f32", 1e-4)])),
+        ),
         "a pool of fewer threads is no matter of the model": (
             of_two_threads(working(1, threads=2, product_work=work(2))),
             of_two_threads(working(1, threads=1, product_work=work(2))),
