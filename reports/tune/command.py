@@ -84,7 +84,7 @@ def run_tune(options: argparse.Namespace, storage: Storage, console: Console) ->
     show(console, tuning_tables(found, out), options.format)
     if found.ended.startswith("interrupted"):
         return INTERRUPTED
-    return 0 if any(not limits.broken_by(m) for m in found.measurements) else 1
+    return 0 if found.is_within else 1
 
 
 def _answers(options: argparse.Namespace) -> "Answers":

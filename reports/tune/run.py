@@ -52,7 +52,10 @@ class OutOfTime(BaseException):
 
 @dataclass
 class Tuning:
-    """What a search found, complete or not. `measured_again` names steps whose figures are not those that they were chosen for."""
+    """What a search found, complete or not; `finals` are none that others disturbed.
+
+    `measured_again` names steps whose figures are not those that they were chosen for.
+    """
 
     model: str
     limits: DeploymentLimits
@@ -95,6 +98,11 @@ class Tuning:
         if final is not None and final.step in within and CLOSE * best.samples_per_second <= final.samples_per_second:
             return final.step
         return best.step
+
+    @property
+    def is_within(self) -> bool:
+        """Whether any recipe is shown to keep the limits, by figures that nobody disturbed."""
+        return any(not m.disturbed and not self.limits.broken_by(m) for m in self.measurements)
 
     def save(self, file: Path, machine: Mapping[str, Any]) -> None:
         """Write a saved run that `recommend` and all of `reports` read, and beside it what the search was. Raises OSError."""
@@ -269,6 +277,9 @@ def _decide(
         if finals is None:
             return
         held.append(best.candidate)
+        if finals.record.disturbed:
+            say(f"{best.candidate.name}, measured again: disturbed by other processes, so the first measurement stays")
+            return
         earlier = next(each for each in found.records if each.step == finals.record.step)
         finals = replace(finals, record=with_calls_of(finals.record, earlier, found.limits))
         measurement = finals.record

@@ -217,6 +217,29 @@ def test_what_breaks_a_limit_in_its_finals_is_not_the_winner_where_another_keeps
     assert found.winner not in {None, found.finals.record.step}
 
 
+def test_finals_that_others_disturbed_take_no_winner_its_place(stubbed: Stubbed) -> None:
+    """Half of its throughput, as a neighbour left it, is no figure: the probe stays, and the fastest probe is the best there is."""
+    stubbed.put(hold_finals=finals_of(100.0, disturbed=True))
+    said: list[str] = []
+    found = stubbed.search(say=said.append)
+
+    best = max(found.measurements, key=lambda m: m.samples_per_second)
+    assert found.winner == best.step
+    assert not any(m.disturbed for m in found.measurements)
+    assert throughput(candidate_of(best.step)) == pytest.approx(best.samples_per_second)
+    assert 1 == sum("disturbed by other processes" in text for text in said)
+    assert f"best: {best.step} (not measured side by side)" in told(found)
+
+
+def test_recipes_that_others_disturbed_are_none_within_the_limits(stubbed: Stubbed) -> None:
+    """A search in which nothing has a figure is no success, whatever limits there are."""
+    stubbed.put(_measure=lambda _bench, candidate: (seen_of(candidate, disturbed=True), ""))
+    found = stubbed.search()
+
+    assert found.records
+    assert (None, False) == (found.winner, found.is_within)
+
+
 def first_and_second(stubbed: Stubbed, seed: int, first: float, second: float) -> dict[str, list[float]]:
     """Let figures of both measurements spread by so much; returns them by candidate, over its true throughput."""
     draw = random.Random(seed)
