@@ -8,13 +8,17 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from fixtures.bench.launch import ROOT
+from fixtures.bench.turns import Plan, TimedSide
 from fixtures.bench.variables import clean_environment
+from fixtures.hosts.hosts_turns import HostsMeasurement, Part
 from fixtures.machine import this_machine
+from fixtures.machine.host import HostSample
 from fixtures.steps.optimizations import catalogue
 from fixtures.steps.recipe import unmet
 from reports.saved.load import read_run
@@ -219,6 +223,30 @@ def test_failure_of_one_host_is_told_on_all_and_a_lost_host_is_named() -> None:
         assert re.search(r"failed rank 1 on \S+: the disk is full", said), said
         assert "still [0, 1]" in said
     assert re.search(r"lost rank 1 on \S+ stopped answering, while waiting for the dead", first), first
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "alone", "disturbed"),
+    [(0.01, 0.02, 0.01, False), (0.3, 0.0, 0.0, True), (0.0, 0.3, 0.0, True), (0.0, 0.0, 0.3, True)],
+    ids=["nobody", "this host", "the other host", "this host alone"],
+)
+def test_what_disturbs_any_host_disturbs_the_step(here: float, there: float, alone: float, disturbed: bool) -> None:
+    """All hosts add up to the figure, and the gain is over the first one alone: a neighbour on any of them leaves no verdict."""
+    hosts: Any = SimpleNamespace(names=("a", "b"), is_first=True, label=str, together=lambda _doing, work: [work(), (there, [])])
+    rig: Any = SimpleNamespace(machine=SimpleNamespace(allowed_cpus=(0, 1)))
+    anything: Any = None
+    measured = HostsMeasurement(hosts, rig, recipe=anything, model=anything, plan=Plan(), versions={})
+    side: Any = SimpleNamespace(cpu_model="x", versions={}, workers=2)
+    part = Part(worked_s=1.0, total_s=1.0, iteration_s=0.1, latencies_s=(0.1,))
+    measured._told, measured._parts, measured._host_before = [side, side], [[part, part]], HostSample.now()
+    measured.own = TimedSide(iterations=1, samples_per_round=1)
+    measured._others_s, measured._turns_s = 2 * here, 1.0  # of two CPUs
+    measured._others_alone_s, measured._turns_alone_s = 2 * alone, 1.0
+
+    measured.finish()
+
+    assert disturbed == measured.disturbed
+    assert disturbed == any("disturbed: others took 30% of a host's CPUs' time" in finding for finding in measured.findings)
 
 
 @pytest.mark.parametrize(
