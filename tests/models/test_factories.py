@@ -2,6 +2,7 @@
 
 import os
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from fixtures import models
 from fixtures.bench.launch import Launcher
 from fixtures.bench.rig import describe
 from fixtures.bench.variables import with_this_folder
-from fixtures.models import UnknownModelError, factories
+from fixtures.models import Model, UnknownModelError, factories, state
 from fixtures.protocol import ModelSpec
 from reports.text.image_shape import square
 
@@ -245,3 +246,19 @@ def test_output_without_a_tensor_is_refused(own_models: Path) -> None:
     """Nothing of it could be compared."""
     with pytest.raises(ValueError, match="the model returns a dict without a tensor"):
         models.create(spec("nothing"))(torch.zeros(1, 2))
+
+
+def test_a_package_s_version_is_part_of_the_code_of_its_classes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A layer of transformers calls masks and attention of other files: those of another release may answer otherwise."""
+    (tmp_path / "layers_of_a_package.py").write_text("from torch import nn\nclass Layer(nn.Linear):\n    pass\n")
+    metadata = tmp_path / "layers_of_a_package-1.0.dist-info" / "METADATA"
+    metadata.parent.mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "layers_of_a_package", raising=False)
+
+    def code_of(version: str) -> str:
+        metadata.write_text(f"Metadata-Version: 2.1\nName: layers-of-a-package\nVersion: {version}\n")
+        module = import_module("layers_of_a_package").Layer(2, 2)
+        return state.describe(Model(module=module)).code
+
+    assert code_of("1.0") == code_of("1.0") != code_of("1.1")
