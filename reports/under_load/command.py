@@ -58,7 +58,7 @@ def run_load_command(options: argparse.Namespace, _storage: object, console: Con
     """Run the load, and print what it amounts to; 1 where a limit was set and nothing keeps it."""
     from fixtures.bench.launch import WorkerError
     from reports.under_load.run import Wish, run_load
-    from reports.under_load.search import SEEDS
+    from reports.under_load.search import SEEDS, keeps
 
     if options.scenario != "server" and options.rate is not None:
         raise CannotMeasure(f"--rate: in the {options.scenario} scenario requests do not arrive at a rate; use --scenario server")
@@ -101,7 +101,7 @@ def run_load_command(options: argparse.Namespace, _storage: object, console: Con
             say(f"no rate is shown to keep {options.max_p99_ms:g} ms: {_nearest(loaded.trials)}")
     loads = [load for load in found if load is not None]
     show(console, [loads_table(made.model_id, loads)] if loads else [], options.format, loads)
-    kept = [load for load in loads if load.keeps_limit is not False]
+    kept = [load for load in loads if load.limit_s is None or keeps(load)]
     return 0 if kept else 1
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from reports.text.figures import NONE, milliseconds, per_second
 from reports.under_load.requests import LoadRun
+from reports.under_load.search import keeps
 from reports.views.tables import Cell, Column, Table
 
 REQUESTS_FOR_P999 = 1000
@@ -51,6 +52,8 @@ def _remarks(loads: Sequence[LoadRun]) -> Iterator[str]:
             "A p99 keeps its limit where so few requests are over it as MLPerf's early stopping allows at 99 %; "
             "at a rate of random arrivals by the median of three runs, which is the one shown."
         )
+    if any(load.behind and load.limit_s is not None for load in loads):
+        yield "Where the queue grew to the end no limit is kept: with more --duration all requests would wait longer."
     if any(load.requests < REQUESTS_FOR_P999 for load in loads):
         yield f"p99.9 of fewer than {REQUESTS_FOR_P999} requests is the slowest one: use a longer --duration."
 
@@ -68,7 +71,7 @@ def _cells(load: LoadRun) -> Iterator[Cell]:
 
 
 def _verdict(load: LoadRun) -> str:
-    """Say whether the run shows that its p99 keeps the limit, breaks it, or neither."""
-    if load.keeps_limit:
+    """Say whether the run shows that its p99 keeps the limit, breaks it, or neither; in a queue that grows none is kept for long."""
+    if keeps(load):
         return "kept"
-    return "not kept" if load.limit_s is not None and load.p99_s > load.limit_s else "not shown to be kept"
+    return "not kept" if load.limit_s is not None and (load.behind or load.p99_s > load.limit_s) else "not shown to be kept"

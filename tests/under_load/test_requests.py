@@ -10,7 +10,8 @@ import pytest
 
 from reports.under_load.command import _nearest
 from reports.under_load.requests import LoadRun, ServedRequests, percentile, poisson_arrivals, summarize
-from reports.under_load.search import highest_rate
+from reports.under_load.search import highest_rate, keeps
+from reports.under_load.texts import load_line, loads_table
 from tests.under_load.queues import simulate
 
 
@@ -100,6 +101,19 @@ def test_a_queue_that_grows_to_the_end_is_told() -> None:
 
     assert summarized(simulate(arrivals, [1.0] * 2000, workers=1), rate=2.0).behind
     assert not summarized(simulate(arrivals, [0.1] * 2000, workers=1), rate=2.0).behind
+
+
+def test_a_queue_that_grows_keeps_no_limit() -> None:
+    """All its requests came within an hour; of a day's most would not have."""
+    arrivals = poisson_arrivals(2.0, 2000, 1).tolist()
+    grows, steady = (summarized(simulate(arrivals, [service_s] * 2000, workers=1), rate=2.0, limit_s=3600.0) for service_s in (1.0, 0.1))
+
+    assert grows.keeps_limit
+    assert [False, True] == [keeps(grows), keeps(steady)]
+    assert "limit not kept, the queue grew to the end" in load_line(grows)
+    assert "limit kept" in load_line(steady)
+    told = [" ".join(map(str, loads_table("m", [load]).remarks)) for load in (grows, steady)]
+    assert [True, False] == ["no limit is kept" in each for each in told]
 
 
 def test_requests_that_are_worked_on_at_the_end_are_no_queue() -> None:
