@@ -265,6 +265,8 @@ def _look_at_memory(model: Model, counted: dict[str, int]) -> Memory:
 
 def _look_at_threads(model: Model, placed: Any) -> dict[str, Any]:
     session, threads = model.session, model.deployment["threads"]
+    if hasattr(session, "without_spinning"):
+        session = session.without_spinning()
 
     def run() -> None:
         if session.asynchronous:
