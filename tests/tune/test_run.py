@@ -23,6 +23,7 @@ from fixtures.bench.rig import Rig
 from fixtures.machine import this_machine
 from fixtures.protocol import Counted
 from fixtures.session.journal import JournalError
+from fixtures.steps.optimizations import catalogue
 from reports.__main__ import main
 from reports.commands.measuring import Bench
 from reports.saved.load import read_run
@@ -560,6 +561,20 @@ def test_a_run_on_other_inputs_does_not_guide_the_search(
 
     assert ([] if why else ["openvino"]) == [each.step for each in guided]
     assert (why or "guided by run 0001") in capsys.readouterr().err
+
+
+def test_a_later_run_of_training_does_not_hide_the_ladder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It measured the same model, by steps that no search may take; alone it guides nothing."""
+    trains = next(name for name, step in catalogue().items() if step.family == "cpu_training")
+    machine = this_machine().fingerprint() | {"versions": {"torch": "2.13.0"}}
+    asked = argparse.Namespace(ladder="latest", image_size=size_of("224"), image_channels=3, sequence_length=128)
+    trained = benchmark(trains, model=MODEL_ID, family="cpu_training")
+    save(tmp_path, 2, saved_run([trained], fingerprint=machine, saved_at="2026-11-22T00:00:00+00:00"))
+    assert [] == command._ladder(asked, Storage(str(tmp_path)), MODEL_ID, machine)
+    assert "by a step that can be deployed: it does not guide this search" in capsys.readouterr().err
+
+    save(tmp_path, 1, saved_run([benchmark("openvino", model=MODEL_ID)], fingerprint=machine, saved_at="2026-11-21T00:00:00+00:00"))
+    assert ["openvino"] == [each.step for each in command._ladder(asked, Storage(str(tmp_path)), MODEL_ID, machine)]
 
 
 @pytest.mark.parametrize(

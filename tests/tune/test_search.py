@@ -48,6 +48,15 @@ def test_a_ladder_puts_the_fastest_first_and_rules_out_the_slow_and_the_inexact(
     assert ("openvino_int8", "openvino", "huge_pages") == ordered_steps(FAMILIES, (*LADDER, measured("onnxruntime_int8", 70, 0.1)), EXACT)
 
 
+def test_a_ladder_of_what_serves_nobody_guides_no_search() -> None:
+    """Training runs of the same model may be the latest, and as fast as a slow inference."""
+    trained = measured("cpu_training_bf16", 250, 0.04, family="cpu_training")
+    families = FAMILIES | {trained.step: trained.family}
+
+    assert trained.step not in ordered_steps(families, (*LADDER, trained), DeploymentLimits())
+    assert ordered_steps(families, (), DeploymentLimits()) == ordered_steps(families, (trained,), DeploymentLimits())
+
+
 def test_without_a_ladder_every_usual_step_that_applies_is_tried() -> None:
     usual = ordered_steps(FAMILIES, (), DeploymentLimits())
 

@@ -105,6 +105,8 @@ def test_the_command_loads_a_step(artifact_folder: object, capsys: pytest.Captur
     ("arguments", "reason"),
     [
         (["--step", "nope", "--rate", "1"], "unknown step 'nope': expected one of"),
+        (["--step", "generate", "--rate", "1"], "step 'generate' is of the family generation, which has no requests"),
+        (["--step", "lengths_padded", "--rate", "1"], "step 'lengths_padded' is of the family variable_lengths"),
         (["--step", "onnxruntime"], "add --rate, or --max-p99-ms to search"),
         (["--step", "onnxruntime", "--scenario", "offline", "--rate", "3"], "do not arrive at a rate"),
         (["--step", "openvino_throughput", "--rate", "3"], "' with --workers"),
