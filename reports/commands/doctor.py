@@ -20,12 +20,14 @@ from fixtures.machine import Machine, this_machine
 from fixtures.machine.allocators import PRELOAD
 from fixtures.machine.cpus import CPU_FOLDER, ROOT
 from fixtures.machine.host import UNREADABLE, HostSample, busy_s, is_told, since
+from fixtures.machine.neighbours import Neighbour, Processes
 from fixtures.machine.threads import HOW_TO_RAISE, unusable
 from fixtures.session.ending import ignores_interrupts
 from fixtures.steps.optimizations import ON_DEMAND, catalogue
 from fixtures.steps.recipe import unmet
 from fixtures.steps.requirements import allocator, compiler, huge_pages_on_request, torch_allocates_by_malloc
 from reports.commands.recipes import PAGE, recipe_for
+from reports.text.plain_text import plain
 
 State = Literal["fine", "note", "missing", "disturbs"]
 GIB = 2**30
@@ -60,10 +62,12 @@ class Quiet:
     steal_share: float
     load_1min: float
     told: bool = True
+    neighbours: Sequence[Neighbour] = ()
 
     @classmethod
     def listen(cls, machine: Machine, seconds: float = LISTENS_S) -> Self:
         """Sleep, and see what the CPUs did meanwhile."""
+        processes = Processes.now()
         before, busy, own = HostSample.now(), busy_s(), time.process_time()
         begin = time.perf_counter()
         time.sleep(seconds)
@@ -71,7 +75,11 @@ class Quiet:
         others = busy_s() - busy - (time.process_time() - own)
         host = since(before)
         return cls(
-            others_share=min(1.0, max(0.0, others / passed)), steal_share=host["steal_share"], load_1min=host["load_1min"], told=is_told()
+            others_share=min(1.0, max(0.0, others / passed)),
+            steal_share=host["steal_share"],
+            load_1min=host["load_1min"],
+            told=is_told(),
+            neighbours=Processes.now().neighbours_since(processes),
         )
 
 
@@ -157,11 +165,12 @@ def check_quiet(quiet: Quiet) -> Iterator[Check]:
         yield Check(name="other processes", state="note", found=UNREADABLE, remedy="see that the machine is idle by other means")
         return
     busy = quiet.others_share > NOTABLE_OTHERS
+    named = "".join(f"; {plain(each)}" for each in quiet.neighbours)
     yield Check(
         name="other processes",
         state="disturbs" if busy else "fine",
-        found=f"used {quiet.others_share:.0%} of the CPUs for {LISTENS_S:g} s (load {quiet.load_1min:.1f})",
-        remedy="end them, or measure when they have ended: `top` shows which" if busy else "",
+        found=f"used {quiet.others_share:.0%} of the CPUs for {LISTENS_S:g} s (load {quiet.load_1min:.1f}){named}",
+        remedy=f"end them, or measure when they have ended{'' if named else ': `top` shows which'}" if busy else "",
     )
     stolen = quiet.steal_share > NOTABLE_STEAL
     yield Check(

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from fixtures.machine import this_machine
+from fixtures.machine.neighbours import Neighbour
 from fixtures.steps.optimizations import catalogue
 from reports.__main__ import main
 from reports.commands import doctor_command
@@ -92,6 +93,8 @@ def test_hyper_threads_and_nodes_are_told() -> None:
 def test_others_and_the_hypervisor_are_named() -> None:
     assert {"other processes"} == set(ill(check_quiet(replace(IDLE, others_share=0.3))))
     assert {"hypervisor"} == set(ill(check_quiet(replace(IDLE, steal_share=0.05))))
+    busy = replace(IDLE, others_share=0.5, neighbours=[Neighbour(number=7, name="make", cpus=0.98)])
+    assert "make (process 7) used 98% of a CPU" in ill(check_quiet(busy))["other processes"].found
 
 
 def test_a_system_that_does_not_tell_is_not_called_idle() -> None:
