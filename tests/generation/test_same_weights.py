@@ -112,10 +112,17 @@ def test_a_scale_that_is_wrong_in_one_layer_is_refused(both: Callable[..., Both]
     assert (True, False) == wrong[:2], wrong[2]
 
 
-def test_a_block_s_scale_that_is_wrong_in_one_product_is_refused(both: Callable[..., Both], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "package"),
+    [("onnxruntime_generate_int4", "onnxruntime"), ("onnxruntime_genai_generate_int4", "onnxruntime_genai")],
+)
+def test_a_block_s_scale_that_is_wrong_in_one_product_is_refused(
+    both: Callable[..., Both], tmp_path: Path, name: str, package: str
+) -> None:
     """ONNX Runtime is given a file that changed after fp32 took its weights from it."""
     onnx = pytest.importorskip("onnx")
-    served = both("onnxruntime_generate_int4", tmp_path)
+    pytest.importorskip(package)
+    served = both(name, tmp_path)
     right = served.judged()
     model = onnx.load(tmp_path / "model.onnx")
     product = [node for node in model.graph.node if node.op_type == "MatMulNBits"][2]
