@@ -1,11 +1,15 @@
 """Figures of a record that are worked out, on values that are known."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fixtures.artifacts.cache import Artifact
+from fixtures.bench.launch import ROOT
 from fixtures.bench.record import build_time_s, latencies, recorded_variables
 from fixtures.bench.rig import Serving
 from fixtures.bench.turns import memory_together
@@ -83,3 +87,34 @@ def test_inherited_variables_that_can_change_what_runs_are_recorded() -> None:
     inherited = {"OPENBLAS_CORETYPE": "NEOVERSEN1", "OMP_PROC_BIND": "true", "HOME": "/home/somebody", "PYTHONPATH": "/src"}
 
     assert {"OMP_PROC_BIND": "true", "OPENBLAS_CORETYPE": "NEOVERSEN1"} == recorded_variables(inherited)
+
+
+SERVED = """
+import numpy as np
+from fixtures import protocol, worker
+
+class Stub:
+    def restore(self, placed): pass
+    def infer(self, placed): return None
+    def compilations(self): return 0
+
+server = worker.Server(0)
+server._session, server._placed, server._peak_at_first_bytes = Stub(), (), worker._peak_rss_bytes()
+looked_at = np.ones(2**25)  # 256 MiB
+del looked_at
+before = worker._peak_rss_bytes()
+server.answer(protocol.WarmUp(limit_s=0.0))
+print(before, server.answer(protocol.Turn(iterations=1, untimed=0)).peak_rss_bytes)
+"""
+
+
+def test_what_is_looked_at_before_the_turns_is_no_memory_of_serving() -> None:
+    """Outputs to compare, or the pictures of --accuracy: they are gone once the turns begin."""
+    done = subprocess.run([sys.executable, "-c", SERVED], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert 0 == done.returncode, done.stderr
+    before, found = map(int, done.stdout.split())
+
+    if not os.access("/proc/self/clear_refs", os.W_OK):
+        pytest.skip("the kernel does not let a process set its mark back -> none needed")
+    assert before > 2**28
+    assert found < before - 2**27
