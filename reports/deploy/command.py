@@ -1,8 +1,10 @@
 """`python -m reports recommend`: names the recipe to deploy, and writes what runs it."""
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 from rich.console import Console
 
 from reports.commands import add_run
@@ -13,12 +15,14 @@ from reports.saved.record import Measurement, Run
 from reports.saved.storage import Storage
 from reports.show.tables import add_format, show
 from reports.text.image_shape import USUAL, of_batch
-from reports.text.options import Commands, shared
+from reports.text.options import Commands, above_zero, shared
 from reports.text.plain_text import plain
-from reports.views.recommend import NothingToRecommend, Recommendation, recommend
+from reports.views.generated import is_prompt, usual_point
+from reports.views.recommend import DeploymentLimits, NothingToRecommend, Recommendation, recommend
 
 DESCRIPTION = """\
-Names the fastest recipe of a run within the limits. --emit writes it as a folder that runs without this suite."""
+Names the fastest recipe of a run within the limits; of a model that generates text the one that decodes fastest. --emit writes it as a
+folder that runs without this suite."""
 
 
 def add_recommend(commands: Commands, common: argparse.ArgumentParser) -> None:
@@ -28,6 +32,15 @@ def add_recommend(commands: Commands, common: argparse.ArgumentParser) -> None:
     )
     add_run(command, or_else="what `tune` wrote")
     add_limit_options(command)
+    command.add_argument(
+        "--max-ttft-ms",
+        type=above_zero,
+        metavar="MS",
+        help="longest time to the first token of the longest prompt that was measured, at the median (default: no limit)",
+    )
+    command.add_argument(
+        "--max-tpot-ms", type=above_zero, metavar="MS", help="longest time per output token after it, at the median (default: no limit)"
+    )
     command.add_argument(
         "--step", action="append", metavar="STEP", help="choose among these steps only, repeatable (default: all of the run)"
     )
@@ -44,11 +57,20 @@ def add_recommend(commands: Commands, common: argparse.ArgumentParser) -> None:
 def run_recommend(options: argparse.Namespace, storage: Storage, console: Console) -> int:
     """Recommend, print, and emit where asked."""
     run = read_run(storage.find(options.run))
-    found = recommend(_among(run, options.step), _model(run, options.model), limits_of(options))
+    found = recommend(_among(run, options.step), _model(run, options.model), _limits(options))
     show(console, [recommendation_table(run, found)], options.format, recommendation_data(found))
     if options.emit is not None:
         _emit(options, run, found, console)
     return 0
+
+
+def _limits(options: argparse.Namespace) -> DeploymentLimits:
+    """Return the limits that deployments and searches have in common, and those of generated text."""
+    return replace(
+        limits_of(options),
+        first_token_s=options.max_ttft_ms / 1000 if options.max_ttft_ms else None,
+        token_s=options.max_tpot_ms / 1000 if options.max_tpot_ms else None,
+    )
 
 
 def _among(run: Run[Measurement], steps: list[str] | None) -> tuple[Measurement, ...]:
@@ -81,6 +103,15 @@ def _emit(options: argparse.Namespace, run: Run[Measurement], found: Recommendat
         controlled_loss=options.max_accuracy_loss,
     )
     made = bench(options, image=image, batch_size=winner.batch_size, threads=per_core * (winner.threads or 1), answers=answers)
+    if (generated := winner.generation) is not None:
+        model = msgspec.structs.replace(
+            made.model,
+            batch_size=winner.batch_size,
+            sequence_length=generated.tokens,
+            phase=generated.phase,
+            new_tokens=generated.new_tokens,
+        )
+        made = replace(made, model=model)
     emit(Emission(run=run, recommendation=found, recipe=recipe, bench=made), options.emit)
     console.print(f"Written to {plain(options.emit, 300)}: read its README.md, then `./run.sh check.py`.", markup=False, soft_wrap=True)
 
@@ -95,6 +126,8 @@ def _chosen_model(run: Run[Measurement], winner: Measurement, named: str | None)
     recorded = winner.model_name or winner.model
     try:
         full, identity = models.full_name(recorded), models.model_id(recorded)
+        if (at := winner.generation) is not None:
+            identity = models.point_id(recorded, at.phase, at.tokens, winner.batch_size)
     except models.UnknownModelError as error:
         raise CannotMeasure(f"run {run.name} names a model that cannot be built: {error}") from error
     if identity != winner.model:
@@ -117,13 +150,19 @@ def _chosen_model(run: Run[Measurement], winner: Measurement, named: str | None)
 
 def _model(run: Run[Measurement], name: str | None) -> str:
     """Return the id of the model that is meant: by its id or its name, or the only one of the run. Raises NothingToRecommend."""
-    known = {m.model: m.model_name for m in run.measurements}
+    known = {m.model: m.model_name for m in run.measurements if not is_prompt(m)}
     if name is None:
+        generating = {m.model for m in run.measurements if m.generation is not None}
+        if len(known) > 1 and known.keys() <= generating and len(set(known.values())) == 1:
+            return usual_point(run.measurements, known)
         if len(known) != 1:
             raise NothingToRecommend(f"run {run.name} has {len(known)} models ({', '.join(known)}): name one with --model")
         return next(iter(known))
     names = {name, _full_name(name)}
-    return next((model for model, full in known.items() if names & {model, full} or name.replace(":", ".") == model), name)
+    if name in known:
+        return name
+    meant = [model for model, full in known.items() if names & {model, full} or name.replace(":", ".") == model]
+    return usual_point(run.measurements, meant) if meant else name
 
 
 def _full_name(name: str) -> str:

@@ -96,7 +96,8 @@ ARG TORCH_INDEX={index}
 RUN pip install --no-cache-dir --no-deps --index-url $TORCH_INDEX {packages}
 """
 
-HEALTH = "import urllib.request; urllib.request.urlopen('http://127.0.0.1:{port}/v2/health/ready', timeout=5)"
+HEALTH = "import urllib.request; urllib.request.urlopen('http://127.0.0.1:{port}{path}', timeout=5)"
+HEALTH_PATH, HEALTH_OF_TEXT_PATH = "/v2/health/ready", "/health"
 
 DOCKERIGNORE = """\
 .venv
@@ -200,7 +201,7 @@ def dockerfile(deployment: Mapping[str, Any], name: str, packages: Sequence[str]
         python=python,
         huge_pages=HUGE_PAGES if deployment["huge_pages"] else "",
         system=f"RUN {install}\n" if packages else "",
-        health=HEALTH.format(port=PORT),
+        health=HEALTH.format(port=PORT, path=HEALTH_OF_TEXT_PATH if "context" in deployment else HEALTH_PATH),
         torch=TORCH.format(index=PYTORCH_CPU_INDEX, packages=" ".join(torch)) if torch else "",
     )
 
@@ -218,13 +219,13 @@ def readme(deployment: Mapping[str, Any], sentence: str, figures: str, packages:
     return README.format(
         model=plain(deployment["model"]),
         model_in_url=quote(plain(deployment["model"])),
-        step=_as_text(deployment["step"]),
+        step=as_text(deployment["step"]),
         sentence=plain(sentence, 1000),
         port=PORT,
         batch_size=deployment["batch_size"],
         figures=plain(figures, 400),
-        run=_as_text(deployment["run"]),
-        machine=_as_text(deployment["machine"]),
+        run=as_text(deployment["run"]),
+        machine=as_text(deployment["machine"]),
         built_for=f"{deployment['architecture_of_cpu']} CPUs like this one"
         if deployment["runtime"] == "aot_inductor"
         else deployment["architecture_of_cpu"],
@@ -232,7 +233,7 @@ def readme(deployment: Mapping[str, Any], sentence: str, figures: str, packages:
     )
 
 
-def _as_text(name: str) -> str:
+def as_text(name: str) -> str:
     """Return a name of a run's own, which may be anybody's, for Markdown: usual ones stay as they are."""
     shown = plain(name)
     return shown if _USUAL.fullmatch(shown) else escape(shown)

@@ -7,7 +7,7 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
@@ -17,6 +17,8 @@ import numpy as np
 
 from fixtures import models
 from fixtures.bench.rig import Reference, ServingError
+from fixtures.generation.greedy import CONTINUATION, PROMPTS
+from fixtures.inputs import samples
 from fixtures.inputs.images import random_images
 from fixtures.machine import allocators, cpus, memory, own_folder, thread_work
 from fixtures.machine.allocators import ALLOCATORS, PRELOAD
@@ -28,7 +30,10 @@ from fixtures.steps.placement import UnknownRecipe, recorded
 from fixtures.steps.recipe import Recipe
 from reports.commands.measuring import Bench, CannotMeasure
 from reports.deploy import contents, locked
+from reports.deploy.language import Language, language_of
+from reports.deploy.language import readme as language_readme
 from reports.deploy.locked import release
+from reports.deploy.texts import figures as figures_text
 from reports.saved.files import check_folder
 from reports.saved.machines import machine_differences, machine_name, missing_identity
 from reports.saved.record import Measurement, Run
@@ -37,7 +42,9 @@ from reports.text.plain_text import plain
 from reports.views.recommend import Recommendation
 
 EMITTED = Path(__file__).parent / "emitted"
-COMMON = ("model.py", "inference_protocol.py", "serve.py", "workers.py", "check.py")
+COMMON = ("deployed.py", "serving.py", "workers.py", "check.py")
+OF_TENSORS = ("model.py", "inference_protocol.py", "serve.py")
+OF_TEXT = tuple(f"generation/{name}.py" for name in ("model", "greedy", "continuation", "texts", "openai_protocol", "serve"))
 CARRIED = (allocators, cpus, memory, own_folder, thread_work)  # what the suite itself looks with, and keeps code apart by
 SOURCE_PACKAGES = {"torchvision": ("torchvision",), "timm": ("timm", "torchvision"), "transformers": ("transformers",), "code": ()}
 KEPT_SHARE = 0.5
@@ -46,12 +53,13 @@ REFERENCE_TOLERANCE = 1e-3  # of the largest value: other threads add up in anot
 
 @dataclass(frozen=True, kw_only=True)
 class Emission:
-    """What is written: a recommended record of a run, and how this machine builds it."""
+    """What is written: a recommended record of a run, and how this machine builds it; of one that generates text also its language."""
 
     run: Run[Measurement]
     recommendation: Recommendation
     recipe: Recipe
     bench: Bench
+    language: Language | None = None
 
     @property
     def measurement(self) -> Measurement:
@@ -60,7 +68,7 @@ class Emission:
     @property
     def has_module(self) -> bool:
         """Whether the deployment builds the module from its architecture and its weights."""
-        return self.recipe.runtime in {"eager", "inductor"} and not self._is_pt2e
+        return self.recipe.runtime in {"eager", "inductor", "torch_generation"} and not self._is_pt2e
 
     @property
     def _is_pt2e(self) -> bool:
@@ -69,16 +77,20 @@ class Emission:
     @property
     def packages(self) -> tuple[str, ...]:
         """The distributions that the deployment needs."""
-        source = SOURCE_PACKAGES[models.source_of(self.bench.model.name)] if self.has_module else ()
+        source = SOURCE_PACKAGES[models.source_of(self.bench.model.name)] if self.has_module and not self.language else ()
         unused = {"safetensors"} if self._is_pt2e else set()
-        return tuple(name for name in (*self.deployed.packages, *source) if name not in unused)
+        of_texts = self.language.packages if self.language else ()
+        return tuple(name for name in (*self.deployed.packages, *source, *of_texts) if name not in unused)
 
     @property
     def deployed(self) -> Deployed:
         """What the deployment consists of. Raises CannotMeasure where none is written for the runtime."""
         found = deployed(self.recipe.runtime)
         if found is None:
-            raise CannotMeasure(f"no deployment is written for {self.recipe.runtime}: serve its program by a server of your own")
+            raise CannotMeasure(
+                f"no deployment is written for {self.recipe.runtime}: choose among other steps with --step, or serve its program by a "
+                "server of your own"
+            )
         return found
 
 
@@ -103,12 +115,13 @@ def emit(emission: Emission, folder: Path) -> None:
             f"{emission.recipe.step.name} preloads an OpenMP runtime that is installed here, and a deployment cannot prove which one runs "
             "its threads: emit the recipe below it, and set LD_PRELOAD where it is served"
         )
+    emission = replace(emission, language=_language(emission))
     _check_same(emission)
     try:
         job, artifact, reference = emission.bench.rig.prepare(emission.recipe, emission.bench.model)
     except ServingError as error:
         raise CannotMeasure(f"{error.step} could not be built: {str(error).splitlines()[0]}") from error
-    if job.inputs is not None:
+    if job.inputs is not None and emission.language is None:
         raise CannotMeasure(
             f"{job.model.name} takes other inputs than images, and deployments are written for models of images only; "
             "serve its file in the artifact cache by a server of your own (docs/deploying.md)"
@@ -120,14 +133,41 @@ def emit(emission: Emission, folder: Path) -> None:
         written.chmod(0o755)
         _write_artifact(emission, job, artifact.folder if artifact else None, written)
         _write_code(emission, written)
-        inputs = random_images(job.batch_size, job.model.image)
-        expected = _outputs(reference)
-        mean = expected.mean(axis=0, dtype=np.float64)  # of all samples: what does not depend on the input
-        np.savez(written / "sample.npz", input_0=inputs, expected=expected[: job.batch_size], mean=mean)
+        _write_sample(job, reference, written / "sample.npz")
         _write_texts(emission, job, written, folder.name)
         if folder.exists():
             folder.rmdir()
         written.rename(folder)
+
+
+def _language(emission: Emission) -> Language | None:
+    """Return the language of a model that generates text, None for all others. Raises CannotMeasure, and ModelError."""
+    found, recipe, winner = emission.deployed, emission.recipe, emission.measurement
+    words = [word for step in recipe.steps for word in step.transforms if word in found.but]
+    if words:
+        raise CannotMeasure(
+            f"no deployment is written for {winner.step} ({', '.join(words)}): choose among other steps with --step, or serve it by a "
+            "server of your own"
+        )
+    if not found.generates:
+        return None
+    if winner.batch_size != 1:
+        raise CannotMeasure(
+            f"{winner.model} was measured with {winner.batch_size} texts at once, and a deployment generates one text at a time: name a "
+            "point of one text with --model, or measure one with `pytest benchmarks/ --generation decode-512x1`"
+        )
+    return language_of(emission.bench.model)
+
+
+def _write_sample(job: Job, reference: Reference, file: Path) -> None:
+    """Write inputs and fp32's outputs: a batch of images, or all prompts of the reference with the tokens that follow them."""
+    expected = _outputs(reference)
+    mean = expected.mean(axis=0, dtype=np.float64)  # of all samples: what does not depend on the input
+    if reference.inputs is not None:
+        rows = samples.load_named(reference.inputs / samples.SAMPLES)
+        np.savez(file, input_0=rows[PROMPTS], input_1=rows[CONTINUATION], expected=expected, mean=mean)
+    else:
+        np.savez(file, input_0=random_images(job.batch_size, job.model.image), expected=expected[: job.batch_size], mean=mean)
 
 
 def _outputs(reference: Reference) -> np.ndarray:
@@ -188,6 +228,8 @@ def _write_artifact(emission: Emission, job: Job, prepared: Path | None, folder:
     target = folder / "artifact"
     if emission.has_module:
         _write_weights(job.model, target / "weights.safetensors")
+        if emission.language:
+            (target / "config.json").write_text(emission.language.config)
     elif emission.recipe.runtime == "inductor":
         assert prepared is not None
         _write_graph(prepared / "model.pt2", target / "model.pt2")
@@ -196,7 +238,7 @@ def _write_artifact(emission: Emission, job: Job, prepared: Path | None, folder:
         for pattern in emission.deployed.artifact:
             for file in prepared.glob(pattern):
                 shutil.copyfile(file, target / file.name)
-    if emission.recipe.runtime == "onnxruntime":
+    if "runtime_onnxruntime.py" in emission.deployed.files:
         from fixtures.runtimes.onnxruntime import product_model
 
         (target / "product.onnx").write_bytes(product_model(thread_work.product_side(job.threads)))
@@ -216,12 +258,15 @@ def _write_graph(source: Path, target: Path) -> None:
 
 
 def _write_code(emission: Emission, folder: Path) -> None:
-    for name in (*COMMON, *emission.deployed.files):
-        target = "runtime.py" if name.startswith("runtime_") else name
-        shutil.copyfile(EMITTED / name, folder / target)
+    session, *others = emission.deployed.files
+    shutil.copyfile(EMITTED / session, folder / "runtime.py")
+    for name in (*COMMON, *(OF_TEXT if emission.language else OF_TENSORS), *others):
+        shutil.copyfile(EMITTED / name, folder / Path(name).name)
+    if emission.language:
+        emission.language.write(folder / "tokenizer")
     for module in CARRIED:
         _carry(module, folder)
-    if not emission.has_module:
+    if not emission.has_module or emission.language:
         return
     source = models.source_of(emission.bench.model.name)
     shutil.copyfile(EMITTED / f"architecture_{source}.py", folder / "architecture.py")
@@ -257,11 +302,11 @@ def _write_texts(emission: Emission, job: Job, folder: Path, name: str) -> None:
     slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "model"
     packages = contents.system_packages(emission.recipe.environment, emission.deployed.system)
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
-    winner = emission.measurement
-    figures = (
-        f"{per_second(winner.samples_per_second)} samples per second, p50 {milliseconds(winner.latency_p50_s)} ms and {p99_text(winner)}, "
-        f"calls of {winner.batch_size}, {sqnr(winner.sqnr_db)} against fp32 PyTorch"
-    )
+    sentence, figures = emission.recipe.step.changes, _figures(emission)
+    if emission.language is None:
+        readme = contents.readme(deployment, sentence, figures, packages)
+    else:
+        readme = language_readme(deployment, emission.language, sentence, figures, packages)
     texts = {
         "deployment.json": json.dumps(deployment, indent=1) + "\n",
         "requirements.txt": contents.requirements(locked.requirements(deployment["versions"])),
@@ -270,11 +315,21 @@ def _write_texts(emission: Emission, job: Job, folder: Path, name: str) -> None:
         f"{slug}@.service": contents.unit(deployment, slug),
         "Dockerfile": contents.dockerfile(deployment, slug, packages, python),
         ".dockerignore": contents.DOCKERIGNORE,
-        "README.md": contents.readme(deployment, emission.recipe.step.changes, figures, packages),
+        "README.md": readme,
     }
     for file, text in texts.items():
         (folder / file).write_text(text)
     (folder / "run.sh").chmod(0o755)
+
+
+def _figures(emission: Emission) -> str:
+    winner = emission.measurement
+    if emission.language:
+        return f"{figures_text(emission.recommendation.winner)} against fp32 PyTorch"
+    return (
+        f"{per_second(winner.samples_per_second)} samples per second, p50 {milliseconds(winner.latency_p50_s)} ms and {p99_text(winner)}, "
+        f"calls of {winner.batch_size}, {sqnr(winner.sqnr_db)} against fp32 PyTorch"
+    )
 
 
 def _architecture(name: str) -> str:
@@ -285,10 +340,21 @@ def _architecture(name: str) -> str:
     return f"{Path(place).stem if place.endswith('.py') else place}:{function}"
 
 
+def _described_architecture(emission: Emission, job: Job) -> dict[str, object]:
+    """Return what `architecture.py` builds the module by."""
+    return {
+        "name": _architecture(job.model.name),
+        "image": job.model.image.dimensions,
+        "classes": emission.bench.rig.build(job.model).classes,
+        "pretrained": job.model.pretrained,
+    }
+
+
 def describe(emission: Emission, job: Job) -> dict[str, Any]:
     """Return what model.py serves and check.py holds it to, ready for JSON; names of the run's own as text that no terminal obeys."""
     recipe, measurement, winner = emission.recipe, emission.measurement, emission.recommendation.winner
     interval = winner.fresh_process
+    model = {} if emission.language is None else {"model": emission.bench.model_id} | emission.language.data()
     return {
         "model": measurement.model,
         "step": plain(measurement.step),
@@ -296,12 +362,7 @@ def describe(emission: Emission, job: Job) -> dict[str, Any]:
         "run": plain(emission.run.name),
         "machine": plain(machine_name(emission.run.fingerprint)),
         "architecture_of_cpu": str(emission.run.fingerprint.get("architecture", "unknown")),
-        "architecture": {
-            "name": _architecture(job.model.name),
-            "image": job.model.image.dimensions,
-            "classes": emission.bench.rig.build(job.model).classes,
-            "pretrained": job.model.pretrained,
-        },
+        "architecture": None if emission.language else _described_architecture(emission, job),
         "runtime": job.runtime,
         "precision": job.precision,
         "transforms": list(job.transforms),
@@ -315,20 +376,22 @@ def describe(emission: Emission, job: Job) -> dict[str, Any]:
         "allocator": _allocator(recipe),
         "huge_pages": _huge_pages(recipe),
         "versions": {name: release(version(name)) for name in emission.packages},
-        "kernels": _kernels(measurement.precision_share),
+        "kernels": _kernels(_share_of_products(measurement) if emission.language else measurement.precision_share),
         "least_sqnr_db": recipe.least_sqnr_db,
+        "unit": "tokens" if emission.language else "samples",
         "throughput": {
             "samples_per_second": measurement.samples_per_second,
             "low": interval.low if interval else None,
             "high": interval.high if interval else None,
             "processes": len(winner.processes),
         },
-    }  # fmt: skip
+    } | model  # fmt: skip
 
 
 def _in_force(measurement: Measurement, job: Job) -> dict[str, str]:
     """Return the runtime's settings as they were read back when the recipe was proved; of ONNX Runtime those that the recipe sets."""
-    return {name: str(value) for name, value in measurement.settings.items() if job.runtime == "openvino" or name in job.settings}
+    is_openvino = job.runtime.startswith("openvino")
+    return {name: str(value) for name, value in measurement.settings.items() if is_openvino or name in job.settings}
 
 
 def _allocator(recipe: Recipe) -> str | None:
@@ -341,6 +404,13 @@ def _huge_pages(recipe: Recipe) -> str | None:
     """Say which huge pages the recipe claims: those that are asked for, or those of the kernel's reserve."""
     subjects = {claim.subject for claim in recipe.claims}
     return "reserved" if "reserved pages" in subjects else "requested" if "pages" in subjects else None
+
+
+def _share_of_products(measurement: Measurement) -> dict[str, float]:
+    """Return the share of each precision in the calls of products: of a step that takes one token all others may take longer."""
+    products = [kernel for kernel in measurement.kernels if kernel.operation == "matmul"]
+    calls = sum(kernel.count for kernel in products)
+    return {name: sum(each.count for each in products if each.precision == name) / calls for name in {each.precision for each in products}}
 
 
 def _kernels(share: Mapping[str, float]) -> dict[str, object] | None:

@@ -15,7 +15,7 @@ def recommendation_table(run: Run[Measurement], found: Recommendation) -> Table:
     """Return the winner and why, then the others within the limits, then the recipes that were ruled out and by which limit."""
     winner = found.winner
     next_ = (f"  next: {each.step}, {figures(each)}{', not shown to be slower' if each.unresolved else ''}" for each in found.others[:5])
-    out = (f"  ruled out: {each.step}, {per_second(each.samples_per_second)} samples per second: {each.broken}" for each in found.ruled_out)
+    out = (f"  ruled out: {each.step}, {rate(each)}: {each.broken}" for each in found.ruled_out)
     deploy = Line(f", {figures(winner)}.", lead=f"{found.model}, run {run.name}: deploy {winner.step}")
     weights = [Line(told, REMARK)] if (told := weights_line([winner.measurement])) else []
     before = (deploy, Line(why(found)), *map(Line, next_), *(Line(each, REMARK) for each in out), *weights)
@@ -49,10 +49,24 @@ def figures(candidate: MeasuredRecipe) -> str:
     measured = candidate.measurement
     interval = f" [{per_second(candidate.interval.low)}, {per_second(candidate.interval.high)}]" if candidate.interval else ""
     workers = f", {measured.workers} workers" if measured.workers > 1 else ""
+    if (generated := measured.generation) is not None:
+        first_s, tokens = generated.time_to_first_token_s, candidate.prompt_tokens
+        first = "" if first_s is None else f", {milliseconds(first_s)} ms to the first token after {tokens}"
+        texts = f", {measured.batch_size} texts at once" if measured.batch_size > 1 else ""
+        token = f"{milliseconds(generated.time_per_token_s)} ms a token behind {generated.tokens}"
+        return (
+            f"{per_second(candidate.samples_per_second)}{interval} tokens per second, {token}{first}, {p99_text(measured)}"
+            f"{texts}{workers}, {sqnr(measured.sqnr_db)}"
+        )
     return (
         f"{per_second(candidate.samples_per_second)}{interval} samples per second, {p99_text(measured)}, calls of "
         f"{measured.batch_size}{workers}, {sqnr(measured.sqnr_db)}"
     )
+
+
+def rate(candidate: MeasuredRecipe) -> str:
+    """Return a candidate's throughput."""
+    return f"{per_second(candidate.samples_per_second)} {'samples' if candidate.measurement.generation is None else 'tokens'} per second"
 
 
 def why(found: Recommendation) -> str:
@@ -69,7 +83,8 @@ def why(found: Recommendation) -> str:
         text += f". Its {measured.latency_samples} calls show a p99 of at most {high} ms ({CONFIDENCE:.0%})"
     close = [each.step for each in found.others if each.unresolved]
     if close:
-        text += f". Not shown to be slower: {', '.join(close[:4])}; take turns with `python -m reports tune` to tell them apart"
+        command = "pytest benchmarks/test_generation.py --pairs 5" if measured.generation else "python -m reports tune"
+        text += f". Not shown to be slower: {', '.join(close[:4])}; take turns with `{command}` to tell them apart"
     if without := left_out(found):
         text += f". Its recipe leaves out {without}"
     return f"{text}."
@@ -96,6 +111,9 @@ def _data(candidate: MeasuredRecipe) -> dict[str, object]:
         "cosine": measured.cosine,
         "accuracy": measured.accuracy,
         "metrics": measured.metrics,
+        "time_to_first_token_s": measured.generation.time_to_first_token_s if measured.generation else None,
+        "time_per_token_s": measured.generation.time_per_token_s if measured.generation else None,
+        "prompt_tokens": candidate.prompt_tokens,
         "batch_size": measured.batch_size,
         "workers": measured.workers,
         "threads": measured.threads,

@@ -1,19 +1,26 @@
 """Which recipe of a run to deploy: the fastest one within the limits, and what ruled the others out. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from reports.saved.record import PERPLEXITY, Measurement
+from reports.saved.record import PERPLEXITY, Measurement, SavedGeneration
 from reports.statistics import ONE_PROCESS, Interval, mean_interval, process_interval, unpaired_ratio
 from reports.statistics.latency import least_calls, tail_s
 from reports.text.figures import accuracy, agreement, metric, milliseconds, p99_text, sqnr
 from reports.text.metric_limit import MetricLimit
 from reports.text.refusal import Refusal
+from reports.views.generated import RecipeOfText, decoding, is_prompt, prompts, recipe_of
 from reports.views.ladder import USUAL_SPREAD, processes_sps
 
+NO_PROMPT = "no time to the first token (measure with --generation prefill-128x1)"
 DISTURBED_TEXT = "disturbed by other processes while it was measured, so it has no figure"
-# Families of training, of more hosts than one, of generated text, of texts that no folder serves yet.
-NOT_SERVED = frozenset({"hosts", "xla_training", "cpu_training", "generation", "variable_lengths"})
+# Families of training, of more hosts than one, of texts that no folder serves yet.
+NOT_SERVED = frozenset({"hosts", "xla_training", "cpu_training", "variable_lengths"})
+
+
+CALLS_MORE = "Let `python -m reports tune` with the same limits run such recipes back to back, for as many calls as that needs"
+TOKENS_MORE = "Measure more of its tokens with `pytest benchmarks/test_generation.py --pairs 5`"
+SMALLER = ", or search smaller batches with `python -m reports tune`"
 
 
 class NothingToRecommend(Refusal):
@@ -25,7 +32,8 @@ class DeploymentLimits:
     """What a deployment must keep: the longest p99 of a call, in seconds, and how near its outputs and answers are to fp32 eager's.
 
     `accuracy_loss_points` is the most that the share of labelled pictures it gets right may lose, in points of top-1; `metrics` are limits
-    of the user's own metric and of perplexity.
+    of the user's own metric and of perplexity. `first_token_s` is the longest time until the first token of generated text, and `token_s`
+    the longest time for each further one, both at the median.
     """
 
     p99_s: float | None = None
@@ -33,11 +41,17 @@ class DeploymentLimits:
     cosine: float | None = None
     accuracy_loss_points: float | None = None
     metrics: tuple[MetricLimit, ...] = ()
+    first_token_s: float | None = None
+    token_s: float | None = None
 
     def __str__(self) -> str:
         parts = []
         if self.p99_s is not None:
             parts.append(f"p99 {milliseconds(self.p99_s)} ms")
+        if self.first_token_s is not None:
+            parts.append(f"{milliseconds(self.first_token_s)} ms to the first token")
+        if self.token_s is not None:
+            parts.append(f"{milliseconds(self.token_s)} ms a token")
         if self.sqnr_db is not None:
             parts.append(f"SQNR {self.sqnr_db:g} dB")
         if self.cosine is not None:
@@ -54,7 +68,7 @@ class DeploymentLimits:
     @property
     def of_outputs(self) -> "DeploymentLimits":
         """The limits that concern outputs alone."""
-        return replace(self, p99_s=None)
+        return replace(self, p99_s=None, first_token_s=None, token_s=None)
 
     def broken_by(self, measurement: Measurement) -> str:
         """Say which limit the measurement is not shown to keep; empty where it keeps all. A figure that is missing keeps no limit.
@@ -64,6 +78,7 @@ class DeploymentLimits:
         broken = []
         if self.p99_s is not None and (p99 := self._p99(measurement, self.p99_s)):
             broken.append(p99)
+        broken += self._tokens_late(measurement.generation)
         if self.sqnr_db is not None and not (measurement.sqnr_db is not None and measurement.sqnr_db >= self.sqnr_db):
             broken.append(f"{sqnr(measurement.sqnr_db)}, limit {self.sqnr_db:g} dB")
         if self.cosine is not None and not (measurement.cosine is not None and measurement.cosine >= self.cosine):
@@ -75,7 +90,7 @@ class DeploymentLimits:
 
     def refuted_by(self, measurement: Measurement) -> str:
         """Say which limit the measurement is shown not to keep; a p99 that its calls leave open is none."""
-        return self.of_outputs.broken_by(measurement) if self.leaves_open(measurement) else self.broken_by(measurement)
+        return (replace(self, p99_s=None) if self.leaves_open(measurement) else self).broken_by(measurement)
 
     def leaves_open(self, measurement: Measurement) -> bool:
         """Whether the calls show neither that the p99 keeps its limit nor that it breaks it."""
@@ -84,6 +99,16 @@ class DeploymentLimits:
             and not (measurement.latency_p99_high_s is not None and measurement.latency_p99_high_s <= self.p99_s)
             and not _breaks(measurement, self.p99_s)
         )
+
+    def _tokens_late(self, found: SavedGeneration | None) -> Iterator[str]:
+        """Yield what is too late of generated text; what was not measured is."""
+        first_s, token_s = (None, None) if found is None else (found.time_to_first_token_s, found.time_per_token_s)
+        if self.first_token_s is not None and not (first_s is not None and first_s <= self.first_token_s):
+            shown = NO_PROMPT if first_s is None else f"{milliseconds(first_s)} ms to the first token"
+            yield f"{shown}, limit {milliseconds(self.first_token_s)} ms"
+        if self.token_s is not None and not (token_s is not None and token_s <= self.token_s):
+            shown = "no time per token" if token_s is None else f"{milliseconds(token_s)} ms a token"
+            yield f"{shown}, limit {milliseconds(self.token_s)} ms"
 
     @staticmethod
     def _accuracy_lost(measurement: Measurement, most_points: float) -> str:
@@ -125,7 +150,8 @@ def _breaks(measurement: Measurement, limit_s: float) -> bool:
 class MeasuredRecipe:
     """One measured recipe. `interval` is that of its mean throughput, None below two processes; `broken` names limits not kept.
 
-    `unresolved` says that it is not shown to be slower than the winner.
+    `unresolved` says that it is not shown to be slower than the winner. `prompt_tokens` are those of the prompt whose first generated
+    token was timed, None where none was.
     """
 
     measurement: Measurement
@@ -133,6 +159,7 @@ class MeasuredRecipe:
     interval: Interval | None
     broken: str
     unresolved: bool = False
+    prompt_tokens: int | None = None
 
     @property
     def step(self) -> str:
@@ -165,13 +192,18 @@ class Recommendation:
 
 
 def recommend(measurements: Sequence[Measurement], model: str, limits: DeploymentLimits) -> Recommendation:
-    """Return the fastest recipe of `model` within `limits`. Raises NothingToRecommend."""
+    """Return the fastest recipe of `model` within `limits`; of a model that generates text the one that decodes fastest.
+
+    Raises NothingToRecommend.
+    """
     processes = processes_sps(measurements)
-    ours = [m for m in measurements if m.model == model and m.family not in NOT_SERVED]
+    timed = prompts(measurements)
+    ours = [decoding(m, timed) for m in measurements if m.model == model and m.family not in NOT_SERVED and not is_prompt(m)]
     if not ours:
-        known = ", ".join(dict.fromkeys(m.model for m in measurements)) or "none"
+        known = ", ".join(dict.fromkeys(m.model for m in measurements if not is_prompt(m))) or "none"
         raise NothingToRecommend(f"the run has no measurement of model {model!r}: it has {known}; name one of them with --model")
-    candidates = sorted((_candidate(m, processes[m.model, m.step], limits) for m in ours), key=lambda each: -each.samples_per_second)
+    candidates = [_candidate(m, processes[m.model, m.step], limits, timed) for m in ours]
+    candidates.sort(key=lambda each: -each.samples_per_second)
     within = [each for each in candidates if not each.broken]
     if all(each.measurement.disturbed for each in candidates):
         raise NothingToRecommend(f"all recipes of {model} were disturbed while they were measured: measure them again on an idle machine")
@@ -180,11 +212,11 @@ def recommend(measurements: Sequence[Measurement], model: str, limits: Deploymen
         if may_keep is not None:
             raise NothingToRecommend(
                 f"no recipe of {model} is shown to keep the limits: the fastest that may is {may_keep.step!r}, {may_keep.broken}. "
-                "Let `python -m reports tune` with the same limits run such recipes back to back, for as many calls as that needs"
+                f"{TOKENS_MORE if may_keep.measurement.generation else CALLS_MORE}"
             )
         raise NothingToRecommend(
             f"no recipe of {model} is within the limits: the fastest, {candidates[0].step!r}, has {candidates[0].broken}; "
-            f"{_nearest(candidates, limits)}. Widen the limits, or search smaller batches with `python -m reports tune`"
+            f"{_nearest(candidates, limits)}. Widen the limits{'' if ours[0].generation else SMALLER}"
         )
     winner, *others = within
     return Recommendation(
@@ -196,10 +228,19 @@ def recommend(measurements: Sequence[Measurement], model: str, limits: Deploymen
     )
 
 
-def _candidate(measurement: Measurement, processes: tuple[float, ...], limits: DeploymentLimits) -> MeasuredRecipe:
+def _candidate(
+    measurement: Measurement, processes: tuple[float, ...], limits: DeploymentLimits, timed: Mapping[RecipeOfText, Measurement]
+) -> MeasuredRecipe:
     interval = mean_interval(processes) if len(processes) > 1 else None
     broken = DISTURBED_TEXT if measurement.disturbed else limits.broken_by(measurement)
-    return MeasuredRecipe(measurement=measurement, processes=processes, interval=interval, broken=broken)
+    prompt = timed.get(recipe_of(measurement))
+    return MeasuredRecipe(
+        measurement=measurement,
+        processes=processes,
+        interval=interval,
+        broken=broken,
+        prompt_tokens=prompt.generation.tokens if prompt is not None and prompt.generation else None,
+    )
 
 
 def _against(winner: MeasuredRecipe, other: MeasuredRecipe) -> MeasuredRecipe:
@@ -215,6 +256,15 @@ def _nearest(candidates: Sequence[MeasuredRecipe], limits: DeploymentLimits) -> 
     if limits.p99_s is not None and latencies:
         best_s, step = min(latencies)
         found.append(f"the lowest p99 is {milliseconds(best_s)} ms ({step})")
+    of_texts = [(each.measurement.generation, each.step) for each in candidates if each.measurement.generation is not None]
+    firsts = [(each.time_to_first_token_s, step) for each, step in of_texts if each.time_to_first_token_s is not None]
+    if limits.first_token_s is not None and firsts:
+        best_s, step = min(firsts)
+        found.append(f"the least time to the first token {milliseconds(best_s)} ms ({step})")
+    tokens = [(each.time_per_token_s, step) for each, step in of_texts if each.time_per_token_s is not None]
+    if limits.token_s is not None and tokens:
+        best_s, step = min(tokens)
+        found.append(f"the least time per token {milliseconds(best_s)} ms ({step})")
     ratios = [(each.measurement.sqnr_db, each.step) for each in candidates if each.measurement.sqnr_db is not None]
     if limits.sqnr_db is not None and ratios:
         highest_db, step = max(ratios)

@@ -159,7 +159,7 @@ def main() -> int:
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))  # what the bad clients themselves compute is not what is asked
         asyncio.run(bad_connections(options.bad))
     with tempfile.TemporaryDirectory() as name:
-        for file in ("serve.py", "inference_protocol.py"):
+        for file in ("serve.py", "serving.py", "inference_protocol.py"):
             shutil.copy(EMITTED / file, name)
         Path(name, "model.py").write_text(MODEL)
         command = [sys.executable, str(Path(name, "serve.py")), "--port", "0"]

@@ -130,7 +130,7 @@ def test_emitted_files_name_their_licence() -> None:
     texts = [contents.run_script(1), contents.unit(DEPLOYMENT, "m"), contents.dockerfile(DEPLOYMENT, "m", (), "3.12")]
     texts += [
         file.read_text()
-        for file in [*EMITTED.glob("*.py"), *(Path(str(module.__file__)) for module in (*CARRIED, torchvision_import))]
+        for file in [*EMITTED.rglob("*.py"), *(Path(str(module.__file__)) for module in (*CARRIED, torchvision_import))]
         if file.name != "__init__.py"
     ]
 

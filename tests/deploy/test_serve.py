@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
@@ -81,29 +81,35 @@ class Served:
         return status == 200 and answer["outputs"][0]["data"] == (GOOD * 2).ravel().tolist()
 
 
+S = TypeVar("S", bound=Served)
 Serve = Callable[..., Served]
 
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Serve]:
     """A function that starts the server, with limits that are set to other values."""
-    for name in ("serve.py", "inference_protocol.py"):
+    for name in ("serve.py", "serving.py", "inference_protocol.py"):
         shutil.copy(EMITTED / name, tmp_path)
     (tmp_path / "model.py").write_text(MODEL)
-    started: list[subprocess.Popen[str]] = []
-    served: list[Served] = []
+    yield from serving(tmp_path, Served)
 
-    def start(**limits: float) -> Served:
-        lines = ["import serve, sys", *(f"serve.{name} = {value}" for name, value in limits.items()), "sys.exit(serve.main())"]
-        (tmp_path / "limited.py").write_text("\n".join(lines))
-        command = [sys.executable, str(tmp_path / "limited.py"), "--port", "0"]
+
+def serving(folder: Path, kind: type[S]) -> Iterator[Callable[..., S]]:
+    """Yield a function that starts the server in `folder`, with limits of its modules that are set to other values."""
+    started: list[subprocess.Popen[str]] = []
+    served: list[S] = []
+
+    def start(*arguments: str, **limits: float) -> S:
+        lines = [f"(serve if hasattr(serve, {name!r}) else serving).{name} = {value}" for name, value in limits.items()]
+        (folder / "limited.py").write_text("\n".join(["import serve, serving, sys", *lines, "sys.exit(serve.main())"]))
+        command = [sys.executable, str(folder / "limited.py"), "--port", "0", *arguments]
         process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         started.append(process)
         assert process.stderr is not None
         line = process.stderr.readline()
         assert line.startswith("serving on "), line + process.stderr.read()
         host, _, port = line.split()[-1].rpartition(":")
-        served.append(Served(process, host, int(port)))
+        served.append(kind(process, host, int(port)))
         return served[-1]
 
     yield start
@@ -392,7 +398,7 @@ def test_it_ends_in_order(serve: Serve) -> None:
 @pytest.fixture
 def crew(tmp_path: Path) -> Iterator[tuple["subprocess.Popen[str]", int, list[int]]]:
     """Two workers on one port, started as run.sh does; the port is kept from others by a socket that does not listen."""
-    for name in ("serve.py", "inference_protocol.py", "workers.py"):
+    for name in ("serve.py", "serving.py", "inference_protocol.py", "workers.py"):
         shutil.copy(EMITTED / name, tmp_path)
     in_one_piece = """os.write(2, f"{os.environ['WORKER']} {os.getpid()}\\n".encode())"""  # two share the pipe
     (tmp_path / "model.py").write_text(MODEL + in_one_piece)

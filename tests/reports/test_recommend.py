@@ -120,9 +120,9 @@ def test_the_recommendation_names_a_limit_of_accuracy() -> None:
     exact = benchmark("openvino", medians_s=(0.080, 0.081, 0.082), **labelled(1))
     found = recommend(measured(exact), "resnet50", DeploymentLimits(p99_s=0.1, accuracy_loss_points=0.5))
     assert "recipes within p99 100 ms and 0.5 points of top-1 lost, of 1 measured" in why(found)
-    assert {"p99_s": 0.1, "sqnr_db": None, "cosine": None, "accuracy_loss_points": 0.5, "metrics": ()} == recommendation_data(found)[
-        "limits"
-    ]
+    limits = recommendation_data(found)["limits"]
+    assert isinstance(limits, dict)
+    assert {"p99_s": 0.1, "accuracy_loss_points": 0.5} == {name: value for name, value in limits.items() if value}
     assert "no limit was given" in why(recommend(measured(exact), "resnet50", DeploymentLimits()))
 
 

@@ -23,8 +23,9 @@ from typing import Any
 import numpy as np
 from allocators import ALLOCATORS, LARGE_BYTES, counted_bytes
 from cpus import Cpus, cpu_quota
+from deployed import FOLDER, WORKER_VARIABLE, read
 from memory import TOUCHED_BYTES, Memory, observe
-from model import FOLDER, WORKER_VARIABLE, Model, load, sample
+from model import Model, load, sample
 from thread_work import ThreadWork, product_side, thread_cpus, watch
 
 QUEUED_TIMES = 4
@@ -51,7 +52,7 @@ def main() -> int:
     options = parser.parse_args()
     if options.worker:
         return _be_a_worker()
-    deployment = json.loads((FOLDER / "deployment.json").read_text())
+    deployment = read()
     print(f"{deployment['model']} by {deployment['step']}, measured in run {deployment['run']} on {deployment['machine']}")
     workers = [_Worker(number) for number in range(deployment["workers"])]
     try:
@@ -167,7 +168,19 @@ def _outputs(deployment: dict[str, Any], seen: list[dict[str, Any]]) -> list[Fin
     return [Finding("outputs", worst >= least, f"SQNR {worst:.1f} dB against fp32, at least {least:g} dB is required")]
 
 
-CHECKS = (_versions, _environment, _allocator, _huge_pages, _cpus, _threads, _settings, _kernels, _outputs)
+def _tokens(_deployment: dict[str, Any], seen: list[dict[str, Any]]) -> list[Finding]:
+    """Where text is generated: the greedy loop chooses the tokens of the compared logits for as long as it follows fp32's own."""
+    if seen[0]["chosen"] is None:
+        return []
+    said = []
+    for worker in seen:
+        chosen, scored, expected = (worker["chosen"][name] for name in ("greedy", "scored", "expected"))
+        same = next((place for place, token in enumerate(expected) if token != chosen[place]), len(expected))
+        said.append((chosen[: same + 1] == scored[: same + 1], f"{same} of {len(expected)} are fp32's"))
+    return [_worst("tokens of highest logit", said)]
+
+
+CHECKS = (_versions, _environment, _allocator, _huge_pages, _cpus, _threads, _settings, _kernels, _outputs, _tokens)
 
 
 def _throughput(deployment: dict[str, Any], workers: list["_Worker"]) -> Finding:
@@ -182,7 +195,8 @@ def _throughput(deployment: dict[str, Any], workers: list["_Worker"]) -> Finding
             taken_s = bursts[0]["calls"] * bursts[0]["median_s"]
         rates.append(sum(burst["calls"] for burst in bursts) * deployment["batch_size"] / taken_s)
     now, was = statistics.median(rates), deployment["throughput"]
-    seen = f"{now:.1f} samples per second, {now / was['samples_per_second']:.2f} times the record's {was['samples_per_second']:.1f}"
+    recorded = was["samples_per_second"]
+    seen = f"{now:.1f} {deployment['unit']} per second, {now / recorded:.2f} times the record's {recorded:.1f}"
     if was["low"] is None:
         return Finding("throughput", True, f"{seen}; one process was measured, so no interval tells how much is too little")
     within = "within" if now <= was["high"] else "above"
@@ -246,6 +260,7 @@ def _be_a_worker() -> int:
         "thp_mode": _thp_mode(),
         "cpus": sorted(set().union(*map(set, thread_cpus().values()))),
         "sqnr_db": _sqnr_db(outputs, expected),
+        "chosen": _chosen(model, placed, outputs),
     }
     print(json.dumps(facts), flush=True)
     call_s = 0.0
@@ -253,6 +268,14 @@ def _be_a_worker() -> int:
         call_s = call_s or _warm_up(model, placed)
         print(json.dumps(_burst(model, placed, max(2, round(ROUND_S / call_s)))), flush=True)
     return 0
+
+
+def _chosen(model: Model, placed: Any, logits: np.ndarray) -> dict[str, list[int]] | None:
+    """Return the tokens that the loop chooses after the first prompt, those of the compared logits, and fp32's; None of all else."""
+    if not hasattr(model.session, "chosen"):
+        return None
+    expected: list[int] = placed[1][0].tolist()
+    return {"greedy": model.session.chosen(placed), "scored": logits[0].argmax(axis=-1).tolist(), "expected": expected}
 
 
 def _look_at_memory(model: Model, counted: dict[str, int]) -> Memory:

@@ -1,25 +1,35 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which precision oneDNN's kernels compute in, by what it prints about them (its developer guide, "Verbose mode")."""
+"""Which precision the kernels of oneDNN and oneMKL compute in, by what they print (oneDNN's developer guide, "Verbose mode")."""
 
 import ctypes
 import os
 import re
 import tempfile
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import torch
 
 EXECUTIONS = 1
 PRODUCTS = {"convolution", "inner_product", "matmul"}
+MKL_PRODUCT = re.compile(
+    r"^MKL_VERBOSE (?P<name>\w*GEMM\w*)\(.*\) (?P<time>[\d.]+)(?P<unit>ns|us|ms|s) .*TID:0\b"
+)  # one thread's wall time
+MKL_PRECISIONS = {"BF16": "bf16", "F16": "f16", "S8": "int8", "U8": "int8"}
+MS = {"ns": 1e-6, "us": 1e-3, "ms": 1.0, "s": 1e3}
 
 
 def precision_share(infer: Callable[[], Any]) -> dict[str, float]:
     """Return the share of each precision in the time of convolutions and products during one inference."""
-    with torch.backends.mkldnn.verbose(EXECUTIONS):
+    mkl = torch.backends.mkl
+    with torch.backends.mkldnn.verbose(EXECUTIONS), mkl.verbose(mkl.VERBOSE_ON) if mkl.is_available() else nullcontext():
         text = _printed(infer)
     time_of: dict[str, float] = {}
     for line in text.splitlines():
+        if call := MKL_PRODUCT.match(line):
+            precision = next((name for mark, name in MKL_PRECISIONS.items() if mark in call["name"]), "f32")
+            time_of[precision] = time_of.get(precision, 0.0) + float(call["time"]) * MS[call["unit"]]
         fields = line.split(",")
         if len(fields) < 12 or fields[0] != "onednn_verbose" or fields[2:4] != ["primitive", "exec"] or fields[5] not in PRODUCTS:
             continue

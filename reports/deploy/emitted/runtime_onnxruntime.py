@@ -51,7 +51,7 @@ class Session:
 
     def without_spinning(self) -> "Session":
         """Return the model in a second session, whose threads sleep while they wait: spinning is CPU time too, and no work."""
-        return Session(self._artifact, self._deployment | {"settings": self._settings | {SPINNING: "0"}})
+        return type(self)(self._artifact, self._deployment | {"settings": self._settings | {SPINNING: "0"}})
 
     def place(self, inputs: tuple[np.ndarray, ...]) -> dict[str, np.ndarray]:
         return dict(zip(self._inputs, map(np.ascontiguousarray, inputs), strict=True))
@@ -63,9 +63,12 @@ class Session:
     def facts(self, placed: dict[str, np.ndarray]) -> dict[str, Any]:
         """Return what is in force, the kernels by the profile of a second session."""
         with tempfile.TemporaryDirectory() as folder:
-            profiled = self._open("model.onnx", str(Path(folder, "profile")))
-            profiled.run(None, placed)
-            events = json.loads(Path(profiled.end_profiling()).read_text())
+            serving, self._session = self._session, self._open("model.onnx", str(Path(folder, "profile")))
+            try:
+                self.run(placed)
+                events = json.loads(Path(self._session.end_profiling()).read_text())
+            finally:
+                self._session = serving
         time_of: dict[str, float] = {}
         for event in events:
             name = event.get("args", {}).get("op_name", "")
@@ -97,6 +100,8 @@ class Session:
 
 
 def _precision(name: str, types: list[dict[str, Any]]) -> str:
+    if name == "MatMulNBits":
+        return "int4"
     if "Integer" in name or name == "DynamicQuantizeMatMul":
         return "int8"
     kinds = [kind for tensor in types for kind in tensor]

@@ -12,13 +12,15 @@ from memory import Block
 from openvino import opset13
 
 HEAVY = {"Convolution", "Deconvolution", "FullyConnected", "MatMul", "ScaledDotProductAttention", "ScaledAttn", "MHA"}
-PRECISIONS = {"i8": "int8", "u8": "int8"}
+PRECISIONS = {"i8": "int8", "u8": "int8", "i4": "int4", "u4": "int4"}
 PRODUCTS_IN_FLIGHT = 4
 READ_BACK = ("INFERENCE_PRECISION_HINT", "PERFORMANCE_HINT", "NUM_STREAMS", "INFERENCE_NUM_THREADS")
 
 
 class Session:
     """A compiled model; `run` may be called by as many threads as there are requests."""
+
+    read_back: tuple[str, ...] = READ_BACK
 
     def __init__(self, artifact: Path, deployment: dict[str, Any]) -> None:
         self.asynchronous = "asynchronous" in deployment["transforms"]
@@ -27,7 +29,7 @@ class Session:
             config = {"PERFORMANCE_HINT": "THROUGHPUT"} | config
         self._config = config
         self._compiled = openvino.Core().compile_model(artifact / "model.xml", "CPU", config)
-        self._settings = tuple(dict.fromkeys((*READ_BACK, *config)))
+        self._settings = tuple(dict.fromkeys((*self.read_back, *config)))
         self.requests = int(self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")) if self.asynchronous else 1
         self._idle: SimpleQueue[Any] = SimpleQueue()
         for _ in range(self.requests):

@@ -1,0 +1,178 @@
+"""What a deployment that generates text has beside others: how much text its model takes, its tokenizer, and how it is asked."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fixtures.protocol import ModelSpec
+from reports.deploy.contents import PORT, as_text
+from reports.text.plain_text import plain
+
+USUAL_CONTEXT = 2048  # of models that name no number of positions
+PACKAGES = ("tokenizers", "jinja2")  # what makes tokens of texts and of chats
+TEXT, TOKENS = "Once upon a time", [1, 2, 3]
+
+README = """\
+# {model} by {step}
+
+{sentence}
+
+    python3 -m venv .venv && .venv/bin/pip install -r requirements.txt
+    PYTHON=.venv/bin/python ./run.sh check.py                  # are the steps in force here?
+    PYTHON=.venv/bin/python ./run.sh check.py --throughput     # and does it decode at the recorded rate?
+    PYTHON=.venv/bin/python ./run.sh                           # serve on port {port}
+
+It serves by OpenAI's API. OpenAI's client (`pip install openai`) and any HTTP client talk to it:
+
+    from openai import OpenAI
+    client = OpenAI(base_url="http://localhost:{port}/v1", api_key="none")
+    for event in client.completions.create(model="{model}", prompt={prompt}, max_tokens=64, stream=True):
+        print({shown}, end=" ", flush=True)
+
+    curl localhost:{port}/v1/completions -H 'Content-Type: application/json' -d \\
+        '{{"model": "{model}", "prompt": {prompt_in_json}, "max_tokens": 16}}'
+
+In your own program (started by `./run.sh PROGRAM`, so that the environment is in force):
+
+    from model import load
+    model = load()
+    tokens = list(model.generate([1, 2, 3], 64))
+
+- Each token is the one of highest logit: another temperature than 0 is refused. {prompts}
+- A prompt and what follows it have at most {context} tokens together; `./run.sh --context TOKENS` takes fewer.
+- One text is generated at a time for each worker, others wait in order.
+- It has no TLS and no passwords. Put a proxy in front where programs other than your own reach it.
+- Recorded: {figures}
+- Measured in run {run} on {machine}; the artifact is built for {architecture}.
+- {system}
+- The files that carry `SPDX-License-Identifier: Apache-2.0` are cpu-inference-ladder's; model and weights have licences of their own.
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Language:
+    """A causal language model as it is served: its tokens, those that end a text, its config, and its tokenizer, None without one.
+
+    The config is JSON, the tokenizer an object, as transformers has them.
+    """
+
+    context: int
+    vocabulary: int
+    ends: tuple[int, ...]
+    config: str
+    tokenizer: Any = None
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """The distributions that its tokenizer needs."""
+        return () if self.tokenizer is None else PACKAGES
+
+    @property
+    def template(self) -> str | None:
+        """The template of chats; of several the usual one."""
+        found = getattr(self.tokenizer, "chat_template", None)
+        chosen = found.get("default") if isinstance(found, dict) else found
+        return None if chosen is None else str(chosen)
+
+    def write(self, folder: Path) -> None:
+        """Write the tokenizer, and what the template of chats needs, into a new folder; nothing where there is none."""
+        if self.tokenizer is None:
+            return
+        folder.mkdir()
+        (folder / "tokenizer.json").write_text(self.tokenizer.backend_tokenizer.to_str())
+        if self.template is not None:
+            special = {name: str(token) for name, token in self.tokenizer.special_tokens_map.items() if isinstance(token, str)}
+            (folder / "chat.json").write_text(json.dumps({"template": self.template, "special": special}, indent=1) + "\n")
+
+    def data(self) -> dict[str, Any]:
+        """Return what the deployment's model reads."""
+        return {"context": self.context, "vocabulary": self.vocabulary, "ends": list(self.ends)}
+
+
+def language_of(spec: ModelSpec) -> Language:
+    """Return what is known of the causal language model by its config, and by the tokenizer that lies beside that. Raises ModelError."""
+    from fixtures.models import TRANSFORMERS, source_of
+    from fixtures.models.transformers_models import config_of
+
+    if source_of(spec.name) != TRANSFORMERS:
+        from reports.commands.measuring import CannotMeasure
+
+        raise CannotMeasure(
+            f"{spec.name} is built by code of its own, and deployments that generate text are written for models of transformers: save it "
+            "with model.save_pretrained(...), and measure the folder"
+        )
+    config, folder = config_of(spec)
+    described = config.get_text_config(decoder=True)
+    vocabulary = int(described.vocab_size)
+    tokenizer = None if folder is None else _tokenizer(spec, folder)
+    ends: tuple[int, ...] = ()
+    if tokenizer is not None and folder is not None:
+        named = [tokenizer.eos_token_id, described.eos_token_id, *_generated_ends(folder)]
+        ends = tuple(sorted({token for token in _flat(named) if 0 <= token < vocabulary}))
+    positions = getattr(described, "max_position_embeddings", None) or 0
+    return Language(
+        context=positions if positions > 0 else max(USUAL_CONTEXT, spec.longest),
+        vocabulary=vocabulary,
+        ends=ends,
+        config=_config_text(config),
+        tokenizer=tokenizer,
+    )
+
+
+def _config_text(config: Any) -> str:
+    """Return the config as a model's folder has it, without the place that it was read from."""
+    described = json.loads(config.to_json_string(use_diff=False))
+    described.pop("_name_or_path", None)
+    return json.dumps(described, indent=1) + "\n"
+
+
+def _tokenizer(spec: ModelSpec, folder: Path) -> Any:
+    """Return the tokenizer of the model's folder; None where the folder has none, or none that the tokenizers library can take."""
+    from fixtures.models.quiet import quiet
+    from fixtures.models.transformers_models import TOKENIZERS
+    from fixtures.tasks.texts import tokenizer
+
+    if not any(any(folder.glob(pattern)) for pattern in TOKENIZERS):
+        return None
+    with quiet():
+        found = tokenizer(spec)
+    return found if getattr(found, "backend_tokenizer", None) is not None else None
+
+
+def _generated_ends(folder: Path) -> list[Any]:
+    """Return the tokens that end a text by the folder's own defaults of generation."""
+    file = folder / "generation_config.json"
+    try:
+        found = json.loads(file.read_text()) if file.is_file() else {}
+    except ValueError:
+        found = {}
+    return [found.get("eos_token_id")] if isinstance(found, dict) else []
+
+
+def _flat(named: list[Any]) -> list[int]:
+    return [token for each in named for token in (each if isinstance(each, list) else [each]) if isinstance(token, int)]
+
+
+def readme(deployment: dict[str, Any], language: Language, sentence: str, figures: str, packages: tuple[str, ...]) -> str:
+    """Return the deployment's README."""
+    has_texts = language.tokenizer is not None
+    prompts = "Prompts are texts or arrays of token ids." if has_texts else "The model has no tokenizer: prompts are arrays of token ids."
+    if has_texts:
+        prompts += f" Chats are {'taken' if language.template else 'not taken, as it has no template of them'}."
+    return README.format(
+        model=plain(deployment["model"]),
+        step=as_text(deployment["step"]),
+        sentence=plain(sentence, 1000),
+        port=PORT,
+        prompt=repr(TEXT) if has_texts else TOKENS,
+        prompt_in_json=json.dumps(TEXT if has_texts else TOKENS),
+        shown="event.choices[0].text" if has_texts else "*event.choices[0].token_ids",
+        prompts=prompts,
+        context=language.context,
+        figures=plain(figures, 400),
+        run=as_text(deployment["run"]),
+        machine=as_text(deployment["machine"]),
+        architecture=deployment["architecture_of_cpu"],
+        system=f"Beside Python it needs Debian's {', '.join(packages)}." if packages else "Beside Python it needs no system package.",
+    )
