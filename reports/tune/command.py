@@ -26,7 +26,7 @@ from reports.show.tables import add_format, show
 from reports.text.image_shape import of_batch
 from reports.text.options import Commands, image_of, shared, time_s
 from reports.text.plain_text import say
-from reports.views.recommend import NOT_SERVED
+from reports.views.recommend import NO_REQUESTS
 
 if TYPE_CHECKING:
     from fixtures.bench.answers import Answers
@@ -117,13 +117,13 @@ def _ladder(options: argparse.Namespace, storage: Storage, model: str, machine: 
         return []
     why, image = "", image_of(options)
     then = {name: value for name, value in run.fingerprint.items() if name in machine}
-    ours = [m for m in run.measurements if m.model == model and m.family not in NOT_SERVED]
+    ours = [m for m in run.measurements if m.model == model and m.family not in NO_REQUESTS]
     if missing_identity(run.fingerprint):
         why = "does not say which machine it is of"
     elif machine_differences(then, {name: value for name, value in machine.items() if name in then}):
         why = "is of another machine"
     elif not ours:
-        why = f"has no measurement of {model} by a step that can be deployed"
+        why = f"has no measurement of {model} by a step that takes single requests"
     elif any(of_batch(m.input_shape) not in {None, image} for m in ours):
         why = f"has other images than {image}"
     elif any(m.sequence_length not in {None, options.sequence_length} for m in ours):
@@ -138,10 +138,10 @@ def _ladder(options: argparse.Namespace, storage: Storage, model: str, machine: 
 
 
 def _newest_of(storage: Storage, model: str) -> Path:
-    """Return the newest saved run that measured a step on the model that can be deployed, else the newest of all. Raises NoSuchRun."""
+    """Return the newest saved run that measured a step on the model that takes requests, else the newest of all. Raises NoSuchRun."""
     from fixtures.steps.optimizations import catalogue
 
-    others = {name for name, step in catalogue().items() if step.family in NOT_SERVED}
+    others = {name for name, step in catalogue().items() if step.family in NO_REQUESTS}
     of_model = (
         run.path
         for run in reversed(storage.shelf.runs)

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field, replace
 from fixtures.steps.optimizations import catalogue
 from reports.saved.record import Measurement
 from reports.statistics.latency import tail_s
-from reports.views.recommend import NOT_SERVED, DeploymentLimits
+from reports.views.recommend import NO_REQUESTS, DeploymentLimits
 
 BATCHES = (1, 2, 4, 8, 16, 32, 64)
 START_BATCH = 8
-NOT_TUNED = NOT_SERVED | {"batch_size", "workers"}  # the search has batches and workers of its own
+NOT_TUNED = NO_REQUESTS | {"batch_size", "workers"}  # the search has batches and workers of its own
 KEPT_SHARE = 0.5
 LEAST_KEPT = 3
 

@@ -14,7 +14,7 @@ from reports.statistics.latency import MLPERF_CONFIDENCE, least_calls
 from reports.under_load.requests import LoadRun, Scenario, ServedRequests, poisson_arrivals, summarize
 from reports.under_load.search import highest_rate, median_run
 from reports.under_load.serving import MOST_REQUESTS, send
-from reports.views.recommend import NOT_SERVED
+from reports.views.recommend import NO_REQUESTS
 
 LEAST_REQUESTS = 100
 LEAST_REQUESTS_OF_LIMIT = least_calls(MLPERF_CONFIDENCE)  # with fewer no p99 is shown to keep any limit
@@ -50,7 +50,7 @@ def run_load(bench: Bench, wish: Wish, workers: int | None, note: Callable[[Load
     rig = bench.rig
     if wish.step not in rig.catalogue:
         raise CannotMeasure(f"unknown step {wish.step!r}: expected one of {', '.join(rig.catalogue)}")
-    if (family := rig.catalogue[wish.step].family) in NOT_SERVED:
+    if (family := rig.catalogue[wish.step].family) in NO_REQUESTS:
         raise CannotMeasure(
             f"step {wish.step!r} is of the family {family}, which has no requests that could be sent one by one: load a step of another "
             "family, such as baseline or openvino_fp32 (docs/steps.md)"

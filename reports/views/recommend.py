@@ -16,6 +16,7 @@ NO_PROMPT = "no time to the first token (measure with --generation prefill-128x1
 DISTURBED_TEXT = "disturbed by other processes while it was measured, so it has no figure"
 # Families of training, of more hosts than one, of texts that no folder serves yet.
 NOT_SERVED = frozenset({"hosts", "xla_training", "cpu_training", "variable_lengths"})
+NO_REQUESTS = NOT_SERVED | {"generation"}  # whose calls are no requests of one sample: neither a search nor a load takes their steps
 
 
 CALLS_MORE = "Let `python -m reports tune` with the same limits run such recipes back to back, for as many calls as that needs"

@@ -571,7 +571,7 @@ def test_a_later_run_of_training_does_not_hide_the_ladder(tmp_path: Path, capsys
     trained = benchmark(trains, model=MODEL_ID, family="cpu_training")
     save(tmp_path, 2, saved_run([trained], fingerprint=machine, saved_at="2026-11-22T00:00:00+00:00"))
     assert [] == command._ladder(asked, Storage(str(tmp_path)), MODEL_ID, machine)
-    assert "by a step that can be deployed: it does not guide this search" in capsys.readouterr().err
+    assert "by a step that takes single requests: it does not guide this search" in capsys.readouterr().err
 
     save(tmp_path, 1, saved_run([benchmark("openvino", model=MODEL_ID)], fingerprint=machine, saved_at="2026-11-21T00:00:00+00:00"))
     assert ["openvino"] == [each.step for each in command._ladder(asked, Storage(str(tmp_path)), MODEL_ID, machine)]
