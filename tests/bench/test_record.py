@@ -35,6 +35,8 @@ def serving(starts: list[Started], warm_s: list[float], **of_model: Any) -> Serv
         findings=(),
         agreement=nothing,
         artifact=None,
+        reference=nothing,
+        compared=nothing,
     )
 
 
