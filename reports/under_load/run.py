@@ -41,7 +41,6 @@ class LoadSearch:
 
     found: LoadRun | None
     trials: tuple[LoadRun, ...]
-    evidence: tuple[str, ...]
     findings: tuple[str, ...]
 
 
@@ -81,7 +80,6 @@ def run_load(bench: Bench, wish: Wish, workers: int | None, note: Callable[[Load
         return LoadSearch(
             found=found,
             trials=tuple(runner.trials),
-            evidence=tuple(f"{each.claim}: {each.observed}" for each in serving.evidence),
             findings=serving.findings,
         )
 

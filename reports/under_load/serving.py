@@ -16,7 +16,7 @@ import numpy as np
 
 from fixtures import protocol
 from fixtures.bench.rig import Serving
-from fixtures.protocol import Turn
+from fixtures.bench.turns import run_untimed
 from reports.under_load.requests import ServedRequests
 
 LEAD_S = 0.1
@@ -32,7 +32,7 @@ def send(serving: Serving, *, requests: int, arrivals_s: np.ndarray | None, time
     if not 1 <= requests <= MOST_REQUESTS:
         raise ValueError(f"expected 1 to {MOST_REQUESTS} requests, found {requests}")
     workers = serving.workers
-    workers.ask([Turn(iterations=0, untimed=1)] * workers.ranks, protocol.Timed, "warming up again")
+    run_untimed(workers, 1)
     schedule = None
     if arrivals_s is not None:
         schedule = workers.folder / "arrivals.npy"

@@ -649,5 +649,5 @@ def test_prepare_on_a_runtime_without_artifacts() -> None:
         [prepared] = workers.ask([Prepare(job=job, folder="/tmp")], Prepared, "building")
         worker = pids(workers)
 
-    assert prepared.peak_rss_bytes > 0
+    assert prepared.build_s >= 0
     assert [ended(pid) for pid in worker] == [True]
