@@ -42,7 +42,7 @@ class Rate:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Spread:
+class MedianAndLargest:
     """The median and the largest of some values; None where there are none."""
 
     median: float
@@ -66,10 +66,10 @@ class Summary:
     slowdown: float | None
     deviation: float | None
     within: float | None
-    gate_s: Spread | None
-    screened_gate_s: Spread | None
-    pair_s: Spread | None
-    others: Spread | None
+    gate_s: MedianAndLargest | None
+    screened_gate_s: MedianAndLargest | None
+    pair_s: MedianAndLargest | None
+    others: MedianAndLargest | None
 
     @property
     def held(self) -> int:
@@ -129,5 +129,5 @@ def within_pairs(pairs: Sequence[Pair]) -> float | None:
     return math.sqrt(statistics.fmean(variances))
 
 
-def _spread(values: Sequence[float]) -> Spread | None:
-    return Spread(median=statistics.median(values), largest=max(values)) if values else None
+def _spread(values: Sequence[float]) -> MedianAndLargest | None:
+    return MedianAndLargest(median=statistics.median(values), largest=max(values)) if values else None

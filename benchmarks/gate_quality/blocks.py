@@ -14,7 +14,7 @@ PATCH = 4
 CLASSES = 10
 
 
-class Block(nn.Module):
+class SyntheticBlock(nn.Module):
     """A 3x3 convolution with its activation, which a runtime fuses into one node; many more would take long to compile."""
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ class Classifier(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.patches = nn.Conv2d(3, CHANNELS, PATCH, stride=PATCH)
-        self.blocks = nn.Sequential(*(Block() for _ in range(BLOCKS)))
+        self.blocks = nn.Sequential(*(SyntheticBlock() for _ in range(BLOCKS)))
         self.classes = nn.Linear(CHANNELS, CLASSES)
         nn.init.normal_(self.classes.weight, std=GAIN / CHANNELS**0.5)
 

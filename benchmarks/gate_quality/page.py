@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from benchmarks.gate_quality.analysis import Rate, Spread, Summary, slowdowns, summarize
+from benchmarks.gate_quality.analysis import MedianAndLargest, Rate, Summary, slowdowns, summarize
 from benchmarks.gate_quality.gates import arguments
 from benchmarks.gate_quality.kinds import KINDS, Kind
 from benchmarks.gate_quality.other_rules import RULES, apart, called_apart, called_in_turns
@@ -227,5 +227,5 @@ def _found(target: Target) -> str:
     return f"{counted} [{bound}]"
 
 
-def _durations(spread: Spread | None) -> str:
+def _durations(spread: MedianAndLargest | None) -> str:
     return NONE if spread is None else f"{spread.median:.0f} s, {spread.largest:.0f} s"
