@@ -86,7 +86,7 @@ def installations() -> Iterator[tuple[str, str]]:
         ROOT / "README.md",
         ROOT / "CONTRIBUTING.md",
         ROOT / ".ci/run",
-        *(ROOT / "docs").glob("*.md"),
+        *(ROOT / "docs").rglob("*.md"),
         *(ROOT / ".github").rglob("*.yml"),
     ]
     for file in files:
@@ -107,7 +107,7 @@ def test_whoever_installs_the_suite_takes_the_exact_versions() -> None:
     ]
     for file in (
         ROOT / "README.md",
-        *(ROOT / "docs").glob("*.md"),
+        *(ROOT / "docs").rglob("*.md"),
         *(ROOT / ".github").rglob("*.yml"),
         *(ROOT / "reports/deploy").rglob("*.py"),
     ):

@@ -14,7 +14,7 @@ from reports.commands import MODULE
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
-PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.glob("*.md")))
+PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md")))
 BEGINS_WITH_OF = re.compile(r'(?:^ *|[.:?;)!] |"""|# |\| |\*\*|- |> )(Of [a-z]+ [a-z]+)', re.MULTILINE)
 A_PATTERN = re.compile(r"[\[|…]|\bWORD\b")  # of a command, such as `[RUN]`, and not one to type
 
