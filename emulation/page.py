@@ -1,25 +1,25 @@
-"""docs/graviton-emulated.md: what each step did on each emulated CPU, rendered from the proofs kept beside it."""
+"""docs/results/graviton-emulated.md: what each step did on each emulated CPU, rendered from the proofs kept beside it."""
 
 from pathlib import Path
 
 from fixtures.bench.proofs import Proofs, StepProof
 from reports.text.markdown import table
 
-DOCS = Path(__file__).resolve().parent.parent / "docs"
-PAGE = DOCS / "graviton-emulated.md"
-PROOFS = DOCS / "graviton-emulated"
+RESULTS = Path(__file__).resolve().parent.parent / "docs" / "results"
+PAGE = RESULTS / "graviton-emulated.md"
+PROOFS = RESULTS / "graviton-emulated"
 GENERATIONS = ("graviton2", "graviton3", "graviton4")
 SHARE_SHOWN = 0.01
 
 HEAD = """\
 # Every step on emulated Gravitons
 
-Written by `tox -e graviton2`, `graviton3` and `graviton4`; do not edit. What the rows stand on is in `docs/graviton-emulated/`.
+Written by `tox -e graviton2`, `graviton3` and `graviton4`; do not edit. What the rows stand on is in `docs/results/graviton-emulated/`.
 
 QEMU's user mode runs the aarch64 wheels of PyTorch, ONNX Runtime and OpenVINO and gives them the features of a Neoverse core. So the
 libraries choose the kernels that they choose on that core. **Nothing was timed**: under emulation times mean nothing. Shares are those of
 the emulated kernel time, by which only a reference kernel or a wrong precision can be told. What the outcomes mean stands in
-[graviton.md](graviton.md). The models are a ResNet of two bottleneck blocks, with images of 32 pixels, and ViT-Ti with
+[graviton.md](../graviton.md). The models are a ResNet of two bottleneck blocks, with images of 32 pixels, and ViT-Ti with
 one of its twelve blocks, with images of 16 (`emulation/models.py`).
 """
 

@@ -7,8 +7,8 @@ two of its processes are killed, then comes what ends it, or a full disk. All sh
 that builds are hit, too. No session may leave a process, lose a record that was reported as finished, leave a partial file, save a step
 whose worker was killed, or end in a traceback.
 
-What was done is kept line by line in `--folder`, so that it goes on where it was stopped; the table in docs/reliability.md is written anew
-after each session.
+What was done is kept line by line in `--folder`, so that it goes on where it was stopped; the table in
+docs/results/reliability.md is written anew after each session.
 """
 
 import argparse
@@ -55,7 +55,7 @@ WAITS_FOR = (0, 1, 1, 2)  # finished steps
 EMPTIED_EVERY = 8  # sessions
 DISK = "80m"
 LONGEST_MESSAGE = 600
-PAGE = ROOT / "docs" / "reliability.md"
+PAGE = ROOT / "docs" / "results" / "reliability.md"
 MARKS = ("<!-- written by tox -e soak: begin -->\n", "<!-- written by tox -e soak: end -->\n")
 
 
@@ -343,7 +343,7 @@ def _partial(session: Session, *, temporary: bool) -> Iterator[str]:
 
 
 def table(done: Sequence[Course], seed: int) -> str:
-    """Return docs/reliability.md's table of what was done and what came of it."""
+    """Return docs/results/reliability.md's table of what was done and what came of it."""
     machine, moments = this_machine(), [each["kind"] for one in done for each in one.moments]
     names = [KILLED.name, *(kind.name for kind in lasts() if kind)]
     wrong = [(" then ".join(each["kind"] for each in one.moments), one.commit, text) for one in done for text in one.wrong]
@@ -392,7 +392,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--folder", type=Path, default=ROOT / ".cache" / "soak", metavar="DIR", help="what was done, and the artifacts")
     parser.add_argument(
-        "--page", type=Path, default=PAGE, metavar="FILE", help="whose table is written anew (default: docs/reliability.md)"
+        "--page", type=Path, default=PAGE, metavar="FILE", help="whose table is written anew (default: docs/results/reliability.md)"
     )
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # its session ends with it

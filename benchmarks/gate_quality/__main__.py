@@ -61,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--out", type=Path, default=Path(".cache/gate-quality"), metavar="DIR", help="folder of the held gates (default: %(default)s)"
     )
-    parser.add_argument("--write", type=Path, metavar="FILE", help="file to write the page to, as docs/gate-quality.md (default: stdout)")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="file to write the page to (default: stdout)")
     return parser
 
 

@@ -1,4 +1,4 @@
-"""docs/gate-quality.md from the recorded gates: the targets, the counts, larger counts by drawing pairs anew, other tools' rules."""
+"""docs/results/gate-quality.md from the recorded gates: targets, counts, larger counts by drawing pairs anew, other tools' rules."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -48,7 +48,7 @@ def _beginning(recorded: Recorded, found: Mapping[str, Summary]) -> Iterator[str
         "Whole gates (`python -m reports gate`, two checkouts, fresh processes) over heads of which it is known how much they compute: "
         "the models are equal but for their number of equal blocks, which in head is the same, larger or smaller, or for their weights, "
         "which cost no time but give each side builds of its own. Written by "
-        "`tox -e gate-quality`; nothing here is edited by hand. What the gate does is in [The gate](gate.md)."
+        "`tox -e gate-quality`; nothing here is edited by hand. What the gate does is in [The gate](../gate.md)."
     )
 
 
@@ -173,7 +173,7 @@ def _obtained(recorded: Recorded) -> Iterator[str]:
     yield (
         "The noisy neighbour is one process that sorts, copies and computes on every core in bursts of 0.1 to 3 s, with rests as long; "
         "those gates have a budget of 3 minutes. The study goes on with `python -m benchmarks.gate_quality --minutes N`, and writes this "
-        "page with `--write docs/gate-quality.md`; on another machine, with other versions or other code it refuses to."
+        "page with `--write docs/results/gate-quality.md`; on another machine, with other versions or other code it refuses to."
     )
 
 
