@@ -17,6 +17,7 @@ import numpy as np
 
 from fixtures import models
 from fixtures.bench.rig import Reference, ServingError
+from fixtures.generation.generation_session import SPARE
 from fixtures.generation.greedy import CONTINUATION, PROMPTS
 from fixtures.inputs import samples
 from fixtures.inputs.images import random_images
@@ -72,7 +73,11 @@ class Emission:
 
     @property
     def _is_pt2e(self) -> bool:
-        return any("pt2e_int8" in step.transforms for step in self.recipe.steps)
+        return self._has("pt2e_int8")
+
+    def _has(self, word: str) -> bool:
+        """Whether a step of the recipe has the word among its transforms."""
+        return any(word in step.transforms for step in self.recipe.steps)
 
     @property
     def packages(self) -> tuple[str, ...]:
@@ -91,7 +96,10 @@ class Emission:
                 f"no deployment is written for {self.recipe.runtime}: choose among other steps with --step, or serve its program by a "
                 "server of your own"
             )
-        return found
+        compiler = deployed("inductor") if found.generates and self._has("compile") else None
+        if compiler is None:
+            return found
+        return replace(found, packages=tuple(dict.fromkeys((*found.packages, *compiler.packages))), system=compiler.system)
 
 
 def recipe_of(measurement: Measurement) -> Recipe:
@@ -156,7 +164,11 @@ def _language(emission: Emission) -> Language | None:
             f"{winner.model} was measured with {winner.batch_size} texts at once, and a deployment generates one text at a time: name a "
             "point of one text with --model, or measure one with `pytest benchmarks/ --generation decode-512x1`"
         )
-    return language_of(emission.bench.model)
+    model = emission.bench.model
+    language = language_of(model)
+    if any("static_cache" in step.transforms for step in recipe.steps):
+        return replace(language, context=model.longest + SPARE)  # the room that attention read when it was measured
+    return language
 
 
 def _write_sample(job: Job, reference: Reference, file: Path) -> None:
@@ -266,7 +278,10 @@ def _write_code(emission: Emission, folder: Path) -> None:
         emission.language.write(folder / "tokenizer")
     for module in CARRIED:
         _carry(module, folder)
-    if not emission.has_module or emission.language:
+    if not emission.has_module:
+        return
+    if emission.language:
+        _carry(torchvision_import, folder)
         return
     source = models.source_of(emission.bench.model.name)
     shutil.copyfile(EMITTED / f"architecture_{source}.py", folder / "architecture.py")

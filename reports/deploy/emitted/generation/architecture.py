@@ -1,14 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """The model's architecture: a causal language model of transformers by its config, without weights."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM
+from torchvision_import import import_torchvision
 
 
 def create() -> torch.nn.Module:
     """Return the model in fp32 with random weights."""
+    with suppress(ImportError):  # transformers imports it where it is there, and needs none
+        import_torchvision()
+    from transformers import AutoConfig, AutoModelForCausalLM
+
     config = AutoConfig.from_pretrained(Path(__file__).parent / "artifact", local_files_only=True, trust_remote_code=False)
     module: torch.nn.Module = AutoModelForCausalLM.from_config(config, dtype=torch.float32, trust_remote_code=False)
     return module
