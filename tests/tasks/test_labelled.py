@@ -193,15 +193,6 @@ def test_preprocessing_is_part_of_the_digest(folder: Path) -> None:
     assert find(folder, 9).digest != find(folder, 9, "0.5,0.5,256").digest
 
 
-@pytest.mark.parametrize("named", ["timm:resnet18", "torchvision:resnet18", "torchvision:efficientnet_b0"])
-def test_settings_are_those_of_the_models_source(named: str) -> None:
-    crop, mean, deviation, filtered = labelled._settings(named)
-
-    assert 0.8 < crop <= 1
-    assert ((3,), (3,)) == (mean.shape, deviation.shape)
-    assert filtered in {"bilinear", "bicubic"}
-
-
 def test_picture_that_is_none_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"rubbish")
 
