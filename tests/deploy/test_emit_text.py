@@ -127,9 +127,11 @@ def served(folder: Path) -> Iterator[str]:
     process = subprocess.Popen([str(folder / "run.sh"), "--port", "0"], env=environment, stderr=subprocess.PIPE, text=True)
     try:
         assert process.stderr is not None
-        line = process.stderr.readline()
-        assert line.startswith("serving on "), line + process.stderr.read()
-        yield f"http://{line.split()[-1]}/v1"
+        said = [process.stderr.readline()]
+        while said[-1] and not said[-1].startswith("serving on "):  # libraries print lines of their own
+            said.append(process.stderr.readline())
+        assert said[-1], said
+        yield f"http://{said[-1].split()[-1]}/v1"
     finally:
         process.kill()
         process.communicate()

@@ -13,7 +13,9 @@ def create() -> torch.nn.Module:
     with suppress(ImportError):  # transformers imports it where it is there, and needs none
         import_torchvision()
     from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers.utils import logging
 
+    logging.set_verbosity_error()
     config = AutoConfig.from_pretrained(Path(__file__).parent / "artifact", local_files_only=True, trust_remote_code=False)
     module: torch.nn.Module = AutoModelForCausalLM.from_config(config, dtype=torch.float32, trust_remote_code=False)
     return module
