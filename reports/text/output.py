@@ -52,12 +52,20 @@ class Unfailing(io.TextIOBase):
             os.write(2, f"note: the output cannot be written any more ({error.strerror}): the run goes on without it\n".encode())
 
 
+class _Copied(Unfailing):
+    """The text of a stream of its own."""
+
+    def close(self) -> None:
+        with suppress(OSError):
+            self._stream.close()
+
+
 def uncaptured(stream: TextIO) -> TextIO:
-    """Return a stream to where `stream` goes now, before pytest captures what tests print."""
+    """Return a stream to where `stream` goes now, before pytest captures what tests print; whoever asks closes it."""
     try:
-        return cast(TextIO, Unfailing(os.fdopen(os.dup(stream.fileno()), "w", buffering=1, errors="replace")))
+        return cast(TextIO, _Copied(os.fdopen(os.dup(stream.fileno()), "w", buffering=1, errors="replace")))
     except (OSError, ValueError):  # no file behind it: pytest runs inside another program
-        return stream
+        return cast(TextIO, Unfailing(stream))
 
 
 def let_go_of_lost_terminals() -> None:

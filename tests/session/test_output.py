@@ -60,3 +60,19 @@ def test_a_run_is_saved_whose_output_goes_nowhere(tmp_path: Path, ends: str, mer
     if not merged:
         reason = "No space left on device" if ends == "the disk is full" else "Broken pipe"
         assert 1 == said.decode().count(f"note: the output cannot be written any more ({reason}): the run goes on without it\n")
+
+
+def test_an_ended_session_leaves_nothing_open(tmp_path: Path) -> None:
+    """Python would say so after the last line, where warnings are errors."""
+    (tmp_path / "pytest.ini").write_text("[pytest]\nfilterwarnings = error")
+    (tmp_path / "conftest.py").write_text(CONFTEST)
+    (tmp_path / "test_end.py").write_text("import pytest\ndef test_end():\n    pytest.exit('no room', returncode=4)\n")
+    command = [sys.executable, "-X", "dev", "-m", "pytest", *LEAN]
+
+    done = subprocess.run(
+        command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=120, check=False
+    )
+
+    assert 4 == done.returncode, done.stdout + done.stderr
+    assert "no room" in done.stdout
+    assert "unclosed" not in done.stderr + done.stdout
