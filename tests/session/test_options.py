@@ -104,8 +104,18 @@ def test_former_option_of_a_command(command: str, now: str, dest: str, capsys: p
 )
 def test_bad_options_are_refused(options: list[str], message: str) -> None:
     """One sentence that names the option, what was found and what is expected."""
+    asked = [str(ROOT / "benchmarks"), "--rootdir", str(ROOT), "-c", str(ROOT / "pyproject.toml"), *options]
     with pytest.raises(pytest.UsageError, match=re.escape(message)):
-        read_options(_prepareconfig([str(ROOT / "benchmarks"), "--rootdir", str(ROOT), "-c", str(ROOT / "pyproject.toml"), *options]))
+        read(asked)
+
+
+def read(arguments: list[str]) -> None:
+    """Read the options as a run of pytest does, and close what pytest opens to capture output."""
+    config = _prepareconfig(arguments)
+    try:
+        read_options(config)
+    finally:
+        config._ensure_unconfigure()
 
 
 def test_a_picture_that_cannot_be_read_is_named(tmp_path: Path) -> None:
