@@ -15,6 +15,7 @@ from fixtures.models.sets import SETS
 from fixtures.models.torchvision_import import import_torchvision
 from fixtures.models.transformers_models import SIZES
 from fixtures.protocol import ModelSpec
+from fixtures.steps.accuracy import compare
 from reports.text.image_shape import square
 
 SMALL = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32, "vocab_size": 100}
@@ -152,6 +153,29 @@ def test_a_cache_is_no_output(tmp_path: Path, transformers: Any) -> None:
     ]
 
 
+def test_deberta_is_served_in_bf16(tmp_path: Path, transformers: Any) -> None:
+    """It would mask scores with the minimum of another type; weights keep their names, fp32 its outputs, and the graph is whole."""
+    relative = {"relative_attention": True, "pos_att_type": ["c2p", "p2c"], "position_biased_input": False, "type_vocab_size": 0}
+    torch.manual_seed(3)
+    saved = transformers.DebertaForMaskedLM(transformers.DebertaConfig(**SMALL, **relative)).eval()
+    for attention in (layer.attention.self for layer in saved.deberta.encoder.layer):
+        torch.nn.init.normal_(attention.q_bias)
+        torch.nn.init.normal_(attention.v_bias)
+    saved.save_pretrained(tmp_path / "deberta")
+    module = models.create(spec(tmp_path / "deberta"))
+    tokens = torch.arange(16).reshape(2, 8) + 20
+    with torch.no_grad():
+        expected = saved(tokens).logits
+        in_fp32 = module(tokens)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            in_bf16 = module(tokens)
+
+    assert list(saved.state_dict()) == [name.removeprefix("model.") for name in module.state_dict()]
+    assert torch.equal(expected, in_fp32)
+    assert compare(in_bf16.float().numpy(), expected.numpy()).keeps(20.0)
+    assert torch._dynamo.explain(module)(tokens).graph_break_count == 0
+
+
 def test_pictures_are_of_the_asked_size(tmp_path: Path, transformers: Any) -> None:
     """A vision model of transformers takes images as others do."""
     small = {name: value for name, value in SMALL.items() if name != "vocab_size"}
@@ -219,8 +243,9 @@ def test_every_model_of_a_set_has_a_name_that_its_source_knows(name: str, transf
     assert not set(SETS[name].models) & set(SETS[name].missing)
 
 
-def test_torchbench_is_the_published_list() -> None:
-    """45 models, each provided or named as missing with a reason."""
-    torchbench = SETS["torchbench"]
+@pytest.mark.parametrize(("name", "count"), [("torchbench", 45), ("huggingface", 33)])
+def test_sets_have_as_many_models_as_the_published_ones(name: str, count: int) -> None:
+    """Each is provided or named as missing with a reason."""
+    found = SETS[name]
 
-    assert torchbench.published.models == len(torchbench.models) + len(torchbench.missing) == 45
+    assert found.published.models == len(found.models) + len(found.missing) == count
