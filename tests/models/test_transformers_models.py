@@ -1,6 +1,7 @@
 """Models of transformers by name and from folders: nothing is unpickled."""
 
 import json
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -237,6 +238,8 @@ def test_every_model_of_a_set_has_a_name_that_its_source_knows(name: str, transf
             arch, _, head = rest.partition(":")
             assert arch in SIZES or arch in transformers.CONFIG_MAPPING, model
             assert hasattr(transformers, f"AutoModel{head}"), model
+        elif models.source_of(model) == "code":
+            assert callable(getattr(import_module(source), rest)), model
         else:
             assert rest in known[source], model
     assert len({models.model_id(model) for model in SETS[name].models.values()}) == len(SETS[name].models)

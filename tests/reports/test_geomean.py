@@ -77,7 +77,7 @@ def test_published_figure_stands_beside_it_as_of_another_machine(storage: Path, 
     for part in (
         "geometric mean of 2 models here: 4.00x [",
         "published, on another machine: 1.35x, 45 models, EC2 c7g.4xlarge (Graviton3",
-        "dlrm is not provided: the benchmark's own code",
+        "doctr_det_predictor is not provided: a model of python-doctr",
         "hf_Longformer (transformers.longformer.ForMaskedLM) failed",
         "c8g.xlarge",
         "2026-11-20",
