@@ -43,9 +43,12 @@ made.chat_template = "{{ bos_token }}{% for message in messages %} {{ message.co
 made.save_pretrained(sys.argv[1])
 """
 Emit = Callable[[str], Path]
-OTHERS = ("openvino_generate", "generate", "generate_compile")
+OTHERS = ("onnxruntime_genai_generate", "openvino_generate", "generate", "generate_compile")
 IN_FP32 = ["onnxruntime_generate", *(pytest.param(step, marks=pytest.mark.nightly) for step in OTHERS)]
-QUANTIZED = ("onnxruntime_generate_int4", "openvino_generate_default", "openvino_generate_int8", "openvino_generate_int4", "generate_bf16")
+QUANTIZED = (
+    *("onnxruntime_generate_int4", "onnxruntime_genai_generate_int4", "openvino_generate_default", "openvino_generate_int8"),
+    *("openvino_generate_int4", "generate_bf16"),
+)
 STEPS = [*IN_FP32, *(pytest.param(step, marks=pytest.mark.nightly) for step in QUANTIZED)]
 
 

@@ -169,6 +169,6 @@ def test_a_model_that_the_builder_does_not_know_is_told(tmp_path: Path) -> None:
 
 def test_a_build_serves_points_of_usual_lengths(decode: ModelSpec) -> None:
     def of(depth: int) -> int:
-        return positions(job_of(msgspec.structs.replace(decode, sequence_length=depth)))
+        return positions(msgspec.structs.replace(decode, sequence_length=depth))
 
     assert [LEAST_POSITIONS, LEAST_POSITIONS, 8192] == [of(0), of(2048), of(5000)]

@@ -69,17 +69,10 @@ class Session:
                 events = json.loads(Path(self._session.end_profiling()).read_text())
             finally:
                 self._session = serving
-        time_of: dict[str, float] = {}
-        for event in events:
-            name = event.get("args", {}).get("op_name", "")
-            if event["name"].endswith("_kernel_time") and any(part in name for part in ("Conv", "MatMul", "Gemm")):
-                precision = _precision(name, event["args"].get("input_type_shape") or [])
-                time_of[precision] = time_of.get(precision, 0.0) + event["dur"]
-        total = sum(time_of.values()) or 1.0
         options = self._session.get_session_options()
         return {
             "settings": {key: options.get_session_config_entry(key) for key in self._settings},
-            "precision_share": {name: value / total for name, value in time_of.items()},
+            "precision_share": precision_share(events),
         }
 
     def weights(self) -> list[Block]:
@@ -97,6 +90,18 @@ class Session:
         [matrix] = session.get_inputs()
         feed = {matrix.name: np.ones(matrix.shape, np.float32)}
         return lambda: session.run(None, feed)
+
+
+def precision_share(events: list[dict[str, Any]]) -> dict[str, float]:
+    """Return the share of each precision in the time of a profile's products and convolutions."""
+    time_of: dict[str, float] = {}
+    for event in events:
+        name = event.get("args", {}).get("op_name", "")
+        if event["name"].endswith("_kernel_time") and any(part in name for part in ("Conv", "MatMul", "Gemm")):
+            precision = _precision(name, event["args"].get("input_type_shape") or [])
+            time_of[precision] = time_of.get(precision, 0.0) + event["dur"]
+    total = sum(time_of.values()) or 1.0
+    return {name: value / total for name, value in time_of.items()}
 
 
 def _precision(name: str, types: list[dict[str, Any]]) -> str:
