@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from fixtures.generation import onnxruntime_genai_generation, onnxruntime_generation, openvino_generation
+from fixtures.generation import llama_cpp_generation, onnxruntime_genai_generation, onnxruntime_generation, openvino_generation
 from fixtures.protocol import Job, ModelSpec
 from fixtures.steps.grid import GENERATION as USUAL
 from fixtures.steps.grid import QUICK_GENERATION, parse_generation
@@ -44,7 +44,8 @@ def test_exports_depend_on_no_length() -> None:
     def artifacts(length: int) -> list[dict[str, object]]:
         model = ModelSpec(name="transformers:llama-150m", sequence_length=length, batch_size=1, phase="decode", new_tokens=16)
         job = Job(model=model, runtime="x", precision="fp32", batch_size=1, threads=2)
-        return [module.artifact(job) for module in (onnxruntime_generation, onnxruntime_genai_generation, openvino_generation)]
+        exported = (onnxruntime_generation, onnxruntime_genai_generation, openvino_generation, llama_cpp_generation)
+        return [module.artifact(job) for module in exported]
 
     assert artifacts(0) == artifacts(512)
-    assert [True, True, True] == [each["takes_any_length"] for each in artifacts(0)]
+    assert 4 * [True] == [each["takes_any_length"] for each in artifacts(0)]

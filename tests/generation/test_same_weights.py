@@ -13,6 +13,7 @@ from fixtures import runtimes
 from fixtures.generation import generation_claims as generated
 from fixtures.generation.generation_session import relative_change
 from fixtures.generation.generation_steps import generation_steps
+from fixtures.generation.gguf_file import GGUF_FILE
 from fixtures.generation.openvino_weights import dequantize
 from fixtures.generation.same_weights import DEQUANTIZED, dequantized
 from fixtures.generation.torch_weights import quantized
@@ -129,6 +130,27 @@ def test_a_block_s_scale_that_is_wrong_in_one_product_is_refused(
     scales = next(each for each in model.graph.initializer if each.name == product.input[2])
     scales.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(scales) * np.float32(1.5), scales.name))
     onnx.save_model(model, tmp_path / "model.onnx")
+    served.reload()
+    wrong = served.judged()
+
+    assert (True, True) == right[:2]
+    assert (True, False) == wrong[:2], wrong[2]
+
+
+@pytest.mark.parametrize(("name", "block_bytes"), [("llama_cpp_generate_q8_0", 34), ("llama_cpp_generate_q4_0", 18)])
+def test_a_block_s_scale_that_is_wrong_in_one_matrix_is_refused(
+    both: Callable[..., Both], tmp_path: Path, name: str, block_bytes: int
+) -> None:
+    """llama.cpp is given a file that changed after fp32 took its weights from it. A block begins with its scale."""
+    gguf = pytest.importorskip("gguf")
+    pytest.importorskip("llama_cpp")
+    served = both(name, tmp_path)
+    right = served.judged()
+    tensors = {tensor.name: tensor for tensor in gguf.GGUFReader(tmp_path / GGUF_FILE, "r+").tensors}
+    data = tensors["blk.0.ffn_down.weight"].data
+    scales = data.reshape(-1, block_bytes)[:, :2].view(np.float16)
+    scales *= np.float16(1.5)
+    data.flush()
     served.reload()
     wrong = served.judged()
 
