@@ -10,6 +10,7 @@ from reports.page.scales import Scale, amount_scale, ratio_scale
 from reports.saved.machines import ABSENT, flat, machine_name
 from reports.saved.record import Measurement, Run, Throughput
 from reports.statistics import FASTER
+from reports.text.figures import counted_in
 from reports.views.compare import Comparison, DifferentMachines, compare
 from reports.views.cost import RunCost, StepCost, cost_of
 from reports.views.history import History, HistoryPoint, Series
@@ -43,6 +44,11 @@ class ModelView:
     throughputs: Scale
     gains: Scale
     heights: Scale
+
+    @property
+    def counted_in(self) -> str:
+        """What the throughputs count: samples, or tokens of generated text."""
+        return next(map(counted_in, self.ladder.measured), "samples")
 
     @property
     def last_that_pays(self) -> Stair | None:

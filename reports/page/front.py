@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from reports.page.scales import Scale
 from reports.saved.record import Measurement, Run
+from reports.text.figures import counted_in
 from reports.views.front import FrontPoint, points
 
 WIDTH, HEIGHT = 720, 320  # units of the drawing
@@ -39,6 +40,11 @@ class FrontView:
     line: str
     ticks: tuple[tuple[float, float], ...]
     most: float
+
+    @property
+    def counted_in(self) -> str:
+        """What the throughputs count: samples, or tokens of generated text."""
+        return counted_in((*self.front, *self.others)[0].point.measurement)
 
 
 def fronts(run: Run[Measurement]) -> tuple[FrontView, ...]:

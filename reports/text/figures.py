@@ -12,6 +12,13 @@ EQUAL_DB = 200.0
 LENGTHS_SHOWN = 6
 
 
+class Sampled(Protocol):
+    """What has a throughput: `generation` is there where text is generated."""
+
+    @property
+    def generation(self) -> object | None: ...
+
+
 class GainRow(Protocol):
     """A step's line: whether it was disturbed, and its gain."""
 
@@ -19,6 +26,11 @@ class GainRow(Protocol):
     def disturbed(self) -> bool: ...
     @property
     def gain(self) -> SavedGain | None: ...
+
+
+def counted_in(sampled: Sampled) -> str:
+    """Return what a throughput counts: tokens where text is generated."""
+    return "samples" if sampled.generation is None else "tokens"
 
 
 def per_second(value: float | None) -> str:

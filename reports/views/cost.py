@@ -19,8 +19,8 @@ TRAINING = frozenset({"cpu_training", "xla_training"})  # families
 class StepCost:
     """The cost of a million samples by one step; the interval is that of its throughput over processes, None below two.
 
-    `machines` took part and all of them are paid for; a sample is an inference, or a sample of a training step where it `is_training`. A
-    step that was `disturbed` is the cheapest only where all were.
+    `machines` took part and all of them are paid for; a sample is an inference, a token where it `is_text`, or a sample of a training step
+    where it `is_training`. A step that was `disturbed` is the cheapest only where all were.
     """
 
     model: str
@@ -30,6 +30,7 @@ class StepCost:
     interval: Interval | None = None
     machines: int = 1
     is_training: bool = False
+    is_text: bool = False
     disturbed: bool = False
 
 
@@ -137,6 +138,7 @@ def _step(measurement: Measurement, price_per_hour: float) -> StepCost:
         interval=interval,
         machines=machines,
         is_training=measurement.family in TRAINING,
+        is_text=measurement.generation is not None,
         disturbed=measurement.disturbed,
     )
 
@@ -149,8 +151,10 @@ def _remarks(run: Run[Measurement], price: Price) -> Iterable[str]:
     used = {each.threads * each.workers for each in run.measurements if each.threads is not None and each.hosts is None}
     if isinstance(vcpus, int) and used and max(used) < vcpus:
         yield f"run {run.name} computed with {max(used)} of {vcpus} vCPUs; the whole machine is paid for"
-    if disturbed := [each.step for each in run.measurements if each.disturbed]:
-        yield f"{', '.join(dict.fromkeys(disturbed))} were disturbed by other processes, so their cost is no figure"
+    disturbed = list(dict.fromkeys(each.step for each in run.measurements if each.disturbed))
+    if disturbed:
+        were, their = ("was", "its") if len(disturbed) == 1 else ("were", "their")
+        yield f"{', '.join(disturbed)} {were} disturbed by other processes, so {their} cost is no figure"
     for each in run.measurements:
         if each.hosts is not None:
             yield f"{each.step} ran on {len(each.hosts.each)} machines at once: its cost is the price of all of them"

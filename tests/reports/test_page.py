@@ -142,6 +142,28 @@ def test_the_answer_tells_its_cost_where_the_machine_has_a_price(storage: Path, 
     assert "million" not in page(tmp_path / "own", "1").one("div", class_="answer").text
 
 
+def test_of_generated_text_tokens_are_counted_and_paid_for(tmp_path: Path) -> None:
+    """A sample is a token there, in every part of the page."""
+    decode = {"phase": "decode", "tokens": 512, "new_tokens": 16}
+    save(tmp_path, 1, saved_run([benchmark(step, model="llama-decode-512x1", generation=decode) for step in ("generate", "generate_bf16")]))
+    shown = page(tmp_path, "1", "--price", "3.6")
+    answer, cost = shown.one("div", class_="answer").text, shown.one("section", id="cost").text
+
+    assert "80.0 tokens/s" in answer
+    assert "A million tokens by it cost 12.50" in answer
+    assert "cost of a million tokens by step" in cost
+    assert [] == [part for part in ("answers", "ladders", "front", "cost") if "samples/s" in shown.one("section", id=part).text]
+
+
+def test_a_disturbed_step_is_marked_where_its_cost_stands(tmp_path: Path) -> None:
+    """Its figure is none, though it may be the lowest of the table."""
+    save(tmp_path, 1, saved_run([benchmark("baseline"), benchmark("int8", medians_s=(0.05,) * 3, disturbed=True)]))
+    cost = page(tmp_path, "1").one("section", id="cost")
+
+    assert ["baseline", "int8 disturbed"] == [row.one("th").text for row in cost.all("tbody")]
+    assert "int8 was disturbed by other processes, so its cost is no figure" in cost.text
+
+
 def test_a_step_that_took_turns_with_the_baseline_has_a_paired_speedup(tmp_path: Path) -> None:
     save(tmp_path, 1, saved_run(ladder("baseline", "compile", gain=2.0)))
 

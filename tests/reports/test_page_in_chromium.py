@@ -160,14 +160,28 @@ def test_only_tables_scroll_sideways(driver: "Chrome", request: pytest.FixtureRe
 
 
 def test_a_ladder_of_few_calls_fits_into_1200_pixels(driver: "Chrome", tmp_path: Path) -> None:
-    """With long names, marks and counts below each p99."""
-    few = calls(12.086, 21) | {"disturbed": True, "precision_share": {"int8": 0.95, "f32": 0.05}}
+    """With long names, marks, calls of many seconds and counts below each p99; shares break between two of them."""
+    few = calls(13.423, 21) | {"disturbed": True, "precision_share": {"bf16": 0.63, "int8": 0.37}, "peak_rss_bytes": 12.4 * 2**30}
     paired: dict[str, Any] = {"over": "compile_freezing", "medians_s": (11.8,) * 3, "over_medians_s": (11.9, 12.0, 12.1)}
     save(tmp_path, 1, saved_run([benchmark(**few), benchmark("compile_workers_pinned", **paired, **few)]))
     show(driver, written(tmp_path), width=1200)
 
     left = run(driver, "const s = document.querySelector('.scroll:has(.ladder)'); return s.scrollWidth - s.clientWidth")
     assert left <= 0
+
+
+@pytest.mark.parametrize("width", [360, 1200])
+def test_opened_evidence_is_cut_nowhere(driver: "Chrome", tmp_path: Path, width: int) -> None:
+    """Long settings break where they have no blank, and names of kernels after their words."""
+    settings = {"OPTIMAL_NUMBER_OF_INFER_REQUESTS": "1", "MODEL_DISTRIBUTION_POLICY": "TENSOR_PARALLEL,PIPELINE_PARALLEL"}
+    kernel = {"operation": "convolution", "implementation": "brgconv_avx512_core_amx_1x1_I8", "precision": "int8", "time_s": 1, "count": 53}
+    save(tmp_path, 1, saved_run([benchmark(settings=settings, kernels=[kernel])]))
+    show(driver, written(tmp_path), width=width)
+    run(driver, "document.querySelectorAll('.more details').forEach(d => d.open = true)")
+
+    parts = "[...document.querySelectorAll('.evidence > div')]"
+    assert 3 == run(driver, f"return {parts}.length")
+    assert [] == run(driver, f"return {parts}.filter(part => part.scrollWidth > part.clientWidth).map(part => part.innerText)")
 
 
 def test_a_narrow_window_shows_the_answer_and_keeps_the_steps_in_sight(driver: "Chrome", page: Path) -> None:
@@ -218,6 +232,8 @@ def test_print_is_light_and_has_no_controls(driver: "Chrome", page: Path) -> Non
     assert not find(driver, "#filters").is_displayed()
     assert not find(driver, "nav").is_displayed()
     assert find(driver, "table.ladder").is_displayed()
+    button = "getComputedStyle(document.querySelector('thead button'))"
+    assert "contents" == run(driver, f"return {button}.display"), "else the next sheet has a head without names"
 
 
 @pytest.mark.slow

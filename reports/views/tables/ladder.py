@@ -19,6 +19,7 @@ from reports.saved.record import SavedGeneration
 from reports.statistics import DISTURBED
 from reports.text.figures import (
     NONE,
+    counted_in,
     decibels,
     gain_short,
     gibibytes,
@@ -185,7 +186,7 @@ def best_line(ladder: Ladder) -> Line:
     if best is None:
         return Line("no best: others disturbed whatever was measured; measure again on an idle machine", STYLES[DISTURBED])
     called = "best" if ladder.pays or best.gain is None else "fastest measured, by no more than chance"
-    text = f", {per_second(best.samples_per_second)} {'samples' if best.generation is None else 'tokens'} per second"
+    text = f", {per_second(best.samples_per_second)} {counted_in(best)} per second"
     if best.speedup is not None:
         text += f", {times(best.speedup)} the baseline (* unpaired: measured at different times; gains are paired)"
     if ladder.rivals:
