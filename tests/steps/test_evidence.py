@@ -585,6 +585,14 @@ def test_a_step_that_had_nothing_to_change_is_no_failure_and_no_figure() -> None
         require("compile_freezing", "timm:vit", examine([IDLE, BROKEN], proof(seen())), own=[IDLE])
 
 
+def test_what_several_claims_saw_alike_is_said_once() -> None:
+    claims = [IDLE, replace(IDLE, text="another")]
+    with pytest.raises(NothingChangedError) as raised:
+        require("compile_freezing", "timm:vit", examine(claims, proof(seen())), own=claims)
+
+    assert "nothing changed: no layer with weights" == str(raised.value)
+
+
 def test_a_step_below_that_had_nothing_to_change_is_shown_in_the_steps_above() -> None:
     """They are judged by their own claims."""
     evidence = examine([IDLE], proof(seen()))
