@@ -5,6 +5,7 @@ On an aarch64 machine the same tests run natively, whichever generation was name
 
 import argparse
 import platform
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from fixtures.bench.proofs import Proofs, merged
 UNSIGNED = "pauth=off"  # return addresses are not signed, of which no library takes notice: Python is 1.6 times as fast
 CPUS = {"graviton2": "neoverse-n1", "graviton3": f"neoverse-v1,{UNSIGNED}", "graviton4": f"neoverse-n2,{UNSIGNED}"}
 MODELS = {"emulation.models:resnet": IMAGE_SIZE, "emulation.models:vit": VIT_IMAGE_SIZE}
+GENERATING = "transformers:./emulation/llama"  # two blocks with drawn weights, in sizes that kernels of 4 bits take
 BATCH_SIZE = "2"  # an emulated reference kernel takes a minute for eight images
 # A third of the work. Kernels are those of batch_2 and batch_8, but for the head of the ResNet, which oneDNN computes from 16 images on.
 LEFT_OUT = ("batch_4", "batch_16", "batch_32", "batch_64")
@@ -40,6 +42,11 @@ def main() -> int:
     )
     parser.add_argument(
         "--model", action="append", default=[], metavar="NAME", help=f"take this model only, repeatable (default: {', '.join(MODELS)})"
+    )
+    parser.add_argument(
+        "--generation",
+        metavar="POINT",
+        help=f"prove steps of text generation at this point, for example decode-8x1; the page is left as it is (model: {GENERATING})",
     )
     parser.add_argument("--set-up", action="store_true", help="make the set-up only")
     parser.add_argument(
@@ -71,10 +78,10 @@ def _no_mirror() -> str:
 def _run(options: argparse.Namespace) -> int:
     if options.set_up:
         return _arm(["true"], options.graviton)
-    whole = not options.step and not options.model
+    whole = not options.step and not options.model and not options.generation
     folder = RESULTS / options.graviton / ("whole" if whole else "part")
     (guest.CHECKOUT / folder).mkdir(parents=True, exist_ok=True)
-    models = options.model or list(MODELS)
+    models = options.model or ([GENERATING] if options.generation else list(MODELS))
     if platform.machine() != "aarch64":
         roots.cached_root()
     # Side by side, a session for each model and one for what must be refused: nothing is timed, and most of the work is on one thread.
@@ -100,9 +107,10 @@ def _prove(model: str, options: argparse.Namespace, folder: Path) -> int:
     steps = [word for step in options.step for word in ("--step", step)] or ["-k", " and ".join(f"not {name}" for name in LEFT_OUT)]
     artifacts = RESULTS / options.graviton / "artifacts" / _file_name(model)
     sizes = ["--image-size", str(MODELS.get(model, IMAGE_SIZE)), "--batch-size", BATCH_SIZE]
+    point = ["--generation", options.generation] if options.generation else sizes
     limits = ["--worker-timeout", str(LONGEST_ANSWER_S)]
     places = ["--proofs", str(proofs), "--artifact-cache", str(artifacts)]
-    return _pytest(["benchmarks/", "--model", model, *sizes, *steps, *places, *limits], options.graviton)
+    return _pytest(["benchmarks/", "--model", model, *point, *steps, *places, *limits], options.graviton)
 
 
 def _proofs_of(model: str, folder: Path) -> Path:
@@ -110,7 +118,7 @@ def _proofs_of(model: str, folder: Path) -> Path:
 
 
 def _file_name(model: str) -> str:
-    return model.replace(":", ".")
+    return re.sub(r"\W+", ".", model)
 
 
 def _pytest(words: list[str], graviton: str) -> int:

@@ -1,5 +1,6 @@
 """The emulation's own parts, without emulating anything: set-up that survives interruption, clear refusals, the page."""
 
+import json
 import platform
 import subprocess
 import sys
@@ -10,6 +11,8 @@ import pytest
 from emulation import __main__ as command
 from emulation import debian, guest, page, root
 from emulation.debian import SetupError
+from fixtures.bench.proofs import Proofs
+from fixtures.generation.torch_weights import EVEN_ROWS, GROUP
 from tests.processes import ended
 
 
@@ -150,3 +153,37 @@ def test_without_a_mirror_it_is_skipped_where_that_is_asked_for(
     monkeypatch.setattr(sys, "argv", [*words, "--skip-without-mirror"])
     monkeypatch.setenv(debian.MIRROR_VARIABLE, "https://mirror.example/debian")
     assert 7 == command.main()
+
+
+def test_a_point_of_generation_takes_the_place_of_images(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Its model is a folder of this checkout, whose path makes one file's name."""
+    told: list[list[str]] = []
+
+    def prove(words: list[str], _graviton: str) -> int:
+        told.append(words)
+        if "--proofs" in words:
+            Proofs(fingerprint={}, image_size=32, batch_size=1, steps=[]).write(tmp_path / words[words.index("--proofs") + 1])
+        return 0
+
+    monkeypatch.setattr(guest, "CHECKOUT", tmp_path)
+    monkeypatch.setattr(root, "cached_root", lambda: tmp_path)
+    monkeypatch.setattr(command, "_pytest", prove)
+    monkeypatch.setattr(sys, "argv", ["python -m emulation", "graviton3", "--generation", "decode-8x1", "--step", "generate"])
+    assert 0 == command.main()
+    proving, tests = told
+
+    assert ["benchmarks/", "--model", command.GENERATING, "--generation", "decode-8x1", "--step", "generate"] == proving[:7]
+    assert "--image-size" not in proving
+    assert "graviton3/part/transformers.emulation.llama.json" in proving[proving.index("--proofs") + 1]
+    assert "tests/arm" == tests[0]
+
+
+def test_the_model_that_generates_has_sizes_for_weights_of_4_bits() -> None:
+    """Else every step with 4 bits would be skipped, and nothing would be proved of it."""
+    folder = Path(command.__file__).parent / command.GENERATING.partition("emulation/")[2]
+    config = json.loads((folder / "config.json").read_text())
+
+    inputs = [config[name] for name in ("hidden_size", "intermediate_size")]
+    narrowest = config["hidden_size"] // config["num_attention_heads"] * config["num_key_value_heads"]
+    assert [0, 0] == [size % GROUP for size in inputs]
+    assert [0, 0, 0, 0] == [size % EVEN_ROWS for size in (*inputs, config["vocab_size"], narrowest)]

@@ -64,6 +64,12 @@ def vit(proofs: Proofs) -> Seen:
     return Seen(proofs, "vit")
 
 
+@pytest.fixture
+def llama(proofs: Proofs) -> Seen:
+    """The proofs of text generation."""
+    return Seen(proofs, "llama")
+
+
 @pytest.fixture(params=["resnet", "vit"])
 def either(request: pytest.FixtureRequest, proofs: Proofs) -> Seen:
     """The proofs of each model in turn."""

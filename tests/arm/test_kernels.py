@@ -6,6 +6,7 @@ from fixtures.bench.proofs import KernelUse, Proofs, StepProof
 from fixtures.protocol.kernels import Kernel
 from tests.arm.conftest import Seen
 
+LAYERS_OF_LLAMA = 15  # with weights: seven in each of its two blocks, and the head
 BF16_FAMILIES = ("acl", "brgconv", "brgemm", "kleidiai")
 
 
@@ -78,6 +79,14 @@ def test_openvino_gives_three_channels_to_a_reference_kernel_with_sve(vit: Seen,
     slow = [use for use in vit.proved("openvino").kernels if is_reference(use)]
 
     assert [(use.operation, use.count) for use in slow] == ([("convolution", 1)] if "sve" in proofs.fingerprint["features"] else [])
+
+
+def test_4_bit_weights_of_torch_are_packed_for_kleidiai(llama: Seen) -> None:
+    """Half a byte each. PyTorch's own reference loop of the same name takes two (ATen/native/cpu/int4mm_kernel.cpp)."""
+    step = llama.proved("generate_int4_kleidiai")
+
+    assert [("aten::_dyn_quant_matmul_4bit", LAYERS_OF_LLAMA)] == [(use.implementation, use.count) for use in heavy(step, "int4")]
+    assert "the layers' weights take 0.5 bytes each" in {item.claim for item in step.evidence}
 
 
 def test_workers_have_cores_of_their_own(either: Seen) -> None:

@@ -12,7 +12,8 @@ ALREADY_THE_DEFAULT = {"primitive_cache"}
 REPLACES_MALLOC = {"tcmalloc", "huge_pages", "jemalloc"}
 NOT_UNDER_EMULATION = {"huge_pages", "mimalloc_huge_pages", "openmp_runtime"}
 # Steps on demand, which a run has only where it names them: torch has no fp16 kernels on Arm, and f16 is OpenVINO's default there.
-NOT_ON_ARM = {"torch_fp16", "openvino_fp16"}
+NOT_ON_ARM = {"torch_fp16", "openvino_fp16", "generate_int4"}
+NOT_AMONG_THE_WHEELS = {"executorch", "executorch_int8", "onnxruntime_genai_generate", "onnxruntime_genai_generate_int4"}
 OTHERS_THAT_MAY_CHANGE_NOTHING = {"compile_max_autotune", "flush_denormals", "small_products", "onnxruntime_no_spinning"}
 
 
@@ -21,7 +22,8 @@ def test_steps_that_are_skipped_are_those_that_cannot_apply(proofs: Proofs) -> N
     has_bf16 = "bf16" in proofs.fingerprint["features"]
     emulated = proofs.fingerprint["emulated"]
     known = ALREADY_THE_DEFAULT | NOT_ON_ARM | (NOT_UNDER_EMULATION if emulated else set())
-    known |= set() if has_bf16 else NEEDS_BF16 | {"bf16_weights"}
+    known |= NOT_AMONG_THE_WHEELS if emulated else set()
+    known |= set() if has_bf16 else NEEDS_BF16 | {"bf16_weights", "generate_bf16", "generate_compile_bf16"}
     known |= set() if need.onnxruntime_knows(*ORT_FP16).unmet(this_machine()) is None else {"onnxruntime_fp16"}
     known |= {"mimalloc_huge_pages"} if torch_allocator() == "malloc" else REPLACES_MALLOC
     skipped = {(step.model, step.step) for step in proofs.steps if step.outcome == "skipped" and not _changes_nothing(step)}
