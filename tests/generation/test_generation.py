@@ -135,7 +135,8 @@ class Forgetting(TorchGenerationSession):
     def step(self, tokens: torch.Tensor) -> torch.Tensor:
         for layer in self._layers:
             layer.keys, layer.values = layer.keys[:, :, :-1], layer.values[:, :, :-1]
-        return super().step(tokens)
+        logits: torch.Tensor = super().step(tokens)
+        return logits
 
 
 def test_a_cache_that_does_not_grow_is_refused(decode: ModelSpec, observe: Observe) -> None:
