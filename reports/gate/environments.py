@@ -59,7 +59,7 @@ class Interpreter:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Wanted:
+class SideRequirements:
     """A side, its requirements file by its name and as a path, and the interpreter that they are installed on top of."""
 
     checkout: Checkout
@@ -87,7 +87,8 @@ def with_requirements(checkout: Checkout, name: str, root: Path, tell: Callable[
             root.mkdir(parents=True, exist_ok=True, mode=0o700)
             entry_locks.check_owner(root)
             _drop_unused(root)
-            folder = stack.enter_context(_held(Wanted(checkout=checkout, name=name, file=file, interpreter=interpreter), root, tell))
+            wanted = SideRequirements(checkout=checkout, name=name, file=file, interpreter=interpreter)
+            folder = stack.enter_context(_held(wanted, root, tell))
             packages = {**interpreter.packages, **_packages(folder)}
         except OSError as error:
             raise GateError(f"{checkout.side}: no environment can be kept in {root}: {error}; name another --artifact-cache") from error
@@ -126,7 +127,7 @@ def _describe(checkout: Checkout) -> Interpreter:
 
 
 @contextmanager
-def _held(wanted: Wanted, root: Path, tell: Callable[[str], None]) -> Iterator[Path]:
+def _held(wanted: SideRequirements, root: Path, tell: Callable[[str], None]) -> Iterator[Path]:
     """Yield the environment's folder, built where there is none, and kept from being dropped meanwhile."""
     checkout, interpreter = wanted.checkout, wanted.interpreter
     top = str(checkout.top or checkout.folder)
@@ -158,7 +159,7 @@ def _held(wanted: Wanted, root: Path, tell: Callable[[str], None]) -> Iterator[P
         entry_locks.give_up(lock)
 
 
-def _build(wanted: Wanted, folder: Path) -> None:
+def _build(wanted: SideRequirements, folder: Path) -> None:
     checkout, name = wanted.checkout, wanted.name
     shutil.rmtree(folder, ignore_errors=True)
     python = folder / "bin" / "python"

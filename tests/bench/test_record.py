@@ -100,7 +100,7 @@ class Stub:
     def infer(self, placed): return None
     def compilations(self): return 0
 
-server = worker.Server(0)
+server = worker.WorkerService(0)
 server._session, server._placed, server._peak_at_first_bytes = Stub(), (), worker._peak_rss_bytes()
 looked_at = np.ones(2**25)  # 256 MiB
 del looked_at

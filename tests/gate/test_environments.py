@@ -17,7 +17,7 @@ import pytest
 from reports.gate import environments
 from reports.gate.benchmarks import GateError
 from reports.gate.checkouts import Checkout
-from reports.gate.environments import MARKER, TORCH_INDEX, Interpreter, Wanted, check_name, files_of, with_requirements
+from reports.gate.environments import MARKER, TORCH_INDEX, Interpreter, SideRequirements, check_name, files_of, with_requirements
 from tests.gate.wheels import requirements, wheel
 
 FILE = "requirements.txt"
@@ -70,7 +70,7 @@ def interpreter(tmp_path_factory: pytest.TempPathFactory) -> Interpreter:
 def unbuilt(monkeypatch: pytest.MonkeyPatch, interpreter: Interpreter) -> None:
     """Let environments be empty folders, on top of an interpreter that was asked once: which one it is, is what counts."""
 
-    def build(wanted: Wanted, folder: Path) -> None:
+    def build(wanted: SideRequirements, folder: Path) -> None:
         folder.mkdir()
         (folder / MARKER).write_text(json.dumps({"of": wanted.name, "packages": {}}))
 

@@ -30,7 +30,7 @@ from fixtures.steps.optimizations import FP32_DB, catalogue
 from fixtures.steps.recipe import resolve
 from fixtures.tasks import kept, reference
 from fixtures.tasks.trials import TrialError
-from fixtures.worker import Server
+from fixtures.worker import WorkerService
 from reports.saved.load import as_saved, measurements_from_records
 from reports.views.ladder import ladders
 from reports.views.tables.ladder import ladder_tables
@@ -200,7 +200,7 @@ def test_a_turn_in_which_a_length_is_compiled_is_refused(texts: ModelSpec, answe
     job, model = job_of(texts, SORTED, BUCKETS, inputs=answered), models.create(texts)
     inner = InductorSession(job, model, tmp_path, lambda: CompileRecord(counters={}, templates=[]), None)
     inner._function = torch.compile(model, dynamic=False, backend="eager")  # Dynamo counts, and Inductor would take half a minute
-    server = Server(0)
+    server = WorkerService(0)
     session = server._session = LengthsSession(job, inner)
     server._placed = placed_by(session, texts, answered)
     server._checksum = kept.checksum(server._placed)

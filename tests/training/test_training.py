@@ -23,7 +23,7 @@ from fixtures.steps.evidence import Claim, Proof
 from fixtures.steps.optimizations import catalogue, families
 from fixtures.steps.recipe import resolve, unmet
 from fixtures.training import training_claims as train
-from fixtures.worker import Server
+from fixtures.worker import WorkerService
 from reports.text.image_shape import square
 from tests import checkouts
 from tests.conftest import MakeRig, skip_unless_met
@@ -158,7 +158,7 @@ class Compiling:
 
 def test_turn_in_which_something_was_compiled_is_no_measurement() -> None:
     """The worker refuses it, so the step fails and leaves no record."""
-    server = Server(0)
+    server = WorkerService(0)
     server._session = Compiling()  # type: ignore[assignment]
 
     with pytest.raises(RuntimeError, match="3 graphs were compiled while being timed"):
