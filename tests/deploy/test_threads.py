@@ -41,7 +41,8 @@ def test_a_thread_that_only_spins_has_not_worked_in_a_deployment(tmp_path: Path)
     subprocess.run([sys.executable, "-c", MODEL, str(tmp_path / "model.onnx")], check=True)
     for module in CARRIED:
         _carry(module, tmp_path)
-    shutil.copy(EMITTED / "runtime_onnxruntime.py", tmp_path)
+    for name in ("deployed.py", "runtime_onnxruntime.py"):
+        shutil.copy(EMITTED / name, tmp_path)
     done = subprocess.run([sys.executable, "-c", LOOK, str(tmp_path)], cwd=tmp_path, capture_output=True, text=True, check=False)
 
     assert (0, "1 False\n") == (done.returncode, done.stdout), done.stderr

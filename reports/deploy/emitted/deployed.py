@@ -8,9 +8,29 @@ from typing import Any
 
 import numpy as np
 from cpus import Cpus
+from memory import Block
 
 FOLDER = Path(__file__).resolve().parent
 WORKER_VARIABLE = "WORKER"
+
+
+class Untold:
+    """What the sessions have in common that answer one request at a time, and whose runtime does not tell where its tensors lie."""
+
+    asynchronous = False
+    requests = 1
+
+    def weights(self) -> list[Block]:
+        """Return nothing: the weights lie where they lie."""
+        return []
+
+    def largest_activation(self) -> Block | None:
+        """Return nothing."""
+        return None
+
+    def allocate(self, _size: int, _touched: int) -> Block | None:
+        """Return nothing: there is no way to ask for a tensor."""
+        return None
 
 
 def read(folder: Path = FOLDER) -> dict[str, Any]:

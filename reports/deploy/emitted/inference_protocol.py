@@ -31,6 +31,10 @@ class Refused(Exception):
         super().__init__(why)
         self.status = status
 
+    def body(self) -> dict[str, Any]:
+        """Return the answer."""
+        return {"error": str(self)}
+
 
 @dataclass(frozen=True)
 class Tensor:

@@ -6,16 +6,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from memory import Block
+from deployed import Untold
 from onednn import precision_share
 from tensors import allocate, large_product
 
 
-class Session:
+class Session(Untold):  # type: ignore[misc] # a file of the deployment, of which mypy knows nothing
     """The loaded package."""
 
-    asynchronous = False
-    requests = 1
     allocate, large_product = staticmethod(allocate), staticmethod(large_product)
 
     def __init__(self, artifact: Path, deployment: dict[str, Any]) -> None:
@@ -39,9 +37,3 @@ class Session:
     def facts(self, placed: tuple[torch.Tensor, ...]) -> dict[str, Any]:
         """Return what is in force, the kernels by oneDNN's own report of one inference."""
         return {"settings": {}, "precision_share": precision_share(lambda: self.run(placed))}
-
-    def weights(self) -> list[Block]:
-        return []  # in the package's own library
-
-    def largest_activation(self) -> Block | None:
-        return None

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from memory import Block
+from deployed import Untold
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # else it tells its maker which models are run; read when it is imported
 import onnxruntime
@@ -20,11 +20,8 @@ INT8_SETTINGS = {"optimization.disable_specified_optimizers": "MatMulAddFusion"}
 PRECISIONS = {"uint8": "int8", "int8": "int8", "bfloat16": "bf16", "float16": "f16", "float": "f32"}
 
 
-class Session:
+class Session(Untold):  # type: ignore[misc] # a file of the deployment, of which mypy knows nothing
     """An InferenceSession."""
-
-    asynchronous = False
-    requests = 1
 
     def __init__(self, artifact: Path, deployment: dict[str, Any]) -> None:
         self._artifact = artifact
@@ -74,15 +71,6 @@ class Session:
             "settings": {key: options.get_session_config_entry(key) for key in self._settings},
             "precision_share": precision_share(events),
         }
-
-    def weights(self) -> list[Block]:
-        return []  # not told
-
-    def largest_activation(self) -> Block | None:
-        return None
-
-    def allocate(self, _size: int, _touched: int) -> Block | None:
-        return None  # there is no way to ask for a tensor
 
     def large_product(self, _side: int) -> Callable[[], object]:
         """Return a product in a second session with the options of the first, its threads its own."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import openvino
-from memory import Block
+from deployed import Untold
 from openvino import opset13
 
 HEAVY = {"Convolution", "Deconvolution", "FullyConnected", "MatMul", "ScaledDotProductAttention", "ScaledAttn", "MHA"}
@@ -17,7 +17,7 @@ PRODUCTS_IN_FLIGHT = 4
 READ_BACK = ("INFERENCE_PRECISION_HINT", "PERFORMANCE_HINT", "NUM_STREAMS", "INFERENCE_NUM_THREADS")
 
 
-class Session:
+class Session(Untold):  # type: ignore[misc] # a file of the deployment, of which mypy knows nothing
     """A compiled model; `run` may be called by as many threads as there are requests."""
 
     read_back: tuple[str, ...] = READ_BACK
@@ -69,15 +69,6 @@ class Session:
         settings = {name: _text(self._compiled.get_property(name)) for name in self._settings}
         share = {name: precisions.count(name) / len(precisions) for name in set(precisions)}
         return {"settings": settings, "precision_share": share}
-
-    def weights(self) -> list[Block]:
-        return []  # not told
-
-    def largest_activation(self) -> Block | None:
-        return None
-
-    def allocate(self, _size: int, _touched: int) -> Block | None:
-        return None  # there is no way to ask for a tensor
 
     def large_product(self, side: int) -> Callable[[], object]:
         """Return products in a second model that is compiled with the properties of the first, all its requests in flight."""

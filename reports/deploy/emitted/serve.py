@@ -9,7 +9,7 @@ As many inferences run at a time as the runtime has streams for, others wait in 
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any
@@ -17,14 +17,13 @@ from typing import Any
 import serving
 from inference_protocol import VERSION, Interface, Refused, Tensor
 from model import Model, load, sample
-from msgspec.json import encode
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 LENGTH_OF_JSON = "inference-header-content-length"
+
+json_answer: Callable[[int, Any], Response] = serving.json_answer
 
 
 class Service:
@@ -60,11 +59,11 @@ class Service:
 
     async def describe(self, request: Request) -> Response:
         self._check_name(request)
-        return _json(200, self.interface.metadata())
+        return json_answer(200, self.interface.metadata())
 
     async def ready(self, request: Request) -> Response:
         self._check_name(request)
-        return _json(200, {"name": self.interface.model, "ready": True})
+        return json_answer(200, {"name": self.interface.model, "ready": True})
 
     async def infer(self, request: Request) -> Response:
         self._check_name(request)
@@ -114,35 +113,9 @@ def _length_of_json(request: Request) -> int | None:
 
 def _said(words: dict[str, Any]) -> Any:
     async def say(_request: Request) -> Response:
-        return _json(200, words)
+        return json_answer(200, words)
 
     return say
-
-
-def _json(status: int, words: dict[str, Any]) -> Response:
-    return Response(encode(words), status, media_type="application/json")
-
-
-async def _refused(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, Refused)
-    answer = _json(error.status, {"error": str(error)})
-    if error.status == serving.TOO_SLOW:
-        answer.headers["connection"] = "close"
-    return answer
-
-
-async def _unknown(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    return _json(error.status_code, {"error": f"{error.detail}: {request.method} {request.url.path[:200]}"})
-
-
-async def _failed(_request: Request, error: Exception) -> Response:
-    return _json(500, {"error": f"the model failed: {type(error).__name__}: {str(error)[:500]}"})
-
-
-def application(service: Service) -> Starlette:
-    """Return what uvicorn serves."""
-    return Starlette(routes=service.routes(), exception_handlers={Refused: _refused, HTTPException: _unknown, Exception: _failed})
 
 
 def main() -> int:
@@ -150,7 +123,8 @@ def main() -> int:
     given = serving.options(__doc__).parse_args()
     serving.end_at_once()
     service = Service()
-    code: int = serving.serve(lambda _ends_since_s: application(service), given.host, given.port)
+    served = serving.application(service.routes(), Refused, lambda _status, why: {"error": why}, of="the model")
+    code: int = serving.serve(lambda _ends_since_s: served, given.host, given.port)
     return code
 
 

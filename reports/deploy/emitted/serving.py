@@ -12,13 +12,18 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from types import FrameType
+from typing import Any
 
 import uvicorn
+from msgspec.json import encode
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 MOST_CONNECTIONS = 512  # what comes beyond is closed
@@ -137,6 +142,32 @@ class Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self.ends_since_s = self.ends_since_s or time.monotonic()
         super().handle_exit(sig, frame)
+
+
+def json_answer(status: int, words: Mapping[str, Any]) -> Response:
+    """Return an answer of JSON."""
+    return Response(encode(words), status, media_type="application/json")
+
+
+def application(routes: Sequence[Route], refused: type[Exception], words: Callable[[int, str], Mapping[str, Any]], *, of: str) -> Starlette:
+    """Return what uvicorn serves.
+
+    A refusal of the protocol's has a `status` and a `body`. Any other error is told in its `words`, by status and reason: `of` has failed.
+    """
+
+    async def refuse(_request: Request, error: Any) -> Response:
+        answer = json_answer(error.status, error.body())
+        if error.status == TOO_SLOW:
+            answer.headers["connection"] = "close"
+        return answer
+
+    async def tell_unknown(request: Request, error: Any) -> Response:
+        return json_answer(error.status_code, words(error.status_code, f"{error.detail}: {request.method} {request.url.path[:200]}"))
+
+    async def tell_failed(_request: Request, error: Exception) -> Response:
+        return json_answer(500, words(500, f"{of} failed: {type(error).__name__}: {str(error)[:500]}"))
+
+    return Starlette(routes=routes, exception_handlers={refused: refuse, HTTPException: tell_unknown, Exception: tell_failed})
 
 
 def options(description: str | None) -> argparse.ArgumentParser:

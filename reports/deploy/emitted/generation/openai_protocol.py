@@ -17,7 +17,6 @@ HEAD_BYTES = 65536  # of a request's own words, without its prompt
 BYTES_OF_A_TOKEN = 32  # in a body, as text with escapes or as a number
 USUAL_TOKENS = 16  # of a completion that names no number
 MOST_STOPS = 4
-INVALID = "invalid_request_error"
 DONE = b"data: [DONE]\n\n"
 _FIELD = re.compile(r"\$\.(\w+)")
 _UNKNOWN_FIELD = re.compile(r"unknown field `(\w+)`")
@@ -34,11 +33,12 @@ class Refused(Exception):
 
     def body(self) -> dict[str, Any]:
         """Return the answer."""
-        return error_body(str(self), INVALID if self.status < 500 else "server_error", self.param, self.code)
+        return error_body(self.status, str(self), self.param, self.code)
 
 
-def error_body(message: str, kind: str, param: str | None = None, code: str | None = None) -> dict[str, Any]:
+def error_body(status: int, message: str, param: str | None = None, code: str | None = None) -> dict[str, Any]:
     """Return an error as OpenAI's clients read it."""
+    kind = "invalid_request_error" if status < 500 else "server_error"
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 

@@ -21,10 +21,7 @@ from typing import Any
 import serving
 from continuation import Continuation
 from model import Model, load
-from msgspec.json import encode
-from openai_protocol import DONE, INVALID, Answer, Interface, Refused, Wanted, error_body, error_event
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
+from openai_protocol import DONE, Answer, Interface, Refused, Wanted, error_body, error_event
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -35,6 +32,8 @@ MOST_WAITING = 64  # texts that wait for the one that is generated; beyond it th
 GENERATION_S = 600.0  # a text that takes longer is ended
 ENDING_S = 6.0  # after SIGTERM, for the text that is generated: in the rest of serving.GRACE_S its client is told
 BUSY = "overloaded"
+
+json_answer: Callable[[int, Any], Response] = serving.json_answer
 
 EndsSince = Callable[[], float | None]  # when SIGTERM came, by the monotonic clock
 
@@ -176,14 +175,14 @@ class Service:
         ]
 
     async def health(self, _request: Request) -> Response:
-        return _json(200, {"status": "ready"})
+        return json_answer(200, {"status": "ready"})
 
     async def models(self, _request: Request) -> Response:
-        return _json(200, {"object": "list", "data": [self.interface.described()]})
+        return json_answer(200, {"object": "list", "data": [self.interface.described()]})
 
     async def describe(self, request: Request) -> Response:
         self.interface.check_name(request.path_params["model"])
-        return _json(200, self.interface.described())
+        return json_answer(200, self.interface.described())
 
     async def complete(self, request: Request) -> Response:
         return await self._answer(request, self.interface.completion)
@@ -240,32 +239,6 @@ def _texts() -> Any:
     return Texts(TOKENIZER)
 
 
-def _json(status: int, words: dict[str, Any]) -> Response:
-    return Response(encode(words), status, media_type="application/json")
-
-
-async def _refused(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, Refused)
-    answer = _json(error.status, error.body())
-    if error.status == serving.TOO_SLOW:
-        answer.headers["connection"] = "close"
-    return answer
-
-
-async def _unknown(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    return _json(error.status_code, error_body(f"{error.detail}: {request.method} {request.url.path[:200]}", INVALID))
-
-
-async def _failed(_request: Request, error: Exception) -> Response:
-    return _json(500, error_body(f"the server failed: {type(error).__name__}: {str(error)[:500]}", "server_error"))
-
-
-def application(service: Service) -> Starlette:
-    """Return what uvicorn serves."""
-    return Starlette(routes=service.routes(), exception_handlers={Refused: _refused, HTTPException: _unknown, Exception: _failed})
-
-
 def main() -> int:
     """Serve until the process is ended."""
     options = serving.options(__doc__)
@@ -274,7 +247,11 @@ def main() -> int:
     )
     given = options.parse_args()
     serving.end_at_once()
-    code: int = serving.serve(lambda ends_since_s: application(Service(given.context, ends_since_s)), given.host, given.port)
+
+    def application(ends_since_s: EndsSince) -> Any:
+        return serving.application(Service(given.context, ends_since_s).routes(), Refused, error_body, of="the server")
+
+    code: int = serving.serve(application, given.host, given.port)
     return code
 
 
