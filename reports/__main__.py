@@ -15,7 +15,6 @@ from rich.console import Console
 
 from reports.commands import MODULE, as_typed
 from reports.commands.doctor_command import add_doctor
-from reports.commands.model_commands import add_model_commands
 from reports.commands.peak_commands import add_peak_commands
 from reports.commands.run_commands import add_run_commands
 from reports.completion import add_completion
@@ -154,8 +153,6 @@ def command_parser(program: str, also: "Callable[[Commands], None] | None" = Non
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     add_run_commands(commands, common)
-    add_model_commands(commands, common)
-
     add_page(commands, common)
     add_versions(commands, common)
     add_peak_commands(commands, common)

@@ -1,4 +1,7 @@
-"""The commands that look into saved runs as they are: list, show, ladder, compare, profile, history, export."""
+"""The commands that look into saved runs as they are: list, show, ladder, compare, profile, history, export, geomean and grid.
+
+What the last two know of models is loaded when they are used.
+"""
 
 import argparse
 import sys
@@ -80,6 +83,17 @@ def add_run_commands(commands: Commands, common: argparse.ArgumentParser) -> Non
     )
     command.set_defaults(command=_export)
 
+    command = add_command(commands, common, "geomean", "show each model of a published set by its gain, and the geometric mean")
+    add_run(command)
+    add_format(command)
+    command.set_defaults(command=_geomean)
+
+    command = add_command(commands, common, "grid", "show language models over sequence lengths and batch sizes")
+    add_run(command)
+    add_format(command)
+    add_plot(command, "a heat map of queries per second")
+    command.set_defaults(command=_grid)
+
 
 def _list(options: argparse.Namespace, storage: Storage, console: Console) -> None:
     if not storage.shelf.runs:
@@ -134,6 +148,26 @@ def _profile(options: argparse.Namespace, storage: Storage, console: Console) ->
     show(console, [profile_table(found, whole), *weights], options.format, profile_data(whole))
     for each, file in zip(whole.steps, traces, strict=False):
         say(f"trace of {each.step} for ui.perfetto.dev or chrome://tracing: {file}", 1300)
+
+
+def _geomean(options: argparse.Namespace, storage: Storage, console: Console) -> None:
+    from reports.views.geomean import set_gains
+    from reports.views.tables.sets import sets_tables
+
+    run = read_run(storage.find(options.run))
+    show(console, [*sets_tables(run, set_gains(run)), *weights_table(run.measurements)], options.format)
+
+
+def _grid(options: argparse.Namespace, storage: Storage, console: Console) -> None:
+    from reports.show.grid_picture import grids_picture
+    from reports.views.grid import grids
+    from reports.views.tables.grid import grids_tables
+
+    check_plot(options.plot)
+    run = read_run(storage.find(options.run))
+    found = grids(run)
+    save_plot(options.plot, partial(grids_picture, found))
+    show(console, [*grids_tables(found), *weights_table(run.measurements)], options.format)
 
 
 def _read(storage: Storage, name: str) -> Run[Measurement]:
