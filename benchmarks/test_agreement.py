@@ -68,7 +68,7 @@ def test_agreement(benchmark: BenchmarkFixture, environment: Rig, model: ModelSp
 
 def agreement(suite: tuple[float, ...], loop: tuple[float, ...]) -> Gain:
     """Return the suite's throughput over the loop's, with its interval over pairs."""
-    return paired_gain([1 / each for each in suite], [1 / each for each in loop], own_samples=1, over_samples=1)
+    return paired_gain([1 / each for each in suite], [1 / each for each in loop])
 
 
 def agrees(found: Gain) -> bool:

@@ -26,7 +26,7 @@ def page(recorded: Recorded) -> str:
     """Return the page as Markdown."""
     found = {kind.name: summarize(kind, recorded.gates) for kind in KINDS}
     blocks = (
-        _beginning(recorded, found),
+        _beginning(found),
         ["## Targets", *_targets(found)],
         ["## Whole gates", *_gates(found)],
         ["## Larger counts by drawing recorded pairs anew", *_drawn(recorded.gates)],
@@ -36,7 +36,7 @@ def page(recorded: Recorded) -> str:
     return "\n\n".join(text for block in blocks for text in block) + "\n"
 
 
-def _beginning(recorded: Recorded, found: Mapping[str, Summary]) -> Iterator[str]:
+def _beginning(found: Mapping[str, Summary]) -> Iterator[str]:
     yield "# How good the gate is"
     held, wanted = sum(summary.held for summary in found.values()), sum(kind.gates for kind in KINDS)
     if held < wanted:

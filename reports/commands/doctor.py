@@ -98,15 +98,14 @@ class WrittenFolder:
         return cls(folder=folder, free_bytes=shutil.disk_usage(existing).free, file_system=_file_system(existing))
 
 
-def diagnose(artifact_cache: Path, machine: Machine | None = None, environment: Mapping[str, str] | None = None) -> list[Check]:
+def diagnose(artifact_cache: Path) -> list[Check]:
     """Check this machine, environment and artifact cache. Raises UnsupportedSystemError where nothing can be measured at all."""
-    machine = machine or this_machine()
-    environment = os.environ if environment is None else environment
+    machine = this_machine()
     return [
         *check_cpus(machine),
         *check_quiet(Quiet.listen(machine)),
         *check_memory(machine, available_bytes()),
-        *check_environment(environment, machine),
+        *check_environment(os.environ, machine),
         *check_programs(machine),
         *check_versions(),
         *check_cache(artifact_cache, WrittenFolder.of(artifact_cache)),
@@ -313,21 +312,21 @@ def tell_recipe(machine: Machine) -> Iterator[Check]:
         yield Check(name="recipe", state="note", found=line + ("" if number else page))
 
 
-def available_bytes(root: Path = ROOT) -> int | None:
+def available_bytes() -> int | None:
     """Return how much memory programs may still take without swapping; None where the kernel does not tell."""
     try:
-        found = re.search(r"^MemAvailable:\s+(\d+) kB", (root / "proc/meminfo").read_text(), re.MULTILINE)
+        found = re.search(r"^MemAvailable:\s+(\d+) kB", (ROOT / "proc/meminfo").read_text(), re.MULTILINE)
     except OSError:
         return None
     return 1024 * int(found[1]) if found else None
 
 
-def _file_system(folder: Path, root: Path = ROOT) -> str:
+def _file_system(folder: Path) -> str:
     """Return the type of the file system that a folder is on; an empty string where the kernel does not tell."""
     device = folder.stat().st_dev
     number = f"{os.major(device)}:{os.minor(device)}"
     try:
-        lines = (root / "proc/self/mountinfo").read_text().splitlines()
+        lines = (ROOT / "proc/self/mountinfo").read_text().splitlines()
     except OSError:
         return ""
     return next((line.partition(" - ")[2].split(" ")[0] for line in lines if line.split(" ")[2] == number), "")

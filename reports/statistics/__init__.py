@@ -37,23 +37,19 @@ class Percentiles:
     p99_s: float
 
 
-def paired_gain(
-    own_median_s: Sequence[float], over_median_s: Sequence[float], *, own_samples: int, over_samples: int, confidence: float = CONFIDENCE
-) -> Gain:
-    """Return own SPS / predecessor's SPS from processes that took turns: item i of both sequences is pair i.
+def paired_gain(own_s: Sequence[float], over_s: Sequence[float]) -> Gain:
+    """Return own SPS / predecessor's SPS from the seconds a sample of processes that took turns: item i of both sequences is pair i.
 
     The ratio is the geometric mean over the pairs, the interval Student's t on their log ratios.
-    Raises ValueError for no pair, sequences of different length, or a median that is not a positive number.
+    Raises ValueError for no pair, sequences of different length, or a time that is not a positive number.
     """
-    if not own_median_s or len(own_median_s) != len(over_median_s):
-        raise ValueError(f"expected as many medians on both sides, at least one; found {len(own_median_s)} and {len(over_median_s)}")
-    own, over = _logarithms(own_median_s), _logarithms(over_median_s)
-    shift = math.log(own_samples / over_samples)
-    logs = [shift + b - a for a, b in zip(own, over, strict=True)]
+    if not own_s or len(own_s) != len(over_s):
+        raise ValueError(f"expected as many times on both sides, at least one; found {len(own_s)} and {len(over_s)}")
+    logs = [over - own for own, over in zip(_logarithms(own_s), _logarithms(over_s), strict=True)]
     if len(logs) == 1:
         return Gain(ratio=_exp(logs[0]), low=None, high=None, verdict=ONE_PAIR)
     mean, variance = _moments(logs)
-    return _gain(mean, math.sqrt(variance / len(logs)), len(logs) - 1, confidence)
+    return _gain(mean, math.sqrt(variance / len(logs)), len(logs) - 1, CONFIDENCE)
 
 
 def unpaired_ratio(
@@ -80,7 +76,7 @@ def unpaired_ratio(
     return _gain(mean, math.sqrt(square), freedom, confidence)
 
 
-def geometric_mean_gain(gains: Sequence[tuple[float, Sequence[float]]], *, confidence: float = CONFIDENCE) -> Gain:
+def geometric_mean_gain(gains: Sequence[tuple[float, Sequence[float]]]) -> Gain:
     """Return the geometric mean of several benchmarks' gains, each given as its ratio and the ratios of its single pairs.
 
     The interval is that of this mean over these very benchmarks: how far it would move if they were measured again. It is Student's t on
@@ -95,20 +91,20 @@ def geometric_mean_gain(gains: Sequence[tuple[float, Sequence[float]]], *, confi
         return Gain(ratio=_exp(mean), low=None, high=None, verdict=ONE_PAIR)
     pooled = math.fsum(_moments(logs)[1] * (len(logs) - 1) for logs in pairs) / freedom
     error = math.sqrt(pooled * math.fsum(1 / len(logs) for logs in pairs)) / len(pairs)
-    return _gain(mean, error, freedom, confidence)
+    return _gain(mean, error, freedom, CONFIDENCE)
 
 
-def mean_interval(values: Sequence[float], *, confidence: float = CONFIDENCE) -> Interval:
+def mean_interval(values: Sequence[float]) -> Interval:
     """Return the interval of the geometric mean of positive values; of a single one it has no width."""
     logs = _logarithms(values)
     mean, variance = _moments(logs)
     if len(logs) == 1:
         return Interval(values[0], values[0])
-    half = t_quantile(confidence, len(logs) - 1) * math.sqrt(variance / len(logs))
+    half = t_quantile(CONFIDENCE, len(logs) - 1) * math.sqrt(variance / len(logs))
     return Interval(_exp(mean - half), _exp(mean + half))
 
 
-def process_interval(values: Sequence[float], *, confidence: float = CONFIDENCE) -> Interval:
+def process_interval(values: Sequence[float]) -> Interval:
     """Return where one more value of the same kind will lie (a prediction interval on the logarithms), as wide as n values make it.
 
     For throughputs of fresh processes it says where another fresh process is expected. Raises ValueError below two.
@@ -117,7 +113,7 @@ def process_interval(values: Sequence[float], *, confidence: float = CONFIDENCE)
     if len(logs) < 2:
         raise ValueError("expected at least two values to tell the spread from")
     mean, variance = _moments(logs)
-    half = t_quantile(confidence, len(logs) - 1) * math.sqrt(variance * (1 + 1 / len(logs)))
+    half = t_quantile(CONFIDENCE, len(logs) - 1) * math.sqrt(variance * (1 + 1 / len(logs)))
     return Interval(_exp(mean - half), _exp(mean + half))
 
 

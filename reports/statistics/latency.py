@@ -59,13 +59,13 @@ def p99_high_s(ordered_s: Sequence[float], confidence: float = CONFIDENCE) -> fl
     return None if over is None else ordered_s[len(ordered_s) - 1 - over]
 
 
-def p99_low_s(ordered_s: Sequence[float], confidence: float = CONFIDENCE) -> float:
+def p99_low_s(ordered_s: Sequence[float]) -> float:
     """Return what the p99 of sorted latencies is shown to reach. Raises ValueError for none."""
     from scipy.special import bdtrc
 
     if not ordered_s:
         raise ValueError("no latency to take a percentile of")
     place = 1
-    while place < len(ordered_s) and bdtrc(place - 1, len(ordered_s), SLOWER_SHARE) > 1 - confidence:
+    while place < len(ordered_s) and bdtrc(place - 1, len(ordered_s), SLOWER_SHARE) > 1 - CONFIDENCE:
         place += 1
     return ordered_s[len(ordered_s) - place]

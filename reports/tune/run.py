@@ -144,7 +144,7 @@ def tune(
     if not space.steps:
         raise CannotMeasure("no step of the ladder applies on this machine: run `ladder doctor`, which tells for each why")
     file = out.with_suffix(".jsonl")
-    journal = Lines(file, _conditions(bench, limits, machine), f"{file} holds a search")
+    journal = Lines(file, _conditions(bench, machine), f"{file} holds a search")
     found_before = [msgspec.convert(record, Tried) for record in journal.records]
     start_batches = {step: start_batch(step, ladder, limits) for step in space.steps}
     start_batches |= {step: start_batch(original, ladder, limits) for step, original in space.alternatives.items()}
@@ -423,7 +423,7 @@ def _alarm(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def _conditions(bench: Bench, limits: DeploymentLimits, machine: Mapping[str, Any]) -> dict[str, Any]:
+def _conditions(bench: Bench, machine: Mapping[str, Any]) -> dict[str, Any]:
     """Return what candidates must share to be one search; other limits may judge the same measurements."""
     conditions: dict[str, Any] = {
         "model": bench.rig.content(bench.model),

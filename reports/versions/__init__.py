@@ -217,7 +217,7 @@ def _paired(row: Row) -> Gain | None:
     if not row.pairs:
         return None
     times = [math.exp(pair.slowdown) for pair in row.pairs]  # head's time a sample over base's, as the gate sees it
-    return paired_gain(times, [1.0] * len(times), own_samples=1, over_samples=1)
+    return paired_gain(times, [1.0] * len(times))
 
 
 def _notes(ours: Sequence[Run[Measurement]], runs: Sequence[Run[Measurement]], package: str) -> Iterable[str]:

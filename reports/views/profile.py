@@ -64,9 +64,9 @@ def breakdown(run: Run[Measurement], *, model: str | None, step: str, against: s
     return Breakdown(steps=steps, rows=tuple(sorted(rows, key=_place)))
 
 
-def without_small(found: Breakdown, least: float = SMALL) -> Breakdown:
-    """Return the breakdown with all rows that are below the share `least` on every side added up in "(others)"."""
-    small = [row for row in found.rows if row.name == OTHERS or all(side is None or side.share < least for side in row.sides)]
+def without_small(found: Breakdown) -> Breakdown:
+    """Return the breakdown with all rows of less than half a percent on every side added up in "(others)"."""
+    small = [row for row in found.rows if row.name == OTHERS or all(side is None or side.share < SMALL for side in row.sides)]
     if len(small) < 2:
         return found
     others = OperatorRow(name=OTHERS, sides=tuple(_sum([row.sides[place] for row in small]) for place in range(len(found.steps))))

@@ -63,7 +63,7 @@ def benchmark(
     middle_s = sorted(medians_s)[len(medians_s) // 2]
     gain = None
     if over is not None:
-        found = paired_gain(medians_s, over_medians_s, own_samples=samples, over_samples=samples)
+        found = paired_gain(medians_s, over_medians_s)
         gain = {"over": over, "ratio": found.ratio, "low": found.low, "high": found.high, "verdict": found.verdict}
     record = {
         "model": model,

@@ -113,7 +113,7 @@ def stubbed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stubbed:
         return seen_of(candidate), ""
 
     def hold(_bench: Bench, winner: Any, ladder_best: Any, **_options: Any) -> Finals:
-        gain = paired_gain([1.0, 1.1], [1.2, 1.2], own_samples=1, over_samples=1)
+        gain = paired_gain([1.0, 1.1], [1.2, 1.2])
         rival = Finalist(name=f"ladder's best: {ladder_best.step.name}", samples_per_second=(180.0, 185.0), latency_p99_s=None, gain=gain)
         return Finals(record=record(winner.step.name, 222.0), rivals=(rival,), notes=("a note",))
 
@@ -496,7 +496,7 @@ def test_labelled_pictures_and_their_limit_reach_the_search(
     assert (0, 1) == labelled.rig.answers.pictures.labels
     assert (0.5, 0.5) == (limits.accuracy_loss_points, labelled.rig.answers.controlled_loss)
     assert unlabelled.rig.answers.pictures is None
-    first, second = (tuning._conditions(made, limits, {}) for made in (labelled, unlabelled))
+    first, second = (tuning._conditions(made, {}) for made in (labelled, unlabelled))
     assert {"accuracy", "controlled_loss"} == set(first) - set(second)
 
 
@@ -610,7 +610,7 @@ def test_candidates_of_other_variables_are_of_another_search(stubbed: Stubbed) -
     launcher = replaced(made.rig.launcher, environment={**made.rig.launcher.environment, "ONEDNN_MAX_CPU_ISA": "AVX2"})
     held = replaced(made, rig=replaced(made.rig, launcher=launcher))
 
-    usual, other = (tuning._conditions(each, NO_LIMITS, {}) for each in (made, held))
+    usual, other = (tuning._conditions(each, {}) for each in (made, held))
     assert {"environment"} == {name for name in usual if usual[name] != other[name]}
 
 
