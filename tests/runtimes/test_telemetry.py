@@ -21,7 +21,8 @@ FIRST = (1, 29)
 def begins_to_tell(folder: Path, program: str) -> bool:
     """Run a program that imports ONNX Runtime, where nothing else keeps it silent; return whether the uploader began."""
     pytest.importorskip("onnxruntime", reason="onnxruntime is not installed -> pip install onnxruntime")
-    for file in (EMITTED / "runtime_onnxruntime.py", ROOT / "fixtures" / "machine" / "memory.py"):
+    machine = ROOT / "fixtures" / "machine"
+    for file in (EMITTED / "runtime_onnxruntime.py", EMITTED / "deployed.py", machine / "cpus.py", machine / "memory.py"):
         shutil.copy(file, folder)
     temporary = folder / "temporary"
     temporary.mkdir()
