@@ -16,7 +16,7 @@ from fixtures.generation import llama_cpp_generation as runtime
 from fixtures.generation.generation_steps import BYTES_DB, INT4_DB
 from fixtures.generation.gguf_file import GGUF_FILE
 from fixtures.generation.llama_cpp_generation import LlamaCppSession
-from fixtures.generation.llama_cpp_nodes import Node, large_product, mean_nodes
+from fixtures.generation.llama_cpp_nodes import ComputedNode, large_product, mean_nodes
 from fixtures.generation.same_weights import dequantized
 from fixtures.inputs import samples
 from fixtures.protocol import Job, ModelSpec, Observations
@@ -266,7 +266,7 @@ def test_a_large_product_multiplies() -> None:
 
 
 def test_times_of_nodes_are_means() -> None:
-    def of(time_s: float) -> Node:
-        return Node(operator="ADD", type="f32", time_s=time_s)
+    def of(time_s: float) -> ComputedNode:
+        return ComputedNode(operator="ADD", type="f32", time_s=time_s)
 
     assert [of(2.0), of(4.0)] == mean_nodes([[of(1.0), of(4.0)], [of(3.0), of(4.0)]])
