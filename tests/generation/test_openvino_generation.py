@@ -13,18 +13,23 @@ from fixtures.runtimes.openvino import runtime_nodes
 from tests.generation.conftest import job_of
 
 
+def session_of(model: ModelSpec, folder: Path) -> tuple[openvino_generation.OpenVinoGenerationSession, Any]:
+    """The model in fp32, and the first of its drawn prompts."""
+    pytest.importorskip("openvino")
+    greedy.write(job_of(model), 2, folder)
+    job = msgspec.structs.replace(job_of(model, inputs=folder), runtime="openvino_generation", settings=openvino_generation.ALL_IN_FP32)
+    (folder / "exported").mkdir()
+    openvino_generation.prepare(job, folder / "exported")
+    session = openvino_generation.load(job, folder / "exported")
+    return session, session.place(samples.batch(job))
+
+
 @pytest.mark.parametrize(("phase", "tokens"), [("prefill", 20), ("decode", 1)])
 def test_kernels_are_those_of_the_timed_call(
     prefill: ModelSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, phase: str, tokens: int
 ) -> None:
     """OpenVINO chooses them for each shape anew: those of one token were told for prompts of a model of 150 M, and the step failed."""
-    pytest.importorskip("openvino")
-    model = msgspec.structs.replace(prefill, phase=phase)
-    greedy.write(job_of(model), 2, tmp_path)
-    job = msgspec.structs.replace(job_of(model, inputs=tmp_path), runtime="openvino_generation", settings=openvino_generation.ALL_IN_FP32)
-    (tmp_path / "exported").mkdir()
-    openvino_generation.prepare(job, tmp_path / "exported")
-    session = openvino_generation.load(job, tmp_path / "exported")
+    session, placed = session_of(msgspec.structs.replace(prefill, phase=phase), tmp_path)
     taken = []
 
     def nodes(compiled: Any) -> Any:
@@ -32,7 +37,15 @@ def test_kernels_are_those_of_the_timed_call(
         return runtime_nodes(compiled)
 
     monkeypatch.setattr(openvino_generation, "runtime_nodes", nodes)
-    seen = session.observe(session.place(samples.batch(job)))
+    seen = session.observe(placed)
 
     assert [tokens] == taken
     assert seen.kernels
+
+
+def test_a_changed_cache_changes_the_logits_by_as_much_each_time(prefill: ModelSpec, tmp_path: Path) -> None:
+    """Values that were set without the keys had no room for the next token: by 0 to 1.8, and sometimes by no number."""
+    session, placed = session_of(prefill, tmp_path)
+    scored = session.scores(placed)
+
+    assert 1 == len({session._change(placed, scored) for _ in range(20)})
