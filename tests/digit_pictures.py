@@ -37,8 +37,10 @@ def create() -> nn.Module:
 def train(folder: Path) -> None:
     """Write the pictures and the trained small model."""
     write(folder)
-    made = module()
+    made, threads = module(), torch.get_num_threads()
+    torch.set_num_threads(1)  # of products this small two wait for each other longer than they work
     learn(made, "digits:create", SIZE, folder, epochs=8, rate=3e-3)
+    torch.set_num_threads(threads)
     torch.save(made.state_dict(), folder / "digits.pt")
     shutil.copy(__file__, folder / FILE)
 
@@ -68,9 +70,6 @@ def learn(made: nn.Module, name: str, side: int, folder: Path, *, epochs: int, r
     pictures = Pictures(folder)
     images, labels = torch.from_numpy(pictures.batch(0, len(pictures))), torch.from_numpy(pictures.labels)
     torch.manual_seed(0)
-    threads = torch.get_num_threads()
-    if made.__class__ is nn.Sequential:
-        torch.set_num_threads(1)  # of products this small two wait for each other longer than they work
     made.train()
     optimizer = torch.optim.AdamW(made.parameters(), lr=rate)
     for _ in range(epochs):
@@ -80,7 +79,6 @@ def learn(made: nn.Module, name: str, side: int, folder: Path, *, epochs: int, r
             torch.autograd.backward(loss)
             optimizer.step()
     made.eval()
-    torch.set_num_threads(threads)
 
 
 def main(folder: Path, names: list[str], side: int = 64) -> None:

@@ -19,7 +19,6 @@ from fixtures import models
 from fixtures.bench.rig import Reference, ServingError
 from fixtures.generation.generation_session import SPARE
 from fixtures.generation.greedy import CONTINUATION, PROMPTS
-from fixtures.generation.onnxruntime_genai_generation import positions
 from fixtures.inputs import samples
 from fixtures.inputs.images import random_images
 from fixtures.machine import allocators, cpus, memory, own_folder, thread_work
@@ -169,8 +168,8 @@ def _language(emission: Emission) -> Language | None:
     language = language_of(model)
     if any("static_cache" in step.transforms for step in recipe.steps):
         return replace(language, context=model.longest + SPARE)  # the room that attention read when it was measured
-    if recipe.runtime == "onnxruntime_genai_generation":
-        return replace(language, context=min(language.context, positions(model)))  # there is room for all of it from the beginning
+    if found.room is not None:
+        return replace(language, context=min(language.context, found.room(model)))
     return language
 
 

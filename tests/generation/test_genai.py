@@ -16,14 +16,13 @@ from fixtures.generation.generation_steps import BYTES_DB
 from fixtures.generation.onnxruntime_genai_generation import LEAST_POSITIONS, GenaiSession, positions
 from fixtures.generation.same_weights import dequantized
 from fixtures.inputs import samples
-from fixtures.protocol import Job, ModelSpec, Observations
+from fixtures.protocol import ModelSpec
 from fixtures.runtimes import UnsupportedModelError
 from fixtures.steps import evidence as prove
 from fixtures.steps.accuracy import compare
-from fixtures.steps.evidence import Claim, Proof
 from fixtures.steps.optimizations import FP32_DB
 from tests.generation.conftest import CONFIG, job_of
-from tests.generation.test_generation import AGREES
+from tests.generation.looked_at import observed, refused, scores_of
 from tests.runtimes.test_telemetry import begins_to_tell
 
 pytest.importorskip("onnxruntime_genai", reason="ONNX Runtime GenAI is not installed -> pip install onnxruntime-genai")
@@ -38,12 +37,6 @@ IN_FP32 = (prove.kernels_in("f32", at_least=prove.NEARLY_ALL), generated.weights
 IN_4_BITS = (generated.products_read("int4", "MatMulNBits"), generated.weights_take(0.5, scales=0.3))
 
 
-def refused(claims: tuple[Claim, ...], job: Job, seen: Observations) -> list[str]:
-    """What is observed of each claim that does not hold."""
-    found = [claim.check(Proof(job=job, ranks=[seen], agreement=AGREES, allowed_cpus=(0,))) for claim in claims]
-    return [observed for holds, observed in found if holds is not True]
-
-
 @pytest.fixture(scope="module")
 def built(decode: ModelSpec, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The folders of the small model in fp32 and in 4 bits."""
@@ -51,16 +44,6 @@ def built(decode: ModelSpec, tmp_path_factory: pytest.TempPathFactory) -> dict[s
     for word, folder in folders.items():
         runtime.prepare(job_of(decode, *(["int4"] if word == "int4" else [])), folder)
     return folders
-
-
-def observed(session: GenaiSession, job: Job) -> Observations:
-    return session.observe(session.place(samples.batch(job)))
-
-
-def scores_of(session: GenaiSession, job: Job) -> np.ndarray:
-    """The logits after both of the drawn prompts."""
-    firsts = range(0, 2, job.batch_size)
-    return np.concatenate([session.scores(session.place(samples.batch(job, first))) for first in firsts])
 
 
 @pytest.mark.parametrize("texts", [1, 2])

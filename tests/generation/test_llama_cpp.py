@@ -19,14 +19,13 @@ from fixtures.generation.llama_cpp_generation import LlamaCppSession
 from fixtures.generation.llama_cpp_nodes import ComputedNode, large_product, mean_nodes
 from fixtures.generation.same_weights import dequantized
 from fixtures.inputs import samples
-from fixtures.protocol import Job, ModelSpec, Observations
+from fixtures.protocol import ModelSpec
 from fixtures.runtimes import UnsupportedModelError
 from fixtures.steps import evidence as prove
 from fixtures.steps.accuracy import compare
-from fixtures.steps.evidence import Claim, Proof
 from fixtures.steps.optimizations import HALF_DB
 from tests.generation.conftest import CONFIG, job_of
-from tests.generation.test_generation import AGREES
+from tests.generation.looked_at import observed, refused, scores_of
 
 pytest.importorskip("llama_cpp", reason="llama.cpp is not installed -> pip install -c constraints.txt -e '.[llama-cpp]'")
 pytest.importorskip("gguf", reason="gguf is not installed -> pip install -c constraints.txt -e '.[llama-cpp]'")
@@ -68,12 +67,6 @@ def of_kind(folder: Path, model: ModelSpec, config: dict[str, Any]) -> ModelSpec
     return msgspec.structs.replace(model, name=f"transformers:{folder}")
 
 
-def refused(claims: tuple[Claim, ...], job: Job, seen: Observations) -> list[str]:
-    """What is observed of each claim that does not hold."""
-    found = [claim.check(Proof(job=job, ranks=[seen], agreement=AGREES, allowed_cpus=(0,))) for claim in claims]
-    return [observed for holds, observed in found if holds is not True]
-
-
 @pytest.fixture(scope="module")
 def built(decode: ModelSpec, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The folders of the small model by the type of its weights."""
@@ -81,16 +74,6 @@ def built(decode: ModelSpec, tmp_path_factory: pytest.TempPathFactory) -> dict[s
     for word, folder in folders.items():
         runtime.prepare(job_of(decode, word), folder)
     return folders
-
-
-def observed(session: LlamaCppSession, job: Job) -> Observations:
-    return session.observe(session.place(samples.batch(job)))
-
-
-def scores_of(session: LlamaCppSession, job: Job) -> np.ndarray:
-    """The logits after both of the drawn prompts."""
-    firsts = range(0, 2, job.batch_size)
-    return np.concatenate([session.scores(session.place(samples.batch(job, first))) for first in firsts])
 
 
 @pytest.mark.parametrize("texts", [1, 2])
