@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reports.saved.files import pictures_folder
 from reports.text.former_options import HIDDEN, renamed_to
 from reports.text.image_shape import ImageShape
 from reports.text.options import MODELS, OF_IMAGES, above_zero, cosine, shared
@@ -39,7 +38,7 @@ class Bench:
 def add_model_options(command: argparse.ArgumentParser, *, model_required: bool = True) -> None:
     """Add the options that name a model and how it is built, as `pytest benchmarks/` has them."""
     command.add_argument("--model", required=model_required, metavar="NAME", help=f"model: {MODELS}")
-    for name in ("--weights", "--pretrained", "--int8-images", "--int8-texts", "--artifact-cache", "--worker-timeout"):
+    for name in ("--weights", "--pretrained", "--int8-images", "--int8-texts", "--preprocess", "--artifact-cache", "--worker-timeout"):
         command.add_argument(name, **shared(name))
     command.add_argument("--calibration", type=Path, dest="int8_images", action=renamed_to("--int8-images"), help=HIDDEN)
 
@@ -99,20 +98,20 @@ def bench(
     answers: "Answers | None" = None,
     progress: Callable[[str], None] = silent,
 ) -> Bench:
-    """Return the rig for this machine, and the model that `options` names. Raises CannotMeasure, ThreadsError and ModelError."""
+    """Return the rig for this machine, and the model that `options` names. Raises a Refusal, such as CannotMeasure."""
     from fixtures import models
-    from fixtures.bench.answers import Answers
+    from fixtures.bench.answers import asked
     from fixtures.bench.assembly import assemble
     from fixtures.bench.fetching import fetch
     from fixtures.bench.variables import with_this_folder
     from fixtures.models import weights
+    from fixtures.models.preprocessing import calibration_pictures
     from fixtures.protocol import ModelSpec
-    from fixtures.session.options import folder_digest
     from fixtures.tasks import texts
 
     machine, threads = hardware(threads)
     name = models.full_name(options.model)
-    calibration = pictures_folder(options.int8_images)
+    has_images = options.int8_images is not None
     rig = assemble(
         batch_size=batch_size,
         artifact_cache=options.artifact_cache.expanduser().absolute(),
@@ -120,11 +119,10 @@ def bench(
         memory_limit_bytes=machine.workers_memory_bytes,
         inherited=with_this_folder(os.environ),
         threads=threads,
-        calibration=calibration,
-        calibration_digest=folder_digest(calibration),
-        texts=texts.named(options.int8_texts, [name], has_images=calibration is not None),
+        calibration=texts.named(options.int8_texts, [name], has_images=has_images)
+        or calibration_pictures(options.int8_images, options.preprocess),
         warmup_limit_s=warmup_limit_s,
-        answers=answers or Answers(),
+        answers=answers or asked([name], accuracy=None, most=0, preprocess=options.preprocess, has_int8_images=has_images),
         progress=progress,
         note=progress,
     )

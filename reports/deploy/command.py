@@ -49,7 +49,7 @@ def add_recommend(commands: Commands, common: argparse.ArgumentParser) -> None:
         "--emit", type=Path, metavar="DIR", help="new folder to write the deployment of the winner into (default: none is written)"
     )
     add_model_options(command, model_required=False)
-    for name in ("--accuracy", "--accuracy-pictures", "--preprocess"):
+    for name in ("--accuracy", "--accuracy-pictures"):
         command.add_argument(name, **shared(name))
     command.set_defaults(command=run_recommend)
 
@@ -100,6 +100,7 @@ def _emit(options: argparse.Namespace, run: Run[Measurement], found: Recommendat
         accuracy=options.accuracy,
         most=options.accuracy_pictures,
         preprocess=options.preprocess,
+        has_int8_images=options.int8_images is not None,
         controlled_loss=options.max_accuracy_loss,
     )
     made = bench(options, image=image, batch_size=winner.batch_size, threads=per_core * (winner.threads or 1), answers=answers)

@@ -234,7 +234,9 @@ def _check_same(emission: Emission) -> None:
     if measurement.weights.startswith("random") and model.weights:
         raise CannotMeasure(f"the record was measured with {measurement.weights} weights: leave --weights out, or measure with that file")
     if measurement.calibration not in {"", "random", emission.bench.rig.calibrated_with}:
-        raise CannotMeasure("the record was calibrated with other images or texts: name them with --int8-images or --int8-texts")
+        raise CannotMeasure(
+            "the record was calibrated with other images or texts: name the same --int8-images (and --preprocess), or --int8-texts"
+        )
 
 
 def _write_artifact(emission: Emission, job: Job, prepared: Path | None, folder: Path) -> None:

@@ -84,13 +84,6 @@ def check_folder(option: str, file: Path | None) -> None:
         raise NoFolder(f"{option} {str(file)!r}: there is no folder {str(file.absolute().parent)!r}; make it first")
 
 
-def pictures_folder(folder: Path | None) -> str | None:
-    """Return the absolute path of the folder that `--int8-images` names, if it names one. Raises NoFolder."""
-    if folder is not None and not folder.is_dir():
-        raise NoFolder(f"--int8-images {str(folder)!r}: there is no folder {str(folder.absolute())!r}; name one with pictures")
-    return None if folder is None else str(folder.resolve())
-
-
 def _mode(path: Path) -> int:
     """Return the mode of the file that is replaced, or that of a new one."""
     try:

@@ -132,8 +132,8 @@ _SHARED: Mapping[str, Mapping[str, Any]] = {
     },
     "--preprocess": {
         "metavar": "MEAN,STD,SIZE",
-        "help": "how the pictures of --accuracy become inputs: 0.5,0.5,256, or three means and deviations joined by colons; SIZE is their "
-        "shorter side before the crop (default: as the model's library says, else ImageNet's)",
+        "help": "how the pictures of --accuracy and --int8-images become inputs: 0.5,0.5,256, or three means and deviations joined by "
+        "colons; SIZE is their shorter side before the crop (default: as the model's library says, else ImageNet's)",
     },
     "--evaluate": {
         "metavar": "FILE.py:FUNCTION",

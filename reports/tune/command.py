@@ -44,7 +44,7 @@ def add_tune(commands: Commands, common: argparse.ArgumentParser) -> None:
     add_model_options(command)
     add_input_options(command)
     add_limit_options(command)
-    for name in ("--accuracy", "--accuracy-pictures", "--preprocess", "--evaluate"):
+    for name in ("--accuracy", "--accuracy-pictures", "--evaluate"):
         command.add_argument(name, **shared(name))
     command.add_argument(
         "--budget", type=time_s, default="15m", metavar="TIME", help="most time for all of it: 90s, 15m, 1h (default: %(default)s)"
@@ -97,6 +97,7 @@ def _answers(options: argparse.Namespace) -> "Answers":
         accuracy=options.accuracy,
         most=options.accuracy_pictures,
         preprocess=options.preprocess,
+        has_int8_images=options.int8_images is not None,
         evaluate=options.evaluate,
         controlled_loss=options.max_accuracy_loss,
     )

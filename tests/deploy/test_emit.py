@@ -43,7 +43,14 @@ Emit = Callable[..., Path]
 def made(artifact_folder: Path) -> Bench:
     """As other tests have it, so that what is built is built once."""
     options = argparse.Namespace(
-        model=MODEL, weights=None, pretrained=False, int8_images=None, int8_texts=None, artifact_cache=artifact_folder, worker_timeout=600
+        model=MODEL,
+        weights=None,
+        pretrained=False,
+        int8_images=None,
+        int8_texts=None,
+        preprocess=None,
+        artifact_cache=artifact_folder,
+        worker_timeout=600,
     )
     usual = bench(options, image=square(SIZE), warmup_limit_s=0.0)
     return replace(usual, rig=replace(usual.rig, built=dict(BUILT)))

@@ -71,6 +71,7 @@ def made(named: Path, artifact_folder: Path) -> Bench:
         pretrained=False,
         int8_images=None,
         int8_texts=None,
+        preprocess=None,
         artifact_cache=artifact_folder,
         worker_timeout=600,
     )

@@ -241,7 +241,7 @@ def test_a_step_is_whole_without_those_below(name: str, texts: ModelSpec) -> Non
     """A step that changes nothing here is skipped, and those above it keep their own way of padding."""
     whole = resolve(name, STEPS, X86)
     alone = resolve(name, STEPS, X86, failed=frozenset(NAMES) - {name})
-    jobs = [each.job(texts, threads=1, calibration=None) for each in (whole, alone)]
+    jobs = [each.job(texts, threads=1) for each in (whole, alone)]
 
     assert {frozenset(jobs[0].transforms)} == {frozenset(each.transforms) for each in jobs}
     assert jobs[0].runtime == jobs[1].runtime

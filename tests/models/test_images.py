@@ -65,6 +65,9 @@ def test_pictures_are_normalized_as_the_model_wants_them(tmp_path: Path) -> None
 
     assert np.allclose(images, 1.0, atol=1e-5)
     assert np.allclose(usual[0].mean(axis=(1, 2)), (1 - IMAGENET_MEAN) / IMAGENET_STD, atol=1e-5)
+    for asked in (job, own):  # the user's word outranks both
+        [(given,)] = calibration_batches(msgspec.structs.replace(asked, preprocess="0.5,0.25:0.5:1,40"))
+        assert np.allclose(given[0].mean(axis=(1, 2)), [2.0, 1.0, 0.5], atol=1e-5)
 
 
 @pytest.mark.parametrize("named", ["timm:resnet18", "torchvision:resnet18", "torchvision:efficientnet_b0"])

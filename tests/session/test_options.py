@@ -10,7 +10,8 @@ import pytest
 from _pytest.config import _prepareconfig
 
 from fixtures.bench.launch import ROOT
-from fixtures.session.options import PicturesError, described, folder_digest, read_options
+from fixtures.models.preprocessing import PicturesError, calibration_pictures
+from fixtures.session.options import described, read_options
 from reports.__main__ import command_parser
 from reports.commands import MODULE
 
@@ -80,7 +81,7 @@ def test_former_option_of_a_command(command: str, now: str, dest: str, capsys: p
         ),
         (["--model", "vit", "--model", "resnet50", "--weights", __file__], "--weights belongs to one model: name it with --model"),
         (["--proofs", "/no/such/proofs.json"], "--proofs '/no/such/proofs.json': there is no folder '/no/such'; make it first"),
-        (["--model", "vit", "--preprocess", "0.5,0.5,256"], "--preprocess is for labelled pictures: name them with --accuracy DIR"),
+        (["--model", "vit", "--preprocess", "0.5,0.5,256"], "--preprocess is for pictures: name labelled ones with --accuracy DIR, or"),
         (["--model", "vit", "--evaluate", "mine.py:f1"], "--evaluate is a metric of labelled samples: name pictures with --accuracy DIR"),
         (
             ["--model", "vit", "--max-accuracy-loss", "1"],
@@ -122,4 +123,4 @@ def test_a_picture_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     """Before anything is measured; as root a file of the kernel's stands for one without rights."""
     (tmp_path / "0.png").symlink_to("/proc/self/mem")
     with pytest.raises(PicturesError, match=rf"^--int8-images '{tmp_path}': {tmp_path}/0\.png cannot be read \(.+\); remove it, or name"):
-        folder_digest(tmp_path)
+        calibration_pictures(tmp_path)

@@ -31,7 +31,7 @@ def test_gains_at_a_point_are_over_eager_or_onnxruntime(batch_size: int) -> None
 
     assert {name: "onnxruntime" if name.startswith("onnxruntime_") else eager for name in others} == {name: over[name] for name in others}
     assert over[eager] is None
-    assert batch_size == resolve(eager, steps, X86).job(ModelSpec(name="m:f"), threads=1, calibration=None).batch_size
+    assert batch_size == resolve(eager, steps, X86).job(ModelSpec(name="m:f"), threads=1).batch_size
 
 
 def test_a_recipe_is_the_same_each_time() -> None:
@@ -49,5 +49,5 @@ def test_one_export_serves_the_whole_grid() -> None:
     recipe = resolve("onnxruntime", catalogue(8), X86)
 
     assert "transformers.bert-128x8" == spec_id(spec)
-    assert ("dynamic_shapes",) == recipe.job(spec, threads=1, calibration=None).transforms
-    assert () == recipe.job(ModelSpec(name=spec.name), threads=1, calibration=None).transforms
+    assert ("dynamic_shapes",) == recipe.job(spec, threads=1).transforms
+    assert () == recipe.job(ModelSpec(name=spec.name), threads=1).transforms

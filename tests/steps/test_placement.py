@@ -17,7 +17,7 @@ def recipe(step: str, batch_size: int = 8) -> Recipe:
 
 
 def job(asked: Recipe, threads: int = 4) -> Job:
-    return asked.job(MODEL, threads=threads, calibration=None)
+    return asked.job(MODEL, threads=threads)
 
 
 def test_several_workers_are_pinned_and_share_the_threads() -> None:

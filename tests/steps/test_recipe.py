@@ -104,9 +104,7 @@ def test_steps_that_change_layout_precision_allocator_or_environment_may_be_left
 
 def test_int8_of_openvino_leaves_the_rest_in_the_precision_that_pays() -> None:
     """In the one that the device chooses, or in fp32 where that one is left out."""
-    settings = [
-        recipe("openvino_int8", failed=frozenset(left)).job(MODEL, threads=1, calibration=None).settings for left in ((), {"openvino"})
-    ]
+    settings = [recipe("openvino_int8", failed=frozenset(left)).job(MODEL, threads=1).settings for left in ((), {"openvino"})]
 
     assert [None, "f32"] == [each.get("INFERENCE_PRECISION_HINT") for each in settings]
     assert "openvino_fp32" == recipe("openvino_int8", failed=frozenset({"openvino"})).over
@@ -209,7 +207,7 @@ def test_the_suite_removes_exactly_the_variables_that_steps_set() -> None:
 
 def test_job_of_the_baseline() -> None:
     """One worker, one image, all threads, nothing transformed."""
-    job = recipe("baseline").job(MODEL, threads=4, calibration=None)
+    job = recipe("baseline").job(MODEL, threads=4)
 
     assert (job.runtime, job.precision, job.batch_size, job.threads, job.workers, job.pinned) == ("eager", "fp32", 1, 4, 1, False)
     assert job.transforms == ()
@@ -217,18 +215,17 @@ def test_job_of_the_baseline() -> None:
 
 
 def test_job_adds_up_transforms_and_settings() -> None:
-    """Transforms stack in order; an empty setting leaves the choice to the runtime; the calibration folder is handed on."""
-    job = recipe("openvino_throughput").job(MODEL, threads=2, calibration="/pictures")
+    """Transforms stack in order; an empty setting leaves the choice to the runtime."""
+    job = recipe("openvino_throughput").job(MODEL, threads=2)
 
     assert (job.runtime, job.precision, job.batch_size) == ("openvino", "int8", 8)
     assert job.transforms == ("int8", "asynchronous")
     assert job.settings == {"PERFORMANCE_HINT": "THROUGHPUT"}
-    assert job.calibration == "/pictures"
 
 
 def test_job_of_pinned_workers_has_one_thread_each() -> None:
     """As many workers as allowed threads."""
-    job = recipe("workers_pinned").job(MODEL, threads=4, calibration=None)
+    job = recipe("workers_pinned").job(MODEL, threads=4)
 
     assert (job.workers, job.threads, job.pinned) == (4, 1, True)
 
@@ -240,7 +237,7 @@ def test_batch_size_option_moves_the_base() -> None:
 
     assert bases == dict.fromkeys(("channels_last", "onnxruntime", "openvino_fp32", "executorch"), "batch_3")
     assert list(steps)[:4] == ["baseline", "batch_2", "batch_3", "batch_4"]
-    assert resolve("channels_last", steps, X86).job(MODEL, threads=1, calibration=None).batch_size == 3
+    assert resolve("channels_last", steps, X86).job(MODEL, threads=1).batch_size == 3
 
 
 def test_batch_size_one_builds_on_the_baseline() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from fixtures.bench.answers import Answers
 from fixtures.bench.rig import Rig, ServingError
+from fixtures.models.preprocessing import CalibrationPictures
 from fixtures.protocol import Control, ControlSeen, Job, ModelSpec
 from fixtures.runtimes import accuracy_control, openvino
 from fixtures.steps.evidence import NothingChangedError, ProofError
@@ -43,7 +44,7 @@ SEEN = ControlSeen(pictures=200, points=1.0, reference=0.97, before=0.6, after=0
 def rig(make_rig: MakeRig, digits: Path) -> Iterator[Rig]:  # noqa: F811
     """Calibrated with pictures of the same kind, so that one layer alone costs accuracy."""
     answers = Answers(pictures=find(digits / "unseen", most=200), controlled_loss=3.0)
-    rig = replace(make_rig(), calibration=str(digits / "seen"), calibration_digest="seen", answers=answers)
+    rig = replace(make_rig(), calibration=CalibrationPictures(folder=str(digits / "seen"), digest="seen"), answers=answers)
     yield rig
     rig.standby.close()
 
@@ -115,9 +116,7 @@ def test_layers_that_cost_accuracy_go_back_to_floating_point(rig: Rig, digits: P
     old, new = "    return found, ControlSeen(", "    return nncf.quantize(model, calibration, subset_size=4), ControlSeen("
     broken = make_rig(root=changed(tmp_path, "runtimes/accuracy_control.py", old, new), cache=tmp_path / "artifacts")
     with pytest.raises(ServingError, match="layers that cost labelled accuracy run in floating point") as refused:
-        replace(broken, answers=rig.answers, calibration=rig.calibration, calibration_digest="seen").serve(
-            by_its_control(recipe(rig, STEP)), model=model
-        )
+        replace(broken, answers=rig.answers, calibration=rig.calibration).serve(by_its_control(recipe(rig, STEP)), model=model)
     assert isinstance(refused.value.cause, ProofError)
 
 

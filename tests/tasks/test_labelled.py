@@ -17,8 +17,8 @@ from fixtures.bench.rig import Rig, ServingError
 from fixtures.bench.turns import Plan
 from fixtures.inputs.images import IMAGENET_MEAN, IMAGENET_STD
 from fixtures.inputs.pictures import Pictures
+from fixtures.models.preprocessing import PicturesError, calibration_pictures
 from fixtures.protocol import ModelSpec
-from fixtures.session.options import folder_digest
 from fixtures.steps.recipe import Recipe, resolve
 from fixtures.tasks import labelled
 from fixtures.tasks.labelled import AccuracyLostError, LabelsError, compare, find
@@ -113,7 +113,9 @@ def test_names_that_are_not_utf_8_have_a_digest(folder: Path) -> None:
         break
 
     assert re.fullmatch("[0-9a-f]{16}", find(folder, most=9).digest)
-    assert re.fullmatch("[0-9a-f]{16}", folder_digest(folder))
+    found = calibration_pictures(folder)
+    assert found is not None
+    assert re.fullmatch("[0-9a-f]{16}", found.digest)
 
 
 def test_bad_folders_are_refused(tmp_path: Path) -> None:
@@ -151,7 +153,7 @@ def test_preprocessing_of_the_users_own(tmp_path: Path) -> None:
 
     np.testing.assert_allclose(batch[0, :, 16, 16], [2.0, 1.0, 0.5])
     assert (batch[0, 0, 1:31, 1:31] == 2.0).all()
-    with pytest.raises(LabelsError, match="pictures of 16 pixels are smaller than the model's 32"):
+    with pytest.raises(PicturesError, match="pictures of 16 pixels are smaller than the model's 32"):
         labelled.draw("my.models:create", square(32), [str(tmp_path / "framed.png")], [1], tmp_path, preprocess="0.5,0.5,16")
 
 
@@ -165,7 +167,7 @@ def test_picture_covers_images_that_are_not_square(tmp_path: Path) -> None:
 
     assert (1, 3, 24, 48) == batch.shape
     assert (batch[0] > 0.9).mean() == pytest.approx(1.0, abs=0.1)
-    with pytest.raises(LabelsError, match="pictures of 16 pixels are smaller than the model's 24"):
+    with pytest.raises(PicturesError, match="pictures of 16 pixels are smaller than the model's 24"):
         labelled.draw("my.models:create", ImageShape(24, 48), [str(tmp_path / "high.png")], [1], tmp_path, preprocess="0,1,16")
 
 
@@ -185,12 +187,19 @@ def test_picture_of_a_model_of_one_channel_is_grey(tmp_path: Path) -> None:
     "text", ["0.5", "0.5,0.5", "a,b,c", "0.5,0,256", "0.5,-1,256", "0.5:0.5,0.5,256", "0.5,0.5,0", "nan,0.5,8", "0.5,inf,8", "1:1:1:1,1,8"]
 )
 def test_bad_preprocessing_is_refused(folder: Path, text: str) -> None:
-    with pytest.raises(LabelsError, match=r"expected MEAN,STD,SIZE, for example 0\.5,0\.5,256"):
+    expected = r"expected MEAN,STD,SIZE, for example 0\.5,0\.5,256"
+    with pytest.raises(PicturesError, match=expected):
         find(folder, 9, text)
+    with pytest.raises(PicturesError, match=expected):
+        calibration_pictures(folder, text)
 
 
 def test_preprocessing_is_part_of_the_digest(folder: Path) -> None:
     assert find(folder, 9).digest != find(folder, 9, "0.5,0.5,256").digest
+    own, given = calibration_pictures(folder), calibration_pictures(folder, "0.5,0.5,256")
+    assert own is not None
+    assert given is not None
+    assert own.digest != given.digest
 
 
 def test_picture_that_is_none_is_named(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from fixtures import models, runtimes
 from fixtures.bench.rig import ServingError
 from fixtures.inputs import samples
 from fixtures.models import TRANSFORMERS
+from fixtures.models.preprocessing import CalibrationPictures
 from fixtures.protocol import Job, ModelSpec
 from fixtures.steps.recipe import resolve
 from fixtures.tasks import texts
@@ -165,12 +166,14 @@ def test_jobs_are_calibrated_with_the_rows_that_they_name(tmp_path: Path) -> Non
 def test_int8_is_calibrated_with_the_text(make_rig: MakeRig, language: Path, text: Path) -> None:  # noqa: F811
     """The digest is in the record's job and in the artifact's key; other steps read no text; images are refused before they are served."""
     skip_unless_met("onnxruntime_int8")
-    rig, spec = replace(make_rig(), texts=texts.named(text, [spec_of(language).name])), spec_of(language)
-    assert rig.texts is not None
+    spec = spec_of(language)
+    given = texts.named(text, [spec.name])
+    assert given is not None
+    rig = replace(make_rig(), calibration=given)
     job, _, _ = rig.prepare(resolve("onnxruntime_int8", rig.catalogue, rig.machine), spec)
 
-    assert rig.texts.digest == job.calibration_digest
-    assert rig.texts.digest in str(runtimes.get("onnxruntime").artifact(job))
+    assert given.digest == job.calibration_digest
+    assert given.digest in str(runtimes.get("onnxruntime").artifact(job))
     assert job.calibration_rows is not None
     [ids] = samples.load_named(Path(job.calibration_rows, samples.CALIBRATION)).values()
     assert (300, 16) == ids.shape
@@ -182,9 +185,9 @@ def test_int8_is_calibrated_with_the_text(make_rig: MakeRig, language: Path, tex
 @pytest.mark.slow
 def test_a_language_model_is_not_recorded_as_calibrated_with_pictures(make_rig: MakeRig, language: Path) -> None:  # noqa: F811
     """Where `--int8-images` is given for the other models of the run."""
-    rig = replace(make_rig(), calibration="pictures", calibration_digest="0123")
+    rig = replace(make_rig(), calibration=CalibrationPictures(folder="pictures", digest="0123", preprocess="0,1,256"))
     baseline = resolve("baseline", rig.catalogue, rig.machine)
     of_text, of_images = (rig.prepare(baseline, spec)[0] for spec in (spec_of(language), RESNET))
 
     assert (None, "") == (of_text.calibration, of_text.calibration_digest)
-    assert ("pictures", "0123") == (of_images.calibration, of_images.calibration_digest)
+    assert ("pictures", "0123", "0,1,256") == (of_images.calibration, of_images.calibration_digest, of_images.preprocess)
