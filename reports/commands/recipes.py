@@ -85,7 +85,7 @@ ORDERS = (
     Order(
         models="LLM serving",
         command="ladder run --generation decode-512x1 --model transformers:gpt2",
-        without_bf16=f"4-bit weights by [llama.cpp]({LLAMA_GUIDE}); the ladder measures tokens by torch, ONNX Runtime and OpenVINO",
+        without_bf16=f"4-bit weights by [llama.cpp]({LLAMA_GUIDE}); the ladder measures tokens by it, torch, ONNX Runtime and OpenVINO",
         with_bf16="the same, with its kernels for i8mm and SVE",
     ),
 )

@@ -95,7 +95,7 @@ def bisect(request: Request, here: Path, tell: Callable[[Judgement], None], judg
         """Judge a commit, and tell it; one between the two may be beyond judging, which returns None."""
         result = None
         try:
-            result = judge(replace(request, base=good, head=commit, only=only, out=None, notes=()))
+            result = judge(replace(request, base=good, head=commit, only=only, notes=()))
             verdict, why = _verdict(result, only), _why(result)
         except GateError as error:
             if commit == bad:

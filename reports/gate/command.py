@@ -85,6 +85,12 @@ def add_gate(commands: Commands, common: argparse.ArgumentParser) -> None:
     add_settings(command)
     add_limits(command)
     command.add_argument("--budget", type=time_s, metavar="TIME", help="most time for pairs: 90s, 20m, 1h (default: 20m)")
+    command.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="folder to keep the pairs in; the same command then goes on where it stopped (default: not kept)",
+    )
     for name in FILES:
         command.add_argument(f"--{name}", type=Path, metavar="FILE", help=f"also write the result to FILE, as {TITLES[name]}")
     command.set_defaults(command=run_gate)
@@ -155,12 +161,6 @@ def add_settings(command: argparse.ArgumentParser) -> None:
     for name in (*CONFIGURED, "--threads", "--weights"):
         command.add_argument(name, **(shared(name) | {"default": None}))
     command.add_argument("--artifact-cache", **shared("--artifact-cache"))
-    command.add_argument(
-        "--out",
-        type=Path,
-        metavar="DIR",
-        help="folder to keep the pairs in; the same command then goes on where it stopped (default: not kept)",
-    )
 
 
 def run_gate(options: argparse.Namespace, _storage: object, console: Console) -> int:

@@ -75,6 +75,14 @@ def configuration_of(side: str, revision: str | None, here: Path) -> Configurati
         raise GateError(f"[{TABLE}] in {where}: {plain(error, 500)}") from error
 
 
+def check_families(named: Iterable[str], known: Iterable[str]) -> None:
+    """Raise GateError for thresholds of a family that no step is of: they would judge nothing."""
+    try:
+        _refuse_unknown(named, sorted({*known}), "thresholds.families.")
+    except ValueError as error:
+        raise GateError(f"[{TABLE}] in base's {FILE}: {error}") from error
+
+
 def changes_by_head(base: Configuration, revision: str | None, here: Path) -> tuple[str, ...]:
     """Say which keys head's file has otherwise than base's, which is in force."""
     try:

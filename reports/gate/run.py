@@ -16,8 +16,10 @@ from fixtures.bench.record import recorded_variables
 from fixtures.machine import this_machine
 from fixtures.models import weights
 from fixtures.protocol.side_protocol import SIDE_PROTOCOL_VERSION
+from fixtures.steps.optimizations import catalogue
 from reports.gate.benchmarks import Benchmark, GateError, select
 from reports.gate.checkouts import Checkout, checked_out
+from reports.gate.configuration import check_families
 from reports.gate.decision import Rules
 from reports.gate.environments import files_of, with_requirements
 from reports.gate.failures import SideError
@@ -77,6 +79,7 @@ def hold(request: Request) -> Result:
         for side in sides:
             side.begin_survey()
         base, head = surveyed = [side.end_survey() for side in sides]
+        check_families(request.thresholds.families, _families(surveyed))
         own = _measured_files(checkouts, request.requirements)
         required = requirement_changes(checkouts[0].folder, checkouts[1].folder, own)
         origins = [_origins(*each) for each in zip(checkouts, reversed(checkouts), surveyed, strict=True)]
@@ -176,6 +179,12 @@ def _with_requirements(stack: ExitStack, checkouts: tuple[Checkout, Checkout], n
     tell = partial(print, file=sys.stderr, flush=True)
     base, head = (stack.enter_context(with_requirements(each, name, cache / ENVIRONMENTS, tell)) for each in checkouts)
     return base, head
+
+
+def _families(surveyed: Sequence[Surveyed]) -> set[str]:
+    """Return the families of this suite's steps, and of those that the sides offer: theirs may be of another version."""
+    own = {step.family for step in catalogue().values()}
+    return own | {offered.family for each in surveyed for offered in each.offers.values()}
 
 
 def _measured_files(checkouts: tuple[Checkout, Checkout], name: str | None) -> frozenset[str]:

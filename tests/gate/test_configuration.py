@@ -9,7 +9,7 @@ from reports.__main__ import main
 from reports.gate import run
 from reports.gate.benchmarks import Benchmark, GateError, Offered, select
 from reports.gate.command import FILES
-from reports.gate.configuration import NO_CONFIGURATION, OPTIONS, Acknowledged, changes_by_head, configuration_of
+from reports.gate.configuration import NO_CONFIGURATION, OPTIONS, Acknowledged, changes_by_head, check_families, configuration_of
 from reports.gate.decision import Judged, Verdict, overall
 from reports.gate.known import Known
 from reports.gate.limits import Limits
@@ -32,7 +32,7 @@ budget = "5m"
 memory-percent = 10
 build-time-percent = 50
 
-[tool.inference-ladder.gate.thresholds.families.quantization]
+[tool.inference-ladder.gate.thresholds.families.int8]
 sqnr-db = 1
 
 [tool.inference-ladder.gate.thresholds.models.resnet50]
@@ -87,7 +87,7 @@ def test_base_is_in_force_and_heads_changes_are_named(asked: list[run.Request]) 
     """Head would let a hundred times more memory pass; options of the command line outrank both."""
     assert 0 == main(["gate", "--base", "HEAD~1", "--head", "HEAD", "--model", "vit", "--sqnr-db", "2"])
     [request] = asked
-    assert request.thresholds.of(OPENVINO, "quantization") == Limits(
+    assert request.thresholds.of(OPENVINO, "int8") == Limits(
         time_percent=5.0, memory_percent=10.0, cold_start_percent=None, build_time_percent=50.0, sqnr_db=2.0
     )
     assert (("vit",), square(64), 1, 300.0) == (request.settings.models, request.settings.image, request.settings.threads, request.budget_s)
@@ -197,6 +197,14 @@ def test_what_is_no_configuration_is_refused_with_the_remedy(tmp_path: Path, tex
         configuration_of("base", None, tmp_path)
     assert expected in str(told.value)
     assert "base's pyproject.toml" in str(told.value)
+
+
+def test_thresholds_of_a_family_that_no_step_is_of_are_refused() -> None:
+    """They would judge nothing."""
+    check_families(["int8"], ["openvino", "int8"])
+
+    with pytest.raises(GateError, match=r"base's pyproject\.toml: thresholds\.families\.quantization: no such key; the nearest is int8"):
+        check_families(["quantization"], ["int8", "memory"])
 
 
 def test_head_that_cannot_be_read_is_named_and_stops_nothing(tmp_path: Path) -> None:
