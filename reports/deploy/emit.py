@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from fixtures import models
-from fixtures.bench.rig import Reference, ServingError
+from fixtures.bench.record import RANDOM
+from fixtures.bench.rig import CALIBRATED, Reference, ServingError
 from fixtures.generation.generation_session import SPARE
 from fixtures.generation.greedy import CONTINUATION, PROMPTS
 from fixtures.inputs import samples
@@ -233,10 +234,19 @@ def _check_same(emission: Emission) -> None:
         raise CannotMeasure(f"the record was measured with weights of digest {measurement.weights}: --weights {found}; name that file")
     if measurement.weights.startswith("random") and model.weights:
         raise CannotMeasure(f"the record was measured with {measurement.weights} weights: leave --weights out, or measure with that file")
-    if measurement.calibration not in {"", "random", emission.bench.rig.calibrated_with}:
-        raise CannotMeasure(
-            "the record was calibrated with other images or texts: name the same --int8-images (and --preprocess), or --int8-texts"
-        )
+    check_calibration(emission.recipe, measurement.calibration, emission.bench.rig.calibrated_with)
+
+
+def check_calibration(recipe: Recipe, measured: str, named: str) -> None:
+    """Raise CannotMeasure where the recipe has an INT8 that would be calibrated with other samples than were measured, told by digests."""
+    measured, named = (digest or RANDOM for digest in (measured, named))
+    if measured == named or not any(CALIBRATED & {*step.transforms} for step in recipe.steps):
+        return
+    if measured == RANDOM:
+        raise CannotMeasure("the record was calibrated with random samples: leave --int8-images and --int8-texts out")
+    raise CannotMeasure(
+        "the record was calibrated with other images or texts: name the same --int8-images (and --preprocess), or --int8-texts"
+    )
 
 
 def _write_artifact(emission: Emission, job: Job, prepared: Path | None, folder: Path) -> None:

@@ -157,18 +157,23 @@ def gains_of_run(measurements: Sequence[Throughput], earlier: Sequence[Sequence[
     return gains
 
 
-def effects_of_runs(runs: Iterable[Sequence[Throughput]]) -> list[list[Effect]]:
+def effects_of_runs(runs: Iterable[Sequence[Throughput]], own: Iterable[Sequence[float]] = ()) -> list[list[Effect]]:
     """Return the effects of each step that several runs of one machine measured over the same step, those of all runs together.
 
     So single pairs tell how far pairs spread, too; from one run to the next they spread more than within one. Disturbed ones tell nothing.
-    A step gains otherwise in another recipe, on other inputs and with other threads: that is no spread of its pairs.
+    A step gains otherwise in another recipe, on other inputs and with other threads: that is no spread of its pairs. A pair counts once:
+    an interrupted run is saved with it, and so is the run that goes on. One whose rounds are among `own` is of the run that asks.
     """
     found: dict[tuple[object, ...], list[Effect]] = {}
+    counted = {tuple(rounds_s) for rounds_s in own}
     for measurements in runs:
         for each in measurements:
             if each.gain is not None and not each.disturbed:
                 alike = (each.model, each.step, each.gain.over, each.samples_per_round, each.recipe, each.conditions)
-                found.setdefault(alike, []).extend(effects_of(each))
+                for pair, told in zip(each.pairs, effects_of(each), strict=False):  # of records without whole rounds there are none
+                    if pair.own_rounds_s not in counted:
+                        counted.add(pair.own_rounds_s)
+                        found.setdefault(alike, []).append(told)
     return [effects for effects in found.values() if len(effects) > 1]
 
 

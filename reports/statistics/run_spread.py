@@ -31,15 +31,17 @@ def run_spread(runs: Sequence[Run[Throughput]], fingerprint: Mapping[str, Any]) 
     """Return the spread over those of `runs` that are of the machine of `fingerprint`; None where fewer than six have a step in common.
 
     It is the median deviation from each step's own median: a level that changed in some of the runs hardly moves it. Other recipes, inputs
-    and threads make another level.
+    and threads make another level. A record that a resumed run took over from an interrupted one counts once.
     """
     levels: dict[tuple[object, ...], list[float]] = {}
+    counted: set[tuple[object, ...]] = set()
     for run in runs:
         if run.fingerprint and not machine_differences(fingerprint, run.fingerprint):
             for measured in run.measurements:
-                if not measured.disturbed:
-                    alike = (measured.model, measured.step, measured.recipe, measured.conditions)
+                alike = (measured.model, measured.step, measured.recipe, measured.conditions)
+                if not measured.disturbed and (alike, measured.pairs) not in counted:
                     levels.setdefault(alike, []).append(math.log(measured.samples_per_second))
+                    counted |= {(alike, measured.pairs)} if measured.pairs else set()
     series = [values for values in levels.values() if len(values) >= FEWEST_RUNS]
     if not series:
         return None

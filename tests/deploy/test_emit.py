@@ -11,6 +11,7 @@ import urllib.request
 import venv
 import zipfile
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,13 +22,14 @@ import pytest
 
 from fixtures.bench.launch import ROOT
 from fixtures.bench.turns import Plan
+from fixtures.machine import this_machine
 from fixtures.machine.allocators import ALLOCATORS, library
-from fixtures.steps.optimizations import Placement
+from fixtures.steps.optimizations import Placement, catalogue
 from fixtures.steps.placement import place
 from fixtures.steps.recipe import resolve
 from reports.__main__ import main
-from reports.commands.measuring import Bench, bench
-from reports.deploy.emit import EMITTED
+from reports.commands.measuring import Bench, CannotMeasure, bench
+from reports.deploy.emit import EMITTED, check_calibration
 from reports.text.image_shape import square
 from reports.tune.measure import fingerprint, measure, save
 from tests.conftest import BUILT, remember, skip_unless_met
@@ -308,7 +310,6 @@ def test_a_folder_that_is_there_is_left_alone(emit: Emit, capsys: pytest.Capture
         ({"fingerprint": {"vcpus": 64}}, "is of another machine (vcpus: 64 there"),
         ({"fingerprint": {"versions": {"openvino": "2020.1"}}}, "was measured: install what was measured"),
         ({"weights": "0123456789abcdef"}, "was measured with weights of digest 0123456789abcdef: --weights is missing"),
-        ({"calibration": "0123456789abcdef"}, "calibrated with other images or texts"),
         ({"recipe": ["baseline", "no_such_step"]}, "has no 'no_such_step'"),
     ],
 )
@@ -326,6 +327,26 @@ def test_what_cannot_be_the_measured_recipe_is_refused(
 
     assert reason in capsys.readouterr().err
     assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize(
+    ("step", "measured", "named", "reason"),
+    [
+        ("openvino_int8", "0123", "", "calibrated with other images or texts: name the same --int8-images"),
+        ("openvino_int8", "0123", "4567", "calibrated with other images or texts: name the same --int8-images"),
+        ("openvino_int8", "random", "4567", "calibrated with random samples: leave --int8-images and --int8-texts out"),
+        ("openvino_int8", "random", "", None),
+        ("openvino_int8", "0123", "0123", None),
+        ("openvino", "0123", "", None),  # has nothing to calibrate
+        ("openvino", "random", "4567", None),
+    ],
+)
+def test_an_int8_is_emitted_as_it_was_calibrated(step: str, measured: str, named: str, reason: str | None) -> None:
+    """Other samples make another model than the one whose figures stand in the deployment."""
+    recipe = resolve(step, catalogue(), this_machine())
+
+    with pytest.raises(CannotMeasure, match=reason) if reason else nullcontext():
+        check_calibration(recipe, measured, named)
 
 
 EVIL = """

@@ -128,6 +128,22 @@ def test_rows_of_the_example_are_taken_in_turn(own_models: Path) -> None:
     assert np.array_equal(rows[:3], rows[3:6])
 
 
+def test_all_rows_and_labels_of_a_factory_are_what_its_inputs_are() -> None:
+    """INT8 is calibrated with more rows than are served at once, and a metric looks at all of them: none may change unseen."""
+
+    def inputs_of(rows: np.ndarray, labels: np.ndarray | None) -> str:
+        inputs = factories._inputs("my.models:create", torch.from_numpy(rows), labels)
+        return state.describe(Model(module=torch.nn.Identity(), inputs=inputs)).inputs
+
+    rows, labels = np.arange(100, dtype=np.float32).reshape(50, 2), np.arange(50)
+    last, mended = rows.copy(), labels.copy()
+    last[-1, -1], mended[-1] = 0, 7
+    found = [inputs_of(*each) for each in ((rows, labels), (last, labels), (rows, mended), (rows, None), (rows[:8], labels[:8]))]
+
+    assert 5 == len(set(found))
+    assert found[0] == inputs_of(rows.copy(), labels.copy())
+
+
 def test_what_lies_in_the_callers_folder_takes_nothings_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Modules of a model are found there; others of it run in no worker, whatever they are called."""
     for name in ("sitecustomize", "numpy", "queue", "torch", "msgspec"):

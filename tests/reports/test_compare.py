@@ -191,6 +191,13 @@ def test_how_far_runs_of_the_machine_differ_is_known_from_its_saved_runs(tmp_pat
     assert run_spread(saved, FINGERPRINT | {"vcpus": 64}) is None
 
 
+def test_a_record_of_an_interrupted_run_is_one_of_its_machine(tmp_path: Path) -> None:
+    """It is saved then, and again by the run that went on."""
+    saved = nights(tmp_path, 20, 0.05)
+
+    assert run_spread([*saved, *saved], FINGERPRINT) == run_spread(saved, FINGERPRINT)
+
+
 def test_disturbed_steps_do_not_move_what_all_share(tmp_path: Path) -> None:
     """Three steps as fast as before, and three that others halved in head: the machine is as fast as before."""
     names = [f"step_{number}" for number in range(6)]

@@ -190,6 +190,17 @@ def test_other_steps_and_disturbed_ones_of_earlier_runs_tell_nothing() -> None:
     assert 20 == len(effects_of_runs([_run_of_single_pairs(noise), _run_of_single_pairs(noise)]))
 
 
+def test_a_pair_of_an_interrupted_run_counts_once() -> None:
+    """It is saved then, and again by the run that goes on, whose own it is: taken twice, pairs of one step would not differ at all."""
+    noise = np.random.default_rng(6)
+    interrupted, other = _run_of_single_pairs(noise), _run_of_single_pairs(noise)
+    own = [pair.own_rounds_s for measurement in interrupted for pair in measurement.pairs]
+
+    assert [] == effects_of_runs([interrupted, interrupted])
+    assert [2] * 20 == [len(effects) for effects in effects_of_runs([interrupted, other, interrupted])]
+    assert [] == effects_of_runs([interrupted, other], own)
+
+
 @pytest.mark.parametrize(
     "other",
     [{"input_shape": [8, 3, 64, 64]}, {"threads": 2}, {"workers": 2}, {"recipe": ["baseline", "channels_last", "step"]}],

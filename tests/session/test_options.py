@@ -82,6 +82,14 @@ def test_former_option_of_a_command(command: str, now: str, dest: str, capsys: p
         (["--model", "vit", "--model", "resnet50", "--weights", __file__], "--weights belongs to one model: name it with --model"),
         (["--proofs", "/no/such/proofs.json"], "--proofs '/no/such/proofs.json': there is no folder '/no/such'; make it first"),
         (["--model", "vit", "--preprocess", "0.5,0.5,256"], "--preprocess is for pictures: name labelled ones with --accuracy DIR, or"),
+        (
+            ["--generation", "decode-8x1", "--model", "transformers:gpt2", "--accuracy", __file__ + ".txt"],
+            "--accuracy has no effect on text generation: leave it out here",
+        ),
+        (
+            ["--lengths", "8:1", "--model", "transformers:bert", "--int8-texts", __file__],
+            "--int8-texts has no effect on texts whose lengths vary",
+        ),
         (["--model", "vit", "--evaluate", "mine.py:f1"], "--evaluate is a metric of labelled samples: name pictures with --accuracy DIR"),
         (
             ["--model", "vit", "--max-accuracy-loss", "1"],

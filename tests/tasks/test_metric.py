@@ -272,7 +272,9 @@ def test_perplexity_is_that_of_the_models_own_loss(language: Path, tmp_path: Pat
     assert perplexity.is_text(tmp_path)
     found = perplexity.losses(perplexity.logits_of(tmp_path, (logits.numpy(),)), tokens.numpy())
     assert float(expected.exp()) == pytest.approx(perplexity.perplexity(found, rows.labels), rel=1e-4)
-    worse = compare("perplexity", perplexity.perplexity, found + np.linspace(0.1, 0.2, 6), found, np.zeros(6))
+    worse = compare("perplexity", perplexity.perplexity, found + np.linspace(0.1, 0.2, 6), found, rows.labels)
+    other, own = (metric.resampled("perplexity", perplexity.perplexity, found, each).drawn for each in (rows.labels + 1, rows.labels))
+    assert other != own, "pieces of other tokens are no pairs"
     assert worse.low is not None
     assert 0 < worse.low < worse.difference
 
