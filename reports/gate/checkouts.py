@@ -22,11 +22,12 @@ Fixtures = Literal["its own", "the gate's, with its own workers", "the gate's"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Checkout:
-    """One side's code and interpreter. `commit` is empty for the working folder, whose `digest` stands for its content.
+    """One side's code and interpreter. `commit` is empty for the working folder.
 
-    `fixtures` says whose recipes, claims and workers the side runs. `top` is the top of the side's worktree and `repository` that of the
-    user's, both None outside git; `folder` is where the side's relative paths start. `sources` are the folders in which its packages lie,
-    `notes` what a reader must know of how it was checked out, `packages` the packages installed there by requirements.
+    `digest` is of the fixtures that no commit tells: the working folder's, and the gate's where these serve. `fixtures` says whose recipes,
+    claims and workers the side runs. `top` is the top of the side's worktree and `repository` that of the user's, both None outside git;
+    `folder` is where the side's relative paths start. `sources` are the folders in which its packages lie, `notes` what a reader must know
+    of how it was checked out, `packages` the packages installed there by requirements.
     """
 
     side: Literal["base", "head"]
@@ -134,12 +135,13 @@ def _checkout(
         fixtures = "its own"
     elif (folder / "fixtures" / "worker.py").is_file():
         fixtures = "the gate's, with its own workers"
+    code = ([] if commit else [folder / "fixtures"]) + ([] if fixtures == "its own" else [SUITE / "fixtures"])
     return Checkout(
         side=side,
         revision=revision,
         commit=commit,
         subject=subject,
-        digest="" if commit else _digest(folder / "fixtures"),
+        digest="".join(map(_digest, code)),
         folder=folder,
         python=python,
         fixtures=fixtures,

@@ -6,6 +6,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -20,7 +21,7 @@ from reports.gate.decision import EXIT_CODES, Rules, Verdict
 from reports.gate.known import Known
 from reports.gate.limits import LIMIT_NAMES, NEEDED, OFF, USUAL, USUAL_ACCURACY_POINTS, Thresholds, limit_of
 from reports.gate.result import Result
-from reports.gate.show.gate_github import gate_annotations
+from reports.gate.show.gate_github import gate_annotations, without_commands
 from reports.gate.show.gate_json import gate_json
 from reports.gate.show.gate_junit import gate_junit
 from reports.gate.show.gate_tables import gate_csv, gate_html, gate_markdown, print_gate
@@ -85,12 +86,7 @@ def add_gate(commands: Commands, common: argparse.ArgumentParser) -> None:
     add_settings(command)
     add_limits(command)
     command.add_argument("--budget", type=time_s, metavar="TIME", help="most time for pairs: 90s, 20m, 1h (default: 20m)")
-    command.add_argument(
-        "--out",
-        type=Path,
-        metavar="DIR",
-        help="folder to keep the pairs in; the same command then goes on where it stopped (default: not kept)",
-    )
+    add_out(command)
     for name in FILES:
         command.add_argument(f"--{name}", type=Path, metavar="FILE", help=f"also write the result to FILE, as {TITLES[name]}")
     command.set_defaults(command=run_gate)
@@ -163,6 +159,16 @@ def add_settings(command: argparse.ArgumentParser) -> None:
     command.add_argument("--artifact-cache", **shared("--artifact-cache"))
 
 
+def add_out(command: argparse.ArgumentParser) -> None:
+    """Add where the pairs of two sides are kept."""
+    command.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="folder to keep the pairs in; the same command then goes on where it stopped (default: not kept)",
+    )
+
+
 def run_gate(options: argparse.Namespace, _storage: object, console: Console) -> int:
     """Hold the gate and tell its result; whatever goes wrong is an ERROR, and told in the same outputs."""
     begin_s = time.monotonic()
@@ -230,8 +236,9 @@ def _tell(result: Result, options: argparse.Namespace, console: Console) -> list
         except OSError as error:
             unwritten.append(f"{where} cannot be written: {error.strerror or error}")
 
-    attempt(lambda: print_gate(console, result), "the result on stdout")
-    if os.environ.get("GITHUB_ACTIONS") == "true":
+    in_workflow = os.environ.get("GITHUB_ACTIONS") == "true"
+    attempt(partial(_print_result, console, result, in_workflow=in_workflow), "the result on stdout")
+    if in_workflow:
         attempt(lambda: _print_annotations(result), "the annotations on stdout")
     if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
         attempt(lambda: _append(Path(summary), gate_markdown(result)), f"the step summary {summary}")
@@ -240,6 +247,11 @@ def _tell(result: Result, options: argparse.Namespace, console: Console) -> list
         if file is not None:
             attempt(partial(write_atomically, file, render(result).encode()), f"--{name} {file}")
     return unwritten
+
+
+def _print_result(console: Console, result: Result, *, in_workflow: bool) -> None:
+    with without_commands() if in_workflow else nullcontext():  # names and reasons in the tables are of unknown origin
+        print_gate(console, result)
 
 
 def _print_annotations(result: Result) -> None:

@@ -104,6 +104,8 @@ def configuration(table: object) -> Configuration:
     if not entries:
         return NO_CONFIGURATION
     _refuse_unknown(entries, (*OPTIONS, "thresholds", "acknowledged"), "")
+    if {"steps", "expression"} <= {*entries}:
+        raise ValueError("steps and expression name the benchmarks both: leave one of them out")
     options = {}
     for key, read in OPTIONS.items():
         if key in entries:

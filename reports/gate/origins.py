@@ -20,6 +20,7 @@ REMEDY = (
     "where its packages lie in another folder of the repository, name that: --source FOLDER"
 )
 MOST_NAMED = 3
+OF_THE_KERNEL = ("/proc/", "/sys/", "/dev/")
 LARGEST_READ = 64 * 2**20  # bytes; of larger files size and time of change stand for the content
 _MODEL_FILE = re.compile(r"(?:code:)?(?P<path>.+\.py)(?P<function>:\w+)")
 _QUOTED = re.compile(r"""'([^'\n]{1,500})'|"([^"\n]{1,500})\"""")
@@ -48,19 +49,22 @@ def own_model(name: str, checkout: Checkout, here: Path) -> str:
 
 
 def models_digest(checkout: Checkout, models: Iterable[str], modules: Mapping[str, str], opened: Iterable[str]) -> str:
-    """Return a digest of what the side's models are made of in the working folder, which may change from one start of a gate to the next.
+    """Return a digest of what the side's models are made of and may change from one start of a gate to the next; empty for nothing.
 
-    That is the code of their `modules`, and the files below it that they `opened` or that lie in the folder that one of `models` names.
-    What lies in hidden folders, as caches do, is none of theirs. A commit is its own digest.
+    That is the code of their `modules`, and the files that they `opened` or that lie in the folder that one of `models` names. What lies in
+    hidden folders, as caches do, is none of theirs. A commit tells what its own worktree holds.
     """
-    if checkout.commit:
-        return ""
     top = (checkout.top or checkout.folder).resolve()
     found = {Path(file).resolve() for file in modules.values()}
     for each in (*map(Path, opened), *_files_of_folders(models)):
         path = each.resolve()
-        if path.is_relative_to(top) and not any(part.startswith(".") for part in path.relative_to(top).parts):
+        below = path.relative_to(top) if path.is_relative_to(top) else path
+        if not any(part.startswith(".") for part in below.parts) and not str(path).startswith(OF_THE_KERNEL):
             found.add(path)
+    if checkout.commit:
+        found = {path for path in found if not path.is_relative_to(top)}
+    if not found:
+        return ""
     digest = hashlib.sha256()
     for path in sorted(found):
         with suppress(OSError):  # gone by now

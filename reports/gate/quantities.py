@@ -136,7 +136,7 @@ def _quantity(measure: Measure, values: Sequence[tuple[float, float]], limit: fl
     base, head = (statistics.median(side) for side in zip(*values, strict=True))
     if measure.unit == "dB":
         loss = statistics.median(base - head for base, head in values)
-        verdict = None if limit is None else Verdict.REGRESSION if loss >= limit and head < ROUNDING_DB else Verdict.PASS
+        verdict = None if limit is None else Verdict.REGRESSION if 0 < loss >= limit and head < ROUNDING_DB else Verdict.PASS
         return Quantity(name=measure.name, unit=measure.unit, base=base, head=head, change=-loss, limit=limit, verdict=verdict)
     logs = [math.log(head / base) for base, head in values if base > 0 and head > 0]
     if len(logs) < len(values):  # base has none at all, or head: another recipe, of which the report tells
@@ -144,7 +144,7 @@ def _quantity(measure: Measure, values: Sequence[tuple[float, float]], limit: fl
         return Quantity(name=measure.name, unit=measure.unit, base=base, head=head, change=change, limit=limit)
     change = as_ratio(statistics.median(logs))
     found = Quantity(name=measure.name, unit=measure.unit, base=base, head=head, change=change, limit=limit)
-    is_too_much = limit is not None and change >= limit / 100
+    is_too_much = limit is not None and 0 < change >= limit / 100
     verdict = None if limit is None else Verdict.REGRESSION if is_too_much else Verdict.PASS
     if not measure.is_sampled:
         return replace(found, verdict=verdict)

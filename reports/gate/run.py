@@ -1,9 +1,10 @@
 """A gate from end to end: two checkouts, two sides, pairs by schedule, a result."""
 
+import difflib
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -26,7 +27,7 @@ from reports.gate.failures import SideError
 from reports.gate.journal import PairJournal, only_gate_in
 from reports.gate.known import Known
 from reports.gate.limits import USUAL_THRESHOLDS, Thresholds
-from reports.gate.origins import Origins, bases_metric, judged_origins, models_digest, own_model
+from reports.gate.origins import Origins, bases_metric, judged_origins, models_digest, own_model, own_weights
 from reports.gate.pair import Figures
 from reports.gate.pairs import Pairs
 from reports.gate.progress import Progress
@@ -35,6 +36,7 @@ from reports.gate.result import Result, SideRecord, rows, verdict_of
 from reports.gate.schedule import Budget, Schedule
 from reports.gate.sides import Settings, Side, Surveyed
 from reports.saved.machines import software_differences
+from reports.text.plain_text import plain
 from reports.views.weights import weights_text
 
 ENVIRONMENTS = "environments"
@@ -82,6 +84,7 @@ def hold(request: Request) -> Result:
         check_families(request.thresholds.families, _families(surveyed))
         own = _measured_files(checkouts, request.requirements)
         required = requirement_changes(checkouts[0].folder, checkouts[1].folder, own)
+        taken = [_weights(request.settings, checkout) for checkout in checkouts]
         origins = [_origins(*each) for each in zip(checkouts, reversed(checkouts), surveyed, strict=True)]
         selection = select(base.offers, head.offers, request.expression, request.steps, request.only)
         journal = PairJournal(folder, _conditions(request, checkouts, surveyed))
@@ -116,20 +119,20 @@ def hold(request: Request) -> Result:
         progress.close()
     found = rows(selection, schedule.cases, request.rules, request.budget_s, pairs.changes, known=request.known)
     verdict, error = verdict_of(found)
-    taken = _weights(request.settings)
     pairs_taken = [pair for case in schedule.cases for pair in case.all_pairs]
     silent = [_silent(told, request.settings) for told in ([pair.base for pair in pairs_taken], [pair.head for pair in pairs_taken])]
     return Result(
         verdict=verdict,
         rows=found,
         error=error,
-        base=_record(checkouts[0], base.versions, origins[0], taken, silent[0]),
-        head=_record(checkouts[1], head.versions, origins[1], taken, silent[1]),
+        base=_record(checkouts[0], base.versions, origins[0], taken[0], silent[0]),
+        head=_record(checkouts[1], head.versions, origins[1], taken[1], silent[1]),
         software=software_differences(*_installed(checkouts, (base.versions, head.versions))),
         machine=this_machine().fingerprint(),
         notes=(
             *request.notes,
             *(request.known.expired() if request.known else ()),
+            *fitting_nothing(request.thresholds, request.known, {*base.offers, *head.offers}),
             *(required if own or checkouts[0].python == checkouts[1].python else ()),
             *selection.notes,
         ),
@@ -181,6 +184,20 @@ def _with_requirements(stack: ExitStack, checkouts: tuple[Checkout, Checkout], n
     return base, head
 
 
+def fitting_nothing(thresholds: Thresholds, known: Known | None, offered: Collection[Benchmark]) -> Iterator[str]:
+    """Say which limits and acknowledgements of the configuration are of nothing that a side offers: of other models, or misspelt."""
+    named: dict[str, tuple[Iterable[str], set[str]]] = {
+        "thresholds.models": (thresholds.models, {each.model for each in offered}),
+        "thresholds.benchmarks": (thresholds.benchmarks, {each.id for each in offered}),
+        "acknowledged": ({entry.benchmark: entry for entry in known.entries} if known else (), {each.id for each in offered}),
+    }
+    for kind, (names, there) in named.items():
+        for name in names:
+            if name not in there:
+                near = difflib.get_close_matches(name, sorted(there), n=1, cutoff=0.0)
+                yield f"{kind}: {plain(name, 100)} is nothing that was offered here; the nearest is {', '.join(near) or 'none'}"
+
+
 def _families(surveyed: Sequence[Surveyed]) -> set[str]:
     """Return the families of this suite's steps, and of those that the sides offer: theirs may be of another version."""
     own = {step.family for step in catalogue().values()}
@@ -207,10 +224,10 @@ def _origins(checkout: Checkout, other: Checkout, surveyed: Surveyed) -> Origins
     return judged_origins(checkout, other, surveyed.modules, surveyed.opened)
 
 
-def _weights(settings: Settings) -> str:
-    """Say which weights a gate measures."""
+def _weights(settings: Settings, checkout: Checkout) -> str:
+    """Say which weights a side measures."""
     if settings.weights:
-        return f"{weights_text(weights.digest(settings.weights))} ({settings.weights})"
+        return f"{weights_text(weights.digest(own_weights(settings.weights, checkout)))} ({settings.weights})"
     own = all(models.runs_own_code(name) for name in settings.models)
     return "weights as the model's own code makes them" if own else "random weights, seed 0 (give trained ones with --weights)"
 

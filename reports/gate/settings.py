@@ -2,6 +2,7 @@
 
 import argparse
 import os
+from dataclasses import replace
 from typing import Any
 
 from fixtures import models
@@ -9,7 +10,7 @@ from fixtures.bench.answers import asked, check_limits
 from fixtures.machine import this_machine
 from fixtures.machine.threads import threads_to_use
 from fixtures.models import weights
-from reports.gate.benchmarks import MODELS
+from reports.gate.benchmarks import MODELS, GateError
 from reports.gate.command import complete, thresholds_of
 from reports.gate.configuration import Configuration
 from reports.gate.decision import Rules
@@ -23,8 +24,7 @@ def settings_of(options: argparse.Namespace) -> Settings:
     """Return the settings. Raises Refusal with one clear sentence for a bad one."""
     complete(options)
     names = tuple(dict.fromkeys(options.model or MODELS))
-    for name in names:
-        models.full_name(name)
+    models.check_ids(names)
     machine = this_machine()
     answers = asked(names, accuracy=options.accuracy, most=options.accuracy_pictures, evaluate=options.evaluate)
     check_limits(answers, None, options.metric_limit)
@@ -49,14 +49,25 @@ def settings_of(options: argparse.Namespace) -> Settings:
 def request_of(options: argparse.Namespace, configured: Configuration, **given: Any) -> Request:
     """Return what a gate is asked for: `given`, and all else as the options say, where they say nothing as `configured`. Raises Refusal."""
     complete(options, configured)
+    settings, thresholds = settings_of(options), thresholds_of(options, configured)
+    if thresholds.common.accuracy_points is not None and settings.accuracy is None:
+        raise GateError("--accuracy-points is a limit on labelled pictures: name them with --accuracy DIR")
     return Request(
         expression=options.expression,
-        settings=settings_of(options),
+        settings=settings,
         rules=Rules(),
         budget_s=options.budget,
         sources=tuple(options.source),
-        thresholds=thresholds_of(options, configured),
+        thresholds=replace(thresholds, models={_identity(name): limits for name, limits in thresholds.models.items()}),
         steps=tuple(options.steps),
         requirements=check_name(options.requirements) if options.requirements else None,
         **given,
     )
+
+
+def _identity(name: str) -> str:
+    """Return the id of a model that is named as for `--model`, and an id as it is."""
+    try:
+        return models.model_id(name)
+    except models.ModelError:
+        return name

@@ -227,7 +227,7 @@ def one_by_one(sides: Sequence[Side], begin: Callable[[Side], None], end: Callab
     if not errors:
         return results
     shut_all(sides)
-    raise errors[0] if len(errors) == 1 else both_failed(*errors)
+    raise errors[0] if len(errors) == 1 else both_failed(*sorted(errors, key=lambda error: error.side))
 
 
 def shut_all(sides: Sequence[Side]) -> None:

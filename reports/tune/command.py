@@ -63,7 +63,8 @@ def add_tune(commands: Commands, common: argparse.ArgumentParser) -> None:
 
 def run_tune(options: argparse.Namespace, storage: Storage, console: Console) -> int:
     """Search; 0 with a winner, 1 where nothing is within the limits, 130 after an interruption."""
-    from reports.tune.run import tune
+    from fixtures.models import weights_of
+    from reports.tune.run import JOURNAL, tune
     from reports.tune.texts import tuning_picture, tuning_tables
 
     check_plot(options.plot)
@@ -78,7 +79,9 @@ def run_tune(options: argparse.Namespace, storage: Storage, console: Console) ->
     )
     out: Path = options.out or Path(options.storage.removeprefix("file://")) / "tune" / made.model_id / "tuned.json"
     check_folder("--out", options.out)
-    ladder = _ladder(options, storage, made.model_id, made.rig.machine.fingerprint())
+    if out.suffix == JOURNAL:
+        raise CannotMeasure(f"--out {out}: a search keeps its journal in a file {JOURNAL} beside its result; name a file .json")
+    ladder = _ladder(options, storage, made.model_id, made.rig.machine.fingerprint(), weights_of(made.model))
     found = tune(made, limits=limits, budget_s=options.budget, ladder=ladder, out=out.absolute(), say=say)
     if found.records:
         save_plot(options.plot, partial(tuning_picture, found))
@@ -105,7 +108,7 @@ def _answers(options: argparse.Namespace) -> "Answers":
     return found
 
 
-def _ladder(options: argparse.Namespace, storage: Storage, model: str, machine: dict[str, object]) -> list[Measurement]:
+def _ladder(options: argparse.Namespace, storage: Storage, model: str, machine: dict[str, object], weights: str) -> list[Measurement]:
     """Return the model's measurements in the saved run that was named, or in the latest; none where they cannot guide this search."""
     if options.ladder == "none":
         return []
@@ -125,6 +128,8 @@ def _ladder(options: argparse.Namespace, storage: Storage, model: str, machine: 
         why = "is of another machine"
     elif not ours:
         why = f"has no measurement of {model} by a step that takes single requests"
+    elif any(m.weights not in {"", weights} for m in ours):
+        why = f"has other weights than {weights}"
     elif any(of_batch(m.input_shape) not in {None, image} for m in ours):
         why = f"has other images than {image}"
     elif any(m.sequence_length not in {None, options.sequence_length} for m in ours):

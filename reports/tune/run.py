@@ -43,6 +43,7 @@ CLOSE = 0.93  # single processes of the same code differ by 7 % (docs/measuring.
 MOST_HEATS = 2
 HEAT_LEAVES_S = 150.0
 
+JOURNAL = ".jsonl"  # of a search, beside its result
 RAISED_AGAIN_S = 10.0  # ending workers takes less
 
 
@@ -139,11 +140,11 @@ def tune(
         cpus=bench.rig.threads,
         asynchronous=frozenset(name for name in steps if _is_asynchronous(bench, name)),
         alternatives=alternatives(steps, ordered),
-        drifted=frozenset(m.step for m in ladder if not m.disturbed and limits.of_outputs.broken_by(m)),
+        drifted=frozenset(m.step for m in ladder if not m.disturbed and limits.outputs_refuted_by(m)),
     )
     if not space.steps:
         raise CannotMeasure("no step of the ladder applies on this machine: run `ladder doctor`, which tells for each why")
-    file = out.with_suffix(".jsonl")
+    file = out.with_suffix(JOURNAL)
     journal = Lines(file, _conditions(bench, machine), f"{file} holds a search")
     found_before = [msgspec.convert(record, Tried) for record in journal.records]
     start_batches = {step: start_batch(step, ladder, limits) for step in space.steps}

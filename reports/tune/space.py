@@ -61,13 +61,13 @@ class Space:
 def ordered_steps(families: Mapping[str, str], ladder: Sequence[Measurement], limits: DeploymentLimits) -> tuple[str, ...]:
     """Return the steps worth trying, most promising first. `families` maps the steps that apply here to their families.
 
-    A saved ladder of this model rules out steps whose outputs drift beyond the limit, and those of less than half the best one's
-    throughput, the best three left aside; its disturbed steps tell nothing. Without one the `tuned` steps of the
-    catalogue are tried, in that order: the fastest on most machines first, so that a small budget is spent well.
+    A saved ladder of this model rules out steps whose outputs drift beyond a limit that it tells of, and those of less than half the best
+    one's throughput, the best three left aside; its disturbed steps tell nothing. Without one the `tuned` steps of the catalogue are tried,
+    in that order: the fastest on most machines first, so that a small budget is spent well.
     """
     tuned = [step for step, family in families.items() if family not in NOT_TUNED]
     proved = {m.step: m for m in ladder if m.step in tuned and not m.disturbed}
-    exact = {step: m for step, m in proved.items() if not limits.of_outputs.broken_by(m)}
+    exact = {step: m for step, m in proved.items() if not limits.outputs_refuted_by(m)}
     if not exact:
         places = {name: step.tuned for name, step in catalogue().items() if step.tuned is not None}
         return tuple(step for step in sorted(places, key=lambda name: places[name]) if step in tuned and step not in proved)

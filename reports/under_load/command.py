@@ -57,7 +57,7 @@ def add_load(commands: Commands, common: argparse.ArgumentParser) -> None:
 def run_load_command(options: argparse.Namespace, _storage: object, console: Console) -> int:
     """Run the load, and print what it amounts to; 1 where a limit was set and nothing keeps it."""
     from fixtures.bench.launch import WorkerError
-    from reports.under_load.run import Wish, run_load
+    from reports.under_load.run import Wish, check_workers, run_load
     from reports.under_load.search import SEEDS, keeps
 
     if options.scenario != "server" and options.rate is not None:
@@ -75,6 +75,7 @@ def run_load_command(options: argparse.Namespace, _storage: object, console: Con
         threads=options.threads,
         progress=say,
     )
+    check_workers(max(options.workers or (1,)), made.rig.threads)
     wish = Wish(
         scenario=options.scenario,
         step=options.step,
@@ -89,18 +90,23 @@ def run_load_command(options: argparse.Namespace, _storage: object, console: Con
         least = least_calls(MLPERF_CONFIDENCE)
         say(f"a p99 is shown by at least {least} requests (MLPerf's early stopping){runs}: slow models take a while")
     found: list[LoadRun | None] = []
+    failure: CannotMeasure | None = None
     for workers in options.workers or (None,):
         try:
             loaded = run_load(made, wish, workers, note=lambda load: say(load_line(load)))
-        except WorkerError as error:
-            raise CannotMeasure(str(error).splitlines()[0]) from error
+        except (CannotMeasure, WorkerError) as error:
+            failure = CannotMeasure(str(error).splitlines()[0])
+            break
         found.append(loaded.found)
         for finding in loaded.findings:
             say(f"note: {finding}")
         if loaded.found is None and wish.limit_s is not None:
             say(f"no rate is shown to keep {options.max_p99_ms:g} ms: {_nearest(loaded.trials)}")
     loads = [load for load in found if load is not None]
-    show(console, [loads_table(made.model_id, loads)] if loads else [], options.format, loads)
+    if loads or failure is None:
+        show(console, [loads_table(made.model_id, loads)] if loads else [], options.format, loads)
+    if failure is not None:
+        raise failure  # after the table of those that went before
     kept = [load for load in loads if load.limit_s is None or keeps(load)]
     return 0 if kept else 1
 

@@ -63,10 +63,7 @@ def run_load(bench: Bench, wish: Wish, workers: int | None, note: Callable[[Load
             f"load {recipe.steps[-2].name!r} with --workers"
         )
     if workers is not None:
-        if workers > rig.threads:
-            raise CannotMeasure(
-                f"--workers {workers}: {rig.threads} CPUs may be used, and every worker needs one of its own: ask for at most as many"
-            )
+        check_workers(workers, rig.threads)
         recipe = place(recipe, Placement(workers=workers, threads=rig.threads // workers))
     try:
         [serving] = rig.serve(recipe, model=bench.model)
@@ -81,6 +78,14 @@ def run_load(bench: Bench, wish: Wish, workers: int | None, note: Callable[[Load
             found=found,
             trials=tuple(runner.trials),
             findings=serving.findings,
+        )
+
+
+def check_workers(workers: int, threads: int) -> None:
+    """Raise CannotMeasure for more workers than CPUs."""
+    if workers > threads:
+        raise CannotMeasure(
+            f"--workers {workers}: {threads} CPUs may be used, and every worker needs one of its own: ask for at most as many"
         )
 
 

@@ -97,7 +97,8 @@ def with_pairs(table: Versions, result: Result) -> Versions:
         cells = list(row.cells)
         for version, cell in _pair_cells(found, base, head).items():
             place = versions.index(version)
-            if cells[place] is None or cell.outcome != "measured":
+            known = cells[place]
+            if known is None or known.samples_per_second is None or cell.outcome != "measured":
                 cells[place] = cell
         rows[key] = replace(row, cells=tuple(cells), paired=_paired(found) or row.paired)
     changed = tuple(_changes(result.software))

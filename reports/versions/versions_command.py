@@ -6,7 +6,7 @@ import math
 from rich.console import Console
 
 from reports.gate.benchmarks import GateError
-from reports.gate.command import add_settings, refuse_emulation
+from reports.gate.command import add_out, add_settings, refuse_emulation
 from reports.gate.decision import Rules
 from reports.gate.limits import UNJUDGED, Thresholds
 from reports.gate.result import Result
@@ -42,6 +42,7 @@ def add_versions(commands: Commands, common: argparse.ArgumentParser) -> None:
         "--pairs", type=positive, default=3, metavar="N", help="fresh pairs a step, where two interpreters are named (default: %(default)s)"
     )
     add_settings(command)
+    add_out(command)
     command.add_argument(
         "--budget", type=time_s, default="2h", metavar="TIME", help="most time for pairs: 90s, 20m, 1h (default: %(default)s)"
     )

@@ -93,6 +93,13 @@ class DeploymentLimits:
         """Say which limit the measurement is shown not to keep; a p99 that its calls leave open is none."""
         return (replace(self, p99_s=None) if self.leaves_open(measurement) else self).broken_by(measurement)
 
+    def outputs_refuted_by(self, measurement: Measurement) -> str:
+        """Say which limit on outputs the measurement is shown not to keep; accuracy or a metric that it does not tell is none."""
+        told = {each.name for each in measurement.metrics}
+        asked = tuple(limit for limit in self.metrics if limit.name in told)
+        points = self.accuracy_loss_points if measurement.accuracy is not None else None
+        return replace(self.of_outputs, accuracy_loss_points=points, metrics=asked).broken_by(measurement)
+
     def leaves_open(self, measurement: Measurement) -> bool:
         """Whether the calls show neither that the p99 keeps its limit nor that it breaks it."""
         return (

@@ -1,6 +1,7 @@
 """The gate's command line: exit codes, and messages that say what to do next. No side is started here."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -95,6 +96,8 @@ def test_regression_stays_one_when_nobody_reads(monkeypatch: pytest.MonkeyPatch)
         (("--base", "--upload-pack=x"), "expected one argument"),
         (("--head", "HEAD", "--base-python", "/no/such/python"), "no Python interpreter at /no/such/python"),
         ((*SIDES, "--model", "resnet"), "unknown model 'resnet'"),
+        ((*SIDES, "--model", "a/served.py:create", "--model", "b/served.py:create"), "another model has the id served.create already"),
+        ((*SIDES, "--accuracy-points", "1"), "--accuracy-points is a limit on labelled pictures: name them with --accuracy DIR"),
         ((*SIDES, "--threads", "4096"), "--threads 4096: this process may use"),
         ((*SIDES, "--weights", "w.pt"), "--weights belongs to one model"),
         ((*SIDES, "--weights", "w.pt", "--model", "resnet50"), "--weights 'w.pt': there is no file '"),
@@ -145,7 +148,11 @@ def test_every_output_is_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     markdown = (tmp_path / "markdown").read_text()
     assert markdown.startswith("### ❌ Performance gate")
     assert f"before\n{markdown}" == (tmp_path / "summary.md").read_text()
-    assert "::error title=Performance gate::REGRESSION" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "::error title=Performance gate::REGRESSION" in told
+    found = re.fullmatch(r"::stop-commands::(\w{32})\n(.*)\n::\1::\n(::error .*)", told, re.DOTALL)
+    assert found is not None, "no name in a table is a command"
+    assert "::" not in found[2]
 
 
 def test_annotations_are_for_github_only(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

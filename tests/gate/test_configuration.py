@@ -9,10 +9,18 @@ from reports.__main__ import main
 from reports.gate import run
 from reports.gate.benchmarks import Benchmark, GateError, Offered, select
 from reports.gate.command import FILES
-from reports.gate.configuration import NO_CONFIGURATION, OPTIONS, Acknowledged, changes_by_head, check_families, configuration_of
+from reports.gate.configuration import (
+    NO_CONFIGURATION,
+    OPTIONS,
+    Acknowledged,
+    Configuration,
+    changes_by_head,
+    check_families,
+    configuration_of,
+)
 from reports.gate.decision import Judged, Verdict, overall
 from reports.gate.known import Known
-from reports.gate.limits import Limits
+from reports.gate.limits import Limits, Thresholds
 from reports.gate.quantities import Quantity, with_quantities
 from reports.gate.result import Result
 from reports.text.image_shape import ImageShape, square
@@ -157,6 +165,7 @@ def test_repository_without_the_table_changes_nothing(tmp_path: Path, judged: Re
     [
         (HEAD + "modles = ['vit']", "modles: no such key; the nearest is models"),
         (HEAD + "head-python = '/bin/sh'", "head-python: no such key"),
+        (HEAD + "steps = ['openvino']\nexpression = 'vit'", "steps and expression name the benchmarks both: leave one of them out"),
         (HEAD + "out = '/etc'", "out: no such key"),
         (HEAD + "[tool.inference-ladder.gate.thresholds]\nmemory = 3", "thresholds.memory: no such key; the nearest is memory-percent"),
         (
@@ -205,6 +214,28 @@ def test_thresholds_of_a_family_that_no_step_is_of_are_refused() -> None:
 
     with pytest.raises(GateError, match=r"base's pyproject\.toml: thresholds\.families\.quantization: no such key; the nearest is int8"):
         check_families(["quantization"], ["int8", "memory"])
+
+
+def test_limits_and_acknowledgements_that_fit_nothing_are_named() -> None:
+    """A name that is misspelt would drop a limit without a word."""
+    thresholds = Thresholds(models={"resnet50": {}, "resnet": {}}, benchmarks={"resnet50-openvino": {}, "resnet50-opnvino": {}})
+    found = list(run.fitting_nothing(thresholds, Known(entries=(KNOWN,), today=KNOWN.expires), {OPENVINO, Benchmark("vit", "baseline")}))
+
+    assert [
+        "thresholds.models: resnet is nothing that was offered here; the nearest is resnet50",
+        "thresholds.benchmarks: resnet50-opnvino is nothing that was offered here; the nearest is resnet50-openvino",
+    ] == found
+    [missing] = run.fitting_nothing(Thresholds(), Known(entries=(KNOWN,), today=KNOWN.expires), {Benchmark("vit", "baseline")})
+    assert missing == "acknowledged: resnet50-openvino is nothing that was offered here; the nearest is vit-baseline"
+
+
+def test_a_model_is_named_in_thresholds_as_elsewhere(asked: list[run.Request], monkeypatch: pytest.MonkeyPatch) -> None:
+    told = Configuration(others={"models": {"timm:resnet18": {"time_percent": 4.0}, "vit": {"time_percent": 6.0}}})
+    monkeypatch.setattr("reports.gate.command.configuration_of", lambda *_: told)
+    main(["gate", "--base", "HEAD~1", "--head", "HEAD"])
+
+    [request] = asked
+    assert {"timm.resnet18", "vit"} == {*request.thresholds.models}
 
 
 def test_head_that_cannot_be_read_is_named_and_stops_nothing(tmp_path: Path) -> None:

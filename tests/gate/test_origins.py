@@ -143,7 +143,24 @@ def test_pairs_of_the_working_folder_are_of_the_code_and_data_that_its_models_ha
         used.write_text("after!")
         seen.append(digest())
     assert 4 == len({*seen})
-    assert "" == models_digest(sides[1], [], {"mynet": str(module)}, [])
+
+
+def test_pairs_of_a_commit_are_of_the_code_and_data_that_no_commit_tells(sides: tuple[Checkout, Checkout], tmp_path: Path) -> None:
+    """Its own worktree is what the commit says; a factory elsewhere may be edited before the gate is started again."""
+    own, elsewhere, folder = package(sides[1].folder), tmp_path / "elsewhere.py", tmp_path / "my-gpt"
+    folder.mkdir()
+    for file in (elsewhere, folder / "model.safetensors"):
+        file.write_text("before")
+
+    def digest() -> str:
+        return models_digest(sides[1], [f"transformers:{folder}"], {"mynet": own, "elsewhere": str(elsewhere)}, ["/proc/self/stat"])
+
+    assert "" == models_digest(sides[1], [], {"mynet": own}, ["/proc/self/stat", "/proc/uptime"])
+    seen = [digest()]
+    for used in (elsewhere, folder / "model.safetensors"):
+        used.write_text("after!")
+        seen.append(digest())
+    assert 3 == len({*seen})
 
 
 @pytest.mark.parametrize(

@@ -108,6 +108,14 @@ def test_nothing_is_judged_without_limits() -> None:
     assert 0 == sampled_tests([UNJUDGED])
 
 
+def test_no_change_is_no_regression_by_a_limit_of_nothing() -> None:
+    limits = Limits(memory_percent=0.0, artifact_size_percent=0.0, sqnr_db=0.0)
+
+    assert {Verdict.REGRESSION} & {each.verdict for each in judged(pairs_of(SOME), limits).values()} == set()
+    larger = judged(pairs_of(replace(SOME, artifact_bytes=1.001e8, sqnr_db=41.9)), limits)
+    assert Verdict.REGRESSION is larger["artifact size"].verdict is larger["SQNR"].verdict
+
+
 def test_change_below_its_limit_passes_however_sure_it_is() -> None:
     found = judged(pairs_of(replace(SOME, peak_rss_bytes=6.2e8, cold_start_s=2.3, artifact_bytes=1.04e8, sqnr_db=40.0), spread=1e-4))
 

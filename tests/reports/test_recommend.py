@@ -116,6 +116,19 @@ def test_a_metric_beyond_its_limit_rules_out_and_so_does_its_absence() -> None:
         recommend(recipes, "resnet50", DeploymentLimits(metrics=(metric_limit_of("perplexity=+0"), metric_limit_of("f1=-0"))))
 
 
+def test_a_search_is_not_misled_by_answers_that_nobody_measured() -> None:
+    """A ladder without them rules out what drifts, and nothing by accuracy or a metric."""
+    [drifted] = measured(benchmark("openvino_int8", sqnr_db=12.0))
+    [lossy] = measured(benchmark("openvino_int8", sqnr_db=30.0, **labelled(3)))
+    [unknown] = measured(benchmark("openvino", sqnr_db=30.0))
+    limits = DeploymentLimits(p99_s=1e-9, sqnr_db=20.0, accuracy_loss_points=0.5, metrics=(metric_limit_of("f1=-0.01"),))
+
+    assert "12.0 dB" in limits.outputs_refuted_by(drifted)
+    assert "points lost" in limits.outputs_refuted_by(lossy)
+    assert "" == limits.outputs_refuted_by(unknown)
+    assert "no labelled accuracy" in limits.of_outputs.broken_by(unknown)
+
+
 def test_the_recommendation_names_a_limit_of_accuracy() -> None:
     exact = benchmark("openvino", medians_s=(0.080, 0.081, 0.082), **labelled(1))
     found = recommend(measured(exact), "resnet50", DeploymentLimits(p99_s=0.1, accuracy_loss_points=0.5))

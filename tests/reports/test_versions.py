@@ -13,6 +13,7 @@ from reports.__main__ import main
 from reports.gate.decision import Judged, Rules, Verdict
 from reports.gate.pair import Pair
 from reports.gate.result import Result, Row, SideRecord
+from reports.gate.run import Request
 from reports.saved.load import read_run
 from reports.saved.machines import Difference
 from reports.saved.record import Measurement, Run
@@ -213,6 +214,15 @@ def test_pairs_join_what_was_saved(tmp_path: Path) -> None:
     assert {"compile": [40.0, 80.0], "baseline": [None, 80.0]} == {each.step: cells(each) for each in found.rows}
 
 
+def test_a_step_that_took_turns_works_whatever_was_saved(tmp_path: Path) -> None:
+    """It may have failed in that release before it was mended."""
+    runs_before = runs(tmp_path, saved_run([], outcomes=[outcome("compile", "failed", "cannot export")], fingerprint=with_torch("2.13.0")))
+    found = with_pairs(from_runs(runs_before, "torch"), gate(row("compile", base_s=(0.2,), head_s=(0.1,))))
+
+    assert {"compile": [40.0, 80.0]} == {each.step: cells(each) for each in found.rows}
+    assert () == found.broken
+
+
 @pytest.mark.parametrize(("side", "works", "fails"), [("head", "2.10.0", "2.13.0"), ("base", "2.13.0", "2.10.0")])
 def test_side_that_cannot_serve_a_step_is_told(side: Literal["base", "head"], works: str, fails: str) -> None:
     """In either direction: an upgrade may bring a step, and may take one."""
@@ -250,6 +260,21 @@ def test_command_reads_the_storage(tmp_path: Path, capsys: pytest.CaptureFixture
 def test_one_interpreter_alone_has_no_partner(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert 2 == main(["versions", "--storage", str(tmp_path), "--base-python", "python3"])
     assert "name both, --base-python and --head-python" in capsys.readouterr().err
+
+
+def test_pairs_are_kept_where_they_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Request] = []
+
+    def hold(request: Request) -> Result:
+        asked.append(request)
+        return gate(row("compile", base_s=(0.2,), head_s=(0.1,)))
+
+    monkeypatch.setattr("reports.gate.run.hold", hold)
+    both = ["--base-python", sys.executable, "--head-python", sys.executable]
+    for out in ([], ["--out", str(tmp_path / "kept")]):
+        assert 0 == main(["versions", "--storage", str(tmp_path), *both, *out])
+
+    assert [None, tmp_path / "kept"] == [request.out for request in asked]
 
 
 def test_nothing_saved_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

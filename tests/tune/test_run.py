@@ -50,6 +50,7 @@ from tests.reports.saved_runs import benchmark, calls, measurement, save, saved_
 MODEL = "torchvision:resnet18"
 MODEL_ID = "torchvision.resnet18"
 NO_LIMITS = DeploymentLimits()
+WEIGHTS = "random, seed 0"
 PRINTED = """
 [ INFO ] Latency:
 [ INFO ]    99 percentile: 45.67 ms
@@ -546,6 +547,8 @@ def test_the_newest_run_of_the_model_guides_the_search(tmp_path: Path) -> None:
         ({"input_shape": [8, 1, 240, 320]}, "has other images than 240x320"),
         ({"input_shape": [8, 128], "sequence_length": 128}, ""),
         ({"input_shape": [8, 64], "sequence_length": 64}, "has texts of another length than 128 tokens"),
+        ({"weights": WEIGHTS}, ""),
+        ({"weights": "0123456789abcdef"}, "has other weights than random, seed 0"),
     ],
 )
 def test_a_run_on_other_inputs_does_not_guide_the_search(
@@ -557,7 +560,7 @@ def test_a_run_on_other_inputs_does_not_guide_the_search(
     )
     run = read_run(save(tmp_path, 1, saved))
     asked = argparse.Namespace(ladder="latest", image_size=size_of("240x320"), image_channels=3, sequence_length=128)
-    guided = command._ladder(asked, Storage(str(tmp_path)), MODEL_ID, run.fingerprint)
+    guided = command._ladder(asked, Storage(str(tmp_path)), MODEL_ID, run.fingerprint, WEIGHTS)
 
     assert ([] if why else ["openvino"]) == [each.step for each in guided]
     assert (why or "guided by run 0001") in capsys.readouterr().err
@@ -570,11 +573,11 @@ def test_a_later_run_of_training_does_not_hide_the_ladder(tmp_path: Path, capsys
     asked = argparse.Namespace(ladder="latest", image_size=size_of("224"), image_channels=3, sequence_length=128)
     trained = benchmark(trains, model=MODEL_ID, family="cpu_training")
     save(tmp_path, 2, saved_run([trained], fingerprint=machine, saved_at="2026-11-22T00:00:00+00:00"))
-    assert [] == command._ladder(asked, Storage(str(tmp_path)), MODEL_ID, machine)
+    assert [] == command._ladder(asked, Storage(str(tmp_path)), MODEL_ID, machine, WEIGHTS)
     assert "by a step that takes single requests: it does not guide this search" in capsys.readouterr().err
 
     save(tmp_path, 1, saved_run([benchmark("openvino", model=MODEL_ID)], fingerprint=machine, saved_at="2026-11-21T00:00:00+00:00"))
-    assert ["openvino"] == [each.step for each in command._ladder(asked, Storage(str(tmp_path)), MODEL_ID, machine)]
+    assert ["openvino"] == [each.step for each in command._ladder(asked, Storage(str(tmp_path)), MODEL_ID, machine, WEIGHTS)]
 
 
 @pytest.mark.parametrize(
@@ -582,6 +585,7 @@ def test_a_later_run_of_training_does_not_hide_the_ladder(tmp_path: Path, capsys
     [
         (["--plot", "x.pdf"], ".png or .svg"),
         (["--out", "/nowhere/x.json"], "there is no folder '/nowhere'"),
+        (["--out", "x.jsonl"], "a search keeps its journal in a file .jsonl beside its result; name a file .json"),
         (["--ladder", "7"], "no run '7'"),
         (["--model", "bert"], "unknown model 'bert'"),
     ],

@@ -97,6 +97,7 @@ def test_the_command_loads_a_step(artifact_folder: object, capsys: pytest.Captur
     assert "at least 459 requests" in shown.err
     assert "by the median of three runs" in " ".join(shown.out.split())
 
+    assert 2 == main([*common, "--step", "onnxruntime", "--rate", "150", "--workers", "1,4096"]), "before the first is run"
     assert 1 == main([*common, "--step", "onnxruntime", "--max-p99-ms", "0.000001", "--workers", "1", "--batch-size", "8"])
     assert "no rate is shown to keep 1e-06 ms" in capsys.readouterr().err
 

@@ -3,7 +3,9 @@
 Source: https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-commands
 """
 
+import secrets
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 from reports.gate.decision import Verdict
 from reports.gate.result import Result
@@ -17,6 +19,17 @@ LEVELS = {
     Verdict.ACKNOWLEDGED: "warning",
     Verdict.NEW: "notice",
 }
+
+
+@contextmanager
+def without_commands() -> Iterator[None]:
+    """Let nothing that is printed in this block be a command of the workflow."""
+    token = secrets.token_hex(16)
+    print(f"::stop-commands::{token}", flush=True)
+    try:
+        yield
+    finally:
+        print(f"::{token}::", flush=True)
 
 
 def gate_annotations(result: Result) -> str:
