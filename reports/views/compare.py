@@ -12,11 +12,11 @@ from reports.statistics import DISTURBED, FASTER, SLOWER, unpaired_ratio
 from reports.statistics.run_spread import RunSpread, run_spread
 from reports.text.refusal import Refusal
 from reports.views.changes import changes, recipes_differ
-from reports.views.ladder import BASELINE, processes_sps
+from reports.views.ladder import baseline_of, processes_sps
 
 FEWEST_FOR_SHIFT = 3
 
-Processes = Mapping[tuple[str, str], Sequence[float]]
+Key = tuple[str, str]
 
 
 class DifferentMachines(Refusal):
@@ -29,12 +29,14 @@ class Compared:
     its interval is within the runs, whose hours it does not know.
 
     `base_sps` and `head_sps`, in samples per second, are geometric means over all processes, as in `ratio`: not the run's own figure,
-    which leaves out a step's turns as a predecessor. `ratio` is None where a side across machines has no baseline. `processes` is how
-    many fresh processes base and head had. `recipes_differ` says that the step stands on other steps in base than in head.
+    which leaves out a step's turns as a predecessor. `ratio` is None where a side across machines has no `baseline`, the step that its
+    speedup is over. `processes` is how many fresh processes base and head had. `recipes_differ` says that the step stands on other steps in
+    base than in head.
     """
 
     model: str
     step: str
+    baseline: str
     base_sps: float
     head_sps: float
     ratio: Gain | None
@@ -51,6 +53,14 @@ class OneSided:
     step: str
     only_in: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """One of the two runs by model and step: its records, and the throughputs of their fresh processes."""
+
+    measured: Mapping[Key, Measurement]
+    processes: Mapping[Key, Sequence[float]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -110,21 +120,17 @@ def compare(
     _refuse_emulation(base, head)
     if not across_machines:
         _refuse_different_machines(base, head, machine)
-    before = {(m.model, m.step): m for m in base.measurements}
-    after = {(m.model, m.step): m for m in head.measurements}
-    base_processes, head_processes = processes_sps(base.measurements), processes_sps(head.measurements)
+    before, after = _side(base), _side(head)
     return Comparison(
         base=base,
         head=head,
         across_machines=across_machines,
         machine=machine,
         software=software_differences(base.fingerprint, head.fingerprint),
-        compared=tuple(
-            _compared(before[key], after[key], base_processes, head_processes, across_machines) for key in after if key in before
-        ),
+        compared=tuple(_compared(key, before, after, across_machines) for key in after.measured if key in before.measured),
         one_sided=(
-            *(_one_sided(key, "base", head.outcomes) for key in before if key not in after),
-            *(_one_sided(key, "head", base.outcomes) for key in after if key not in before),
+            *(_one_sided(key, "base", head.outcomes) for key in before.measured if key not in after.measured),
+            *(_one_sided(key, "head", base.outcomes) for key in after.measured if key not in before.measured),
         ),
         spread=None if across_machines else run_spread(saved, head.fingerprint),
     )
@@ -154,30 +160,38 @@ def _refuse_different_machines(base: Run[Measurement], head: Run[Measurement], m
         )
 
 
-def _compared(before: Measurement, after: Measurement, base: Processes, head: Processes, across_machines: bool) -> Compared:
-    key, baseline = (before.model, before.step), (before.model, BASELINE)
+def _side(run: Run[Measurement]) -> _Side:
+    return _Side(measured={(m.model, m.step): m for m in run.measurements}, processes=processes_sps(run.measurements))
+
+
+def _compared(key: Key, base: _Side, head: _Side, across_machines: bool) -> Compared:
+    """Return one benchmark of both sides; its ratio is disturbed where others disturbed any of the records that it stands on."""
+    before, after = base.measured[key], head.measured[key]
+    baseline = (after.model, baseline_of(after, before))
     ratio: Gain | None = None
-    counts = (len(base[key]), len(head[key]))
+    stands_on = [key]
     if not across_machines:
-        ratio = unpaired_ratio((head[key],), (base[key],))
-    elif key != baseline and baseline in base and baseline in head:
-        ratio = unpaired_ratio((head[key], base[baseline]), (base[key], head[baseline]))
-        counts = (min(counts[0], len(base[baseline])), min(counts[1], len(head[baseline])))
-    if ratio is not None and (before.disturbed or after.disturbed):
+        ratio = unpaired_ratio((head.processes[key],), (base.processes[key],))
+    elif key != baseline and baseline in base.measured and baseline in head.measured:
+        stands_on.append(baseline)
+        ratio = unpaired_ratio((head.processes[key], base.processes[baseline]), (base.processes[key], head.processes[baseline]))
+    if ratio is not None and any(side.measured[each].disturbed for side in (base, head) for each in stands_on):
         ratio = msgspec.structs.replace(ratio, verdict=DISTURBED)
+    fewest_base, fewest_head = (min(len(side.processes[each]) for each in stands_on) for side in (base, head))
     return Compared(
-        model=before.model,
-        step=before.step,
-        base_sps=geometric_mean(base[key]),
-        head_sps=geometric_mean(head[key]),
+        model=after.model,
+        step=after.step,
+        baseline=baseline[1],
+        base_sps=geometric_mean(base.processes[key]),
+        head_sps=geometric_mean(head.processes[key]),
         ratio=ratio,
-        processes=counts,
+        processes=(fewest_base, fewest_head),
         changes=changes(before, after),
         recipes_differ=recipes_differ(before, after),
     )
 
 
-def _one_sided(key: tuple[str, str], only_in: str, other_outcomes: Sequence[Outcome]) -> OneSided:
+def _one_sided(key: Key, only_in: str, other_outcomes: Sequence[Outcome]) -> OneSided:
     found = next((o for o in other_outcomes if (o.model, o.step) == key), None)
     reason = "not run there" if found is None else f"{found.outcome} there" + (f": {found.reason}" if found.reason else "")
     return OneSided(model=key[0], step=key[1], only_in=only_in, reason=reason)

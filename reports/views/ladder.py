@@ -32,9 +32,9 @@ USUAL_SPREAD = 1.2  # processes of the same code differ by 7 % (docs/measuring.m
 class LadderRow:
     """One step on one model. Without a measurement all figures are None, and `reason` says why.
 
-    `samples_per_second_interval` is that of the own processes' means, None below two; `speedup` is unpaired. `in_pairs` are the throughputs
-    that the gain compares: the step's own and its predecessor's, at the median rounds of the same pairs. `decision` says whether the
-    recipes above it keep it; `over_float` is what INT8 gives over the best floating point of its runtime.
+    `samples_per_second_interval` is that of the own processes' means, None below two; `speedup` is over the step `baseline`, unpaired.
+    `in_pairs` are the throughputs that the gain compares: the step's own and its predecessor's, at the median rounds of the same pairs.
+    `decision` says whether the recipes above it keep it; `over_float` is what INT8 gives over the best floating point of its runtime.
     """
 
     model: str
@@ -44,6 +44,7 @@ class LadderRow:
     remedy: str = ""
     samples_per_second: float | None = None
     samples_per_second_interval: Interval | None = None
+    baseline: str = ""
     speedup: float | None = None
     disturbed: bool = False
     gain: SavedGain | None = None
@@ -162,6 +163,14 @@ def stairs(ladder: Ladder) -> tuple[Stair, ...]:
     return tuple(found)
 
 
+def baseline_of(*records: Throughput) -> str:
+    """Return the step that the speedup of a step is over: the lowest of its recipe, as training and generated text have their own.
+
+    The first of the step's records that has a recipe tells it; runs of earlier versions of the suite have none.
+    """
+    return next((record.recipe[0] for record in records if record.recipe), BASELINE)
+
+
 def sps_interval(measurement: Throughput) -> Interval | None:
     """Return the 95 % interval of a throughput over the step's own processes; None below two."""
     if len(measurement.pairs) < 2:
@@ -173,11 +182,12 @@ def processes_sps(measurements: Sequence[Throughput]) -> dict[tuple[str, str], t
     """Return, by model and step, the throughput of every fresh process: those of the step's own pairs, and its turns as a predecessor.
 
     A process that served in several pairs counts once, by the geometric mean of them. Runs saved before processes had names tell them not.
+    Turns with a step that others disturbed tell nothing of its predecessor.
     """
     found = {(m.model, m.step): [(p.own_process, m.samples_per_round / p.own_median_s) for p in m.pairs] for m in measurements}
     for measurement in measurements:
         predecessor = (measurement.model, measurement.gain.over) if measurement.gain is not None else None
-        if measurement.gain is not None and predecessor in found:
+        if predecessor in found and not measurement.disturbed:
             found[predecessor] += _predecessor_sps(measurement)
     return {(m.model, m.step): _once_each(found[m.model, m.step]) or (m.samples_per_second,) for m in measurements}
 
@@ -208,8 +218,7 @@ def _ladder(
     rows = []
     for key in keys:
         if key in measured and (key not in told or told[key].outcome == "measured"):
-            lowest = measured[key].recipe[:1] or (BASELINE,)  # training has a baseline of its own
-            rows.append(_measured_row(measured[key], measured.get((model, lowest[0]))))
+            rows.append(_measured_row(measured[key], measured.get((model, baseline_of(measured[key])))))
         else:
             rows.append(_other_row(told[key]))
     rows = _with_floating_point(rows, measured, processes)
@@ -422,6 +431,7 @@ def _measured_row(measurement: Measurement, baseline: Measurement | None) -> Lad
     return LadderRow(
         outcome="measured",
         samples_per_second_interval=sps_interval(measurement),
+        baseline=baseline_of(measurement),
         speedup=_speedup(measurement, baseline),
         in_pairs=_in_pairs(measurement),
         **{name: getattr(measurement, name) for name in _OF_RECORD},

@@ -14,10 +14,11 @@ from reports.saved.load import read_run
 from reports.saved.machines import Difference, machine_differences, machine_name, software_differences
 from reports.saved.record import Measurement, Run, Throughput
 from reports.saved.storage import Storage
+from reports.statistics import DISTURBED
 from reports.statistics.run_spread import run_spread
 from reports.views.changes import changes
 from reports.views.compare import Comparison, DifferentMachines, compare
-from reports.views.tables.comparison import advice, chance, headline, one_sided_text, recipes_text
+from reports.views.tables.comparison import advice, chance, headline, no_ratio, one_sided_text, recipes_text
 from tests.reports.saved_runs import FINGERPRINT, KERNELS, benchmark, outcome, save, saved_run
 
 STEADY_S = (0.100, 0.101, 0.102)
@@ -124,6 +125,34 @@ def test_across_machines_without_a_baseline_nothing_is_claimed(tmp_path: Path) -
 
     [row] = compare(base, head, across_machines=True).compared
     assert row.ratio is None
+
+
+@pytest.mark.parametrize("lowest", ["generate", "train_baseline", "xla_baseline", "lengths_padded"])
+def test_across_machines_a_ladder_has_a_baseline_of_its_own(tmp_path: Path, lowest: str) -> None:
+    """The lowest step of its recipes; also where one of the runs is from before recipes were saved."""
+    recipes: list[dict[str, Any]] = [{"recipe": [lowest]}, {"recipe": [lowest, "above"]}]
+    base = run(tmp_path, 1, step(lowest, (0.4, 0.4, 0.4), **recipes[0]), step("above", (0.1, 0.1, 0.1), **recipes[1]))
+    head = run(tmp_path, 2, step(lowest, (0.04,) * 3, **recipes[0]), step("above", (0.02,) * 3, **recipes[1]), fingerprint={"vcpus": 64})
+    old = run(tmp_path, 3, step(lowest, (0.4, 0.4, 0.4)), step("above", (0.1, 0.1, 0.1)))
+
+    for found in (compare(base, head, across_machines=True), compare(old, head, across_machines=True)):
+        baseline, above = found.compared
+        assert (None, "the baseline of both: 1x") == (baseline.ratio, no_ratio(baseline))
+        assert above.ratio is not None
+        assert 0.5 == pytest.approx(above.ratio.ratio)
+
+
+@pytest.mark.parametrize("disturbed", ["base", "head"])
+def test_across_machines_nothing_is_called_by_a_baseline_that_others_disturbed(tmp_path: Path, disturbed: str) -> None:
+    """Both speedups are over it; on one machine it is no part of another step's ratio."""
+    base, head = (
+        run(tmp_path, number, step("baseline", SLOW_S, disturbed=side == disturbed), step("compile", medians_s))
+        for number, (side, medians_s) in enumerate((("base", SLOW_S), ("head", STEADY_S)), 1)
+    )
+
+    across, within = compare(base, head, across_machines=True), compare(base, head)
+    assert [DISTURBED, "faster"] == [row.ratio.verdict for found in (across, within) for row in found.compared[1:] if row.ratio]
+    assert ((), ()) == (across.faster, across.slower)
 
 
 def test_versions_and_settings_are_changes_and_no_other_machine(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Which fresh processes a throughput comes from."""
 
 import pytest
+from msgspec.structs import replace
 
 from reports.saved.record import SavedGain, SavedPair, Throughput
 from reports.views.ladder import processes_sps
@@ -43,3 +44,11 @@ def test_process_counts_once_wherever_it_served() -> None:
 def test_processes_of_earlier_runs_have_no_names() -> None:
     """They are told apart as before."""
     assert 3 == len(processes_sps(steps(""))["m", "baseline"])
+
+
+def test_turns_with_a_disturbed_step_are_no_process_of_its_predecessor() -> None:
+    """Others slowed both sides of its pairs: half as fast, they would move the baseline, and widen where a fresh process is expected."""
+    baseline, one, two = steps("")
+    slowed = replace(two, disturbed=True, pairs=(replace(two.pairs[0], over_median_s=0.2),))
+
+    assert [pytest.approx(10.0)] * 2 == list(processes_sps([baseline, one, slowed])["m", "baseline"])

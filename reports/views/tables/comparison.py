@@ -11,7 +11,6 @@ from reports.statistics import CONFIDENCE, FASTER, NEGLIGIBLE, SLOWER
 from reports.statistics.run_spread import FEWEST_RUNS
 from reports.text.figures import gain_short, per_second, signed_percent
 from reports.views.compare import Compared, Comparison, OneSided
-from reports.views.ladder import BASELINE
 from reports.views.tables import LONGEST_STEP, REMARK, STYLES, WARNING, Cell, Column, Line, Table
 
 BETWEEN_PROCESSES = 0.068
@@ -140,7 +139,7 @@ def recipes_text(comparison: Comparison) -> str:
 
 def no_ratio(row: Compared) -> str:
     """Say why a step has no ratio across machines."""
-    return "the baseline of both: 1x" if row.step == BASELINE else "no baseline in one of the runs"
+    return "the baseline of both: 1x" if row.step == row.baseline else "no baseline in one of the runs"
 
 
 def _speed(row: Compared) -> str:
