@@ -83,11 +83,17 @@ def history(
     """Follow `steps` of `models` (empty: all) through those of `runs`, oldest first, that are of the machine of `fingerprint`.
 
     A step is followed on the inputs, threads and workers of its newest measurement: another image size is no change of its level.
-    Raises NothingToFollow if there is no such run, or none that has a step or model that was asked for.
+    A record that a resumed run took over from an interrupted one is followed once, where it was measured.
+    Raises NothingToFollow if there is no such run, or none that has a step or model that was asked for, and for no fingerprint.
     """
+    if not fingerprint:
+        raise NothingToFollow(
+            "the run says nothing about its machine (no machine_info.fingerprint), so nobody knows which other runs are of the same one; "
+            "name a run that does with --machine-of: `python -m reports list` shows the machine of each"
+        )
     mine, others = [], dict[str, int]()
     for run in runs:
-        if machine_differences(fingerprint, run.fingerprint):
+        if not run.fingerprint or machine_differences(fingerprint, run.fingerprint):
             name = machine_name(run.fingerprint)
             others[name] = others.get(name, 0) + 1
         else:
@@ -97,8 +103,9 @@ def history(
         raise NothingToFollow("no saved run to follow: save some with `pytest benchmarks/ --benchmark-autosave`")
     _require(steps, {step for _, step in keys}, "step")
     _require(models, {model for model, _ in keys}, "model")
-    newest = {(m.model, m.step): m.conditions for run in mine for m in run.measurements}
-    measured = [{(m.model, m.step): m for m in run.measurements if m.conditions == newest[m.model, m.step]} for run in mine]
+    once = _each_once(mine)
+    newest = {(m.model, m.step): m.conditions for records in once for m in records}
+    measured = [{(m.model, m.step): m for m in records if m.conditions == newest[m.model, m.step]} for records in once]
     found = changes([[_figure(each.get(key)) for each in measured] for key in keys])
     wanted = [key for key in keys if (not models or key[0] in models) and (not steps or key[1] in steps)]
     return History(
@@ -107,8 +114,18 @@ def history(
         runs=len(mine),
         other_machines=others,
         machine_shifts=tuple(_machine_shift(mine[change.start], change) for change in found.machine),
-        other_conditions=sum(len(run.measurements) - len(kept) for run, kept in zip(mine, measured, strict=True)),
+        other_conditions=sum(len(records) - len(kept) for records, kept in zip(once, measured, strict=True)),
     )
+
+
+def _each_once(runs: Sequence[Run[Throughput]]) -> list[list[Throughput]]:
+    """Return the records of each run, without those whose pairs an earlier one has: that one was interrupted, and this one went on."""
+    counted: set[tuple[object, ...]] = set()
+    found = []
+    for run in runs:
+        found.append([m for m in run.measurements if (m.model, m.step, m.pairs) not in counted])
+        counted |= {(m.model, m.step, m.pairs) for m in run.measurements if m.pairs}
+    return found
 
 
 def _figure(measured: Throughput | None) -> float | None:

@@ -3,6 +3,7 @@
 import math
 import random
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from tests.reports.saved_runs import FINGERPRINT, benchmark, ladder, save, saved
 
 def follow(folder: Path, steps: tuple[str, ...] = ()) -> History:
     runs = Storage(str(folder)).shelf.runs
-    return history(runs, runs[-1].fingerprint if runs else {}, steps=steps)
+    return history(runs, runs[-1].fingerprint if runs else FINGERPRINT, steps=steps)
 
 
 def test_a_step_that_lost_20_percent_is_marked_where_it_did(tmp_path: Path) -> None:
@@ -60,6 +61,29 @@ def test_a_run_on_other_images_is_no_change_of_level(tmp_path: Path, capsys: pyt
 
     main(["history", "--storage", str(tmp_path)])
     assert "left out: 10 measurements with other inputs, threads or workers" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_record_that_a_resumed_run_took_over_is_followed_once(tmp_path: Path) -> None:
+    """Where it was measured, in the interrupted run; and it is none on other inputs."""
+    pairs: dict[str, Any] = {"over": "baseline", "medians_s": (0.1, 0.11), "over_medians_s": (0.2, 0.21)}
+    went_on = [benchmark("compile", resumed=True, **pairs), benchmark("openvino", **pairs)]
+    save(tmp_path, 1, saved_run([benchmark("compile", **pairs)], saved_at="2026-11-01T00:00:00+00:00"))
+    save(tmp_path, 2, saved_run(went_on, saved_at="2026-11-02T00:00:00+00:00"))
+
+    found = follow(tmp_path)
+    assert {"compile": ["0001"], "openvino": ["0002"]} == {each.step: [point.run for point in each.points] for each in found.series}
+    assert (2, 0) == (found.runs, found.other_conditions)
+
+
+def test_runs_that_say_nothing_about_their_machine_are_of_no_machine(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Not even of one with each other."""
+    for number in (1, 2):
+        save(tmp_path, number, saved_run(ladder("baseline"), fingerprint={}))
+    save(tmp_path, 3, saved_run(ladder("baseline")))
+
+    assert {"unknown machine": 2} == history(Storage(str(tmp_path)).shelf.runs, FINGERPRINT).other_machines
+    assert 2 == main(["history", "--machine-of", "1", "--storage", str(tmp_path)])
+    assert "says nothing about its machine (no machine_info.fingerprint)" in capsys.readouterr().err
 
 
 def test_an_unknown_step_is_refused_with_those_that_are_saved(tmp_path: Path) -> None:
