@@ -33,6 +33,11 @@ class StepCost:
     is_text: bool = False
     disturbed: bool = False
 
+    @property
+    def rank(self) -> tuple[bool, bool, float]:
+        """The cheapest of several steps has the lowest: inference is before training, and what nobody disturbed before the rest."""
+        return self.is_training, self.disturbed, self.cost_per_million
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunCost:
@@ -50,8 +55,7 @@ class RunCost:
 
     def cheapest(self, model: str) -> StepCost:
         """Return the step of lowest cost, of inference where there is any. Raises ValueError for a model that was not measured."""
-        ours = (step for step in self.steps if step.model == model)
-        return min(ours, key=lambda step: (step.is_training, step.disturbed, step.cost_per_million))
+        return min((step for step in self.steps if step.model == model), key=lambda step: step.rank)
 
 
 def cost_of(cost: RunCost, model: str, step: str) -> StepCost | None:
@@ -95,10 +99,10 @@ def machine_costs(costs: Iterable[RunCost]) -> tuple[MachineCost, ...]:
         for model in cost.models:
             step = cost.cheapest(model)
             key = (model, cost.machine, cost.price.instance)
-            if key not in best or step.cost_per_million < best[key].step.cost_per_million:
+            if key not in best or step.rank < best[key].step.rank:
                 best[key] = MachineCost(model=model, machine=cost.machine, run=cost.run, price=cost.price, step=step)
     models = list(dict.fromkeys(model for model, _, _ in best))
-    return tuple(sorted(best.values(), key=lambda each: (models.index(each.model), each.price.currency, each.step.cost_per_million)))
+    return tuple(sorted(best.values(), key=lambda each: (models.index(each.model), each.price.currency, each.step.rank)))
 
 
 def price_of(run: Run[Measurement], table: PriceTable, *, region: str, per_hour: float | None = None, instance: str | None = None) -> Price:

@@ -53,6 +53,21 @@ def test_a_disturbed_step_is_not_the_cheapest(tmp_path: Path) -> None:
     assert any("int8, baseline were disturbed" in remark for remark in cost.remarks)
 
 
+def test_on_a_machine_what_others_disturbed_or_training_is_the_cheapest_only_where_there_is_nothing_else(tmp_path: Path) -> None:
+    """Over all runs of the machine, as within one; and a machine where all was disturbed is not the cheapest."""
+    graviton3 = FINGERPRINT | {"instance_type": "c7g.xlarge", "cpu_model": "Neoverse V1"}
+    runs = [
+        saved(tmp_path, benchmark(medians_s=(0.1,) * 3), number=1),
+        saved(tmp_path, benchmark(medians_s=(0.09,) * 3, disturbed=True), number=2),
+        saved(tmp_path, benchmark("train_baseline", medians_s=(0.01,) * 3, family="cpu_training"), number=3),
+        saved(tmp_path, benchmark(medians_s=(0.05,) * 3, disturbed=True), number=4, fingerprint=graviton3),
+    ]
+    costs = [run_cost(run, price_of(run, price_table(), region=DEFAULT_REGION)) for run in runs]
+
+    for ordered in (costs, costs[::-1]):
+        assert ["0001", "0004"] == [each.run for each in machine_costs(ordered)]
+
+
 def test_the_interval_is_that_of_the_throughput(tmp_path: Path) -> None:
     """The faster end of the throughput is the cheaper end of the cost; one process has no interval."""
     run = saved(tmp_path, benchmark(over="x", medians_s=(0.1, 0.102, 0.098), over_medians_s=(0.2, 0.2, 0.2)), benchmark("one"))
