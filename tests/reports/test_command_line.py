@@ -1,5 +1,7 @@
 """The commands as typed: output, exit codes, and messages that say what to do next."""
 
+import csv
+import io
 import json
 import os
 import signal
@@ -164,6 +166,16 @@ def test_show_tells_machine_commit_evidence_and_reasons(storage: Path, capsys: p
         "brgconv",
     ):
         assert part in shown
+
+
+def test_rows_of_show_name_model_and_step_also_of_what_was_skipped(storage: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert 0 == main(["show", "1", "--format", "csv", "--storage", str(storage)])
+
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    steps = [(row["model"], row["step"]) for row in rows if row["fact"] == "throughput"]
+    assert [(model, step) for model in ("resnet50", "vit") for step in ("baseline", "compile")] == steps
+    assert {"model": "", "step": "", "fact": "vcpus", "value": "4"} in rows
+    assert {"model": "resnet50", "step": "tcmalloc", "fact": "skipped", "value": "libtcmalloc is not installed"} in rows
 
 
 def test_ladder_and_history_draw_into_a_file(storage: Path) -> None:

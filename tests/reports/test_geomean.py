@@ -1,5 +1,7 @@
 """Gains over published sets: the mean, its interval, and a row for every model that has none."""
 
+import csv
+import io
 import math
 from pathlib import Path
 from typing import Any
@@ -83,6 +85,16 @@ def test_published_figure_stands_beside_it_as_of_another_machine(storage: Path, 
         "2026-11-20",
     ):
         assert part in shown
+
+
+def test_rows_of_csv_have_the_reason_where_there_is_no_figure(storage: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert 0 == main(["geomean", "1", "--format", "csv", "--storage", str(storage)])
+
+    rows = {row["published_name"]: row for row in csv.DictReader(io.StringIO(capsys.readouterr().out))}
+    assert ("torchbench", "vgg16", "0.1", "") == tuple(
+        rows["vgg16"][name] for name in ("set", "published_name", "compiled_p50_s", "reason")
+    )
+    assert ("", "failed: 2 graphs, 1 graph breaks") == (rows["hf_Longformer"]["gain"], rows["hf_Longformer"]["reason"])
 
 
 def test_run_without_a_set_says_how_to_measure_one(tmp_path: Path) -> None:

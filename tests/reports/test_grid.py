@@ -1,5 +1,7 @@
 """Language models over their grid, from saved runs: points, reasons, pictures."""
 
+import csv
+import io
 from pathlib import Path
 
 import pytest
@@ -48,6 +50,26 @@ def test_a_reason_is_told_once_with_its_points(storage: Path, capsys: pytest.Cap
     assert "onnxruntime_fast_math at 16x1, 128x8 skipped: exists on aarch64 only" in shown
     assert 1 == shown.count("aarch64")
     assert "+100.0 %" in shown
+
+
+def test_rows_of_csv_name_model_and_step_and_have_the_reason_where_there_is_no_figure(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two models at one point are told apart."""
+    steps = [benchmark("onnxruntime", model=f"{name}-16x1", medians_s=(0.01,), samples=1) for name in (BERT, "other")]
+    failed = outcome("openvino", "failed", "no memory", model=f"{BERT}-16x1")
+    save(tmp_path, 1, saved_run(steps, outcomes=[failed]))
+
+    assert 0 == main(["grid", "1", "--format", "csv", "--storage", str(tmp_path)])
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    named = [
+        (row["model"], row["step"], row["sequence_length"], row["batch_size"], row["queries_per_second"], row["reason"]) for row in rows
+    ]
+    assert [
+        (BERT, "onnxruntime", "16", "1", "100.0", ""),
+        (BERT, "openvino", "16", "1", "", "failed: no memory"),
+        ("other", "onnxruntime", "16", "1", "100.0", ""),
+    ] == named
 
 
 def test_heat_map_is_drawn(storage: Path) -> None:

@@ -29,6 +29,7 @@ def grids_tables(grids: Iterable[Grid]) -> tuple[Table, ...]:
             title=grid.model,
             columns=_COLUMNS,
             rows=tuple(tuple(_cells(cell, m)) for cell in grid.cells if (m := cell.measured) is not None),
+            data=tuple(_data(grid.model, cell) for cell in grid.cells),
             remarks=tuple(_reasons(grid)),
         )
         for grid in grids
@@ -47,6 +48,23 @@ def _cells(cell: GridCell, m: Measurement) -> Iterator[Cell]:
     yield Cell(p99_ms(m), m.latency_p99_s)
     yield Cell(decibels(m.sqnr_db), m.sqnr_db)
     yield Cell(top1(m.top1_agreement), m.top1_agreement)
+
+
+def _data(model: str, cell: GridCell) -> dict[str, object]:
+    """Return a row of CSV and JSON, also of a point that was not measured: its reason."""
+    m = cell.measured
+    gain = m.gain if m is not None else None
+    return {
+        "model": model,
+        "step": cell.step,
+        "sequence_length": cell.sequence_length,
+        "batch_size": cell.batch_size,
+        "queries_per_second": cell.queries_per_second,
+        "gain": gain.ratio if gain is not None else None,
+        "gain_over": gain.over if gain is not None else None,
+        **{name: getattr(m, name, None) for name in ("latency_p50_s", "latency_p90_s", "latency_p99_s", "sqnr_db", "top1_agreement")},
+        "reason": cell.reason,
+    }
 
 
 def _reasons(grid: Grid) -> Iterator[str]:

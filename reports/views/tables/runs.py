@@ -66,7 +66,7 @@ def run_tables(run: Run[Measurement]) -> tuple[Table, ...]:
         Table(before=tuple(before)),
         _facts_table(f"machine: {machine_name(run.fingerprint)}", flat(run.fingerprint).items()),
         *(
-            _facts_table(" ".join(key), _facts(measured[key])) if key in measured else _not_measured(told[key])
+            _facts_table(" ".join(key), _facts(measured[key]), *key) if key in measured else _not_measured(told[key])
             for key in dict.fromkeys((*told, *measured))
         ),
     )
@@ -80,8 +80,19 @@ def _row(run: Run[Throughput]) -> tuple[str, ...]:
     return run.name, saved_at, run.commit.short, run.commit.branch, steps, models, machine_name(run.fingerprint)
 
 
-def _facts_table(title: str, facts: Iterable[tuple[str, object]]) -> Table:
-    return Table(title=title, columns=_FACTS, rows=tuple((Cell(name, style=REMARK), Cell(str(value))) for name, value in facts))
+def _facts_table(title: str, facts: Iterable[tuple[str, object]], model: str = "", step: str = "") -> Table:
+    told = [(name, str(value)) for name, value in facts]
+    return Table(
+        title=title,
+        columns=_FACTS,
+        rows=tuple((Cell(name, style=REMARK), Cell(value)) for name, value in told),
+        data=tuple(_data(model, step, name, value) for name, value in told),
+    )
+
+
+def _data(model: str, step: str, fact: str, value: str) -> dict[str, object]:
+    """Return a row of CSV; facts of the machine have neither model nor step."""
+    return {"model": model, "step": step, "fact": fact, "value": value}
 
 
 def _facts(m: Measurement) -> Iterator[tuple[str, str]]:
@@ -197,4 +208,5 @@ def _not_measured(outcome: Outcome) -> Table:
     reason = outcome.reason or "no reason saved" if outcome.outcome != "measured" else "but its record is missing"
     remedy = f" -> {outcome.remedy}" if outcome.remedy else ""
     ended = Line(f": {reason}{remedy}", lead=outcome.outcome, lead_style=STYLES.get(outcome.outcome, ""))
-    return Table(title=f"{outcome.model} {outcome.step}", before=(ended,))
+    data = _data(outcome.model, outcome.step, outcome.outcome, f"{reason}{remedy}")
+    return Table(title=f"{outcome.model} {outcome.step}", before=(ended,), data=(data,))

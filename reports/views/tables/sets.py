@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from reports.saved.machines import machine_name
 from reports.saved.record import Measurement, OverSide, Run
 from reports.text.figures import gain_short, gibibytes, milliseconds, times
-from reports.views.geomean import SetGain
+from reports.views.geomean import Member, SetGain
 from reports.views.tables import Cell, Column, Line, Table
 
 _COLUMNS = (
@@ -29,6 +29,7 @@ def sets_tables(run: Run[Measurement], sets: Sequence[SetGain]) -> tuple[Table, 
             before=(measured_on,),
             columns=_COLUMNS,
             rows=tuple(tuple(_cells(each.name, m)) for each in found.members if (m := each.measured) is not None),
+            data=tuple(_data(found.name, each) for each in found.members),
             remarks=(*_reasons(found), *_means(found)),
         )
         for found in sets
@@ -44,6 +45,23 @@ def _cells(published_name: str, m: Measurement) -> Iterator[Cell]:
     yield Cell(gain_short(m.gain), m.gain.ratio if m.gain else None)
     yield Cell(gibibytes(eager.peak_rss_bytes), eager.peak_rss_bytes)
     yield Cell(gibibytes(m.peak_rss_bytes), m.peak_rss_bytes)
+
+
+def _data(name: str, member: Member) -> dict[str, object]:
+    """Return a row of CSV and JSON, also of a model without a figure: its reason."""
+    m = member.measured
+    eager = m.over_side if m is not None else None
+    return {
+        "set": name,
+        "published_name": member.name,
+        "model": member.model,
+        "eager_p50_s": eager.latency_p50_s if eager is not None else None,
+        "compiled_p50_s": m.latency_p50_s if m is not None else None,
+        "gain": m.gain.ratio if m is not None and m.gain is not None else None,
+        "eager_peak_rss_bytes": eager.peak_rss_bytes if eager is not None else None,
+        "compiled_peak_rss_bytes": m.peak_rss_bytes if m is not None else None,
+        "reason": member.reason,
+    }
 
 
 def _reasons(found: SetGain) -> Iterator[str]:
