@@ -17,8 +17,8 @@ from reports.show.tables import add_format, show
 from reports.text.image_shape import USUAL, of_batch
 from reports.text.options import Commands, above_zero, shared
 from reports.text.plain_text import plain
-from reports.views.generated import is_prompt, usual_point
-from reports.views.recommend import DeploymentLimits, NothingToRecommend, Recommendation, recommend
+from reports.views.generated import usual_point
+from reports.views.recommend import DeploymentLimits, NothingToRecommend, Recommendation, is_served, recommend
 
 DESCRIPTION = """\
 Names the fastest recipe of a run within the limits; of a model that generates text the one that decodes fastest. --emit writes it as a
@@ -151,7 +151,8 @@ def _chosen_model(run: Run[Measurement], winner: Measurement, named: str | None)
 
 def _model(run: Run[Measurement], name: str | None) -> str:
     """Return the id of the model that is meant: by its id or its name, or the only one of the run. Raises NothingToRecommend."""
-    known = {m.model: m.model_name for m in run.measurements if not is_prompt(m)}
+    measured = {m.model: m.model_name for m in run.measurements}
+    known = {m.model: m.model_name for m in run.measurements if is_served(m)} or measured  # `recommend` says what those are
     if name is None:
         generating = {m.model for m in run.measurements if m.generation is not None}
         if len(known) > 1 and known.keys() <= generating and len(set(known.values())) == 1:
@@ -160,9 +161,10 @@ def _model(run: Run[Measurement], name: str | None) -> str:
             raise NothingToRecommend(f"run {run.name} has {len(known)} models ({', '.join(known)}): name one with --model")
         return next(iter(known))
     names = {name, _full_name(name)}
-    if name in known:
+    if name in measured:
         return name
-    meant = [model for model, full in known.items() if names & {model, full} or name.replace(":", ".") == model]
+    called = [model for model, full in measured.items() if names & {model, full} or name.replace(":", ".") == model]
+    meant = [model for model in called if model in known] or called
     return usual_point(run.measurements, meant) if meant else name
 
 

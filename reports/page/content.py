@@ -14,8 +14,8 @@ from reports.text.figures import counted_in
 from reports.views.compare import Comparison, DifferentMachines, compare
 from reports.views.cost import RunCost, StepCost, cost_of
 from reports.views.history import History, HistoryPoint, Series
-from reports.views.ladder import BASELINE, Ladder, LadderRow, Stair, ladders, stairs
-from reports.views.recommend import DeploymentLimits, NothingToRecommend, Recommendation, recommend
+from reports.views.ladder import Ladder, LadderRow, Stair, ladders, stairs
+from reports.views.recommend import DeploymentLimits, NothingToRecommend, Recommendation, is_served, recommend
 
 KERNELS_SHOWN = 8
 WIDTH, HEIGHT = 1000, 100  # units of a history's drawing, stretched to its cell
@@ -58,8 +58,8 @@ class ModelView:
     @property
     def is_paired_with_baseline(self) -> bool:
         """Whether the best step took turns with the baseline itself, so that its gain is its speedup."""
-        gain = self.ladder.best.gain if self.ladder.best else None
-        return gain is not None and gain.over == BASELINE and gain.low is not None
+        best = self.ladder.best
+        return best is not None and best.gain is not None and best.gain.over == best.baseline and best.gain.low is not None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -183,9 +183,9 @@ def best_recipes(
 
 
 def within_limits(run: Run[Measurement], limits: DeploymentLimits) -> tuple[WithinLimits, ...]:
-    """Return what to deploy of every model of a run; nothing where no limit was given."""
+    """Return what to deploy of every model of a run that a folder can serve; nothing where no limit was given."""
     made = []
-    for model in dict.fromkeys(m.model for m in run.measurements) if limits else ():
+    for model in dict.fromkeys(m.model for m in run.measurements if is_served(m)) if limits else ():
         try:
             found, refusal = recommend(run.measurements, model, limits), ""
         except NothingToRecommend as error:

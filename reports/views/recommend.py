@@ -4,23 +4,33 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from reports.saved.record import PERPLEXITY, Measurement, SavedGeneration
-from reports.statistics import ONE_PROCESS, Interval, mean_interval, process_interval, unpaired_ratio
+from reports.statistics import ONE_PROCESS, Interval, process_interval, unpaired_ratio
 from reports.statistics.latency import least_calls, tail_s
 from reports.text.figures import accuracy, agreement, metric, milliseconds, p99_text, sqnr
 from reports.text.metric_limit import MetricLimit
 from reports.text.refusal import Refusal
 from reports.views.generated import RecipeOfText, decoding, is_prompt, prompts, recipe_of
-from reports.views.ladder import USUAL_SPREAD, processes_sps
+from reports.views.ladder import USUAL_SPREAD, processes_sps, sps_interval
 
 NO_PROMPT = "no time to the first token (measure with --generation prefill-128x1)"
 DISTURBED_TEXT = "disturbed by other processes while it was measured, so it has no figure"
-# Families of training, of more hosts than one, of texts that no folder serves yet.
-NOT_SERVED = frozenset({"hosts", "xla_training", "cpu_training", "variable_lengths"})
+# Families that no folder serves yet, and how they measure a model.
+_MEASURED_ELSE = {
+    "hosts": "on several hosts together",
+    "xla_training": "in training",
+    "cpu_training": "in training",
+    "variable_lengths": "on texts whose lengths vary",
+}
+NOT_SERVED = frozenset(_MEASURED_ELSE)
 NO_REQUESTS = NOT_SERVED | {"generation"}  # whose calls are no requests of one sample: neither a search nor a load takes their steps
 
 
 CALLS_MORE = "Let `python -m reports tune` with the same limits run such recipes back to back, for as many calls as that needs"
 TOKENS_MORE = "Measure more of its tokens with `pytest benchmarks/test_generation.py --pairs 5`"
+MEASURE = (
+    "measure its ladder with `pytest benchmarks/ --benchmark-autosave`, of generated text with "
+    "`pytest benchmarks/test_generation.py --benchmark-autosave`"
+)
 SMALLER = ", or search smaller batches with `python -m reports tune`"
 
 
@@ -156,10 +166,11 @@ def _breaks(measurement: Measurement, limit_s: float) -> bool:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MeasuredRecipe:
-    """One measured recipe. `interval` is that of its mean throughput, None below two processes; `broken` names limits not kept.
+    """One measured recipe. `interval` is that of its throughput, None below two processes of its own; `broken` names limits not kept.
 
-    `unresolved` says that it is not shown to be slower than the winner. `prompt_tokens` are those of the prompt whose first generated
-    token was timed, None where none was.
+    `processes` are their medians, turns as a predecessor included: they tell recipes apart, and where a fresh process lies. `unresolved`
+    says that it is not shown to be slower than the winner. `prompt_tokens` are those of the prompt whose first generated token was timed,
+    None where none was.
     """
 
     measurement: Measurement
@@ -206,10 +217,11 @@ def recommend(measurements: Sequence[Measurement], model: str, limits: Deploymen
     """
     processes = processes_sps(measurements)
     timed = prompts(measurements)
-    ours = [decoding(m, timed) for m in measurements if m.model == model and m.family not in NOT_SERVED and not is_prompt(m)]
+    ours = [decoding(m, timed) for m in measurements if m.model == model and is_served(m)]
     if not ours:
-        known = ", ".join(dict.fromkeys(m.model for m in measurements if not is_prompt(m))) or "none"
-        raise NothingToRecommend(f"the run has no measurement of model {model!r}: it has {known}; name one of them with --model")
+        known = ", ".join(dict.fromkeys(m.model for m in measurements if is_served(m)))
+        action = f"it has {known}: name one of them with --model" if known else MEASURE
+        raise NothingToRecommend(f"{_what_there_is(measurements, model)}; {action}")
     candidates = [_candidate(m, processes[m.model, m.step], limits, timed) for m in ours]
     candidates.sort(key=lambda each: -each.samples_per_second)
     within = [each for each in candidates if not each.broken]
@@ -236,16 +248,28 @@ def recommend(measurements: Sequence[Measurement], model: str, limits: Deploymen
     )
 
 
+def is_served(measurement: Measurement) -> bool:
+    """Whether a folder can serve the recipe of a record."""
+    return measurement.family not in NOT_SERVED and not is_prompt(measurement)
+
+
+def _what_there_is(measurements: Sequence[Measurement], model: str) -> str:
+    """Say what the run has of a model of which it has nothing to serve."""
+    found = [_MEASURED_ELSE.get(m.family, "on prompts, without the tokens that follow") for m in measurements if m.model == model]
+    if not found:
+        return f"the run has no measurement of model {model!r}"
+    return f"model {model!r} was measured {' and '.join(dict.fromkeys(found))}, which no folder serves"
+
+
 def _candidate(
     measurement: Measurement, processes: tuple[float, ...], limits: DeploymentLimits, timed: Mapping[RecipeOfText, Measurement]
 ) -> MeasuredRecipe:
-    interval = mean_interval(processes) if len(processes) > 1 else None
     broken = DISTURBED_TEXT if measurement.disturbed else limits.broken_by(measurement)
     prompt = timed.get(recipe_of(measurement))
     return MeasuredRecipe(
         measurement=measurement,
         processes=processes,
-        interval=interval,
+        interval=sps_interval(measurement),
         broken=broken,
         prompt_tokens=prompt.generation.tokens if prompt is not None and prompt.generation else None,
     )

@@ -107,6 +107,24 @@ def test_the_page_says_what_to_deploy_within_the_limits(tmp_path: Path) -> None:
     assert "Within" not in page(tmp_path, "1").one("section", id="answers").text
 
 
+def test_limits_are_asked_of_what_a_folder_serves(tmp_path: Path) -> None:
+    """Neither of prompts without the tokens that follow, nor of training."""
+    found = {"tokens": 128, "new_tokens": 16}
+    points = [benchmark("generate", model=f"llama-{phase}", generation=found | {"phase": phase}) for phase in ("prefill", "decode")]
+    save(tmp_path, 1, saved_run([*points, benchmark("train_baseline", model="vit", family="cpu_training")]))
+
+    told = page(tmp_path, "1", "--max-p99-ms", "1000").one("section", id="answers").all("p")
+    [within] = [each.text for each in told if each.text.startswith("Within")]
+    assert "deploy generate of llama-decode" in within
+
+
+def test_runs_that_say_nothing_about_their_machine_have_no_history(tmp_path: Path) -> None:
+    for number in (1, 2):
+        save(tmp_path, number, saved_run(ladder("baseline"), fingerprint={}))
+
+    assert not page(tmp_path).all("section", id="history")
+
+
 def test_the_page_holds_metrics_against_their_limits(tmp_path: Path) -> None:
     """Repeatable: one of perplexity, one of the user's own metric."""
     rise = {"name": "perplexity", "samples": 64, "value": 20.5, "reference": 20.0, "difference": 0.5, "low": 0.4, "high": 0.6}
@@ -168,6 +186,19 @@ def test_a_step_that_took_turns_with_the_baseline_has_a_paired_speedup(tmp_path:
     save(tmp_path, 1, saved_run(ladder("baseline", "compile", gain=2.0)))
 
     assert re.search(r"2\.\d\dx the baseline \[1\.9\d, 2\.\d\d\]", page(tmp_path).one("div", class_="answer").text)
+
+
+def test_the_interval_of_a_paired_speedup_is_that_of_the_figure_beside_it(tmp_path: Path) -> None:
+    """The rows are of other processes: 190 over 100. A ladder of generated text has a baseline of its own."""
+    gain = {"ratio": 1.75, "low": 1.7, "high": 1.8, "verdict": "faster"}
+    for number, lowest in enumerate(("baseline", "generate"), 1):
+        best = benchmark("best", medians_s=(8 / 190,), gain=gain | {"over": lowest}, recipe=[lowest, "best"])
+        save(tmp_path, number, saved_run([benchmark(lowest, medians_s=(8 / 100,), recipe=[lowest]), best]))
+        save(tmp_path, number + 2, saved_run([benchmark(lowest, recipe=[lowest])]))
+
+    for paired, alone in (("1", "3"), ("2", "4")):
+        assert "190 samples/s, 1.75x the baseline [1.70, 1.80], latency" in page(tmp_path, paired).one("div", class_="answer").text
+        assert "80.0 samples/s, 1.00x the baseline, latency" in page(tmp_path, alone).one("div", class_="answer").text
 
 
 def test_a_ladder_whose_baseline_is_best_claims_nothing(tmp_path: Path) -> None:

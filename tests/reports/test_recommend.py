@@ -8,7 +8,7 @@ import pytest
 
 from fixtures.steps.optimizations import ON_DEMAND
 from reports.__main__ import main
-from reports.deploy.texts import recommendation_data, why
+from reports.deploy.texts import figures, recommendation_data, why
 from reports.saved.load import measurements_from_records
 from reports.saved.record import Measurement
 from reports.statistics import process_interval
@@ -200,6 +200,47 @@ def test_recipes_that_are_not_shown_to_be_slower_are_marked() -> None:
     found = recommend(measured(FAST, EXACT, near, one_near, one_far), "resnet50", DeploymentLimits())
 
     assert {"openvino": False, "near": True, "one_near": True, "one_far": False} == {each.step: each.unresolved for each in found.others}
+
+
+def test_the_interval_beside_a_throughput_is_that_of_its_processes_means() -> None:
+    """A slow tail moves the mean, not the median; by medians, also of turns as a predecessor, recipes are told apart.
+
+    For 89, 90, 91 and t(0.975, 2) = 4.303 it is 90 times or over e**(4.303 * 0.0111 / sqrt(3)).
+    """
+    pairs = [{"own_median_s": 8 / 100, "own_mean_s": 8 / sps} for sps in (89, 90, 91)]
+    tailed = benchmark("compile", pairs=pairs, samples_per_second=90.0)
+    above = benchmark("freezing", medians_s=(0.2,), over="compile", over_medians_s=(8 / 110,))
+    winner = recommend(measured(tailed, above), "resnet50", DeploymentLimits()).winner
+
+    assert figures(winner).startswith("90.0 [87.5, 92.5] samples per second")
+    assert pytest.approx((100, 100, 100, 110)) == winner.processes
+
+
+@pytest.mark.parametrize(
+    ("family", "how"),
+    [
+        ("hosts", "on several hosts together"),
+        ("cpu_training", "in training"),
+        ("xla_training", "in training"),
+        ("variable_lengths", "on texts whose lengths vary"),
+    ],
+)
+def test_a_model_that_no_folder_serves_is_said_to_be_measured_otherwise(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], family: str, how: str
+) -> None:
+    """By name, or as the only one of the run; beside a model that is served it is not meant."""
+    other = benchmark("step", model="other", family=family)
+    save(tmp_path, 1, saved_run([other]))
+    save(tmp_path, 2, saved_run([other, EXACT]))
+
+    for words, action in (
+        (["1"], "measure its ladder with `pytest benchmarks/"),
+        (["2", "--model", "other"], "it has resnet50: name one of them with --model"),
+    ):
+        assert 2 == main(["recommend", *words, "--storage", str(tmp_path)])
+        assert f"model 'other' was measured {how}, which no folder serves; {action}" in capsys.readouterr().err
+    assert 0 == main(["recommend", "2", "--storage", str(tmp_path)])
+    assert "resnet50, run 0002: deploy openvino" in capsys.readouterr().out
 
 
 def test_a_fresh_process_is_expected_where_processes_were_seen() -> None:
