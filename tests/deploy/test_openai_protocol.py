@@ -52,6 +52,10 @@ def test_a_completion_has_sixteen_tokens_unless_a_number_is_named() -> None:
     assert [16, 16, 5] == [completion(**more).most for more in ({}, {"max_tokens": None}, {"max_tokens": 5})]
 
 
+def test_a_stop_may_be_long() -> None:
+    assert ("x" * 1000, "y") == chat(stop=["x" * 1000, "y"]).stops
+
+
 def test_a_chat_goes_on_to_the_end_of_the_context() -> None:
     """What its parts say is one text; both names of the number are taken."""
     parts = [{"type": "text", "text": "h"}, {"type": "text", "text": "i"}]
@@ -111,6 +115,7 @@ def test_what_is_not_served_is_refused_by_name(asked: dict[str, Any], status: in
         ({"messages": [{"role": "user", "content": "x" * 30}]}, "31 in the messages"),
         ({"stop": ["a"] * 5}, "at most 4 texts"),
         ({"stop": ""}, "none of them empty"),
+        ({"stop": ["a", "b" * 1001]}, "has at most 1000 characters; found 1001"),
         ({"tools": [{"type": "function"}]}, "tools is not served here"),
         ({"response_format": {"type": "json_object"}}, "response_format is not served here"),
     ],
@@ -219,6 +224,26 @@ def test_a_text_that_stops_is_not_given_out_whatever_tokens_it_came_in() -> None
     assert (["b", "", "ce", ""], "bce", False) == (given, continuation.text, continuation.is_stopped)
     given, continuation = grown([98, 99], "cd", "x")
     assert (["b", "", "c"], "bc", False) == (given, continuation.text, continuation.is_stopped)
+
+
+class Counted(str):
+    """A text that counts the pieces that are taken of it."""
+
+    taken = 0
+
+    def __getitem__(self, key: Any) -> str:
+        self.taken += 1
+        return super().__getitem__(key)
+
+
+def test_a_long_stop_costs_no_more_than_what_is_held_back() -> None:
+    """Each token is looked at between those of other clients."""
+    stop = Counted("x" * 1000)
+
+    given, continuation = grown([98, 120, 120, 99], stop)
+
+    assert (["b", "", "", "xxc", ""], "bxxc") == (given, continuation.text)
+    assert stop.taken <= 1 + 1 + 2 + 3
 
 
 class Bytes:

@@ -64,7 +64,12 @@ class Continuation:
             self.is_stopped, self._held = True, ""
             given = held[: min(found)]
         else:
-            kept = max((size for stop in self._stops for size in range(1, len(stop)) if held.endswith(stop[:size])), default=0)
+            kept = max((size for stop in self._stops for size in _sizes(stop, held) if held.endswith(stop[:size])), default=0)
             given, self._held = held[: len(held) - kept], held[len(held) - kept :]
         self.text += given
         return given
+
+
+def _sizes(stop: str, held: str) -> range:
+    """Return how long a beginning of `stop` may be that `held` ends with."""
+    return range(1, min(len(stop), len(held) + 1))

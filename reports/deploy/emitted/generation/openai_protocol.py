@@ -17,6 +17,7 @@ HEAD_BYTES = 65536  # of a request's own words, without its prompt
 BYTES_OF_A_TOKEN = 32  # in a body, as text with escapes or as a number
 USUAL_TOKENS = 16  # of a completion that names no number
 MOST_STOPS = 4
+MOST_OF_A_STOP = 1000  # characters
 DONE = b"data: [DONE]\n\n"
 _FIELD = re.compile(r"\$\.(\w+)")
 _UNKNOWN_FIELD = re.compile(r"unknown field `(\w+)`")
@@ -225,6 +226,8 @@ class Interface:
             raise Refused(400, f"{self.model} has no tokenizer, so that no text stops it: leave stop out", param="stop")
         if len(stops) > MOST_STOPS or "" in stops:
             raise Refused(400, f"stop has at most {MOST_STOPS} texts, none of them empty; found {len(stops)}", param="stop")
+        if (longest := max(map(len, stops), default=0)) > MOST_OF_A_STOP:
+            raise Refused(400, f"a text of stop has at most {MOST_OF_A_STOP} characters; found {longest}: shorten it", param="stop")
         return stops
 
 
