@@ -1,6 +1,7 @@
 """The Open Inference Protocol as the emitted server reads it: what fits the model becomes arrays, the rest is refused with a reason."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -116,6 +117,45 @@ def test_an_input_that_does_not_fit_is_refused(tensor: dict[str, Any], reason: s
 def test_a_request_that_does_not_fit_is_refused(body: bytes, json_bytes: int | None, reason: str) -> None:
     with pytest.raises(Refused, match=reason.replace("[", r"\[")):
         ONE.read(body, json_bytes)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        request(x(data=[0] * 100_000)),
+        request(x(shape=[0] * 100_000)),
+        request(x(parameters={"a": [0] * 100_000})),
+        request(x(), outputs=[{"name": ""}] * 100_000),
+        request(x(), parameters=dict.fromkeys(map(str, range(60_000)), 0)),
+    ],
+    ids=["data", "shape", "parameter", "outputs", "parameters"],
+)
+def test_too_many_values_are_refused_before_they_are_made(body: bytes) -> None:
+    """What is torn would be malformed to whoever reads it to its end."""
+    with pytest.raises(Refused, match="more values than 4 samples, of 16 numbers together"):
+        ONE.read(body[:-1], None)
+
+
+@pytest.mark.parametrize("value", [[1], {"a": 1}])
+def test_a_parameter_is_one_value(value: Any) -> None:
+    with pytest.raises(Refused, match="not one of the Open Inference Protocol"):
+        ONE.read(request(x(), parameters={"mine": value}), None)
+
+
+def test_bytes_of_tensors_are_no_values() -> None:
+    large = replace(ONE, inputs=(Tensor("x", "UINT8", (100_000,)),))
+    head = request(x(datatype="UINT8", shape=[1, 100_000], parameters={"binary_data_size": 100_000}))
+
+    [array] = large.read(head + b'"' * 100_000, len(head)).inputs
+
+    assert {ord('"')} == set(array[0].tolist())
+
+
+def test_a_whole_batch_fits_beside_parameters_of_others() -> None:
+    """Parameters of a request that mean nothing here are passed over, as Triton's clients send some."""
+    body = request(x(shape=[4, 2, 2], data=[0] * 16), parameters={"priority": 1, "share": 0.5, "name": "a,b", "binary_data_output": False})
+
+    assert (4, 2, 2) == ONE.read(body, None).inputs[0].shape
 
 
 def test_inputs_of_different_batches_are_refused() -> None:

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 VERSION = "1"
-HEAD_BYTES = 65536  # of a request's own words, without the numbers
+HEAD_BYTES = 65536  # of a request's own words, without the numbers; so many commas and quotes they have at most
 JSON_BYTES_OF_A_NUMBER = 32
 DATATYPES = {
     "BOOL": np.bool_, "UINT8": np.uint8, "UINT16": np.uint16, "UINT32": np.uint32, "UINT64": np.uint64, "INT8": np.int8,
@@ -22,6 +22,7 @@ DATATYPES = {
 }  # fmt: skip
 NAMES = {np.dtype(kind): name for name, kind in DATATYPES.items()}
 ELEMENTS = {"b": bool, "u": int, "i": int, "f": float}
+Parameters = dict[str, bool | int | float | str | None]
 
 
 class Refused(Exception):
@@ -71,19 +72,19 @@ class _Input(msgspec.Struct):
     name: str
     shape: list[int]
     datatype: str
-    parameters: dict[str, Any] = {}
+    parameters: Parameters = {}
     data: msgspec.Raw = msgspec.Raw(b"")
 
 
 class _Output(msgspec.Struct):
     name: str
-    parameters: dict[str, Any] = {}
+    parameters: Parameters = {}
 
 
 class _Request(msgspec.Struct):
     inputs: list[_Input]
     id: str = ""
-    parameters: dict[str, Any] = {}
+    parameters: Parameters = {}
     outputs: list[_Output] = []
 
 
@@ -101,9 +102,14 @@ class Interface:
     output: Tensor
 
     @property
+    def most_numbers(self) -> int:
+        """How many numbers the largest batch has."""
+        return self.batch_size * sum(each.numbers for each in self.inputs)
+
+    @property
     def most_json_bytes(self) -> int:
         """The longest request in JSON."""
-        return HEAD_BYTES + JSON_BYTES_OF_A_NUMBER * self.batch_size * sum(each.numbers for each in self.inputs)
+        return HEAD_BYTES + JSON_BYTES_OF_A_NUMBER * self.most_numbers
 
     @property
     def most_binary_bytes(self) -> int:
@@ -124,6 +130,7 @@ class Interface:
         """Return what a request asks for; `json_bytes` of the body are JSON where bytes of tensors follow. Raises Refused."""
         if json_bytes is not None and not 0 <= json_bytes <= len(body):
             raise Refused(400, f"Inference-Header-Content-Length is {json_bytes}, and the body has {len(body)} bytes")
+        self._check_count(body, len(body) if json_bytes is None else json_bytes)
         try:
             request = _REQUESTS.decode(memoryview(body)[:json_bytes])
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -147,6 +154,14 @@ class Interface:
         if len(counts) > 1:
             raise Refused(400, f"the inputs have different numbers of samples: {_shown(sorted(counts))}")
         return Asked(tuple(arrays[name] for name in names), request.id, _wants_bytes(request))
+
+    def _check_count(self, body: bytes | bytearray, json_bytes: int) -> None:
+        """Refuse more values than fit a batch before they are made: each is larger than its text. Raises Refused.
+
+        Commas part the values of lists and objects; all but numbers have quotes.
+        """
+        if body.count(b",", 0, json_bytes) > HEAD_BYTES + self.most_numbers or body.count(b'"', 0, json_bytes) > HEAD_BYTES:
+            raise Refused(400, f"the request has more values than {self.batch_size} samples, of {self.most_numbers} numbers together")
 
     def _array(self, tensor: Tensor, given: _Input, rest: memoryview) -> tuple[np.ndarray, memoryview]:
         """Return the array of an input, and the bytes that follow its own. Raises Refused."""
@@ -207,7 +222,7 @@ def _wants_bytes(request: _Request) -> bool:
     return bool(wishes[-1] if wishes else request.parameters.get("binary_data_output", False))
 
 
-def _allow(place: str, parameters: dict[str, Any], known: str) -> None:
+def _allow(place: str, parameters: Parameters, known: str) -> None:
     """Refuse what would be asked for in vain: shared memory, classification. Raises Refused."""
     if unknown := sorted(parameters.keys() - {known}):
         raise Refused(400, f"{place} has parameters that are not served here: {_shown(unknown)}; known: {known}")
