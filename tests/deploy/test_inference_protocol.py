@@ -70,6 +70,19 @@ def test_the_caller_chooses_how_outputs_travel(more: dict[str, Any], binary: boo
     assert (body[head:] == outputs.tobytes()) if binary else (described["outputs"][0]["data"] == [1.5, 2])
 
 
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
+def test_outputs_that_json_cannot_hold_are_no_answer(number: float) -> None:
+    """They would come as null, with a status of success; as bytes they are what they are."""
+    outputs = np.array([[1.5, number]], np.float32)
+    as_json, as_bytes = (ONE.read(request(x(), parameters={"binary_data_output": binary}), None) for binary in (False, True))
+
+    with pytest.raises(Refused, match="NaN or infinite") as refused:
+        ONE.answer(as_json, outputs)
+    assert 500 == refused.value.status
+    body, head = ONE.answer(as_bytes, outputs)
+    assert outputs.tobytes() == body[head:]
+
+
 @pytest.mark.parametrize(
     ("tensor", "reason"),
     [

@@ -246,6 +246,7 @@ def test_what_is_not_served_is_refused_in_the_protocols_words(serve: Serve) -> N
 
     assert [404, 404, 404, 404, 405, 415] == [status for status, _, _ in found]
     assert all(json.loads(body)["error"] for _, _, body in found)
+    assert "POST" == found[4][1]["allow"]
 
 
 def test_what_is_too_large_or_malformed_is_refused(serve: Serve) -> None:

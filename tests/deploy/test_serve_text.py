@@ -232,6 +232,7 @@ def test_what_is_unknown_or_malformed_is_refused_in_openais_words(serve: Serve) 
     for _, _, body in found:
         error = json.loads(body)["error"]
         assert ({"message", "type", "param", "code"}, "invalid_request_error") == (error.keys(), error["type"])
+    assert "POST" == found[3][1]["allow"]
     assert (200, {"status": "ready"}) == (served.ask("GET", "/health")[0], json.loads(served.ask("GET", "/health")[2]))
     assert served.is_well()
 

@@ -182,7 +182,9 @@ class Interface:
         return np.frombuffer(rest[:size], kind.newbyteorder("<")).astype(kind, copy=False).reshape(given.shape), rest[size:]
 
     def answer(self, asked: Asked, outputs: np.ndarray) -> tuple[bytes, int | None]:
-        """Return the answer's body, and how many bytes of it are JSON where bytes of tensors follow."""
+        """Return the answer's body, and how many bytes of it are JSON where bytes of tensors follow. Raises Refused."""
+        if not asked.binary and not np.isfinite(outputs).all():
+            raise Refused(500, "the outputs have NaN or infinite numbers, which JSON has no words for: ask for bytes (binary_data_output)")
         described: dict[str, Any] = {"name": self.output.name, "datatype": self.output.datatype, "shape": list(outputs.shape)}
         answer: dict[str, Any] = {"model_name": self.model, "model_version": VERSION, "outputs": [described]}
         if asked.id:

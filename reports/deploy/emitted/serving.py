@@ -162,7 +162,9 @@ def application(routes: Sequence[Route], refused: type[Exception], words: Callab
         return answer
 
     async def tell_unknown(request: Request, error: Any) -> Response:
-        return json_answer(error.status_code, words(error.status_code, f"{error.detail}: {request.method} {request.url.path[:200]}"))
+        answer = json_answer(error.status_code, words(error.status_code, f"{error.detail}: {request.method} {request.url.path[:200]}"))
+        answer.headers.update(error.headers or {})  # the methods that are allowed
+        return answer
 
     async def tell_failed(_request: Request, error: Exception) -> Response:
         return json_answer(500, words(500, f"{of} failed: {type(error).__name__}: {str(error)[:500]}"))

@@ -69,7 +69,7 @@ class _Message(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class _Asked(msgspec.Struct, forbid_unknown_fields=True):
-    """What both kinds of requests have. Those in `NEUTRAL` are taken with one value alone, which changes nothing."""
+    """What both kinds of requests have. Those in `NEUTRAL` and its like are taken with values alone that change nothing."""
 
     model: str
     max_tokens: int | None = None
@@ -108,15 +108,19 @@ class _Chat(_Asked, forbid_unknown_fields=True):
     response_format: dict[str, Any] | None = None
 
 
-NEUTRAL: Mapping[str, tuple[Any, ...]] = {
-    "n": (1,),
+Values = Mapping[str, tuple[Any, ...]]
+
+NEUTRAL: Values = {"n": (1,), "frequency_penalty": (0,), "presence_penalty": (0,), "logit_bias": ({},)}
+NEUTRAL_IN_COMPLETIONS: Values = {
+    **NEUTRAL,
     "best_of": (1,),
     "echo": (False,),
     "suffix": ("",),
-    "logprobs": (False, 0),
-    "frequency_penalty": (0,),
-    "presence_penalty": (0,),
-    "logit_bias": ({},),
+    "logprobs": (),  # 0 asks for that of the chosen token
+}
+NEUTRAL_IN_CHATS: Values = {
+    **NEUTRAL,
+    "logprobs": (False,),
     "tools": ([],),
     "response_format": ({"type": "text"},),
     "store": (False,),
@@ -165,14 +169,14 @@ class Interface:
         """Return what a request for a completion asks for. Raises Refused."""
         asked = _decoded(body, _Completion)
         self.check_name(asked.model)
-        _check(asked)
+        _check(asked, NEUTRAL_IN_COMPLETIONS)
         return self._wanted(asked, self._prompt(asked.prompt), USUAL_TOKENS if asked.max_tokens is None else asked.max_tokens)
 
     def chat(self, body: bytes | bytearray) -> Wanted:
         """Return what a request for a chat's next message asks for. Raises Refused."""
         asked = _decoded(body, _Chat)
         self.check_name(asked.model)
-        _check(asked)
+        _check(asked, NEUTRAL_IN_CHATS)
         if self.texts is None or not self.texts.has_chats:
             raise Refused(400, f"{self.model} has no template of chats: ask for completions (POST /v1/completions)", param="messages")
         if not asked.messages:
@@ -312,7 +316,7 @@ def _decoded(body: bytes | bytearray, kind: type[Any]) -> Any:
         raise Refused(400, f"We could not parse the JSON body of your request: {_shown(error)}") from error
 
 
-def _check(asked: Any) -> None:
+def _check(asked: Any, neutral: Values) -> None:
     """Refuse what would change the answer and is not served. Raises Refused."""
     if asked.temperature:
         raise Refused(
@@ -324,8 +328,8 @@ def _check(asked: Any) -> None:
         )
     if asked.top_p is not None and not 0 < asked.top_p <= 1:
         raise Refused(400, f"top_p is {asked.top_p:g}: above 0 and at most 1 is expected", param="top_p", code="invalid_value")
-    for name, harmless in NEUTRAL.items():
-        found = getattr(asked, name, None)
+    for name, harmless in neutral.items():
+        found = getattr(asked, name)
         if found is not None and found not in harmless:
             raise Refused(400, f"{name} is not served here: leave it out", param=name, code="unsupported_parameter")
 
