@@ -162,6 +162,7 @@ def main() -> int:
         for file in ("serve.py", "serving.py", "inference_protocol.py"):
             shutil.copy(EMITTED / file, name)
         Path(name, "model.py").write_text(MODEL)
+        Path(name, "deployment.json").write_text(json.dumps({"workers": 1}))
         command = [sys.executable, str(Path(name, "serve.py")), "--port", "0"]
         with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
             assert server.stderr is not None

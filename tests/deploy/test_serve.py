@@ -91,6 +91,7 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
     for name in ("serve.py", "serving.py", "inference_protocol.py"):
         shutil.copy(EMITTED / name, tmp_path)
     (tmp_path / "model.py").write_text(MODEL)
+    (tmp_path / "deployment.json").write_text(json.dumps({"workers": 1}))
     yield from serving(tmp_path, Served)
 
 
@@ -394,6 +395,18 @@ def test_it_ends_in_order(serve: Serve) -> None:
         assert 0 == served.process.wait(timeout=60)
 
     assert answer.startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_second_deployment_has_no_share_of_the_port(serve: Serve, tmp_path: Path) -> None:
+    """It would take half of the connections, whatever model it has."""
+    served = serve()
+    command = [sys.executable, str(tmp_path / "serve.py"), "--port", str(served.port)]
+
+    second = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+    assert 1 == second.returncode
+    assert second.stderr.startswith(f"127.0.0.1:{served.port} cannot be listened on (Address already in use): end what listens there")
+    assert served.is_well()
 
 
 @pytest.fixture

@@ -99,6 +99,7 @@ def folder(tmp_path: Path) -> Path:
     for name in ("serving.py", *OF_TEXT):
         shutil.copy(EMITTED / name, tmp_path)
     (tmp_path / "model.py").write_text(MODEL)
+    (tmp_path / "deployment.json").write_text(json.dumps({"workers": 1}))
     return tmp_path
 
 

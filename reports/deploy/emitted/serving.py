@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What serves, whatever the protocol: uvicorn with connections that end, bodies that are bounded, and an end in order.
 
-Every worker is a process of its own; all listen on the same port, and the kernel deals connections out to them. It listens as soon as the
-model is warm, so nobody is sent to a worker that is not ready.
+Every worker is a process of its own; several listen on the same port, and the kernel deals connections out to them. A worker listens as
+soon as its model is warm, so nobody is sent to one that is not ready.
 """
 
 import argparse
@@ -14,11 +14,12 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import uvicorn
-from msgspec.json import encode
+from msgspec.json import decode, encode
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -26,6 +27,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+DEPLOYMENT = Path(__file__).resolve().parent / "deployment.json"
 MOST_CONNECTIONS = 512  # what comes beyond is closed
 MOST_HELD_BYTES = 256 * 2**20  # of bodies that wait or are worked on, or four times the longest; beyond it the answer is 503
 IDLE_S = 75.0  # a connection that begins no request for so long is closed: longer than load balancers keep theirs
@@ -190,7 +192,7 @@ def end_at_once() -> None:
 
 
 def serve(make: Callable[[Callable[[], float | None]], Starlette], host: str, port: int) -> int:
-    """Serve until the process is ended; SIGTERM lets it answer what it works on.
+    """Serve until the process is ended; SIGTERM lets it answer what it works on. Return 1 where it cannot listen.
 
     `make` builds the application; it is given what tells since when the server ends, in seconds of the monotonic clock.
     """
@@ -208,7 +210,14 @@ def serve(make: Callable[[Callable[[], float | None]], Starlette], host: str, po
         timeout_graceful_shutdown=round(GRACE_S),
     )
     server = Server(config)
-    with _listening(host, port) as listener:
+    try:
+        listener = _listening(host, port)
+    except OSError as error:
+        sys.stderr.write(
+            f"{host}:{port} cannot be listened on ({error.strerror}): end what listens there, or name another port by --port\n"
+        )
+        return 1
+    with listener:
         host, port = listener.getsockname()[:2]
         sys.stderr.write(f"serving on {host}:{port}\n")  # in one piece: workers share it
         server.run(sockets=[listener])
@@ -216,11 +225,12 @@ def serve(make: Callable[[Callable[[], float | None]], Starlette], host: str, po
 
 
 def _listening(host: str, port: int) -> socket.socket:
-    """Return a socket that other workers may share the port of."""
+    """Return a socket that listens. Its port is shared where there are several workers: any program of this user could then share it."""
     family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    if decode(DEPLOYMENT.read_bytes())["workers"] > 1:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     listener.bind((host, port))
     listener.listen(BACKLOG)
     return listener
