@@ -14,6 +14,7 @@ import re
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -29,6 +30,7 @@ from model import Model, load, sample
 from thread_work import ThreadWork, product_side, thread_cpus, watch
 
 QUEUED_TIMES = 4
+END_BYTES = 65536  # of what a worker wrote on stderr, in which the reason is looked for
 THP_MODE = "; echo madvise | sudo tee /sys/kernel/mm/transparent_hugepage/enabled"
 ROUNDS = 5
 ROUND_S = 1.5
@@ -76,9 +78,14 @@ def examine(deployment: dict[str, Any], seen: list[dict[str, Any]]) -> list[Find
 
 
 def _versions(deployment: dict[str, Any], seen: list[dict[str, Any]]) -> list[Finding]:
-    wrong = [f"{name} {seen[0]['versions'].get(name, 'missing')}, measured with {was}" for name, was in deployment["versions"].items()
-             if seen[0]["versions"].get(name) != was]  # fmt: skip
+    wrong = [f"{name} {found or 'missing'}, measured with {was}" for name, was in deployment["versions"].items()
+             for found in _others(was, [worker["versions"].get(name) for worker in seen])]  # fmt: skip
     return [Finding("versions", not wrong, "; ".join(wrong) or ", ".join(f"{n} {v}" for n, v in deployment["versions"].items()))]
+
+
+def _others(was: str, found: list[str | None]) -> list[str | None]:
+    """Return what was found in place of a value, each once."""
+    return [value for value in dict.fromkeys(found) if value != was]
 
 
 def _environment(deployment: dict[str, Any], seen: list[dict[str, Any]]) -> list[Finding]:
@@ -147,8 +154,9 @@ def _threads(deployment: dict[str, Any], seen: list[dict[str, Any]]) -> list[Fin
 def _settings(deployment: dict[str, Any], seen: list[dict[str, Any]]) -> list[Finding]:
     found = []
     for name, was in deployment["settings_in_force"].items():
-        now = seen[0]["settings"].get(name, was)
-        found.append(Finding(name, now == was, now if now == was else f"{now}, measured with {was}"))
+        others = _others(was, [worker["settings"].get(name) for worker in seen])
+        told = ", ".join("not told" if value is None else value for value in others)
+        found.append(Finding(name, not others, f"{told}, measured with {was}" if others else was))
     return found
 
 
@@ -156,10 +164,13 @@ def _kernels(deployment: dict[str, Any], seen: list[dict[str, Any]]) -> list[Fin
     wanted = deployment["kernels"]
     if wanted is None:
         return []
-    share = seen[0]["precision_share"]
-    shown = ", ".join(f"{name} {value:.0%}" for name, value in sorted(share.items(), key=lambda item: -item[1])) or "none reported"
-    holds = all(worker["precision_share"].get(wanted["precision"], 0.0) >= wanted["least_share"] for worker in seen)
-    return [Finding("kernels", holds, f"{shown}; at least {wanted['least_share']:.0%} {wanted['precision']} is expected")]
+    said = []
+    for worker in seen:
+        share = worker["precision_share"]
+        shown = ", ".join(f"{name} {value:.0%}" for name, value in sorted(share.items(), key=lambda item: -item[1])) or "none reported"
+        holds = share.get(wanted["precision"], 0.0) >= wanted["least_share"]
+        said.append((holds, f"{shown}; at least {wanted['least_share']:.0%} {wanted['precision']} is expected"))
+    return [_worst("kernels", said)]
 
 
 def _outputs(deployment: dict[str, Any], seen: list[dict[str, Any]]) -> list[Finding]:
@@ -214,12 +225,13 @@ class _Worker:
 
     def __init__(self, number: int) -> None:
         self.number = number
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - a pipe that nobody reads would hold up a worker that writes much
         self._process = subprocess.Popen(  # noqa: S603 - this very file
             [sys.executable, str(FOLDER / "check.py"), "--worker"],
             env=dict(os.environ) | {WORKER_VARIABLE: str(number)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=self._errors,
             text=True,
         )
 
@@ -234,14 +246,20 @@ class _Worker:
             if line.startswith('{"'):  # libraries print lines of their own
                 answer: dict[str, Any] = json.loads(line)
                 return answer
-        _, errors = self._process.communicate()
-        reason = (errors.strip().splitlines() or ["no word"])[-1]
-        raise WorkerFailed(f"worker {self.number} ended with status {self._process.returncode}: {reason}")
+        status = self._process.wait()
+        raise WorkerFailed(f"worker {self.number} ended with status {status}: {self._last_error()}")
+
+    def _last_error(self) -> str:
+        """Return the last line that the worker wrote on stderr."""
+        size = self._errors.seek(0, os.SEEK_END)
+        self._errors.seek(max(0, size - END_BYTES))
+        return (self._errors.read().decode(errors="replace").strip().splitlines() or ["no word"])[-1]
 
     def close(self) -> None:
         if self._process.poll() is None:
             self._process.kill()
         self._process.communicate()
+        self._errors.close()
 
 
 def _be_a_worker() -> int:

@@ -14,7 +14,7 @@ from openvino import opset13
 HEAVY = {"Convolution", "Deconvolution", "FullyConnected", "MatMul", "ScaledDotProductAttention", "ScaledAttn", "MHA"}
 PRECISIONS = {"i8": "int8", "u8": "int8", "i4": "int4", "u4": "int4"}
 PRODUCTS_IN_FLIGHT = 4
-READ_BACK = ("INFERENCE_PRECISION_HINT", "PERFORMANCE_HINT", "NUM_STREAMS", "INFERENCE_NUM_THREADS")
+READ_BACK = ("INFERENCE_PRECISION_HINT", "PERFORMANCE_HINT", "NUM_STREAMS", "INFERENCE_NUM_THREADS", "OPTIMAL_NUMBER_OF_INFER_REQUESTS")
 
 
 class Session(Untold):  # type: ignore[misc] # a file of the deployment, of which mypy knows nothing
