@@ -46,7 +46,9 @@ from reports.views.recommend import Recommendation
 EMITTED = Path(__file__).parent / "emitted"
 COMMON = ("deployed.py", "serving.py", "workers.py", "check.py")
 OF_TENSORS = ("model.py", "inference_protocol.py", "serve.py")
-OF_TEXT = tuple(f"generation/{name}.py" for name in ("model", "greedy", "continuation", "texts", "openai_protocol", "serve"))
+OF_TEXT = tuple(
+    f"generation/{name}.py" for name in ("model", "greedy", "continuation", "texts", "chat_template", "openai_protocol", "serve")
+)
 CARRIED = (allocators, cpus, memory, own_folder, thread_work)  # what the suite itself looks with, and keeps code apart by
 SOURCE_PACKAGES = {"torchvision": ("torchvision",), "timm": ("timm", "torchvision"), "transformers": ("transformers",), "code": ()}
 KEPT_SHARE = 0.5

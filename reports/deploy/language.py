@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from fixtures.protocol import ModelSpec
+from reports.commands.measuring import CannotMeasure
 from reports.deploy.contents import PORT, as_text
+from reports.deploy.emitted.generation.chat_template import FAILURES, ChatTemplate, Declined
 from reports.text.plain_text import plain
 
 USUAL_CONTEXT = 2048  # of models that name no number of positions
@@ -75,6 +77,25 @@ class Language:
         chosen = found.get("default") if isinstance(found, dict) else found
         return None if chosen is None else str(chosen)
 
+    @property
+    def special(self) -> dict[str, str]:
+        """The special tokens that the template knows by name."""
+        return {name: str(token) for name, token in self.tokenizer.special_tokens_map.items() if isinstance(token, str)}
+
+    def check_template(self, model: str) -> None:
+        """Render a message as the deployment does. Raises CannotMeasure where that fails, but not where the template declines it."""
+        if self.template is None:
+            return
+        try:
+            ChatTemplate(self.template, self.special).text([{"role": "user", "content": TEXT}])
+        except Declined:
+            return
+        except FAILURES as error:
+            raise CannotMeasure(
+                f"{model} has a template of chats that cannot be rendered ({type(error).__name__}: {plain(error, 200)}): mend it, or take "
+                "it out of the model's folder (chat_template.jinja, or chat_template in tokenizer_config.json) to serve completions alone"
+            ) from error
+
     def write(self, folder: Path) -> None:
         """Write the tokenizer, and what the template of chats needs, into a new folder; nothing where there is none."""
         if self.tokenizer is None:
@@ -82,8 +103,7 @@ class Language:
         folder.mkdir()
         (folder / "tokenizer.json").write_text(self.tokenizer.backend_tokenizer.to_str())
         if self.template is not None:
-            special = {name: str(token) for name, token in self.tokenizer.special_tokens_map.items() if isinstance(token, str)}
-            (folder / "chat.json").write_text(json.dumps({"template": self.template, "special": special}, indent=1) + "\n")
+            (folder / "chat.json").write_text(json.dumps({"template": self.template, "special": self.special}, indent=1) + "\n")
 
     def data(self) -> dict[str, Any]:
         """Return what the deployment's model reads."""
@@ -96,8 +116,6 @@ def language_of(spec: ModelSpec) -> Language:
     from fixtures.models.transformers_models import config_of
 
     if source_of(spec.name) != TRANSFORMERS:
-        from reports.commands.measuring import CannotMeasure
-
         raise CannotMeasure(
             f"{spec.name} is built by code of its own, and deployments that generate text are written for models of transformers: save it "
             "with model.save_pretrained(...), and measure the folder"
@@ -111,13 +129,15 @@ def language_of(spec: ModelSpec) -> Language:
         named = [tokenizer.eos_token_id, described.eos_token_id, *_generated_ends(folder)]
         ends = tuple(sorted({token for token in _flat(named) if 0 <= token < vocabulary}))
     positions = getattr(described, "max_position_embeddings", None) or 0
-    return Language(
+    found = Language(
         context=positions if positions > 0 else max(USUAL_CONTEXT, spec.longest),
         vocabulary=vocabulary,
         ends=ends,
         config=_config_text(config),
         tokenizer=tokenizer,
     )
+    found.check_template(spec.name)
+    return found
 
 
 def _config_text(config: Any) -> str:

@@ -12,6 +12,7 @@ import pytest
 
 from fixtures.runtimes.openvino import READ_BACK
 from reports.deploy.emit import CARRIED, EMITTED, _carry
+from tests.deploy.test_serve_text import TEMPLATE, TOKENIZER
 
 MODEL = """
 import sys
@@ -26,6 +27,8 @@ import check
 examine, deployment, seen = getattr(check, sys.argv[1]), *map(json.loads, sys.argv[2:])
 print(json.dumps([[each.name, each.holds, each.seen] for each in examine(deployment, seen)]))
 """
+
+LOOK = "import check, json; print(json.dumps(check._look_at_tokenizer()))"
 
 
 @pytest.fixture
@@ -81,6 +84,30 @@ def test_versions_and_kernels_are_those_of_every_worker(folder: Path) -> None:
     seen = "f32 75%, int8 25%; at least 50% int8 is expected"
     last = first | {"precision_share": {"f32": 0.75, "int8": 0.25}}
     assert [["kernels", False, seen]] == examined(folder, "_kernels", wanted, first, last)
+
+
+def test_the_tokenizer_and_its_template_are_loaded(folder: Path) -> None:
+    """A server that cannot load them ends when it starts."""
+    pytest.importorskip("tokenizers", reason="tokenizers is not installed -> pip install tokenizers")
+    for name in ("texts", "chat_template", "openai_protocol"):
+        shutil.copy(EMITTED / "generation" / f"{name}.py", folder)
+
+    def seen(chat: str | None = None) -> Any:
+        if chat is not None:
+            (folder / "tokenizer" / "chat.json").write_text(json.dumps({"template": chat, "special": {}}))
+        done = subprocess.run([sys.executable, "-c", LOOK], cwd=folder, capture_output=True, text=True, timeout=60, check=True)
+        return json.loads(done.stdout)
+
+    assert seen() is None
+    (folder / "tokenizer").mkdir()
+    subprocess.run([sys.executable, "-c", TOKENIZER, str(folder / "tokenizer" / "tokenizer.json")], check=True, timeout=60)
+    assert [True, "takes texts"] == seen()
+    assert [True, "takes texts and chats"] == seen(TEMPLATE)
+    holds, said = broken = seen("{% nonsense %}")
+    assert (False, True) == (holds, said.startswith("TemplateSyntaxError: Encountered unknown tag 'nonsense'")), said
+    whole = {"tokenizer": [True, "takes texts"]}
+    assert [["tokenizer", False, said]] == examined(folder, "_tokenizer", {}, whole, {"tokenizer": broken})
+    assert [] == examined(folder, "_tokenizer", {}, {"tokenizer": None})
 
 
 def test_a_deployment_reads_back_what_the_suite_recorded() -> None:

@@ -197,7 +197,7 @@ def test_it_proves_its_steps_without_the_suite(emit: Emit, step: str) -> None:
 
     assert (0, "") == (done.returncode, done.stderr), done.stdout
     assert {"ok"} == set(lines(done).values())
-    assert {"versions", "CPUs", "threads", "kernels", "outputs", "tokens of highest logit"} <= lines(done).keys()
+    assert {"versions", "CPUs", "threads", "kernels", "outputs", "tokens of highest logit", "tokenizer"} <= lines(done).keys()
 
 
 @pytest.mark.slow

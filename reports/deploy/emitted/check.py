@@ -191,7 +191,14 @@ def _tokens(_deployment: dict[str, Any], seen: list[dict[str, Any]]) -> list[Fin
     return [_worst("tokens of highest logit", said)]
 
 
-CHECKS = (_versions, _environment, _allocator, _huge_pages, _cpus, _threads, _settings, _kernels, _outputs, _tokens)
+def _tokenizer(_deployment: dict[str, Any], seen: list[dict[str, Any]]) -> list[Finding]:
+    """Where text is generated: the tokenizer, and the template of chats where there is one."""
+    if seen[0]["tokenizer"] is None:
+        return []
+    return [_worst("tokenizer", [(holds, shown) for holds, shown in (worker["tokenizer"] for worker in seen)])]
+
+
+CHECKS = (_versions, _environment, _allocator, _huge_pages, _cpus, _threads, _settings, _kernels, _outputs, _tokens, _tokenizer)
 
 
 def _throughput(deployment: dict[str, Any], workers: list["_Worker"]) -> Finding:
@@ -279,6 +286,7 @@ def _be_a_worker() -> int:
         "cpus": sorted(set().union(*map(set, thread_cpus().values()))),
         "sqnr_db": _sqnr_db(outputs, expected),
         "chosen": _chosen(model, placed, outputs),
+        "tokenizer": _look_at_tokenizer(),
     }
     print(json.dumps(facts), flush=True)
     call_s = 0.0
@@ -294,6 +302,19 @@ def _chosen(model: Model, placed: Any, logits: np.ndarray) -> dict[str, list[int
         return None
     expected: list[int] = placed[1][0].tolist()
     return {"greedy": model.session.chosen(placed), "scored": logits[0].argmax(axis=-1).tolist(), "expected": expected}
+
+
+def _look_at_tokenizer() -> tuple[bool, str] | None:
+    """Return whether serve.py can load the tokenizer that lies here, and what was seen; None where there is none."""
+    folder = FOLDER / "tokenizer"
+    if not folder.is_dir():
+        return None
+    try:
+        from texts import Texts
+
+        return True, "takes texts and chats" if Texts(folder).has_chats else "takes texts"
+    except Exception as error:  # noqa: BLE001 - whatever the libraries raise is told
+        return False, f"{type(error).__name__}: {str(error)[:200]}"
 
 
 def _look_at_memory(model: Model, counted: dict[str, int]) -> Memory:

@@ -3,13 +3,10 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from jinja2 import TemplateError
-from jinja2.ext import loopcontrols
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from chat_template import FAILURES, ChatTemplate
 from openai_protocol import Refused
 from tokenizers import Tokenizer
 
@@ -24,8 +21,7 @@ class Texts:
         file = folder / "chat.json"
         chat = json.loads(file.read_text()) if file.exists() else None
         self.has_chats = chat is not None
-        self._special: dict[str, str] = chat["special"] if chat else {}
-        self._template = _environment().from_string(chat["template"]) if chat else None
+        self._template = ChatTemplate(chat["template"], chat["special"]) if chat else None
 
     def tokens(self, text: str) -> list[int]:
         """Return a text's tokens, with those that the tokenizer puts around a text."""
@@ -36,8 +32,8 @@ class Texts:
         """Return a chat's tokens up to where the next message begins. Raises Refused, in the template's own words where it has some."""
         assert self._template is not None
         try:
-            text = self._template.render(messages=messages, add_generation_prompt=True, tools=None, documents=None, **self._special)
-        except (TemplateError, TypeError, ValueError, KeyError) as error:
+            text = self._template.text(messages)
+        except FAILURES as error:
             raise Refused(400, f"the model's template does not take these messages: {str(error)[:200]}", param="messages") from error
         found: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
         return found
@@ -46,19 +42,3 @@ class Texts:
         """Return the text of tokens, without special ones."""
         text: str = self._tokenizer.decode(list(tokens), skip_special_tokens=True)
         return text
-
-
-def _environment() -> ImmutableSandboxedEnvironment:
-    """Return what transformers renders templates with: a template reaches nothing but its messages."""
-
-    def raise_exception(message: str) -> None:
-        raise TemplateError(message)
-
-    def tojson(value: Any, ensure_ascii: bool = False, indent: int | None = None) -> str:
-        return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent)
-
-    made = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
-    made.filters["tojson"] = tojson
-    made.globals["raise_exception"] = raise_exception
-    made.globals["strftime_now"] = lambda form: datetime.now().astimezone().strftime(form)
-    return made
