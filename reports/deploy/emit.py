@@ -6,7 +6,7 @@ import shutil
 import sys
 import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -25,6 +25,7 @@ from fixtures.inputs.images import random_images
 from fixtures.machine import allocators, cpus, memory, own_folder, thread_work
 from fixtures.machine.allocators import ALLOCATORS, PRELOAD
 from fixtures.machine.versions import PACKAGES as PACKAGES_RECORDED
+from fixtures.machine.versions import installed
 from fixtures.models import torchvision_import
 from fixtures.protocol import Job, ModelSpec
 from fixtures.runtimes import Deployed, deployed
@@ -223,12 +224,7 @@ def _check_same(emission: Emission) -> None:
             f"run {run.name} is of another machine ({first.field}: {first.base} there, {first.head} here): "
             "emit on the machine that was measured, or measure on this one"
         )
-    measured = run.fingerprint.get("versions", {})
-    then_versions = {name: release(str(measured.get(name, "no version"))) for name in emission.packages if name in PACKAGES_RECORDED}
-    others = [f"{name} {release(version(name))} is installed, {found} was measured" for name, found in then_versions.items()
-              if found != release(version(name))]  # fmt: skip
-    if others:
-        raise CannotMeasure(f"{'; '.join(others)}: install what was measured, or measure anew with `pytest benchmarks/`")
+    check_versions(emission.packages, run.fingerprint.get("versions", {}))
     if measurement.weights.startswith("pretrained") != model.pretrained:
         raise CannotMeasure(f"the record was measured with {measurement.weights} weights: name the same (--pretrained, or not)")
     if not measurement.weights.startswith(("random", "pretrained")) and measurement.weights != models.weights_of(model):
@@ -237,6 +233,16 @@ def _check_same(emission: Emission) -> None:
     if measurement.weights.startswith("random") and model.weights:
         raise CannotMeasure(f"the record was measured with {measurement.weights} weights: leave --weights out, or measure with that file")
     check_calibration(emission.recipe, measurement.calibration, emission.bench.rig.calibrated_with)
+
+
+def check_versions(packages: Sequence[str], measured: Mapping[str, object]) -> None:
+    """Raise CannotMeasure where a package that the deployment needs is not installed, or is another release than was measured."""
+    here = {name: release(found) for name, found in installed(tuple(packages)).items()}
+    then = {name: release(str(measured.get(name, "no version"))) for name in packages if name in PACKAGES_RECORDED}
+    others = [f"{name} is not installed" for name in packages if name not in here]
+    others += [f"{name} {here[name]} is installed, {was} was measured" for name, was in then.items() if here.get(name, was) != was]
+    if others:
+        raise CannotMeasure(f"{'; '.join(others)}: install what was measured, or measure anew with `pytest benchmarks/`")
 
 
 def check_calibration(recipe: Recipe, measured: str, named: str) -> None:

@@ -29,7 +29,7 @@ from fixtures.steps.placement import place
 from fixtures.steps.recipe import resolve
 from reports.__main__ import main
 from reports.commands.measuring import Bench, CannotMeasure, bench
-from reports.deploy.emit import EMITTED, check_calibration
+from reports.deploy.emit import EMITTED, check_calibration, check_versions
 from reports.text.image_shape import square
 from reports.tune.measure import fingerprint, measure, save
 from tests.conftest import BUILT, remember, skip_unless_met
@@ -327,6 +327,19 @@ def test_what_cannot_be_the_measured_recipe_is_refused(
 
     assert reason in capsys.readouterr().err
     assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize("name", ["no-such-package", "executorch"], ids=["recorded nowhere", "recorded by its version"])
+def test_a_package_that_was_removed_is_named(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And so is one of another release; a local label is none."""
+    found = {"numpy": "2.1", "msgspec": "1"}
+    monkeypatch.setattr("reports.deploy.emit.installed", lambda names: {each: found[each] for each in names if each in found})
+
+    with pytest.raises(
+        CannotMeasure, match=f"^{name} is not installed; numpy 2.1 is installed, 2.0 was measured: install what was measured"
+    ):
+        check_versions(("numpy", name, "msgspec"), {"numpy": "2.0", "executorch": "1.0"})
+    check_versions(("numpy", "msgspec"), {"numpy": "2.1+cpu"})
 
 
 @pytest.mark.parametrize(
