@@ -27,7 +27,6 @@ import check
 examine, deployment, seen = getattr(check, sys.argv[1]), *map(json.loads, sys.argv[2:])
 print(json.dumps([[each.name, each.holds, each.seen] for each in examine(deployment, seen)]))
 """
-
 LOOK = "import check, json; print(json.dumps(check._look_at_tokenizer()))"
 
 

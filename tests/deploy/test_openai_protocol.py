@@ -235,7 +235,8 @@ class Counted(str):
 
     def __getitem__(self, key: Any) -> str:
         self.taken += 1
-        return super().__getitem__(key)
+        piece: str = super().__getitem__(key)
+        return piece
 
 
 def test_a_long_stop_costs_no_more_than_what_is_held_back() -> None:
