@@ -166,6 +166,18 @@ CASES: dict[Claim, dict[str, tuple[Observations | Proof, Observations | Proof]]]
             ran(kernel("bf16", 9, "matmul", "mkl:gemm_bf16bf16f32")),
         ),
         "no kernel seen": (ran(kernel("f32")), seen(kernels=[])),
+        "fp32 products of a library that reports none": (
+            seen(layers=3, half_weights_share=0.0, silent_products=True),
+            seen(layers=3, half_weights_share=0.0),
+        ),
+        "weights in 32 bits beside such a library": (
+            seen(layers=3, half_weights_share=0.0, silent_products=True),
+            seen(layers=3, half_weights_share=0.5, silent_products=True),
+        ),
+        "layers beside such a library": (
+            seen(layers=1, half_weights_share=0.0, silent_products=True),
+            seen(layers=0, half_weights_share=0.0, silent_products=True),
+        ),
     },
     prove.int8_kernels(): {
         "int8": (
@@ -514,6 +526,16 @@ def test_layers_without_a_report_are_named_in_fp32_and_count_below() -> None:
     assert (True, "2 of 3 layers report no kernel, as PyTorch's own do") == (of_fp32.holds, of_fp32.observed.rpartition("; ")[2])
     assert not of_bf16.holds
     assert "1 of 3 layers" in of_bf16.observed
+
+
+def test_products_that_nobody_reports_are_named_in_fp32_and_prove_nothing_below() -> None:
+    """On Arm a row of a product is OpenBLAS's, which prints no call: a decoder that takes one token may show no kernel at all."""
+    silent = proof(seen(layers=3, half_weights_share=0.0, silent_products=True))
+
+    holds, observed = prove.kernels_in("f32").check(silent)
+
+    assert (True, "3 of 3 layers report no kernel, as PyTorch's own do; the weights lie in 32 bits") == (holds, observed)
+    assert not any(claim.check(silent)[0] for claim in (prove.kernels_in("bf16"), prove.kernels_in("f16"), prove.int8_kernels()))
 
 
 @pytest.mark.parametrize(("covered", "found"), [(0.49, 1), (0.5, 0), (1.1, 0), (1.11, 1), (None, 0)])
