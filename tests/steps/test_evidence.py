@@ -96,6 +96,10 @@ CASES: dict[Claim, dict[str, tuple[Observations | Proof, Observations | Proof]]]
             of_two_threads(working(2, threads=2, kernels=[kernel("f32", 0.1)])),
             of_two_threads(working(1, threads=2, product_work=work(2), kernels=[kernel("f32", 0.1)])),
         ),
+        "a recurrent layer that takes long is many small calls": (
+            of_two_threads(working(1, threads=2, product_work=work(2), kernels=[kernel("f32", 0.1, operation="rnn")])),
+            of_two_threads(working(1, threads=2, product_work=work(1), kernels=[kernel("f32", 0.1, operation="rnn")])),
+        ),
         "threads that spin and run no tasks": (
             of_two_threads(working(2, shared_work=work(2))),
             of_two_threads(working(2, shared_work=work(1))),
@@ -191,6 +195,10 @@ CASES: dict[Claim, dict[str, tuple[Observations | Proof, Observations | Proof]]]
         "int8 but for a tiny stem": (
             ran(kernel("f32", 1), kernel("int8", 99, operation="matmul")),
             ran(kernel("int8", 1), kernel("f32", 99, operation="matmul")),
+        ),
+        "int8 of recurrent layers too": (
+            ran(layer("int8", 3, 6.0, operation="matmul"), layer("f32", 3, 4.0, operation="rnn", time_s=0.01)),
+            ran(layer("int8", 3, 6.0, operation="matmul"), layer("f32", 3, 4.0, operation="rnn", time_s=5.0)),
         ),
         "int8 for most layers": (
             ran(Kernel(operation="matmul", implementation="jit", precision="int8", time_s=1, count=25), quantizable=50),

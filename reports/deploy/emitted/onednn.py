@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 EXECUTIONS = 1
-PRODUCTS = {"convolution", "inner_product", "matmul"}
+PRODUCTS = {"convolution", "inner_product", "matmul", "rnn"}
 MKL_PRODUCT = re.compile(
     r"^MKL_VERBOSE (?P<name>\w*GEMM\w*)\(.*\) (?P<time>[\d.]+)(?P<unit>ns|us|ms|s) .*TID:0\b"
 )  # one thread's wall time
@@ -21,7 +21,7 @@ MS = {"ns": 1e-6, "us": 1e-3, "ms": 1.0, "s": 1e3}
 
 
 def precision_share(infer: Callable[[], Any]) -> dict[str, float]:
-    """Return the share of each precision in the time of convolutions and products during one inference."""
+    """Return the share of each precision in the time of convolutions, products and recurrent layers in one inference."""
     mkl = torch.backends.mkl
     with torch.backends.mkldnn.verbose(EXECUTIONS), mkl.verbose(mkl.VERBOSE_ON) if mkl.is_available() else nullcontext():
         text = _printed(infer)
@@ -40,7 +40,7 @@ def precision_share(infer: Callable[[], Any]) -> dict[str, float]:
 
 
 def _precision(implementation: str, formats: str, attributes: str) -> str:
-    types = dict(re.findall(r"\b(src|wei)(?:_\d+)?:(\w+)", formats))
+    types = dict(re.findall(r"\b(src|wei)(?:_(?:\d+|layer))?:(\w+)", formats))
     source, weights = types.get("src", "f32"), types.get("wei", "f32")
     if source in {"u8", "s8"}:
         return "int8"

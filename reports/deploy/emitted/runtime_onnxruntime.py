@@ -17,6 +17,8 @@ import onnxruntime
 ERRORS_ONLY = 3
 SPINNING = "session.intra_op.allow_spinning"
 INT8_SETTINGS = {"optimization.disable_specified_optimizers": "MatMulAddFusion"}
+RECURRENT = {"LSTM", "DynamicQuantizeLSTM", "GRU", "RNN"}
+QUANTIZED_IN_CALL = {"DynamicQuantizeMatMul", "DynamicQuantizeLSTM"}
 PRECISIONS = {"uint8": "int8", "int8": "int8", "bfloat16": "bf16", "float16": "f16", "float": "f32"}
 
 
@@ -81,11 +83,12 @@ class Session(Untold):  # type: ignore[misc] # a file of the deployment, of whic
 
 
 def precision_share(events: list[dict[str, Any]]) -> dict[str, float]:
-    """Return the share of each precision in the time of a profile's products and convolutions."""
+    """Return the share of each precision in the time of a profile's products, convolutions and recurrent layers."""
     time_of: dict[str, float] = {}
     for event in events:
         name = event.get("args", {}).get("op_name", "")
-        if event["name"].endswith("_kernel_time") and any(part in name for part in ("Conv", "MatMul", "Gemm")):
+        is_heavy = name in RECURRENT or any(part in name for part in ("Conv", "MatMul", "Gemm"))
+        if event["name"].endswith("_kernel_time") and is_heavy:
             precision = _precision(name, event["args"].get("input_type_shape") or [])
             time_of[precision] = time_of.get(precision, 0.0) + event["dur"]
     total = sum(time_of.values()) or 1.0
@@ -95,7 +98,7 @@ def precision_share(events: list[dict[str, Any]]) -> dict[str, float]:
 def _precision(name: str, types: list[dict[str, Any]]) -> str:
     if name == "MatMulNBits":
         return "int4"
-    if "Integer" in name or name == "DynamicQuantizeMatMul":
+    if "Integer" in name or name in QUANTIZED_IN_CALL:
         return "int8"
     kinds = [kind for tensor in types for kind in tensor]
     return PRECISIONS.get(kinds[0], kinds[0]) if kinds else "f32"

@@ -11,7 +11,8 @@ import openvino
 from deployed import Untold
 from openvino import opset13
 
-HEAVY = {"Convolution", "Deconvolution", "FullyConnected", "MatMul", "ScaledDotProductAttention", "ScaledAttn", "MHA"}
+LAYERS = {"Convolution", "Deconvolution", "FullyConnected", "MatMul", "RNNSeq", "RNNCell"}
+HEAVY = LAYERS | {"ScaledDotProductAttention", "ScaledAttn", "MHA"}
 PRECISIONS = {"i8": "int8", "u8": "int8", "i4": "int4", "u4": "int4"}
 PRODUCTS_IN_FLIGHT = 4
 READ_BACK = ("INFERENCE_PRECISION_HINT", "PERFORMANCE_HINT", "NUM_STREAMS", "INFERENCE_NUM_THREADS", "OPTIMAL_NUMBER_OF_INFER_REQUESTS")
