@@ -16,7 +16,8 @@ from fixtures.machine.allocators import library
 from fixtures.protocol import Job, ModelSpec
 from fixtures.steps.accuracy import DriftError
 from fixtures.steps.evidence import NothingChangedError, ProofError
-from fixtures.steps.optimizations import ORT_FAST_MATH
+from fixtures.steps.optimizations import ORT_FAST_MATH, Placement
+from fixtures.steps.placement import place
 from fixtures.steps.recipe import Recipe, resolve, unmet
 from reports.text.image_shape import square
 from tests import checkouts
@@ -176,6 +177,18 @@ def test_onnxruntime_option_that_does_nothing_here(make_rig: MakeRig) -> None:
         pytest.skip("on Arm the option takes effect -> run on x86")
 
     assert NO_DIFFERENCE in refused(rig, recipe(rig, "onnxruntime_fast_math", requires=()), VIT)
+
+
+@pytest.mark.slow
+def test_an_option_that_does_nothing_does_nothing_in_a_placement(make_rig: MakeRig) -> None:
+    """The step on top has no setting to be proved by; what is below it is served without its own all the same."""
+    skip_unless_met("onnxruntime", "workers_pinned")
+    rig = make_rig()
+    if rig.machine.architecture == "aarch64":
+        pytest.skip("on Arm the option takes effect -> run on x86")
+    placed = place(recipe(rig, "onnxruntime_fast_math", requires=()), Placement(workers=2, threads=1))
+
+    assert NO_DIFFERENCE in refused(rig, placed, VIT)
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ import pytest
 
 from fixtures.machine import this_machine
 from fixtures.protocol import Job, ModelSpec
-from fixtures.steps.optimizations import ON_DEMAND, Placement, catalogue
+from fixtures.steps.optimizations import ON_DEMAND, ORT_FAST_MATH, Placement, catalogue
 from fixtures.steps.placement import UnknownRecipe, place, recorded
 from fixtures.steps.recipe import Recipe, resolve
 from reports.text.image_shape import square
@@ -43,6 +43,25 @@ def test_openvino_leaves_pinning_to_the_workers() -> None:
     """Its plugin would choose from the cores of the whole machine."""
     assert "NO" == job(place(recipe("openvino"), Placement(workers=2, threads=1))).settings["ENABLE_CPU_PINNING"]
     assert "ENABLE_CPU_PINNING" not in job(place(recipe("onnxruntime"), Placement(workers=2, threads=1))).settings
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_setting_is_proved_by_its_difference_in_any_placement(workers: int) -> None:
+    """The artifact is served without the setting of the step below, and in the same placement."""
+    runtime, variable = (place(recipe(step), Placement(workers=workers, threads=1)) for step in ("onnxruntime_fast_math", "fast_math"))
+
+    assert all("outputs" in {claim.subject for claim in each.claims} and each.proved_by_difference for each in (runtime, variable))
+    assert (True, False) == tuple(ORT_FAST_MATH in job(each).settings for each in (runtime, runtime.bare))
+    assert (True, False) == tuple("DNNL_DEFAULT_FPMATH_MODE" in each.environment for each in (variable, variable.bare))
+    assert [each.step.environment for each in (runtime, variable)] == [each.bare.step.environment for each in (runtime, variable)]
+    assert job(runtime).workers == job(runtime.bare).workers == workers
+
+
+def test_weights_are_held_against_their_numbers_in_any_placement() -> None:
+    placed = place(recipe("generate_int8", 1), Placement(workers=2, threads=1))
+
+    assert (True, False) == (placed.proved_by_same_weights, placed.proved_by_difference)
+    assert not place(recipe("generate", 1), Placement(workers=2, threads=1)).proved_by_same_weights
 
 
 @pytest.mark.parametrize("step", [name for name, step in catalogue().items() if step.family not in ON_DEMAND])
