@@ -368,6 +368,39 @@ def test_partner_that_spins_is_waited_for(checkout: Checkout) -> None:
         assert workers.never_still == 0
 
 
+FORKS = """
+child = os.fork()
+if child == 0:
+    while time.process_time() < 0.3:
+        pass
+    open("spun", "w").close()
+    {then}
+{meanwhile}
+hello().receive()
+"""
+
+
+def test_a_process_below_a_partner_is_waited_for(checkout: Checkout) -> None:
+    """A loader of data works ahead when the turn is over, and would do so in the next one's."""
+    with checkout.worker(FORKS.format(then="hang()", meanwhile="")).launch("x") as workers:
+        workers.wait_until_still(limit_s=30)
+
+        assert (checkout.root / "spun").exists()
+        assert workers.never_still == 0
+
+
+@pytest.mark.parametrize(
+    ("then", "meanwhile"), [("hang()", ""), ("os._exit(0)", "os.waitpid(child, 0)")], ids=["that lives", "that has ended"]
+)
+def test_a_process_below_a_worker_is_none_of_others(checkout: Checkout, then: str, meanwhile: str) -> None:
+    """What it used counts as the worker's, also once it has ended, where the kernel counts it in ticks."""
+    with checkout.worker(FORKS.format(then=then, meanwhile=meanwhile)).launch("x") as workers:
+        workers.wait_until_still(limit_s=30)
+        [own] = pids(workers)
+
+        assert workers.cpu_time_s() - time.clock_gettime((~own << 3) | 2) > 0.25
+
+
 def test_partner_that_never_stands_still_is_counted(checkout: Checkout) -> None:
     """It is waited for within a limit; the turn starts all the same, and the record says so."""
     with checkout.worker(SPINS.format(seconds=60)).launch("x") as workers:
