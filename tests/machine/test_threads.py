@@ -41,6 +41,7 @@ ENOUGH: dict[str, tuple[ThreadWork, int]] = {
     "idle unknown beside neighbours": (work(0.4, 0.4), 2),
     "one": (work(1.0, cpus=[[1]], idle_s=0.0), 1),
     "one helper": (work(0.95, 0.9, 0.9, 0.02, cpus=[[*ANYWHERE, 2]] * 4, idle_s=0.3), 3),
+    "one that hands out the work": (work(1.0, 0.95, 0.5, cpus=[[*ANYWHERE, 2]] * 3, idle_s=0.5), 2),
     "threads unknown": (replace(work(1.0, 0.9), cpu_s=[], cpus=[]), 2),
 }
 
@@ -85,6 +86,9 @@ NOT_ENOUGH: dict[str, tuple[ThreadWork, int, str]] = {
     "one CPU beside neighbours": (work(0.5, 0.5, cpus=[[0], [0]], idle_s=0.0), 2, "1.00 CPUs busy, on 1 CPUs"),
     "one CPU": (work(0.5, 0.5, cpus=[[0], [0]]), 2, "on 1 CPUs"),
     "too many": (work(0.9, 0.9, 0.9, 0.9, cpus=[[0, 1, 2, 3]] * 4, idle_s=0.4), 2, "4 of 2 threads worked"),
+    "three for two": (work(1.0, 1.0, 1.0, cpus=[[0, 1, 2, 3]] * 3, idle_s=1.0), 2, "3 of 2 threads worked"),
+    "nine for eight": (work(*[1.0] * 9, cpus=[[*range(16)]] * 9, idle_s=7.0), 8, "9 of 8 threads worked"),
+    "three for two, threads unknown": (replace(work(1.0, 1.0, 1.0), cpu_s=[], cpus=[]), 2, "3.00 CPUs busy with 2 threads"),
     "two for one": (work(1.0, 1.0, idle_s=0.0), 1, "2 of 1 threads worked"),
     "threads unknown": (replace(work(1.0), cpu_s=[], cpus=[]), 2, "threads cannot be told apart here"),
     "asleep": (work(0.1, 0.1, idle_s=1.8), 2, "0.20 CPUs busy"),
