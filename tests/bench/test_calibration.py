@@ -4,7 +4,9 @@ import itertools
 import platform
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -146,6 +148,19 @@ def test_a_kernel_that_kills_its_process_takes_nothing_else_with_it(tmp_path: Pa
     assert isinstance(found["f64"], str)
     assert "no precision 'f64'" in found["f64"]
     assert isinstance(found["memory"], Calibrated)
+
+
+def test_that_a_run_ends_is_no_answer_of_a_kernel(tmp_path: Path, mark: str) -> None:
+    """It would be kept as the machine's lack of a peak."""
+    stop = Event()
+
+    def ask(*_: object) -> None:
+        stop.set()
+        raise WorkerError("calibration: given up while measuring the peak of memory: the run ends")
+
+    launcher: Any = SimpleNamespace(stop=stop, launch=lambda _: SimpleNamespace(ask=ask, close=lambda: None))
+    with pytest.raises(WorkerError, match="the run ends"):
+        replace(calibrator(tmp_path, mark), launcher=launcher)._ask(["memory"], 0.01)
 
 
 def test_a_machine_that_starts_no_worker_is_an_error(tmp_path: Path, mark: str) -> None:
