@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -225,28 +225,69 @@ def test_failure_of_one_host_is_told_on_all_and_a_lost_host_is_named() -> None:
     assert re.search(r"lost rank 1 on \S+ stopped answering, while waiting for the dead", first), first
 
 
-@pytest.mark.parametrize(
-    ("here", "there", "alone", "disturbed"),
-    [(0.01, 0.02, 0.01, False), (0.3, 0.0, 0.0, True), (0.0, 0.3, 0.0, True), (0.0, 0.0, 0.3, True)],
-    ids=["nobody", "this host", "the other host", "this host alone"],
-)
-def test_what_disturbs_any_host_disturbs_the_step(here: float, there: float, alone: float, disturbed: bool) -> None:
-    """All hosts add up to the figure, and the gain is over the first one alone: a neighbour on any of them leaves no verdict."""
-    hosts: Any = SimpleNamespace(names=("a", "b"), is_first=True, label=str, together=lambda _doing, work: [work(), (there, [])])
+PART = Part(worked_s=1.0, total_s=1.0, iteration_s=0.1, latencies_s=(0.1,))
+
+
+def of_two_hosts(there: float = 0.0) -> HostsMeasurement:
+    """A measurement after a round of a second of two CPUs on this host, whose other host tells the share `there` at its end."""
+
+    def together(doing: str, work: Callable[[], Any]) -> list[Any]:
+        return [work(), (there, []) if doing == "ending" else PART]
+
+    hosts: Any = SimpleNamespace(names=("a", "b"), is_first=True, label=str, together=together)
     rig: Any = SimpleNamespace(machine=SimpleNamespace(allowed_cpus=(0, 1)))
     anything: Any = None
     measured = HostsMeasurement(hosts, rig, recipe=anything, model=anything, plan=Plan(), versions={})
     side: Any = SimpleNamespace(cpu_model="x", versions={}, workers=2)
-    part = Part(worked_s=1.0, total_s=1.0, iteration_s=0.1, latencies_s=(0.1,))
-    measured._told, measured._parts, measured._host_before = [side, side], [[part, part]], HostSample.now()
-    measured.own = TimedSide(iterations=1, samples_per_round=1)
-    measured._others_s, measured._turns_s = 2 * here, 1.0  # of two CPUs
-    measured._others_alone_s, measured._turns_alone_s = 2 * alone, 1.0
+    measured._told, measured._parts, measured._host_before = [side, side], [[PART, PART]], HostSample.now()
+    measured.own, measured.over = (TimedSide(iterations=1, samples_per_round=1, by_pair=[[]]) for _ in range(2))
+    measured._turns_s = measured._turns_alone_s = 1.0
+    return measured
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "alone", "disturbed"),
+    [
+        ((0.01, 0.02), 0.02, (0.01, 0.02), False),
+        ((0.3, 0.0), 0.0, (0.0, 0.0), True),
+        ((0.0, 0.3), 0.0, (0.0, 0.0), True),
+        ((0.0, 0.0), 0.3, (0.0, 0.0), True),
+        ((0.0, 0.0), 0.0, (0.3, 0.0), True),
+        ((0.0, 0.0), 0.0, (0.0, 0.3), True),
+    ],
+    ids=["nobody", "this host", "this host's hypervisor", "the other host", "this host alone", "this host's hypervisor, alone"],
+)
+def test_what_disturbs_any_host_disturbs_the_step(
+    here: tuple[float, float], there: float, alone: tuple[float, float], disturbed: bool
+) -> None:
+    """All hosts add up to the figure, and the gain is over the first one alone: a neighbour on any of them leaves no verdict.
+
+    Others and the hypervisor take a share each, of which the larger one counts.
+    """
+    measured = of_two_hosts(there)
+    measured._others_s, measured._stolen_s = (2 * share for share in here)  # of two CPUs
+    measured._others_alone_s, measured._stolen_alone_s = (2 * share for share in alone)
 
     measured.finish()
 
     assert disturbed == measured.disturbed
     assert disturbed == any("disturbed: others took 30% of a host's CPUs' time" in finding for finding in measured.findings)
+
+
+def test_both_shares_are_added_up_in_both_kinds_of_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of ten seconds each, in which others used one of CPU time and the hypervisor took two."""
+    measured = of_two_hosts()
+    counted = iter([(0.0, 0.0, 0.0), (1.0, 2.0, 10.0), (1.0, 2.0, 10.0), (2.0, 4.0, 20.0)])
+    monkeypatch.setattr(measured, "_others_until_now", lambda: next(counted))
+    monkeypatch.setattr(measured, "_settle", lambda: None)
+    monkeypatch.setattr(measured, "_part", lambda: PART)
+    monkeypatch.setattr(measured, "_turn", lambda: PART)
+
+    measured.run()
+    measured.after()
+
+    assert (1.0, 2.0, 11.0) == (measured._others_s, measured._stolen_s, measured._turns_s)
+    assert (1.0, 2.0, 11.0) == (measured._others_alone_s, measured._stolen_alone_s, measured._turns_alone_s)
 
 
 @pytest.mark.parametrize(
