@@ -9,7 +9,7 @@ import pytest
 
 from fixtures.machine.thread_work import ThreadWork
 from fixtures.runtimes import WARM_RUNS
-from fixtures.runtimes.onnxruntime import COLD_RUNS, shared_work
+from fixtures.runtimes.onnxruntime import COLD_RUNS, SPINNING, product_in, product_model, shared_work
 from tests.conftest import skip_unless_met
 
 onnx: Any = pytest.importorskip("onnx")
@@ -48,6 +48,22 @@ def test_a_thread_that_only_spins_has_not_worked(tmp_path: Path) -> None:
     assert (True, 2) == (shared.judge(2)[0], shared.working)
     assert (False, 1) == (alone.judge(2)[0], alone.working)
     assert "1 of 2 threads worked" in alone.judge(2)[1]
+
+
+@pytest.mark.parametrize("entry", [None, "0", "1"], ids=["never set", "off", "on"])
+def test_a_product_leaves_the_options_of_its_session_alone(entry: str | None) -> None:
+    """They are one object, by which a twin is made later that is profiled: it has to spin as the timed session does."""
+    options = onnxruntime.SessionOptions()
+    if entry is not None:
+        options.add_session_config_entry(SPINNING, entry)
+    session = onnxruntime.InferenceSession(product_model(4), options, providers=["CPUExecutionProvider"])
+    kept = session.get_session_options()
+    kept.enable_profiling = True
+    for spins in (False, True, False):
+        product_in(kept, 8, spins=spins)()
+
+    assert kept is session.get_session_options()
+    assert (entry or "1", True) == (kept.get_session_config_entry(SPINNING), kept.enable_profiling)
 
 
 def test_a_pool_of_one_thread_has_nobody_who_spins(tmp_path: Path) -> None:
