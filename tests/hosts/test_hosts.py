@@ -275,7 +275,7 @@ def test_what_disturbs_any_host_disturbs_the_step(
 
 
 def test_both_shares_are_added_up_in_both_kinds_of_turns(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of ten seconds each, in which others used one of CPU time and the hypervisor took two."""
+    """Ten seconds each, in which others used one of CPU time and the hypervisor took two."""
     measured = of_two_hosts()
     counted = iter([(0.0, 0.0, 0.0), (1.0, 2.0, 10.0), (1.0, 2.0, 10.0), (2.0, 4.0, 20.0)])
     monkeypatch.setattr(measured, "_others_until_now", lambda: next(counted))
