@@ -97,8 +97,8 @@ def with_pairs(table: Versions, result: Result) -> Versions:
         cells = list(row.cells)
         for version, cell in _pair_cells(found, base, head).items():
             place = versions.index(version)
-            known = cells[place]
-            if known is None or known.samples_per_second is None or cell.outcome != "measured":
+            saved = cells[place]
+            if saved is None or saved.samples_per_second is None or cell.outcome != "measured":
                 cells[place] = cell
         rows[key] = replace(row, cells=tuple(cells), paired=_paired(found) or row.paired)
     changed = tuple(_changes(result.software))

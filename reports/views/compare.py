@@ -56,7 +56,7 @@ class OneSided:
 
 
 @dataclass(frozen=True, slots=True)
-class _Side:
+class _OneRun:
     """One of the two runs by model and step: its records, and the throughputs of their fresh processes."""
 
     measured: Mapping[Key, Measurement]
@@ -160,11 +160,11 @@ def _refuse_different_machines(base: Run[Measurement], head: Run[Measurement], m
         )
 
 
-def _side(run: Run[Measurement]) -> _Side:
-    return _Side(measured={(m.model, m.step): m for m in run.measurements}, processes=processes_sps(run.measurements))
+def _side(run: Run[Measurement]) -> _OneRun:
+    return _OneRun(measured={(m.model, m.step): m for m in run.measurements}, processes=processes_sps(run.measurements))
 
 
-def _compared(key: Key, base: _Side, head: _Side, across_machines: bool) -> Compared:
+def _compared(key: Key, base: _OneRun, head: _OneRun, across_machines: bool) -> Compared:
     """Return one benchmark of both sides; its ratio is disturbed where others disturbed any of the records that it stands on."""
     before, after = base.measured[key], head.measured[key]
     baseline = (after.model, baseline_of(after, before))
