@@ -547,8 +547,8 @@ def test_the_newest_run_of_the_model_guides_the_search(tmp_path: Path) -> None:
         ({"input_shape": [8, 1, 240, 320]}, "has other images than 240x320"),
         ({"input_shape": [8, 128], "sequence_length": 128}, ""),
         ({"input_shape": [8, 64], "sequence_length": 64}, "has texts of another length than 128 tokens"),
-        ({"weights": WEIGHTS}, ""),
-        ({"weights": "0123456789abcdef"}, "has other weights than random, seed 0"),
+        ({"input_shape": [8, 3, 240, 320], "weights": WEIGHTS}, ""),
+        ({"input_shape": [8, 3, 240, 320], "weights": "0123456789abcdef"}, "has other weights than random, seed 0"),
     ],
 )
 def test_a_run_on_other_inputs_does_not_guide_the_search(
