@@ -43,6 +43,7 @@ def test_the_kernels_description_is_read() -> None:
     assert [0.0, 0.5, 0.0, 0.0] == [area.huge_share for area in (heap, advised, reserved, file)]
     assert [False, False, True, False] == [area.is_reserved for area in (heap, advised, reserved, file)]
     assert ("/home/me/my weights.safetensors", True) == (file.path, file.is_file)
+    assert [False, False, False] == [area.is_file for area in (heap, advised, reserved)], "weights in reserved pages are memory"
 
 
 def test_a_block_may_lie_in_several_mappings() -> None:
