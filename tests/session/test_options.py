@@ -9,8 +9,10 @@ from typing import Any, cast
 import pytest
 from _pytest.config import _prepareconfig
 
+from fixtures import measure, plugin
 from fixtures.bench.launch import ROOT
 from fixtures.models.preprocessing import PicturesError, calibration_pictures
+from fixtures.session.journal import Finished
 from fixtures.session.options import described, read_options
 from reports.__main__ import command_parser
 from reports.commands import MODULE
@@ -90,6 +92,8 @@ def test_former_option_of_a_command(command: str, now: str, dest: str, capsys: p
             ["--lengths", "8:1", "--model", "transformers:bert", "--int8-texts", __file__],
             "--int8-texts has no effect on texts whose lengths vary",
         ),
+        (["--grid", "128x8", "--sequence-length", "512"], "--sequence-length has no effect where points name their tokens: leave it out"),
+        (["--generation", "decode-8x1", "--batch-size", "2"], "--batch-size has no effect where points name their batch: leave it out"),
         (["--model", "vit", "--evaluate", "mine.py:f1"], "--evaluate is a metric of labelled samples: name pictures with --accuracy DIR"),
         (
             ["--model", "vit", "--max-accuracy-loss", "1"],
@@ -132,3 +136,25 @@ def test_a_picture_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "0.png").symlink_to("/proc/self/mem")
     with pytest.raises(PicturesError, match=rf"^--int8-images '{tmp_path}': {tmp_path}/0\.png cannot be read \(.+\); remove it, or name"):
         calibration_pictures(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("points", "message"),
+    [
+        ([("a/served.py:create", "baseline"), ("b/served.py:create", "baseline")], "another model has the id served.create already"),
+        ([("vit", "openvino"), ("resnet50", "openvino"), ("vit", "openvino")], "2 tests measure openvino on vit, of which a run keeps one"),
+    ],
+)
+def test_tests_whose_records_could_not_be_told_apart_are_refused(points: list[tuple[str, str]], message: str) -> None:
+    with pytest.raises(pytest.UsageError, match=message):
+        plugin._refuse_ambiguous(points)
+
+
+@pytest.mark.parametrize(("kept", "asked", "replayed"), [({}, False, True), ({}, True, False), ({"profile": {"x": 1}}, True, True)])
+def test_a_record_whose_profile_was_interrupted_is_measured_again(kept: dict[str, object], asked: bool, replayed: bool) -> None:
+    """It would stand in the resumed run without a profile and without a word."""
+    finished = Finished(nodeid="test", rounds_s=[1.0], extra_info={"profile": None, "profile_failure": "", **kept})
+    session = SimpleNamespace(journal=SimpleNamespace(found={"test": finished}))
+    task: Any = SimpleNamespace(session=session, nodeid="test", profiles=Path("traces") if asked else None)
+
+    assert replayed == (measure._finished(task) is finished)

@@ -80,7 +80,7 @@ def test_looking_whether_the_storage_can_be_written_touches_no_link(tmp_path: Pa
     storage.mkdir()
     (storage / ".writable").symlink_to(precious)
     made = LadderSession.__new__(LadderSession)
-    made._config = None  # type: ignore[assignment]
+    made._config, made.points = None, ()  # type: ignore[assignment]
     made.progress = SimpleNamespace(note=print)  # type: ignore[assignment]
     options = SimpleNamespace(models=(), conditions=dict, resume=False)
     monkeypatch.setattr(session, "read_options", lambda _config: options)
@@ -89,6 +89,36 @@ def test_looking_whether_the_storage_can_be_written_touches_no_link(tmp_path: Pa
 
     assert "years of work" == precious.read_text()
     assert [".writable"] == [each.name for each in storage.iterdir()]
+
+
+PART_OF_A_RUN = """
+from pathlib import Path
+from fixtures.session.journal import Finished, Journal
+from fixtures.session.session import session_of
+pytest_plugins = ["fixtures.suite"]
+def pytest_benchmark_update_json(config):
+    from fixtures.session.saving import save_atomically
+    session = session_of(config)
+    session.journal = Journal(Path({journal!r}), {{}})
+    session.journal.add(Finished(nodeid="other", rounds_s=[1.0], extra_info={{}}))
+    session.journal.found = {found}
+    save_atomically(config, session)
+"""
+
+
+@pytest.mark.parametrize(("found", "kept"), [("{}", 0), ('{"other": None}', 1)], ids=["all taken over", "one not asked for"])
+def test_records_that_a_resumed_run_was_not_asked_for_stay_in_its_journal(tmp_path: Path, found: str, kept: int) -> None:
+    """`--resume --model vit` saves what there is of vit, and what was finished of resnet50 can still be taken up."""
+    (tmp_path / "pytest.ini").write_text("[pytest]")
+    (tmp_path / "conftest.py").write_text(PART_OF_A_RUN.format(journal=str(tmp_path / "journal"), found=found))
+    (tmp_path / "test_it.py").write_text(TEST)
+    command = [sys.executable, "-m", "pytest", *LEAN, "--benchmark-autosave", f"--benchmark-storage=file://{tmp_path}/saved"]
+    done = ran(command, tmp_path, {"PYTHONPATH": str(ROOT)}, both=True)
+
+    assert 0 == done.returncode, done.stdout
+    assert kept == len(list((tmp_path / "journal").glob("*.jsonl")))
+    assert bool(kept) == ("1 finished records of the interrupted run were not asked for" in " ".join(done.stdout.split()))
+    assert 1 == len(list((tmp_path / "saved").glob("*/*.json")))
 
 
 AT_ONCE = """

@@ -318,10 +318,15 @@ def test_killed_run_is_resumed(suite: Suite) -> None:
     assert [pid for pid in workers if not ended(pid)] == []
     assert suite.runs() == []
 
+    status, output = suite.run("--benchmark-autosave", "--resume", steps=steps[1:])
+    assert status == 0, output
+    assert "1 finished records of the interrupted run were not asked for" in output.replace("\n", " ")
+    assert len(suite.journals()) == 1
     status, output = suite.run("--benchmark-autosave", "--resume", steps=steps)
     assert status == 0, output
-    [run] = suite.runs()
-    assert [benchmark["extra_info"]["resumed"] for benchmark in records(run).values()] == [True, False]
+    assert suite.journals() == []
+    [_, run] = suite.runs()
+    assert [benchmark["extra_info"]["resumed"] for benchmark in records(run).values()] == [True, True]
 
 
 @pytest.mark.nightly
