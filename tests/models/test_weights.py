@@ -233,20 +233,35 @@ def test_heads_that_only_training_runs_may_be_missing(tmp_path: Path) -> None:
         weights.choose(weights.read(str(tmp_path / "kept.pt")), module)
 
 
+class Tied(nn.Module):
+    """A language model's head is its table of tokens."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table, self.head = nn.Embedding(5, 3), nn.Linear(3, 5, bias=False)
+        self.head.weight = self.table.weight
+
+
 def test_one_of_tied_weights_is_enough(tmp_path: Path) -> None:
-    """A safetensors file cannot hold a tensor twice, and a language model's head is its table of tokens."""
-
-    class Tied(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.table, self.head = nn.Embedding(5, 3), nn.Linear(3, 5, bias=False)
-            self.head.weight = self.table.weight
-
+    """A safetensors file cannot hold a tensor twice."""
     file = tmp_path / "weights.safetensors"
     save_file({"table.weight": torch.ones(5, 3)}, file)
     model = Tied()
     weights.load(weights.choose(weights.read(str(file)), model), model)
 
+    assert torch.equal(torch.ones(5, 3), model.head.weight)
+
+
+def test_tied_weights_of_different_values_are_refused(tmp_path: Path) -> None:
+    """Whichever is loaded last would be both, a model that nobody trained; two equal copies are loaded."""
+    file = tmp_path / "weights.safetensors"
+    save_file({"table.weight": torch.ones(5, 3), "head.weight": torch.zeros(5, 3)}, file)
+    model = Tied()
+
+    with pytest.raises(WeightsError, match=r"(table|head)\.weight and (table|head)\.weight have different values, and Tied has one tensor"):
+        weights.load(weights.choose(weights.read(str(file)), model), model)
+    save_file({"table.weight": torch.ones(5, 3), "head.weight": torch.ones(5, 3).half()}, file)
+    assert "1 tensors from float16 to float32" == weights.load(weights.choose(weights.read(str(file)), model), model)
     assert torch.equal(torch.ones(5, 3), model.head.weight)
 
 
