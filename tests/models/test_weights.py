@@ -125,6 +125,36 @@ def test_averaged_weights_beside_bare_ones(tmp_path: Path) -> None:
         loaded(str(tmp_path / "kept.pt"))
 
 
+@pytest.mark.parametrize(
+    ("kept", "key", "other"),
+    [
+        (renamed("model.", state(1)) | renamed("ema.", without_statistics(state(2))), "ema", "model"),
+        (state(1) | renamed("ema.", without_statistics(state(2))), "ema", r"\(the file itself\)"),
+        ({"model": state(1) | renamed("ema.", without_statistics(state(2)))}, "model.ema", "model"),
+        ({"model": without_statistics(state(2)) | renamed("ema.", state(1))}, "model", "model.ema"),
+    ],
+    ids=["below prefixes", "one of them bare", "below a key", "named by what leads to the other, too"],
+)
+def test_one_that_fits_with_fewer_names_is_seen_beside_a_full_one(tmp_path: Path, kept: Any, key: str, other: str) -> None:
+    """Averaged weights often have no counted batches: they fit, and are neither left out unasked nor out of reach."""
+    file = tmp_path / "kept.pt"
+    torch.save(kept, file)
+
+    with pytest.raises(WeightsError, match=rf"more than one state dict that fits Small: .*{other}") as two:
+        loaded(str(file))
+    assert key in str(two.value)
+    module, _ = loaded(f"{file}::{key}")
+    assert torch.equal(state(2)["head.weight"], module.head.weight)
+
+
+def test_names_of_another_architecture_are_no_state_dict(tmp_path: Path) -> None:
+    """Where nothing fits, what holds most of the module is told, not a few names deeper in it that end as some of its own."""
+    torch.save(state() | {f"tail.{number}.head.weight": torch.ones(2) for number in range(9)}, tmp_path / "kept.pt")
+
+    with pytest.raises(WeightsError, match=r"do not fit Small: 0 missing \(first: -\), 9 unknown \(first: \['tail.0.head.weight'\]\)"):
+        loaded(str(tmp_path / "kept.pt"))
+
+
 def test_key_that_is_not_there_lists_those_that_are(tmp_path: Path) -> None:
     """A slip of the pen is no reason to take another."""
     torch.save({"state_dict": state()}, tmp_path / "kept.pt")
