@@ -1,6 +1,7 @@
 """Models of transformers by name and from folders: nothing is unpickled."""
 
 import json
+import re
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import msgspec
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from fixtures import models
 from fixtures.models import UnknownModelError, WeightsError
@@ -69,6 +71,43 @@ def test_head_can_be_chosen(folder: Path) -> None:
 
     assert built.weights_found.startswith("4 tensors drawn at random (first: ")
     assert (1, 2) == tuple(module(torch.zeros(1, 8, dtype=torch.int64)).shape)
+
+
+def configured(folder: Path, **changes: object) -> None:
+    file = folder / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+
+
+def test_a_bare_model_of_weights_with_a_head_tells_both(folder: Path) -> None:
+    """Masked words train no pooler, so that it is drawn; and what was trained for them is not used."""
+    configured(folder, architectures=["BertModel"])
+    found = models.build(spec(folder)).weights_found
+    drawn, _, others = found.partition("), ")
+
+    assert "2 tensors drawn at random (first: pooler.dense.bias" == drawn
+    assert re.fullmatch(r"\d+ others left out \(first: cls\.predictions\..*\)", others)
+
+
+@pytest.mark.parametrize("head", ["BertForMaskedLM", "BertModel"])
+def test_weights_below_another_prefix_are_no_random_ones(folder: Path, head: str) -> None:
+    """A whole body that is drawn at random is no model of its folder."""
+    configured(folder, architectures=[head])
+    file = folder / "model.safetensors"
+    wrapped = {f"module.{name}": tensor for name, tensor in load_file(file).items()}
+    file.unlink()  # the tensors are mapped from it
+    save_file(wrapped, file, metadata={"format": "pt"})
+
+    with pytest.raises(WeightsError, match=rf"of layers of {head} are missing \(first: .*layer\.0\..* unknown \(first: module\.bert\."):
+        models.build(spec(folder))
+
+
+@pytest.mark.parametrize("head", ["BertForMaskedLM", "BertModel"])
+def test_layers_that_the_weights_lack_are_not_drawn(folder: Path, head: str) -> None:
+    """So a config with more layers is refused, whatever its head."""
+    configured(folder, architectures=[head], num_hidden_layers=2)
+
+    with pytest.raises(WeightsError, match=rf"16 tensors of layers of {head} are missing \(first: (bert\.)?encoder\.layer\.1\."):
+        models.build(spec(folder))
 
 
 def test_number_of_labels_is_the_checkpoints(tmp_path: Path, transformers: Any) -> None:
