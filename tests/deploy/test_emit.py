@@ -1,6 +1,5 @@
 """What `recommend --emit` writes runs without this suite, and its check tells what is in force."""
 
-import argparse
 import json
 import os
 import shutil
@@ -30,8 +29,8 @@ from fixtures.steps.recipe import resolve
 from reports.__main__ import main
 from reports.commands.measuring import Bench, CannotMeasure, bench
 from reports.deploy.emit import EMITTED, check_calibration, check_versions
-from reports.text.image_shape import square
 from reports.tune.measure import fingerprint, measure, save
+from tests.benches import bench_of
 from tests.conftest import BUILT, remember, skip_unless_met
 from tests.processes import ran
 
@@ -44,17 +43,7 @@ Emit = Callable[..., Path]
 @pytest.fixture(scope="module")
 def made(artifact_folder: Path) -> Bench:
     """As other tests have it, so that what is built is built once."""
-    options = argparse.Namespace(
-        model=MODEL,
-        weights=None,
-        pretrained=False,
-        int8_images=None,
-        int8_texts=None,
-        preprocess=None,
-        artifact_cache=artifact_folder,
-        worker_timeout=600,
-    )
-    usual = bench(options, image=square(SIZE), warmup_limit_s=0.0)
+    usual = bench_of(MODEL, artifact_folder, size=SIZE, warmup_limit_s=0.0)
     return replace(usual, rig=replace(usual.rig, built=dict(BUILT)))
 
 

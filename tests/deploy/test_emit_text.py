@@ -1,6 +1,5 @@
 """What `recommend --emit` writes of a run of text generation serves the winner to OpenAI's client, and proves in place what is in force."""
 
-import argparse
 import json
 import os
 import shutil
@@ -24,8 +23,8 @@ from fixtures.steps.recipe import resolve
 from reports.__main__ import main
 from reports.commands.measuring import Bench, CannotMeasure, bench
 from reports.deploy.language import language_of
-from reports.text.image_shape import USUAL
 from reports.tune.measure import fingerprint, measure, save
+from tests.benches import bench_of
 from tests.conftest import skip_unless_met
 from tests.deploy.test_emit import lines, run_alone
 from tests.generation.conftest import CONFIG
@@ -65,17 +64,7 @@ def named(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def made(named: Path, artifact_folder: Path) -> Bench:
     """The rig that the command assembles too, at a point of decode."""
-    options = argparse.Namespace(
-        model=f"transformers:{named}",
-        weights=None,
-        pretrained=False,
-        int8_images=None,
-        int8_texts=None,
-        preprocess=None,
-        artifact_cache=artifact_folder,
-        worker_timeout=600,
-    )
-    usual = bench(options, image=USUAL, sequence_length=DEPTH, batch_size=1, warmup_limit_s=0.0)
+    usual = bench_of(f"transformers:{named}", artifact_folder, size=224, sequence_length=DEPTH, batch_size=1, warmup_limit_s=0.0)
     model = msgspec.structs.replace(usual.model, phase="decode", new_tokens=NEW_TOKENS, batch_size=1)
     return replace(usual, model=model, model_id=models.spec_id(model))
 
