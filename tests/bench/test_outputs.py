@@ -94,7 +94,7 @@ def test_answer_that_does_not_depend_on_its_image(make_rig: MakeRig, checkout: C
 
 
 @pytest.mark.slow
-def test_first_serving_compares_many_samples_and_later_ones_a_batch(make_rig: MakeRig) -> None:
+def test_first_serving_compares_many_samples_and_later_ones_a_few(make_rig: MakeRig) -> None:
     """The record keeps what the many agreed to; all are distinct."""
     rig = make_rig()
     recipe = resolve("batch_8", rig.catalogue, rig.machine)

@@ -80,6 +80,16 @@ def test_fewer_samples_are_held_against_the_mean_of_all(count: int) -> None:
     assert compare(LOGITS[:count], LOGITS).samples == count
 
 
+def test_one_sample_near_the_mean_is_held_against_what_all_depend_on() -> None:
+    """The first row is nearly the mean: its right output, with the noise of all others, must not seem wrong."""
+    near = LOGITS.copy()
+    near[0] = LOGITS[1:].mean(0) + 0.01
+    noise = 0.05 * np.random.default_rng(9).standard_normal(near.shape).astype(np.float32)
+    [one, whole] = [compare(near[:count] + noise[:count], near).sqnr_db for count in (1, len(near))]
+    assert abs(one - whole) < 3
+    assert compare(near[:1] + noise[:1], near).keeps(HALF_DB)
+
+
 @pytest.mark.parametrize("bad", [np.inf, -np.inf])
 def test_infinity_elsewhere_drifted(bad: float) -> None:
     """One is enough."""
