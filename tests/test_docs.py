@@ -1,5 +1,6 @@
 """The documentation says what the code does."""
 
+import argparse
 import re
 import shlex
 from collections.abc import Iterator
@@ -8,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from fixtures.steps.__main__ import written
-from fixtures.steps.optimizations import catalogue
+from fixtures.steps.optimizations import ON_DEMAND, catalogue
+from fixtures.steps.recipe import may_be_left_out
 from reports.__main__ import command_parser
 from reports.commands import MODULE
 
@@ -42,6 +44,27 @@ def test_every_command_that_a_page_shows_can_be_typed(page: Path, capsys: pytest
             command_parser(MODULE).parse_args(shlex.split(command.removeprefix(MODULE)))
         except SystemExit:
             pytest.fail(f"{page.name}: {command}: {capsys.readouterr().err}")
+
+
+def test_every_command_is_on_the_page_of_commands() -> None:
+    shown = {command.removeprefix(MODULE).split()[0] for command in commands(DOCS / "commands.md")} | {"completion", "doctor"}
+    [subcommands] = [action.choices for action in command_parser(MODULE)._actions if isinstance(action, argparse._SubParsersAction)]
+
+    assert shown >= set(subcommands)
+
+
+def named_between(text: str, begin: str, end: str) -> set[str]:
+    """The steps that a page names there."""
+    return set(re.findall(r"`(\w+)`", text.partition(begin)[2].partition(end)[0])) & set(catalogue())
+
+
+def test_the_page_of_measuring_names_what_may_be_left_out_and_what_is_quick() -> None:
+    """Step by step; both follow from the catalogue."""
+    steps, page = catalogue(), (DOCS / "measuring.md").read_text()
+    quick = {name for name, step in steps.items() if step.in_quick and step.family not in ON_DEMAND}
+
+    assert named_between(page, "- *Which steps*:", "A runtime, a batch") == {name for name in steps if may_be_left_out(name, steps)}
+    assert named_between(page, "**`--quick`**", "Where") == quick
 
 
 def anchors(page: Path) -> set[str]:

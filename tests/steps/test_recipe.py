@@ -18,6 +18,7 @@ from tests.machines import X86
 EVERYTHING = {name: replace(step, requires=()) for name, step in catalogue().items()}
 NEVER = Requirement("never", lambda machine: Skip("not here", "go elsewhere"))
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+TELL_THEIR_MODE = ("eager", "inductor", "torch_generation")  # runtimes that serve a module of torch's
 MODEL = ModelSpec(name="torchvision:resnet18", image=square(64))
 
 
@@ -267,5 +268,5 @@ def test_no_runtime_but_torchs_owes_the_mode_of_a_module(step: Optimization) -> 
     below = list(ancestors(step.name, EVERYTHING))[1:]
     for failed in (frozenset[str](), frozenset(below), *(frozenset({each}) for each in below)):
         found = recipe(step.name, failed=failed)
-        if "onnxruntime" in found.runtime or "openvino" in found.runtime or found.runtime in {"executorch", "aot_inductor"}:
+        if found.runtime not in TELL_THEIR_MODE:
             assert "mode" not in {claim.subject for claim in found.claims}, failed
