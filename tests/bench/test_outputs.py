@@ -4,13 +4,16 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
 
-from fixtures.bench.rig import Rig, ServingError
+from fixtures.bench import rig as rig_module
+from fixtures.bench.rig import Rig, ServingError, Starting
 from fixtures.protocol import ModelSpec
-from fixtures.steps.accuracy import DriftError
+from fixtures.steps.accuracy import Agreement, DriftError
 from fixtures.steps.recipe import Recipe, resolve
 from reports.text.image_shape import square
 from tests import checkouts, digits_models
@@ -107,6 +110,22 @@ def test_first_serving_compares_many_samples_and_later_ones_a_few(make_rig: Make
         assert 16 <= serving.agreement.samples <= 64
 
     assert counts == [serving.agreement.samples, 8]
+
+
+@pytest.mark.parametrize(("few_db", "many_db"), [(19.0, 24.0), (19.0, 18.0), (25.0, 24.0)])
+def test_few_samples_below_the_tolerance_are_not_the_last_word(monkeypatch: pytest.MonkeyPatch, few_db: float, many_db: float) -> None:
+    """One text may have more noise than the two that held at first: as many as then decide."""
+
+    def agreement(sqnr_db: float, samples: int) -> Agreement:
+        return Agreement(sqnr_db=sqnr_db, centred_cosine=1, cosine=1, max_abs_error=0, relative_error=0, samples=samples)
+
+    found, asked = [agreement(few_db, 1), agreement(many_db, 16)], list[dict[str, int]]()
+    monkeypatch.setattr(rig_module, "write_outputs", lambda _workers, **compared: asked.append(compared))
+    recipe = SimpleNamespace(step=SimpleNamespace(name="bf16_autocast"), least_sqnr_db=20.0)
+    starting = SimpleNamespace(recipe=recipe, job=SimpleNamespace(model=RESNET), workers=None, compare=lambda: found.pop(0))
+    told = Rig._agreement(cast(Rig, SimpleNamespace(_known_agreement=lambda *_: agreement(24.0, 16))), cast(Starting, starting))
+
+    assert (asked, told.sqnr_db) == (([{"samples": 16}], many_db) if few_db < 20 else ([], few_db))
 
 
 @pytest.mark.nightly
