@@ -207,7 +207,7 @@ def test_factory_without_labels_says_how_to_give_them(folder: Path) -> None:
     with pytest.raises(MetricError, match=r"--evaluate needs labels, and .* has none: name labelled pictures \(--accuracy DIR\), or let"):
         metric.write_rows(spec.name, models.build(spec), folder)
     with pytest.raises(UnknownModelError, match=r"labels that it returns third have shape \(3,\); expected one for each of the 40 rows"):
-        create(f"{folder}/served.py:short", spec)
+        create(f"{folder}/served.py:short")
 
 
 def test_outputs_beyond_memory_are_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
