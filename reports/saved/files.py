@@ -1,6 +1,7 @@
 """Files written whole or not at all."""
 
 import errno
+import hashlib
 import os
 import re
 import stat
@@ -58,6 +59,16 @@ def _linked(temporary: str, path: Path) -> bool:
         return False
     Path(temporary).unlink()
     return True
+
+
+def digest_of(path: Path) -> str:
+    """Return the SHA-256 of a file. Raises OSError with the file's name, which reading does not tell as opening does."""
+    with path.open("rb") as opened:
+        try:
+            return hashlib.file_digest(opened, "sha256").hexdigest()
+        except OSError as error:
+            error.filename = str(path)
+            raise
 
 
 def no_file_text(option: str, path: Path) -> str:
