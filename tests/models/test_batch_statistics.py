@@ -32,6 +32,20 @@ state = models.create(ModelSpec(name="torchvision:resnet18", image=square(64))).
 assert torch.get_num_threads() == int(sys.argv[1])
 print(hashlib.sha256(b"".join(tensor.numpy().tobytes() for tensor in state.values())).hexdigest())
 """
+BEYOND_SMALL_IMAGES = """
+from torch import nn
+
+class Corner(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.BatchNorm2d(3)
+
+    def forward(self, images):
+        return self.norm(images)[:, :, 60, 60]
+
+def create():
+    return Corner()
+"""
 
 
 def outputs(spec: ModelSpec, count: int = 8) -> np.ndarray:
@@ -74,6 +88,16 @@ def test_weights_of_all_image_sizes_are_the_same() -> None:
     small, large = (models.create(ModelSpec(name="torchvision:resnet18", image=square(size))).state_dict() for size in (64, 224))
 
     assert all(torch.equal(tensor, large[name]) for name, tensor in small.items())
+
+
+def test_model_that_fails_on_small_images_has_statistics_of_its_own_size(tmp_path: Path) -> None:
+    """Whatever it raises: a pixel that small images have not is an IndexError."""
+    (tmp_path / "corner.py").write_text(BEYOND_SMALL_IMAGES)
+    module = models.create(ModelSpec(name=f"{tmp_path}/corner.py:create", image=square(64)))
+    [norm] = (part for part in module.modules() if isinstance(part, nn.BatchNorm2d))
+
+    assert norm.running_mean is not None
+    assert bool(norm.running_mean.any())
 
 
 def test_statistics_of_a_file_are_left_alone(tmp_path: Path) -> None:
