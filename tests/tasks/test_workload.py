@@ -17,34 +17,44 @@ def session(model: nn.Module) -> TorchSession:
     return TorchSession(job, model, model)
 
 
-def test_a_linear_layer() -> None:
-    """4 samples of 10 features to 6: 2 x 10 x 6 FLOP each; 60 weights and 6 biases; 10 read and 6 written."""
-    found = count(session(nn.Linear(10, 6)), (torch.randn(4, 10),))
-
-    assert (120.0, 66, 16.0) == (found.flops_per_sample, found.weight_elements, found.activation_elements_per_sample)
+class Attention(nn.Module):
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        return nn.functional.scaled_dot_product_attention(tokens, tokens, tokens)
 
 
-def test_a_convolution() -> None:
-    """3 to 8 channels, 3x3, stride 2 on 8x8: 16 places x 8 x 27 x 2 FLOP; 192 read and 128 written."""
-    model = nn.Conv2d(3, 8, 3, stride=2, padding=1, bias=False)
-    found = count(session(model), (torch.randn(2, 3, 8, 8),))
+SHARED = nn.Linear(10, 10, bias=False)
+# FLOP a sample, elements of weights, and elements that a sample reads and writes.
+LAYERS: dict[str, tuple[nn.Module, torch.Tensor, tuple[float, int, float]]] = {
+    "a linear layer, whose biases are weights": (nn.Linear(10, 6), torch.randn(4, 10), (2 * 10 * 6, 60 + 6, 10 + 6)),
+    "a convolution, 3 to 8 channels at 16 places": (
+        nn.Conv2d(3, 8, 3, stride=2, padding=1, bias=False),
+        torch.randn(2, 3, 8, 8),
+        (16 * 8 * 27 * 2, 8 * 27, 192 + 128),
+    ),
+    "groups, each of which multiplies its own channels only": (
+        nn.Conv2d(8, 8, 3, padding=1, groups=8, bias=False),
+        torch.randn(1, 8, 4, 4),
+        (8 * 16 * 9 * 2, 72, 128 + 128),
+    ),
+    "a weight in use twice, and what is fused between": (
+        nn.Sequential(SHARED, nn.ReLU(), SHARED),
+        torch.randn(1, 10),
+        (2 * 2 * 10 * 10, 100, 2 * (10 + 10)),
+    ),
+    "attention on a CPU, two products of 5 tokens in 2 heads": (
+        Attention(),
+        torch.randn(1, 2, 5, 8),
+        (2 * 2 * 2 * 5 * 5 * 8, 0, 3 * 80 + 80),
+    ),
+}
 
-    assert (16 * 8 * 27 * 2, 216, 320.0) == (found.flops_per_sample, found.weight_elements, found.activation_elements_per_sample)
 
+@pytest.mark.parametrize("name", LAYERS)
+def test_work_is_that_counted_by_hand(name: str) -> None:
+    model, inputs, expected = LAYERS[name]
+    found = count(session(model), (inputs,))
 
-def test_groups_divide_the_work() -> None:
-    """A depthwise convolution multiplies each channel with its own filter only."""
-    found = count(session(nn.Conv2d(8, 8, 3, padding=1, groups=8, bias=False)), (torch.randn(1, 8, 4, 4),))
-
-    assert (8 * 16 * 9 * 2, 72) == (found.flops_per_sample, found.weight_elements)
-
-
-def test_a_weight_in_use_twice_counts_once_and_what_is_between_is_fused() -> None:
-    """The layer runs twice: twice the FLOPs and activations, its weights once; ReLU adds nothing."""
-    layer = nn.Linear(10, 10, bias=False)
-    found = count(session(nn.Sequential(layer, nn.ReLU(), layer)), (torch.randn(1, 10),))
-
-    assert (400.0, 100, 40.0) == (found.flops_per_sample, found.weight_elements, found.activation_elements_per_sample)
+    assert expected == (found.flops_per_sample, found.weight_elements, found.activation_elements_per_sample)
 
 
 def test_a_patch_embedding_is_told_from_the_layers_behind_it() -> None:
@@ -57,38 +67,48 @@ def test_a_patch_embedding_is_told_from_the_layers_behind_it() -> None:
     assert (1, 768 / (768 + 1600)) == (found.convolutions, found.convolution_share)
 
 
-class Attention(nn.Module):
-    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-        return nn.functional.scaled_dot_product_attention(tokens, tokens, tokens)
-
-
-def test_attention_on_a_cpu_is_counted() -> None:
-    """2 heads, 5 tokens of 8: two products of 2 x 2 x 5 x 5 x 8 FLOP; three tensors of 80 read, one written."""
-    found = count(session(Attention()), (torch.randn(1, 2, 5, 8),))
-
-    assert (2 * 2 * 2 * 5 * 5 * 8, 0, 320.0) == (found.flops_per_sample, found.weight_elements, found.activation_elements_per_sample)
-
-
 def test_samples_of_a_batch_share_the_work() -> None:
     one, many = (count(session(nn.Linear(10, 6)), (torch.randn(size, 10),)) for size in (1, 8))
 
     assert one == many
 
 
-def test_a_long_short_term_memory_is_counted() -> None:
-    """Both directions of 4 gates, 5 positions of 3 samples: 2 x 4 x 16 x (8 + 16) FLOP each, whatever operator torch gives them to."""
-    model = nn.LSTM(8, 16, batch_first=True, bidirectional=True).eval()
-    found = count(session(model), (torch.randn(3, 5, 8),))
+class Scores(nn.Module):
+    """A product with a vector."""
 
-    assert found.flops_per_sample == 2 * 5 * 2 * 4 * 16 * (8 + 16)
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x @ x.new_ones(64)
 
 
-def test_a_product_with_a_vector_is_counted() -> None:
-    class Scores(nn.Module):
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return x @ x.new_ones(64)
+class SelfAttention(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(64, 2, batch_first=True)
 
-    assert count(session(Scores()), (torch.randn(8, 64),)).flops_per_sample == 2 * 64
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        mixed: torch.Tensor = self.attention(tokens, tokens, tokens, need_weights=False)[0]
+        return mixed
+
+
+ENCODER = nn.TransformerEncoder(nn.TransformerEncoderLayer(64, 2, 256, batch_first=True), 2)
+
+
+@pytest.mark.parametrize(
+    ("model", "inputs", "flops"),
+    [
+        # Both directions of 4 gates at 5 positions, whatever operator torch gives them to.
+        pytest.param(nn.LSTM(8, 16, batch_first=True, bidirectional=True), (3, 5, 8), 2 * 5 * 2 * 4 * 16 * (8 + 16), id="LSTM"),
+        pytest.param(Scores(), (8, 64), 2 * 64, id="vector"),
+        # Four products of 10 tokens with weights, and two between tokens.
+        pytest.param(SelfAttention(), (3, 10, 64), 4 * 2 * 10 * 64 * 64 + 2 * 2 * 10 * 10 * 64, id="attention"),
+        # Torchvision's ViT is made of such blocks: 4 d^2 of attention and 2 d m of the MLP a token, and attention between tokens.
+        pytest.param(ENCODER, (2, 10, 64), 2 * (2 * 10 * (4 * 64**2 + 2 * 64 * 256) + 2 * 2 * 10**2 * 64), id="encoder"),
+    ],
+)
+def test_products_inside_an_operator_are_counted(model: nn.Module, inputs: tuple[int, ...], flops: int) -> None:
+    """In eval mode, as the suite serves it, torch takes the fast path of attention; that stays allowed for others."""
+    assert flops == count(session(model.eval().requires_grad_(False)), (torch.randn(inputs),)).flops_per_sample
+    assert torch.backends.mha.get_fastpath_enabled()
 
 
 class Looked(nn.Module):
@@ -181,36 +201,3 @@ def test_a_buffer_as_the_place_of_a_hidden_product_is_seen() -> None:
     model.product = lambda x, w: _written_into(model.kept, x, w)
     with pytest.raises(ValueError, match="something else than torch's operators wrote into"):
         count(session(model), (torch.randn(8, 64),))
-
-
-class SelfAttention(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.attention = nn.MultiheadAttention(64, 2, batch_first=True)
-
-    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-        mixed: torch.Tensor = self.attention(tokens, tokens, tokens, need_weights=False)[0]
-        return mixed
-
-
-def frozen(model: nn.Module) -> nn.Module:
-    """As the suite serves it: in eval mode, where torch takes the fast path of attention."""
-    return model.eval().requires_grad_(False)
-
-
-def test_multihead_attention_is_counted_as_it_is_written() -> None:
-    """10 tokens of width 64: four products of 2 x 10 x 64 x 64 FLOP, and two of 2 x 10 x 10 x 64 between tokens."""
-    found = count(session(frozen(SelfAttention())), (torch.randn(3, 10, 64),))
-
-    assert 4 * 2 * 10 * 64 * 64 + 2 * 2 * 10 * 10 * 64 == found.flops_per_sample
-    assert torch.backends.mha.get_fastpath_enabled()
-
-
-def test_transformer_encoder_is_counted_whole() -> None:
-    """Torchvision's ViT is made of such blocks: 4 d^2 of attention and 2 d m of the MLP a token, and attention between tokens."""
-    tokens, width, hidden, layers = 10, 64, 256, 2
-    block = nn.TransformerEncoderLayer(width, 2, hidden, batch_first=True)
-    found = count(session(frozen(nn.TransformerEncoder(block, layers))), (torch.randn(2, tokens, width),))
-
-    products = 2 * tokens * (4 * width**2 + 2 * width * hidden)
-    assert layers * (products + 2 * 2 * tokens**2 * width) == found.flops_per_sample
