@@ -47,6 +47,10 @@ def without_statistics(of: State) -> State:
     return {name: tensor for name, tensor in of.items() if not name.endswith("num_batches_tracked")}
 
 
+def without(lost: str) -> dict[str, State]:
+    return {"state_dict": {name: tensor for name, tensor in renamed("net.").items() if name != lost}}
+
+
 FORMS: dict[str, tuple[Callable[[], Any], str]] = {
     "bare": (state, ""),
     "half": (
@@ -99,8 +103,17 @@ def test_form_is_found_and_told(tmp_path: Path, form: str) -> None:
         (renamed("student.", state(1)) | renamed("teacher.", state(2)), "teacher", "student"),
         ({"ema": {"module": state(2)}, "model": state(1)}, "ema", "model"),
         ({"params": state(1), "params_ema": state(2)}, "params_ema", "params"),
+        (state(1) | renamed("ema.", state(2)), "ema", r"\(the file itself\)"),
+        # Averaged weights often have no counted batches: they fit, and are neither left out unasked nor out of reach.
+        (renamed("model.", state(1)) | renamed("ema.", without_statistics(state(2))), "ema", "model"),
+        (state(1) | renamed("ema.", without_statistics(state(2))), "ema", r"\(the file itself\)"),
+        ({"model": state(1) | renamed("ema.", without_statistics(state(2)))}, "model.ema", "model"),
+        ({"model": without_statistics(state(2)) | renamed("ema.", state(1))}, "model", "model.ema"),
     ],
-    ids=["averaged", "distilled", "nested", "basicsr"],
+    ids=[
+        *("averaged", "distilled", "nested", "basicsr", "beside bare ones"),
+        *("fewer names", "fewer beside bare ones", "fewer below a key", "named by what leads to the other, too"),
+    ],
 )
 def test_two_that_fit_are_never_guessed_between(tmp_path: Path, kept: Any, key: str, other: str) -> None:
     """The error lists both, and the option that names one of them."""
@@ -117,67 +130,29 @@ def test_two_that_fit_are_never_guessed_between(tmp_path: Path, kept: Any, key: 
     assert weights.digest(f"{file}::{key}") != weights.digest(f"{file}::{other}")
 
 
-def test_averaged_weights_beside_bare_ones(tmp_path: Path) -> None:
-    """What lies at the top is one of the two."""
-    torch.save(state(1) | renamed("ema.", state(2)), tmp_path / "kept.pt")
-
-    with pytest.raises(WeightsError, match=r"\(the file itself\), ema; name one, for example --weights kept\.pt::ema"):
-        loaded(str(tmp_path / "kept.pt"))
-
-
 @pytest.mark.parametrize(
-    ("kept", "key", "other"),
+    ("kept", "key", "message"),
     [
-        (renamed("model.", state(1)) | renamed("ema.", without_statistics(state(2))), "ema", "model"),
-        (state(1) | renamed("ema.", without_statistics(state(2))), "ema", r"\(the file itself\)"),
-        ({"model": state(1) | renamed("ema.", without_statistics(state(2)))}, "model.ema", "model"),
-        ({"model": without_statistics(state(2)) | renamed("ema.", state(1))}, "model", "model.ema"),
+        # What holds most of the module is told, not a few names deeper in it that end as some of its own.
+        (
+            state() | {f"tail.{number}.head.weight": torch.ones(2) for number in range(9)},
+            "",
+            r"do not fit Small: 0 missing \(first: -\), 9 unknown \(first: \['tail.0.head.weight'\]\)",
+        ),
+        ({"state_dict": state()}, "::state_dict_ema", "hold nothing at 'state_dict_ema'; name one of state_dict"),
+        # A prefix that leads to most of the names is not enough.
+        (without("net.head.weight"), "", r"do not fit Small: 1 missing \(first: \['head.weight'\]\), 0 unknown"),
+        (without("net.body.1.running_mean"), "", r"do not fit Small: 1 missing \(first: \['body.1.running_mean'\]\), 0 unknown"),
+        # Another architecture may hold all names of this one.
+        (state() | {"extra.weight": torch.ones(2)}, "", r"0 missing \(first: -\), 1 unknown \(first: \['extra.weight'\]\)"),
     ],
-    ids=["below prefixes", "one of them bare", "below a key", "named by what leads to the other, too"],
+    ids=["another architecture", "a slip of the pen", "a lost weight", "lost statistics", "one layer more"],
 )
-def test_one_that_fits_with_fewer_names_is_seen_beside_a_full_one(tmp_path: Path, kept: Any, key: str, other: str) -> None:
-    """Averaged weights often have no counted batches: they fit, and are neither left out unasked nor out of reach."""
-    file = tmp_path / "kept.pt"
-    torch.save(kept, file)
+def test_what_does_not_fit_is_told(tmp_path: Path, kept: Any, key: str, message: str) -> None:
+    torch.save(kept, tmp_path / "kept.pt")
 
-    with pytest.raises(WeightsError, match=rf"more than one state dict that fits Small: .*{other}") as two:
-        loaded(str(file))
-    assert key in str(two.value)
-    module, _ = loaded(f"{file}::{key}")
-    assert torch.equal(state(2)["head.weight"], module.head.weight)
-
-
-def test_names_of_another_architecture_are_no_state_dict(tmp_path: Path) -> None:
-    """Where nothing fits, what holds most of the module is told, not a few names deeper in it that end as some of its own."""
-    torch.save(state() | {f"tail.{number}.head.weight": torch.ones(2) for number in range(9)}, tmp_path / "kept.pt")
-
-    with pytest.raises(WeightsError, match=r"do not fit Small: 0 missing \(first: -\), 9 unknown \(first: \['tail.0.head.weight'\]\)"):
-        loaded(str(tmp_path / "kept.pt"))
-
-
-def test_key_that_is_not_there_lists_those_that_are(tmp_path: Path) -> None:
-    """A slip of the pen is no reason to take another."""
-    torch.save({"state_dict": state()}, tmp_path / "kept.pt")
-
-    with pytest.raises(WeightsError, match="hold nothing at 'state_dict_ema'; name one of state_dict"):
-        loaded(f"{tmp_path / 'kept.pt'}::state_dict_ema")
-
-
-@pytest.mark.parametrize("lost", ["head.weight", "body.1.running_mean"])
-def test_what_is_not_there_is_not_drawn_at_random(tmp_path: Path, lost: str) -> None:
-    """A prefix that leads to most of the names is not enough."""
-    torch.save({"state_dict": {name: each for name, each in renamed("net.").items() if name != f"net.{lost}"}}, tmp_path / "kept.pt")
-
-    with pytest.raises(WeightsError, match=rf"do not fit Small: 1 missing \(first: \['{lost}'\]\), 0 unknown"):
-        loaded(str(tmp_path / "kept.pt"))
-
-
-def test_layer_that_the_model_has_not_is_no_fit(tmp_path: Path) -> None:
-    """Another architecture may hold all names of this one."""
-    torch.save(state() | {"extra.weight": torch.ones(2)}, tmp_path / "kept.pt")
-
-    with pytest.raises(WeightsError, match=r"0 missing \(first: -\), 1 unknown \(first: \['extra.weight'\]\)"):
-        loaded(str(tmp_path / "kept.pt"))
+    with pytest.raises(WeightsError, match=message):
+        loaded(f"{tmp_path / 'kept.pt'}{key}")
 
 
 def sharded(folder: Path) -> None:
