@@ -18,7 +18,7 @@ from fixtures.inputs.images import random_images
 from fixtures.models import statistics
 from fixtures.protocol import ModelSpec
 from fixtures.steps.accuracy import compare
-from reports.text.image_shape import square
+from reports.text.image_shape import ImageShape, square
 
 RESNET = ModelSpec(name="torchvision:resnet18", image=square(64))
 DIGEST = """
@@ -83,9 +83,10 @@ def test_weights_are_the_same_whatever_a_process_is_told() -> None:
     assert len(found) == 1
 
 
-def test_weights_of_all_image_sizes_are_the_same() -> None:
-    """Statistics are of small images: a large one costs a start nothing."""
-    small, large = (models.create(ModelSpec(name="torchvision:resnet18", image=square(size))).state_dict() for size in (64, 224))
+@pytest.mark.parametrize("larger", [square(224), ImageShape(64, 96)], ids=str)
+def test_weights_of_all_image_sizes_are_the_same(larger: ImageShape) -> None:
+    """Statistics are of small images, of the same ones: a large one costs a start nothing."""
+    small, large = (models.create(ModelSpec(name=RESNET.name, image=shape)).state_dict() for shape in (square(64), larger))
 
     assert all(torch.equal(tensor, large[name]) for name, tensor in small.items())
 

@@ -23,9 +23,9 @@ from fixtures.models import UnknownModelError, WeightsError, weights
 from fixtures.models.torchvision_import import import_torchvision
 from fixtures.protocol import ModelSpec
 from reports.text.image_shape import USUAL
+from tests.models.test_transformers_models import SMALL
 
 NAME = "transformers:someone/tiny"
-SMALL = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32, "vocab_size": 100}
 FIRST, SECOND = "a" * 40, "b" * 40
 
 

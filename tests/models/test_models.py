@@ -14,7 +14,6 @@ from fixtures import models
 from fixtures.bench.launch import ROOT
 from fixtures.inputs.images import random_images
 from fixtures.models import UnknownModelError, WeightsError
-from fixtures.models.torchvision_import import import_torchvision
 from fixtures.protocol import ModelSpec
 from fixtures.steps.accuracy import compare
 from reports.text.image_shape import square
@@ -82,17 +81,6 @@ def test_unknown_model_of_a_known_source_says_how_to_find_names(name: str) -> No
         models.create(ModelSpec(name=name))
 
 
-@pytest.mark.parametrize("name", ["torchvision:resnet18", "torchvision:vit_b_32", "timm:vit_tiny_patch16_224", "timm:resnet10t"])
-def test_model_serves_images_of_the_asked_size(name: str) -> None:
-    """In eval mode, fp32 and without gradients, whether the architecture is built for a size or takes any."""
-    module = models.create(ModelSpec(name=name, image=square(64)))
-
-    assert not module.training
-    assert {parameter.dtype for parameter in module.parameters()} == {torch.float32}
-    assert not any(parameter.requires_grad for parameter in module.parameters())
-    assert module(torch.zeros(2, 3, 64, 64)).shape == (2, 1000)
-
-
 @pytest.mark.parametrize("name", ["torchvision:mobilenet_v2", "torchvision:mobilenet_v3_small", "torchvision:mnasnet0_5"])
 def test_random_weights_keep_outputs_apart(name: str) -> None:
     """Outputs that are all but equal cannot be told from those of a broken step, and are refused as a reference."""
@@ -113,14 +101,6 @@ def test_safetensors_round_trip(tmp_path: Path) -> None:
     save_file(state(), tmp_path / "weights.safetensors")
 
     assert equal(loaded(tmp_path / "weights.safetensors"), state())
-
-
-@pytest.mark.parametrize("wrapped", [False, True])
-def test_weights_only_checkpoint(tmp_path: Path, wrapped: bool) -> None:
-    """A torch checkpoint is read as well, bare or below the key `state_dict`."""
-    torch.save({"state_dict": state()} if wrapped else state(), tmp_path / "weights.pth")
-
-    assert equal(loaded(tmp_path / "weights.pth"), state())
 
 
 class Payload:
@@ -212,11 +192,3 @@ def test_cpu_torch_beside_cuda_torchvision_serves_classification_models() -> Non
     code = "from fixtures import models, protocol; print(type(models.create(protocol.ModelSpec(name='torchvision:resnet18'))).__name__)"
     suite = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
     assert (suite.returncode, suite.stdout) == (0, "ResNet\n"), suite.stderr
-
-
-def test_importing_torchvision_twice_is_harmless() -> None:
-    """Each model asks for it."""
-    import_torchvision()
-    import_torchvision()
-
-    assert "torchvision" in sys.modules

@@ -22,6 +22,7 @@ from fixtures.models import UnknownModelError, WeightsError, fetch
 from fixtures.models.torchvision_models import offered, usual_weights
 from fixtures.protocol import ModelSpec
 from reports.text.image_shape import square
+from tests.models.test_models import Payload
 
 RESNET = ModelSpec(name="torchvision:resnet18", image=square(64), pretrained=True)
 NO_NETWORK = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9", "HF_HUB_OFFLINE": "1"}
@@ -122,19 +123,9 @@ def test_they_are_those_that_torchvision_calls_its_default(name: str, usual: str
     assert usual == offered(name).name
 
 
-class Harm:
-    """Makes a folder where it is unpickled."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return os.mkdir, (str(self._folder),)
-
-
 def test_code_in_a_file_is_not_run(hub: Path, tmp_path: Path) -> None:
     """torchvision's own loader would unpickle it."""
-    torch.save({"conv1.weight": Harm(tmp_path / "harmed")}, hub / offered("resnet18").file)
+    torch.save({"conv1.weight": Payload(tmp_path / "harmed")}, hub / offered("resnet18").file)
 
     with pytest.raises(WeightsError, match="or does not fit"):
         models.build(RESNET)
