@@ -1,9 +1,11 @@
 """A small Llama-like model in a folder of its own."""
 
 import json
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from fixtures.generation import greedy
@@ -21,6 +23,8 @@ CONFIG = {
     "vocab_size": 512,
     "max_position_embeddings": 128,
 }
+# Its layers are of a kind of its own, but for the last one.
+GPT2 = {"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"], "n_embd": 64, "n_layer": 2, "n_head": 2, "vocab_size": 64}
 
 
 @pytest.fixture(scope="session")
@@ -44,6 +48,12 @@ def prefill(folder: Path) -> ModelSpec:
 
 
 job_of = partial(benches.job_of, runtime="torch_generation")
+
+
+def of_config(folder: Path, model: ModelSpec, config: Mapping[str, object]) -> ModelSpec:
+    """The point of `model` for a model of another config, which is written into `folder`."""
+    (folder / "config.json").write_text(json.dumps(config))
+    return msgspec.structs.replace(model, name=f"transformers:{folder}")
 
 
 @pytest.fixture(scope="session")

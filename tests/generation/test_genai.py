@@ -21,7 +21,7 @@ from fixtures.runtimes import UnsupportedModelError
 from fixtures.steps import evidence as prove
 from fixtures.steps.accuracy import compare
 from fixtures.steps.optimizations import FP32_DB
-from tests.generation.conftest import CONFIG, job_of
+from tests.generation.conftest import CONFIG, GPT2, job_of, of_config
 from tests.generation.looked_at import observed, refused, scores_of
 from tests.runtimes.test_telemetry import begins_to_tell
 
@@ -115,8 +115,7 @@ def test_a_text_that_is_taken_anew_is_refused(decode: ModelSpec, drawn: Path, bu
 
 def test_a_last_layer_that_is_the_table_of_embeddings_too(decode: ModelSpec, tmp_path: Path) -> None:
     """In 4 bits both read the same weights."""
-    (tmp_path / "config.json").write_text(json.dumps(CONFIG | {"tie_word_embeddings": True}))
-    model = msgspec.structs.replace(decode, name=f"transformers:{tmp_path}")
+    model = of_config(tmp_path, decode, CONFIG | {"tie_word_embeddings": True})
     greedy.write(job_of(model), 2, tmp_path)
     for words, claims in (((), IN_FP32), (("int4",), IN_4_BITS)):
         job = job_of(model, *words, inputs=tmp_path)
@@ -141,13 +140,9 @@ def test_an_end_of_text_ends_no_turn(decode: ModelSpec, built: dict[str, Path]) 
         assert [] == json.loads((folder / runtime.SETTINGS_FILE).read_text())["model"]["eos_token_id"]
 
 
-def test_a_model_that_the_builder_does_not_know_is_told(tmp_path: Path) -> None:
-    config = {"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"], "n_embd": 64, "n_layer": 2, "n_head": 2, "vocab_size": 64}
-    (tmp_path / "config.json").write_text(json.dumps(config))
-    model = ModelSpec(name=f"transformers:{tmp_path}", sequence_length=4, batch_size=1, phase="decode", new_tokens=2)
-
+def test_a_model_that_the_builder_does_not_know_is_told(decode: ModelSpec, tmp_path: Path) -> None:
     with pytest.raises(UnsupportedModelError, match=r"knows no GPT2LMHeadModel, which .* is: measure onnxruntime_generate"):
-        runtime.prepare(job_of(model), tmp_path)
+        runtime.prepare(job_of(of_config(tmp_path, decode, GPT2)), tmp_path)
 
 
 def test_a_build_serves_points_of_usual_lengths(decode: ModelSpec) -> None:

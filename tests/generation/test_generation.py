@@ -1,6 +1,5 @@
 """Generation as it is proved: what holds of a small model, and steps that are broken on purpose, each refused by its own claim."""
 
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -30,7 +29,7 @@ from fixtures.steps.evidence import Claim, Proof
 from fixtures.steps.optimizations import catalogue, families
 from fixtures.steps.recipe import resolve
 from tests.conftest import MakeRig, skip_unless_met
-from tests.generation.conftest import CONFIG, job_of
+from tests.generation.conftest import CONFIG, GPT2, job_of, of_config
 from tests.machines import X86
 from tests.steps.test_broken_steps import changed, refused
 
@@ -337,23 +336,22 @@ def test_int8_weights_beside_fp32_activations_are_refused(make_rig: MakeRig, dec
     assert "0 _weight_int8pack_mm for 15 layers with weights" in message
 
 
-def test_a_model_without_linear_layers_is_not_quantized(tmp_path: Path) -> None:
-    """GPT-2's layers are of a kind of its own, but for the last one."""
-    config = {"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"], "n_embd": 64, "n_layer": 2, "n_head": 2, "vocab_size": 64}
-    (tmp_path / "config.json").write_text(json.dumps(config))
-    spec = ModelSpec(name=f"transformers:{tmp_path}", sequence_length=4, batch_size=1, phase="decode", new_tokens=2)
+@pytest.mark.parametrize(
+    ("config", "words", "share"),
+    [
+        (GPT2, ("int8_weights",), "4%"),
+        # The rows of the last layer make no whole blocks, and in floating point would take more bytes than is claimed.
+        (CONFIG | {"vocab_size": 500}, ("bf16_weights", "int4_weights"), "85%"),
+    ],
+    ids=["no linear layers", "not whole blocks"],
+)
+def test_a_model_that_is_quantized_in_part_is_refused(
+    decode: ModelSpec, tmp_path: Path, config: dict[str, object], words: tuple[str, ...], share: str
+) -> None:
+    spec = of_config(tmp_path, decode, config)
 
-    with pytest.raises(UnsupportedModelError, match="which holds 4% of the layers' weights"):
-        quantized(job_of(spec, "int8_weights"), plain(spec))
-
-
-def test_a_model_that_4_bits_fit_in_part_is_not_quantized(tmp_path: Path) -> None:
-    """Its last layer's rows make no whole blocks, and in floating point would take more bytes than is claimed."""
-    (tmp_path / "config.json").write_text(json.dumps(CONFIG | {"vocab_size": 500}))
-    spec = ModelSpec(name=f"transformers:{tmp_path}", sequence_length=4, batch_size=1, phase="decode", new_tokens=2)
-
-    with pytest.raises(UnsupportedModelError, match=r"holds 85% of the layers' weights of .* in sizes that its kernels take"):
-        quantized(job_of(spec, "bf16_weights", "int4_weights"), plain(spec))
+    with pytest.raises(UnsupportedModelError, match=rf"holds {share} of the layers' weights of .* in sizes that its kernels take"):
+        quantized(job_of(spec, *words), plain(spec))
 
 
 def test_a_torchao_that_lacks_4_bits_is_told(decode: ModelSpec, monkeypatch: pytest.MonkeyPatch) -> None:

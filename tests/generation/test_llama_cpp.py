@@ -1,6 +1,5 @@
 """llama.cpp: what holds of its steps on small models, of one text and of several, and broken ones that are refused."""
 
-import json
 import shutil
 import struct
 from pathlib import Path
@@ -24,7 +23,7 @@ from fixtures.runtimes import UnsupportedModelError
 from fixtures.steps import evidence as prove
 from fixtures.steps.accuracy import compare
 from fixtures.steps.optimizations import HALF_DB
-from tests.generation.conftest import CONFIG, job_of
+from tests.generation.conftest import CONFIG, job_of, of_config
 from tests.generation.looked_at import observed, refused, scores_of
 
 pytest.importorskip("llama_cpp", reason="llama.cpp is not installed -> pip install -c constraints.txt -e '.[llama-cpp]'")
@@ -59,12 +58,6 @@ UNKNOWN: dict[str, dict[str, Any]] = {
     "which llama.cpp knows of Llama's models alone": KINDS["qwen2"] | KINDS["llama turned slower"],
     "has rows of 360 weights, where Q4_0 gives a scale to each 32": {"intermediate_size": 360},
 }
-
-
-def of_kind(folder: Path, model: ModelSpec, config: dict[str, Any]) -> ModelSpec:
-    """The model of the small config with some of it replaced."""
-    (folder / "config.json").write_text(json.dumps(CONFIG | config))
-    return msgspec.structs.replace(model, name=f"transformers:{folder}")
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +97,7 @@ def test_what_is_claimed_holds(decode: ModelSpec, built: dict[str, Path], tmp_pa
 @pytest.mark.parametrize("kind", KINDS)
 def test_models_are_written_as_llama_cpp_computes_them(decode: ModelSpec, tmp_path: Path, kind: str) -> None:
     """Logits are near those of fp32, and in fp32 the same weights agree with them."""
-    model = of_kind(tmp_path, decode, KINDS[kind])
+    model = of_config(tmp_path, decode, CONFIG | KINDS[kind])
     greedy.write(job_of(model), 2, tmp_path)
     expected = samples.load_named(tmp_path / "outputs.npz")["logits"]
     for word, claims in CLAIMS.items():
@@ -122,7 +115,7 @@ def test_models_are_written_as_llama_cpp_computes_them(decode: ModelSpec, tmp_pa
 
 @pytest.mark.parametrize("told", UNKNOWN)
 def test_a_model_that_is_not_written_is_told(decode: ModelSpec, tmp_path: Path, told: str) -> None:
-    model = of_kind(tmp_path, decode, UNKNOWN[told])
+    model = of_config(tmp_path, decode, CONFIG | UNKNOWN[told])
 
     with pytest.raises(UnsupportedModelError, match=f"{told}.*measure "):
         runtime.prepare(job_of(model, "q4_0"), tmp_path)

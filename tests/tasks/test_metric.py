@@ -191,12 +191,12 @@ def test_function_that_is_none_is_named(folder: Path, function: str, message: st
 
 
 def test_factory_returns_labels_third(folder: Path) -> None:
-    """One for each row of its example; the rows are written as they are, each once."""
+    """One for each row of its example; the rows are written as they are, each once, by the names of their inputs."""
     spec = ModelSpec(name=f"{folder}/served.py:create")
-    model = models.build(spec)
-    metric.write_rows(spec.name, model, folder)
+    metric.write_rows(spec.name, models.build(spec), folder)
     rows = metric.rows_in(folder)
 
+    assert ["input"] == list(samples.load_named(folder / metric.ROWS))
     assert 40 == len(rows)
     np.testing.assert_allclose(rows.inputs(0, 40)[0].sum(axis=1), rows.labels, rtol=1e-4, atol=1e-5)
     np.testing.assert_array_equal(rows.inputs(38, 4)[0][2:], rows.inputs(0, 2)[0])
@@ -356,10 +356,3 @@ def test_every_step_has_the_perplexity_of_a_text(make_rig: MakeRig, language: Pa
     assert ("perplexity", 6) == (eager.name, eager.samples)
     assert [0.0, onnx.reference] == pytest.approx([eager.difference, eager.value], abs=1e-3)
     assert onnx.value == pytest.approx(eager.value, rel=1e-3)
-
-
-def test_rows_of_a_folder_keep_their_names(folder: Path) -> None:
-    spec = ModelSpec(name=f"{folder}/served.py:create")
-    metric.write_rows(spec.name, models.build(spec), folder)
-
-    assert ["input"] == list(samples.load_named(folder / metric.ROWS))
