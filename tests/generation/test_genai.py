@@ -15,14 +15,13 @@ from fixtures.generation import onnxruntime_genai_generation as runtime
 from fixtures.generation.generation_steps import BYTES_DB
 from fixtures.generation.onnxruntime_genai_generation import LEAST_POSITIONS, GenaiSession, positions
 from fixtures.generation.same_weights import dequantized
-from fixtures.inputs import samples
 from fixtures.protocol import ModelSpec
 from fixtures.runtimes import UnsupportedModelError
 from fixtures.steps import evidence as prove
 from fixtures.steps.accuracy import compare
 from fixtures.steps.optimizations import FP32_DB
 from tests.generation.conftest import CONFIG, GPT2, job_of, of_config
-from tests.generation.looked_at import observed, refused, scores_of
+from tests.generation.looked_at import observed, proved, refused, scores_of
 from tests.runtimes.test_telemetry import begins_to_tell
 
 pytest.importorskip("onnxruntime_genai", reason="ONNX Runtime GenAI is not installed -> pip install onnxruntime-genai")
@@ -49,25 +48,8 @@ def built(decode: ModelSpec, tmp_path_factory: pytest.TempPathFactory) -> dict[s
 @pytest.mark.parametrize("texts", [1, 2])
 @pytest.mark.parametrize(("phase", "tokens"), [("decode", 20), ("decode", 0), ("prefill", 20)])
 def test_what_is_claimed_holds(decode: ModelSpec, built: dict[str, Path], tmp_path: Path, phase: str, tokens: int, texts: int) -> None:
-    """And each turn decodes the same tokens."""
     model = msgspec.structs.replace(decode, phase=phase, sequence_length=tokens, batch_size=texts)
-    greedy.write(job_of(model), 2, tmp_path)
-    job = job_of(model, inputs=tmp_path)
-    session = runtime.load(job, built["fp32"])
-    found = compare(scores_of(session, job), samples.load_named(tmp_path / "outputs.npz")["logits"])
-    placed = session.place(samples.batch(job))
-    seen = session.observe(placed)
-    turns = []
-    for _ in range(2):
-        session.restore(placed)
-        turns.append([session.infer(placed).tolist() for _ in range(model.new_tokens)])
-
-    assert found.keeps(FP32_DB), found
-    assert [] == refused((*OF_THE_CACHE, *IN_FP32, prove.batch_in_force()), job, seen)
-    assert turns[0] == turns[1]
-    assert seen.generation is not None
-    if phase == "decode":
-        assert seen.generation.greedy == np.concatenate(turns[0], axis=1).tolist()
+    proved(runtime, model, built["fp32"], tmp_path, (*OF_THE_CACHE, *IN_FP32, prove.batch_in_force()), FP32_DB)
 
 
 def test_a_file_in_fp32_in_place_of_4_bits_is_refused(decode: ModelSpec, drawn: Path, built: dict[str, Path], tmp_path: Path) -> None:
@@ -78,8 +60,8 @@ def test_a_file_in_fp32_in_place_of_4_bits_is_refused(decode: ModelSpec, drawn: 
     for file in built["fp32"].glob("model.onnx*"):
         shutil.copy(file, swapped)
 
-    assert [] == refused((*OF_THE_CACHE, *IN_4_BITS), job, observed(runtime.load(job, built["int4"]), job))
-    [told] = refused(IN_4_BITS, job, observed(runtime.load(job, swapped), job))
+    assert [] == refused((*OF_THE_CACHE, *IN_4_BITS), job, observed(runtime.load(job, built["int4"])))
+    [told] = refused(IN_4_BITS, job, observed(runtime.load(job, swapped)))
     assert told.startswith("0 MatMulNBits for ")
 
 
@@ -105,7 +87,7 @@ def test_a_text_that_is_taken_anew_is_refused(decode: ModelSpec, drawn: Path, bu
     """Its tokens are right, and its cache grows."""
     job = job_of(decode, inputs=drawn)
     right = runtime.load(job, built["fp32"])
-    seen = observed(Recomputing(job, right._built, right._model), job)
+    seen = observed(Recomputing(job, right._built, right._model))
 
     assert [] == refused((generated.tokens_follow(),), job, seen)
     of_the_cache, in_use = refused(OF_THE_CACHE, job, seen)
@@ -122,7 +104,7 @@ def test_a_last_layer_that_is_the_table_of_embeddings_too(decode: ModelSpec, tmp
         folder = tmp_path / "-".join(["built", *words])
         folder.mkdir()
         runtime.prepare(job, folder)
-        assert [] == refused((*OF_THE_CACHE, *claims), job, observed(runtime.load(job, folder), job))
+        assert [] == refused((*OF_THE_CACHE, *claims), job, observed(runtime.load(job, folder)))
 
     kernels, same = (scores_of(runtime.load(each, folder), job) for each in (job, dequantized(job)))
     assert compare(kernels, same).keeps(BYTES_DB)

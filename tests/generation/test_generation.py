@@ -24,16 +24,15 @@ from fixtures.protocol import GenerationSeen, Job, ModelSpec, Observations
 from fixtures.protocol.kernels import Kernel
 from fixtures.runtimes import UnsupportedModelError
 from fixtures.runtimes.inductor import CompileRecord
-from fixtures.steps.accuracy import Agreement
 from fixtures.steps.evidence import Claim, Proof
 from fixtures.steps.optimizations import catalogue, families
 from fixtures.steps.recipe import resolve
 from tests.conftest import MakeRig, skip_unless_met
 from tests.generation.conftest import CONFIG, GPT2, job_of, of_config
+from tests.generation.looked_at import AGREES, observed
 from tests.machines import X86
 from tests.steps.test_broken_steps import changed, refused
 
-AGREES = Agreement(sqnr_db=200.0, centred_cosine=1.0, cosine=1.0, max_abs_error=0.0, relative_error=0.0, samples=2)
 RIGHT = GenerationSeen(
     cached_before=(20, 20),
     cached_after=(28, 28),
@@ -65,8 +64,7 @@ def observe(decode: ModelSpec, drawn: Path) -> Observe:
 
     def run(kind: Callable[[Job, Any], TorchGenerationSession], *transforms: str) -> Observations:
         job = job_of(decode, *transforms, inputs=drawn)
-        session = kind(job, causal_model(plain(decode), decode.name))
-        return session.observe(session.place(samples.batch(job)))
+        return observed(kind(job, causal_model(plain(decode), decode.name)))
 
     return run
 
@@ -285,10 +283,6 @@ def quantize(decode: ModelSpec, drawn: Path) -> Quantize:
         return TorchGenerationSession(job, quantized(job, model.to(torch.bfloat16) if "bf16_weights" in transforms else model))
 
     return run
-
-
-def observed(session: TorchGenerationSession) -> Observations:
-    return session.observe(session.place(samples.batch(session._job)))
 
 
 @pytest.mark.skipif(X86.architecture != this_machine().architecture, reason="PyTorch's kernel of 4 bits is x86's")

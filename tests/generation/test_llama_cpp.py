@@ -24,7 +24,7 @@ from fixtures.steps import evidence as prove
 from fixtures.steps.accuracy import compare
 from fixtures.steps.optimizations import HALF_DB
 from tests.generation.conftest import CONFIG, job_of, of_config
-from tests.generation.looked_at import observed, refused, scores_of
+from tests.generation.looked_at import observed, proved, refused, scores_of
 
 pytest.importorskip("llama_cpp", reason="llama.cpp is not installed -> pip install -c constraints.txt -e '.[llama-cpp]'")
 pytest.importorskip("gguf", reason="gguf is not installed -> pip install -c constraints.txt -e '.[llama-cpp]'")
@@ -72,26 +72,13 @@ def built(decode: ModelSpec, tmp_path_factory: pytest.TempPathFactory) -> dict[s
 @pytest.mark.parametrize("texts", [1, 2])
 @pytest.mark.parametrize(("phase", "tokens"), [("decode", 20), ("decode", 0), ("prefill", 20)])
 def test_what_is_claimed_holds(decode: ModelSpec, built: dict[str, Path], tmp_path: Path, phase: str, tokens: int, texts: int) -> None:
-    """And each turn decodes the same tokens, also after another prompt was placed."""
+    """And what the library was built for is kept."""
     model = msgspec.structs.replace(decode, phase=phase, sequence_length=tokens, batch_size=texts)
-    greedy.write(job_of(model), 2, tmp_path)
-    job = job_of(model, inputs=tmp_path)
-    session = runtime.load(job, built["f16"])
-    placed = session.place(samples.batch(job))
-    seen = session.observe(placed)
-    turns = []
-    found = compare(scores_of(session, job), samples.load_named(tmp_path / "outputs.npz")["logits"])
-    for _ in range(2):
-        session.restore(placed)
-        turns.append([session.infer(placed).tolist() for _ in range(model.new_tokens)])
+    seen = proved(runtime, model, built["f16"], tmp_path, (*OF_THE_CACHE, *IN_F16, prove.batch_in_force()), HALF_DB)
 
-    assert found.keeps(HALF_DB), found
-    assert [] == refused((*OF_THE_CACHE, *IN_F16, prove.batch_in_force()), job, seen)
-    assert turns[0] == turns[1]
-    assert seen.generation is not None
     assert 1 == seen.threads
-    if phase == "decode":
-        assert seen.generation.greedy == np.concatenate(turns[0], axis=1).tolist()
+    assert "1" == seen.settings["REPACK"]
+    assert all(value.isdigit() for value in seen.settings.values())
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -108,7 +95,7 @@ def test_models_are_written_as_llama_cpp_computes_them(decode: ModelSpec, tmp_pa
         logits = scores_of(session, job)
         same = scores_of(runtime.load(dequantized(job), folder), job)
 
-        assert [] == refused((*OF_THE_CACHE, *claims), job, observed(session, job))
+        assert [] == refused((*OF_THE_CACHE, *claims), job, observed(session))
         assert compare(logits, expected).keeps(INT4_DB if word == "q4_0" else HALF_DB), word
         assert compare(logits, same).keeps(BYTES_DB), word
 
@@ -124,8 +111,8 @@ def test_a_model_that_is_not_written_is_told(decode: ModelSpec, tmp_path: Path, 
 def test_a_file_in_f16_in_place_of_4_bits_is_refused(decode: ModelSpec, drawn: Path, built: dict[str, Path]) -> None:
     job = job_of(decode, "q4_0", inputs=drawn)
 
-    assert [] == refused((*OF_THE_CACHE, *IN_4_BITS), job, observed(runtime.load(job, built["q4_0"]), job))
-    of_kernels, of_weights = refused(IN_4_BITS, job, observed(runtime.load(job, built["f16"]), job))
+    assert [] == refused((*OF_THE_CACHE, *IN_4_BITS), job, observed(runtime.load(job, built["q4_0"])))
+    of_kernels, of_weights = refused(IN_4_BITS, job, observed(runtime.load(job, built["f16"])))
     assert of_kernels.startswith("0 mul_mat:q4_0 for 15 layers with weights (others: mul_mat:f16:")
     assert of_weights.endswith("2.00 bytes a weight")
 
@@ -146,7 +133,7 @@ class Recomputing(LlamaCppSession):
 def test_a_text_that_is_taken_anew_is_refused(decode: ModelSpec, drawn: Path, built: dict[str, Path]) -> None:
     """Its tokens are right, and its cache grows."""
     job = job_of(decode, inputs=drawn)
-    seen = observed(Recomputing(job, runtime.load(job, built["f16"])._model), job)
+    seen = observed(Recomputing(job, runtime.load(job, built["f16"])._model))
 
     assert [] == refused((generated.tokens_follow(),), job, seen)
     of_the_cache, in_use = refused(OF_THE_CACHE, job, seen)
@@ -166,7 +153,7 @@ class Forgetting(LlamaCppSession):
 
 def test_a_cache_that_forgets_is_refused(decode: ModelSpec, drawn: Path, built: dict[str, Path]) -> None:
     job = job_of(decode, inputs=drawn)
-    seen = observed(Forgetting(job, runtime.load(job, built["f16"])._model), job)
+    seen = observed(Forgetting(job, runtime.load(job, built["f16"])._model))
 
     assert [
         "10 -> 18 positions by 8 tokens; what was in it is not the same any more; layers multiply 1 rows in an iteration, of 1"
@@ -184,8 +171,7 @@ def test_a_cache_in_another_form_is_told() -> None:
 def test_llama_cpp_says_nothing_by_itself(
     decode: ModelSpec, drawn: Path, built: dict[str, Path], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    job = job_of(decode, inputs=drawn)
-    observed(runtime.load(job, built["q8_0"]), job)
+    observed(runtime.load(job_of(decode, inputs=drawn), built["q8_0"]))
 
     assert ("", "") == capfd.readouterr()
 
@@ -218,14 +204,6 @@ def test_devices_beside_the_cpu_are_refused(monkeypatch: pytest.MonkeyPatch) -> 
 
     with pytest.raises(RuntimeError, match="built with the devices BLAS, CPU, where the CPU alone is expected"):
         llama_cpp_library._require_cpu_alone()
-
-
-def test_what_the_library_was_built_for_is_kept(decode: ModelSpec, drawn: Path, built: dict[str, Path]) -> None:
-    job = job_of(decode, inputs=drawn)
-    settings = observed(runtime.load(job, built["f16"]), job).settings
-
-    assert "1" == settings["REPACK"]
-    assert all(value.isdigit() for value in settings.values())
 
 
 def test_nodes_are_profiled(decode: ModelSpec, drawn: Path, built: dict[str, Path]) -> None:

@@ -1,6 +1,7 @@
 """Quantized kernels beside fp32 with the same weights: right ones agree, and a wrong one is refused that is near enough to fp32's own."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,14 @@ class Both:
         if (scratch := getattr(self.session, "_scratch", None)) is not None:
             scratch.cleanup()
 
+    @contextmanager
+    def refusing(self) -> Iterator[None]:
+        """All is right before what is done in this context, and after it the claim on the kernels alone refuses."""
+        assert (True, True) == self.judged()[:2]
+        yield
+        is_near, holds, told = self.judged()
+        assert (True, False) == (is_near, holds), told
+
     def _logits(self, session: Any) -> np.ndarray:
         found: np.ndarray = session.to_numpy(session.scores(session.place(self._batch)))[0]
         return found
@@ -102,15 +111,12 @@ def test_a_scale_that_is_wrong_in_one_layer_is_refused(both: Callable[..., Both]
     """torchao's weights of one of the small model's layers are half as large again as they should be."""
     pytest.importorskip("torchao")
     served = both(name)
-    right = served.judged()
     scale = served.session.model.model.layers[0]
     for part in scales.split("."):
         scale = getattr(scale, part)
-    scale.mul_(1.5)
-    wrong = served.judged()
 
-    assert (True, True) == right[:2]
-    assert (True, False) == wrong[:2], wrong[2]
+    with served.refusing():
+        scale.mul_(1.5)
 
 
 @pytest.mark.parametrize(
@@ -124,17 +130,14 @@ def test_a_block_s_scale_that_is_wrong_in_one_product_is_refused(
     onnx = pytest.importorskip("onnx")
     pytest.importorskip(package)
     served = both(name, tmp_path)
-    right = served.judged()
     model = onnx.load(tmp_path / "model.onnx")
     product = [node for node in model.graph.node if node.op_type == "MatMulNBits"][2]
     scales = next(each for each in model.graph.initializer if each.name == product.input[2])
     scales.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(scales) * np.float32(1.5), scales.name))
-    onnx.save_model(model, tmp_path / "model.onnx")
-    served.reload()
-    wrong = served.judged()
 
-    assert (True, True) == right[:2]
-    assert (True, False) == wrong[:2], wrong[2]
+    with served.refusing():
+        onnx.save_model(model, tmp_path / "model.onnx")
+        served.reload()
 
 
 @pytest.mark.parametrize(("name", "block_bytes"), [("llama_cpp_generate_q8_0", 34), ("llama_cpp_generate_q4_0", 18)])
@@ -145,17 +148,14 @@ def test_a_block_s_scale_that_is_wrong_in_one_matrix_is_refused(
     gguf = pytest.importorskip("gguf")
     pytest.importorskip("llama_cpp")
     served = both(name, tmp_path)
-    right = served.judged()
     tensors = {tensor.name: tensor for tensor in gguf.GGUFReader(tmp_path / GGUF_FILE, "r+").tensors}
     data = tensors["blk.0.ffn_down.weight"].data
     scales = data.reshape(-1, block_bytes)[:, :2].view(np.float16)
-    scales *= np.float16(1.5)
-    data.flush()
-    served.reload()
-    wrong = served.judged()
 
-    assert (True, True) == right[:2]
-    assert (True, False) == wrong[:2], wrong[2]
+    with served.refusing():
+        scales *= np.float16(1.5)
+        data.flush()
+        served.reload()
 
 
 @pytest.mark.parametrize("name", ["openvino_generate_int8", "openvino_generate_int4"])
