@@ -56,9 +56,6 @@ def error(outputs, labels):
 
 def broken(outputs, labels):
     return outputs.no_such_thing
-
-def text(outputs, labels):
-    return "good"
 """
 
 
@@ -338,12 +335,9 @@ def test_every_step_has_the_users_metric(make_rig: MakeRig, folder: Path) -> Non
 @pytest.mark.nightly
 def test_a_metric_that_fails_fails_the_step(make_rig: MakeRig, folder: Path) -> None:
     """With its own reason; nothing is recorded."""
-    rig, model = (
-        replace(make_rig(), answers=Answers(metric=named(f"{folder}/metrics.py:broken"))),
-        ModelSpec(name=f"{folder}/served.py:create"),
-    )
+    rig = replace(make_rig(), answers=Answers(metric=named(f"{folder}/metrics.py:broken")))
     with pytest.raises(ServingError, match=r"the metric broken fails: AttributeError: .*no_such_thing.*; mend it, or give other labels"):
-        served(rig, "baseline", model)
+        served(rig, "baseline", ModelSpec(name=f"{folder}/served.py:create"))
 
 
 @pytest.mark.nightly
