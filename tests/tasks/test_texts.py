@@ -71,6 +71,16 @@ def test_each_piece_has_the_special_tokens_of_a_text(language: Path, text: Path,
     assert {CLS, SEP}.isdisjoint(ids[:, 1:-1].ravel())
 
 
+def test_a_tokenizer_in_python_cuts_the_whole_text() -> None:
+    """It gives one piece at a time, where others give all of them: INT8 was calibrated with the first alone."""
+    transformers = pytest.importorskip("transformers")
+    found = texts._pieces(transformers.ByT5Tokenizer(), "abcdefgh" * 10, 16)
+
+    assert [16] * 5 + [6] == [len(piece) for piece in found]
+    assert {1} == {piece[-1] for piece in found}, "the end of a text"
+    assert [letter + 3 for letter in b"abcdefgh" * 10] == [token for piece in found for token in piece[:-1]]
+
+
 def test_another_tokenizer_is_another_model(language: Path) -> None:  # noqa: F811
     """So no artifact that was calibrated by the one is taken for the other."""
     spec, file = spec_of(language), language / "gpt" / "tokenizer.json"
