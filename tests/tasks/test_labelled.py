@@ -99,6 +99,14 @@ def test_bad_csv_is_refused(tmp_path: Path, text: str, expected: str) -> None:
         find(tmp_path / "labels.csv", most=9)
 
 
+def test_a_picture_in_the_first_line_is_no_header(folder: Path) -> None:
+    """A slip of the pen in its class left it out without a word."""
+    (folder / "labels.csv").write_text("cat/a.png,28l\ncat/b.jpg,281\ndog/deeper/c.png,207\n")
+
+    with pytest.raises(LabelsError, match=r"line 'cat/a\.png,28l' is not FILE,CLASS with the number of the class"):
+        find(folder / "labels.csv", most=9)
+
+
 def test_a_pipe_is_no_csv(tmp_path: Path) -> None:
     """Opening it would wait for a writer for ever."""
     os.mkfifo(tmp_path / "labels.csv")
