@@ -42,8 +42,8 @@ def test_tcmalloc_that_reaches_no_tensor_is_refused(make_rig: MakeRig) -> None:
     [
         (
             "runtimes/quantization.py",
-            "return quantizer.set_global(x86_inductor_quantizer.get_default_x86_inductor_quantization_config())",
-            "return quantizer.set_global(arm_inductor_quantizer.get_default_arm_inductor_quantization_config())",
+            "x86_inductor_quantizer.get_default_x86_inductor_quantization_config(is_dynamic=is_dynamic)",
+            "arm_inductor_quantizer.get_default_arm_inductor_quantization_config()",
         ),
         (
             "runtimes/inductor.py",

@@ -279,7 +279,7 @@ ONE_SCALE = {
     ),
     "pt2e_int8": (
         "runtimes/quantization.py",
-        "x86_inductor_quantizer.get_default_x86_inductor_quantization_config()",
+        "x86_inductor_quantizer.get_default_x86_inductor_quantization_config(is_dynamic=is_dynamic)",
         "arm_inductor_quantizer.get_default_arm_inductor_quantization_config()",
     ),
 }
@@ -301,9 +301,8 @@ def test_weights_with_one_scale_for_all_channels(make_rig: MakeRig, tmp_path: Pa
 def test_dynamo_without_inductor(make_rig: MakeRig, tmp_path: Path) -> None:
     """One graph without a break, run operator by operator as before."""
     skip_unless_met("compile")
-    root = changed(
-        tmp_path, "runtimes/inductor.py", "torch.compile(model, dynamic=False)", 'torch.compile(model, dynamic=False, backend="eager")'
-    )
+    compiled = 'torch.compile(model, dynamic="dynamic_shapes" in job.transforms'
+    root = changed(tmp_path, "runtimes/inductor.py", compiled, f'{compiled}, backend="eager"')
     rig = make_rig(root=root, cache=tmp_path / "artifacts")
 
     assert "Inductor's own code serves: 0 graphs compiled by Inductor" in refused(rig, recipe(rig, "compile"))
@@ -324,8 +323,9 @@ def test_autotuning_that_keeps_onednn(make_rig: MakeRig) -> None:
 def test_quantizer_that_annotates_nothing(make_rig: MakeRig, tmp_path: Path) -> None:
     """PT2E then runs through without a word, and compiles the model as it was."""
     skip_unless_met("pt2e_int8")
-    configured = "quantizer.set_global(x86_inductor_quantizer.get_default_x86_inductor_quantization_config())"
-    rig = make_rig(root=changed(tmp_path, "runtimes/quantization.py", configured, "quantizer"), cache=tmp_path / "artifacts")
+    rig = make_rig(
+        root=changed(tmp_path, "runtimes/quantization.py", "quantizer.set_global(config)", "quantizer"), cache=tmp_path / "artifacts"
+    )
     message = refused(rig, recipe(rig, "pt2e_int8"))
 
     assert "convolutions and matrix products run int8 kernels" in message
