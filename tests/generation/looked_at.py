@@ -18,7 +18,7 @@ AGREES = Agreement(sqnr_db=200.0, centred_cosine=1.0, cosine=1.0, max_abs_error=
 
 def refused(claims: tuple[Claim, ...], job: Job, seen: Observations) -> list[str]:
     """What is observed of each claim that does not hold."""
-    found = [claim.check(Proof(job=job, ranks=[seen], agreement=AGREES, allowed_cpus=(0,))) for claim in claims]
+    found = [claim.check(Proof(job=job, ranks=[seen], agreement=AGREES)) for claim in claims]
     return [observed for holds, observed in found if holds is not True]
 
 

@@ -52,7 +52,7 @@ RIGHT = GenerationSeen(
 
 def judged(claim: Claim, model: ModelSpec, seen: Observations) -> tuple[Any, str]:
     """Whether the claim holds for what was seen of one worker, and what was observed."""
-    return claim.check(Proof(job=job_of(model), ranks=[seen], agreement=AGREES, allowed_cpus=(0,)))
+    return claim.check(Proof(job=job_of(model), ranks=[seen], agreement=AGREES))
 
 
 Observe = Callable[..., Observations]
@@ -395,7 +395,7 @@ class Trusting(LookupSession):
 def test_drafts_change_no_token(decode: ModelSpec, repeating: Job) -> None:
     seen = observed(LookupSession(repeating, causal_model(plain(decode), decode.name)))
     found = seen.generation
-    proof = Proof(job=repeating, ranks=[seen], agreement=AGREES, allowed_cpus=(0,))
+    proof = Proof(job=repeating, ranks=[seen], agreement=AGREES)
 
     assert found is not None
     assert found.expected == found.greedy

@@ -88,7 +88,7 @@ class Both:
         logits = self._logits(self.session)
         near = compare(logits, self._reference)
         assert self._least_db is not None
-        proof = Proof(job=self._job, ranks=[], agreement=near, allowed_cpus=(0,), same_weights=compare(logits, self._same))
+        proof = Proof(job=self._job, ranks=[], agreement=near, same_weights=compare(logits, self._same))
         return near.keeps(self._least_db), *self._claim.check(proof)
 
 
@@ -184,7 +184,7 @@ def test_a_claim_without_the_same_weights_does_not_hold(decode: ModelSpec) -> No
     near = Agreement(sqnr_db=15.0, centred_cosine=1.0, cosine=1.0, max_abs_error=0.0, relative_error=0.0, samples=2)
 
     def holds(claim: Claim, same: Agreement | None) -> object:
-        return claim.check(Proof(job=job_of(decode), ranks=[], agreement=near, allowed_cpus=(0,), same_weights=same))[0]
+        return claim.check(Proof(job=job_of(decode), ranks=[], agreement=near, same_weights=same))[0]
 
     assert [True, False, False] == [holds(generated.kernels_agree(least), same) for least, same in ((14, near), (16, near), (0, None))]
 

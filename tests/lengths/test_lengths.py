@@ -82,7 +82,7 @@ def agreement_of(session: LengthsSession, texts: ModelSpec, answered: Path) -> A
 
 def judged(claim: Claim, model: ModelSpec, seen: Observations, *words: str) -> tuple[Any, str]:
     """Whether the claim holds for what was seen of one worker that was to serve by the strategy `words`, and what was observed."""
-    return claim.check(Proof(job=job_of(model, *words), ranks=[seen], agreement=AGREES, allowed_cpus=(0,)))
+    return claim.check(Proof(job=job_of(model, *words), ranks=[seen], agreement=AGREES))
 
 
 def test_the_reference_answers_each_text_alone(texts: ModelSpec, answered: Path) -> None:

@@ -41,7 +41,7 @@ def claimed(folder: Path, level: str, *activations: str) -> tuple[Any, str]:
     ran = _operators(nodes_of_last_run(json.loads(Path(session.end_profiling()).read_text())))
     found = _graph_of(model)
     seen = Observations(operators=found.operators, fusible=found.fusible, counters=dict(ran), kernels=[], threads=1, batch_size=1)
-    return operators_fused().check(Proof(job=JOB, ranks=[seen], agreement=AGREEMENT, allowed_cpus=[0]))
+    return operators_fused().check(Proof(job=JOB, ranks=[seen], agreement=AGREEMENT))
 
 
 def test_an_operator_that_is_taken_apart_is_not_fused(tmp_path: Path) -> None:

@@ -55,9 +55,7 @@ def test_int8_of_projections_alone_is_none_of_a_recurrent_model() -> None:
     lstm = recurrent("LSTM", [STEPS, 1, SAMPLES, HIDDEN])
     projection = event("MatMulIntegerToFloat", [[SAMPLES, STEPS, HIDDEN], [HIDDEN, 256]], [SAMPLES, STEPS, 256], "uint8", 900)
     kernels = merge(map(onnxruntime.kernel_of, [lstm, projection] * 3))
-    holds, shown = int8_kernels().check(
-        Proof(job=JOB, ranks=[Observations(kernels=kernels, quantizable=3)], agreement=AGREEMENT, allowed_cpus=[0])
-    )
+    holds, shown = int8_kernels().check(Proof(job=JOB, ranks=[Observations(kernels=kernels, quantizable=3)], agreement=AGREEMENT))
 
     assert not holds
     assert "3 int8 kernels for 3 layers with weights; 7.3% of the layers' FLOPs" in shown

@@ -48,7 +48,7 @@ def controlled(now: int, after: int = 17) -> ControlSeen:
 def proof(*ranks: Observations, workers: int | None = None, without_db: float | None = None) -> Proof:
     job = msgspec.structs.replace(JOB, workers=workers or len(ranks))
     without = None if without_db is None else replace(EXACT, sqnr_db=without_db)
-    return Proof(job=job, ranks=ranks, agreement=EXACT, allowed_cpus=(0, 1), without=without)
+    return Proof(job=job, ranks=ranks, agreement=EXACT, without=without)
 
 
 def work(threads: int) -> ThreadWork:

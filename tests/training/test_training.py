@@ -47,7 +47,7 @@ def observed(serving: Serving, subject: str) -> str:
 
 def proof(*ranks: Observations, workers: int = 1, runtime: str = "xla_training", error: float = 0.0) -> Proof:
     job = Job(model=VIT, runtime=runtime, precision="fp32", batch_size=8, threads=1, workers=workers)
-    return Proof(job=job, ranks=ranks, agreement=replace(AGREES, relative_error=error), allowed_cpus=(0, 1))
+    return Proof(job=job, ranks=ranks, agreement=replace(AGREES, relative_error=error))
 
 
 def holds(claim: Claim, *ranks: Observations, **of: Any) -> bool:
