@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fixtures.bench.launch import ROOT as CHECKOUT
-from fixtures.machine import boost, cpus, governor, host, this_machine
+from fixtures.machine import boost, cpus, governor, host, this_machine, thread_work
 from fixtures.machine.cpus import Cpus, cpu_quota, memory_limit_bytes, numbers, times_throttled
 from fixtures.machine.host import HostSample, busy_s, is_told, since
 from fixtures.machine.threads import ThreadsError, threads_to_use
@@ -289,7 +289,7 @@ intr 1 2 3
 
 def test_only_the_allowed_cpus_count_as_busy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What other containers of a large machine do on other CPUs disturbs nobody here."""
-    monkeypatch.setattr(host, "STAT", lay_out(tmp_path, {"stat": STAT}) / "stat")
+    monkeypatch.setattr(thread_work, "STAT", lay_out(tmp_path, {"stat": STAT}) / "stat")
     monkeypatch.setattr(host, "this_machine", lambda: X86)
     monkeypatch.setattr("os.sysconf", lambda _name: 100)
 
@@ -300,7 +300,7 @@ def test_only_the_allowed_cpus_count_as_busy(tmp_path: Path, monkeypatch: pytest
 @pytest.mark.parametrize("text", [None, "", "cpu  0 0 0 0 0 0 0 0 0 0\ncpu0 0 0 0 0 0 0 0 0 0 0\n", "cpu0 what\n"])
 def test_a_sandbox_that_hides_what_cpus_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str | None) -> None:
     """Nothing is told, and nothing breaks."""
-    monkeypatch.setattr(host, "STAT", tmp_path / "stat")
+    monkeypatch.setattr(thread_work, "STAT", tmp_path / "stat")
     if text is not None:
         lay_out(tmp_path, {"stat": text})
 
