@@ -3,16 +3,16 @@
 from dataclasses import replace
 
 from fixtures.machine import Machine
+from fixtures.machine.cpus import Cpus
 
 X86 = Machine(
     architecture="x86_64",
     cpu_model="AMD EPYC",
     cpu_part="26-2-1",
     features=("bf16", "int8_dot", "avx2", "avx512"),
-    allowed_cpus=(0, 1),
+    cpus=Cpus(allowed=(0, 1), cores=((0,), (1,)), nodes=((0, 1),)),
     memory_bytes=16 * 2**30,
     memory_limit_bytes=None,
-    cpu_quota=None,
     kernel="6.1.0",
     thp_mode="madvise",
     instance_type="",

@@ -150,7 +150,7 @@ def check_cpus(machine: Machine) -> Iterator[Check]:
         remedy = "keep the machine idle, or echo off | sudo tee /sys/devices/system/cpu/smt/control"
         yield Check(name="hyper-threads", state="note", found=found, remedy=remedy)
     else:
-        shared = " of which each shares its core with one that this process may not use" if machine.threads_per_core > 1 else ""
+        shared = " of which each shares its core with one that this process may not use" if cpus.threads_per_core > 1 else ""
         yield Check(name="hyper-threads", state="note" if shared else "fine", found=f"{len(cpus.cores)} cores,{shared or ' none visible'}")
     if len(cpus.nodes) > 1:
         found = f"the CPUs lie in {len(cpus.nodes)} nodes: one process on all of them reads much of its memory from another node"

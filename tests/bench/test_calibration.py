@@ -119,7 +119,8 @@ def test_what_others_take_is_a_share_of_the_cpus_that_may_be_used(
     """Half of the one CPU that a taskset leaves, however many the host has."""
     monkeypatch.setattr(calibration, "time", SimpleNamespace(perf_counter=iter([0.0, 0.0, 10.0, 10.0]).__next__))
     monkeypatch.setattr(calibration, "_others_s", iter([0.0, 5.0]).__next__)
-    pinned = replace(calibrator(tmp_path, "none"), machine=replace(this_machine(), allowed_cpus=(0,)))
+    one_cpu = replace(this_machine(), cpus=replace(this_machine().cpus, allowed=(0,)))
+    pinned = replace(calibrator(tmp_path, "none"), machine=one_cpu)
 
     assert 0.5 == pytest.approx(pinned.calibration().others_share)
 

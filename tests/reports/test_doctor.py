@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from fixtures.machine import this_machine
+from fixtures.machine.cpus import Cpus
 from fixtures.machine.neighbours import Neighbour
 from fixtures.steps.optimizations import catalogue
 from reports.__main__ import main
@@ -65,7 +66,7 @@ def test_virtual_machines_that_do_not_tell_their_clock_are_no_fault() -> None:
         ({"governor": "powersave"}, "governor", "echo performance"),
         ({"governor": "performance, schedutil"}, "governor", "echo performance"),
         ({"boost": "on"}, "boost", "no_turbo"),
-        ({"cpu_quota": 1.5}, "CPU quota", "docker run --cpus"),
+        ({"cpus": replace(WELL.cpus, quota=1.5)}, "CPU quota", "docker run --cpus"),
         ({"emulated": True}, "machine", "measure on hardware"),
     ],
 )
@@ -77,13 +78,13 @@ def test_what_sets_the_speed_of_cpus_is_named(change: dict[str, object], name: s
 
 
 def test_a_quota_that_covers_the_cores_disturbs_nothing() -> None:
-    assert {} == ill(check_cpus(replace(WELL, cpu_quota=2.0)))
+    assert {} == ill(check_cpus(replace(WELL, cpus=replace(WELL.cpus, quota=2.0))))
 
 
 def test_hyper_threads_and_nodes_are_told() -> None:
     """The suite copes with both: they are no fault of the machine."""
-    smt = replace(WELL, allowed_cpus=(0, 1, 2, 3), cores=((0, 2), (1, 3)), nodes=((0, 2), (1, 3)), threads_per_core=2)
-    checks = {check.name: check for check in check_cpus(smt)}
+    smt = Cpus(allowed=(0, 1, 2, 3), cores=((0, 2), (1, 3)), nodes=((0, 2), (1, 3)), threads_per_core=2)
+    checks = {check.name: check for check in check_cpus(replace(WELL, cpus=smt))}
 
     assert {} == ill(checks.values())
     assert "4 CPUs on 2 cores" in checks["hyper-threads"].found

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from fixtures.machine import Machine
+from fixtures.machine.cpus import Cpus
 from fixtures.steps import requirements as need
 from fixtures.steps.optimizations import ON_DEMAND, catalogue
 from fixtures.steps.recipe import unmet
@@ -16,7 +17,7 @@ from tests.processes import program
 
 AMX = replace(X86, features=(*X86.features, "amx_bf16"))
 PLAIN = replace(X86, features=("avx2",))
-ONE_CPU = replace(X86, allowed_cpus=(1,))
+ONE_CPU = replace(X86, cpus=Cpus(allowed=(1,), cores=((1,),), nodes=((1,),)))
 ALWAYS, NEVER, UNKNOWN = (replace(X86, thp_mode=mode) for mode in ("always", "never", "unknown"))
 
 
