@@ -11,7 +11,7 @@ from fixtures.machine.cpus import Cpus
 from fixtures.steps import requirements as need
 from fixtures.steps.optimizations import ON_DEMAND, catalogue
 from fixtures.steps.recipe import unmet
-from fixtures.steps.requirements import Requirement
+from fixtures.steps.requirements import Requirement, Skip
 from tests.machines import GRAVITON2, GRAVITON3, X86
 from tests.processes import program
 
@@ -19,6 +19,13 @@ AMX = replace(X86, features=(*X86.features, "amx_bf16"))
 PLAIN = replace(X86, features=("avx2",))
 ONE_CPU = replace(X86, cpus=Cpus(allowed=(1,), cores=((1,),), nodes=((1,),)))
 ALWAYS, NEVER, UNKNOWN = (replace(X86, thp_mode=mode) for mode in ("always", "never", "unknown"))
+
+
+def skipped(requirement: Requirement, machine: Machine = X86) -> Skip:
+    """Return why the requirement is not met."""
+    skip = requirement.unmet(machine)
+    assert skip is not None
+    return skip
 
 
 @pytest.mark.parametrize(
@@ -39,21 +46,19 @@ def test_machine_meets_a_requirement_or_the_reason_is_given(
     requirement: Requirement, met_on: Machine, unmet_on: Machine, reason: str
 ) -> None:
     """A skip is never without a reason and a remedy."""
-    skip = requirement.unmet(unmet_on)
+    skip = skipped(requirement, unmet_on)
 
     assert requirement.unmet(met_on) is None
-    assert skip is not None
     assert reason in skip.reason
     assert skip.remedy
 
 
 def test_package_is_looked_up_among_the_installed() -> None:
     """The remedy can be pasted."""
-    skip = need.package("no-such-package").unmet(X86)
+    expected = Skip("the Python package no-such-package is not installed", "pip install no-such-package")
 
     assert need.package("pytest").unmet(X86) is None
-    assert skip is not None
-    assert (skip.reason, skip.remedy) == ("the Python package no-such-package is not installed", "pip install no-such-package")
+    assert expected == skipped(need.package("no-such-package"))
 
 
 def test_compiler_is_looked_up_on_the_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -61,15 +66,11 @@ def test_compiler_is_looked_up_on_the_path(monkeypatch: pytest.MonkeyPatch, tmp_
     program(tmp_path / "clang++", "#!/bin/sh\n")
     monkeypatch.delenv("CXX", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
-    skip = need.compiler().unmet(X86)
 
-    assert skip is not None
-    assert (skip.reason, skip.remedy) == ("the C++ compiler g++ is not installed", "apt-get install g++")
+    assert Skip("the C++ compiler g++ is not installed", "apt-get install g++") == skipped(need.compiler())
 
     monkeypatch.setenv("CXX", "clang++")
-    skip = need.compiler().unmet(X86)
-    assert skip is not None
-    assert skip.remedy == "apt-get install openssl"
+    assert "apt-get install openssl" == skipped(need.compiler()).remedy
 
     program(tmp_path / "openssl", "#!/bin/sh\n")
     assert need.compiler().unmet(X86) is None
@@ -79,10 +80,9 @@ def test_compiler_needs_the_headers_of_this_python(monkeypatch: pytest.MonkeyPat
     """Debian's python3-venv comes without them."""
     monkeypatch.setenv("CXX", "true")
     monkeypatch.setattr(sysconfig, "get_path", lambda _name: str(tmp_path))
-    skip = need.compiler().unmet(X86)
-    assert skip is not None
-    assert f"{tmp_path / 'Python.h'} is missing" in skip.reason
-    assert "apt-get install python3-dev" == skip.remedy
+    missing = skipped(need.compiler())
+    assert f"{tmp_path / 'Python.h'} is missing" in missing.reason
+    assert "apt-get install python3-dev" == missing.remedy
 
     (tmp_path / "Python.h").touch()
     skip = need.compiler().unmet(X86)
@@ -93,23 +93,17 @@ def test_compiler_needs_the_headers_of_this_python(monkeypatch: pytest.MonkeyPat
 def test_missing_allocator_names_its_package(monkeypatch: pytest.MonkeyPatch, name: str, package: str) -> None:
     """The remedy can be pasted."""
     monkeypatch.setattr(need, "library", lambda name: None)
-    skip = need.allocator(name).unmet(X86)
 
-    assert skip is not None
-    assert (skip.reason, skip.remedy) == (f"lib{name} is not installed", f"apt-get install {package}")
+    assert Skip(f"lib{name} is not installed", f"apt-get install {package}") == skipped(need.allocator(name))
 
 
 def test_allocator_that_the_user_preloads_is_in_force_for_the_baseline(monkeypatch: pytest.MonkeyPatch) -> None:
     """The step would change nothing; another allocator's step goes in front of the user's."""
     monkeypatch.setattr(need, "library", lambda name: f"/usr/lib/lib{name}.so")
     monkeypatch.setenv("LD_PRELOAD", "/opt/libtrace.so:/usr/lib/libtcmalloc_minimal.so.4")
-    skip = need.allocator("tcmalloc").unmet(X86)
+    expected = Skip("LD_PRELOAD of this shell preloads TCMalloc: already in force for the baseline", "unset LD_PRELOAD")
 
-    assert skip is not None
-    assert (skip.reason, skip.remedy) == (
-        "LD_PRELOAD of this shell preloads TCMalloc: already in force for the baseline",
-        "unset LD_PRELOAD",
-    )
+    assert expected == skipped(need.allocator("tcmalloc"))
     assert need.allocator("jemalloc").unmet(X86) is None
 
 
@@ -132,10 +126,9 @@ def test_torch_with_an_allocator_of_its_own_skips_what_replaces_malloc(monkeypat
 
 def test_variable_that_is_the_default_changes_nothing() -> None:
     """A published step that sets what is set anyway is skipped, not measured."""
-    skip = need.not_the_default("LRU_CACHE_CAPACITY", "1024", default="1024").unmet(X86)
+    skip = skipped(need.not_the_default("LRU_CACHE_CAPACITY", "1024", default="1024"))
 
     assert need.not_the_default("LRU_CACHE_CAPACITY", "4096", default="1024").unmet(X86) is None
-    assert skip is not None
     assert skip.reason == "LRU_CACHE_CAPACITY=1024 is already the default: nothing would change"
 
 

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from fixtures.steps.optimizations import catalogue
 from fixtures.steps.stacking import ALL, decide, expected_to_be_left_out, findings, share_of_f32
-from reports.saved.record import Calibration, Measurement, Peak
+from reports.saved.record import Calibration, Decision, Measurement, Peak
 from reports.statistics import DISTURBED, FASTER, NO_EFFECT, SLOWER
 from reports.text.figures import slower_than
 from tests.reports.saved_runs import measurement
@@ -35,47 +35,44 @@ def steady_run(count: int = 6) -> list[Measurement]:
     return [record(f"batch_{2 ** (number + 1)}", (1.2, 1.203, 1.197), over="baseline") for number in range(count)]
 
 
-def decided(own: Measurement, earlier: Sequence[Measurement] = (), **options: Any) -> tuple[bool, str]:
+def decision_of(own: Measurement, earlier: Sequence[Measurement] = (), **options: Any) -> Decision:
     decision = decide(own, earlier, **options)
     assert decision is not None
+    return decision
+
+
+def decided(own: Measurement, earlier: Sequence[Measurement] = (), **options: Any) -> tuple[bool, str]:
+    decision = decision_of(own, earlier, **options)
     return decision.kept, decision.gain.verdict
 
 
 def test_a_step_that_is_resolved_as_slower_is_left_out() -> None:
     """Half as fast in one pair: far beyond the prior of 7 %, which stands in for a spread that nobody has seen yet."""
-    decision = decide(record("bf16_autocast", (0.56,)), [])
+    decision = decision_of(record("bf16_autocast", (0.56,)))
 
-    assert decision is not None
     assert (False, SLOWER) == (decision.kept, decision.gain.verdict)
     assert "44 % slower than channels_last" == slower_than(decision.gain)
 
 
-def test_a_step_that_is_not_resolved_is_kept() -> None:
-    """10 % slower in one pair may be chance."""
-    kept, verdict = decided(record("bf16_autocast", (0.9,)))
+@pytest.mark.parametrize(
+    ("ratio", "disturbed", "expected"),
+    [(0.9, False, "not resolved"), (0.3, True, DISTURBED), (1.8, False, FASTER)],
+    ids=["10 % slower in one pair may be chance", "what others disturbed shows nothing, however slow", "faster"],
+)
+def test_a_step_that_is_not_resolved_as_slower_is_kept(ratio: float, disturbed: bool, expected: str) -> None:
+    kept, verdict = decided(record("bf16_autocast", (ratio,), disturbed=disturbed))
 
     assert kept
-    assert verdict.startswith("not resolved")
-
-
-def test_a_disturbed_step_is_kept() -> None:
-    """However slow: what others disturbed shows nothing."""
-    assert (True, DISTURBED) == decided(record("bf16_autocast", (0.3,), disturbed=True))
+    assert verdict.startswith(expected)
 
 
 def test_a_step_without_measurable_effect_is_kept() -> None:
     """Wholly below 1 and within 2 % of it."""
-    own = record("tcmalloc", (0.99, 0.9905, 0.9895), over="bf16_autocast")
-    decision = decide(own, steady_run())
+    decision = decision_of(record("tcmalloc", (0.99, 0.9905, 0.9895), over="bf16_autocast"), steady_run())
 
-    assert decision is not None
     assert decision.gain.high is not None
     assert decision.gain.high < 1
     assert (True, NO_EFFECT) == (decision.kept, decision.gain.verdict)
-
-
-def test_a_faster_step_is_kept() -> None:
-    assert (True, FASTER) == decided(record("bf16_autocast", (1.8,)))
 
 
 def test_the_pairs_of_the_run_so_far_tell_how_far_a_pair_can_be_off() -> None:
@@ -125,10 +122,7 @@ def calibration(**rates: float) -> Calibration:
 )
 def test_the_note_says_why_bf16_lost_where_the_peaks_tell_it(found: Calibration | None, said: str | None) -> None:
     """And nothing of products where they are faster: then something else made the step slower."""
-    decision = decide(record("bf16_autocast", (0.56,)), [])
-    assert decision is not None
-
-    [told] = findings(decision, STEPS["bf16_autocast"], {"bf16": 0.9, "f32": 0.1}, found)
+    [told] = findings(decision_of(record("bf16_autocast", (0.56,))), STEPS["bf16_autocast"], {"bf16": 0.9, "f32": 0.1}, found)
 
     assert told.startswith("left out of the recipes above it, being slower than channels_last: -44.0 % [")
     assert (said or "") in told
@@ -136,26 +130,19 @@ def test_the_note_says_why_bf16_lost_where_the_peaks_tell_it(found: Calibration 
 
 
 def test_a_step_that_changes_no_precision_is_not_explained_by_products() -> None:
-    decision = decide(record("tcmalloc", (0.56,)), [])
-    assert decision is not None
-
-    [told] = findings(decision, STEPS["tcmalloc"], {"bf16": 1.0}, calibration(f32=100e9, bf16=52e9))
+    [told] = findings(decision_of(record("tcmalloc", (0.56,))), STEPS["tcmalloc"], {"bf16": 1.0}, calibration(f32=100e9, bf16=52e9))
 
     assert "products" not in told
 
 
 def test_a_slower_step_that_is_kept_is_said_to_be() -> None:
-    decision = decide(record("bf16_autocast", (0.56,)), [], stack=ALL)
-    assert decision is not None
-
-    [told] = findings(decision, STEPS["bf16_autocast"], {"bf16": 1.0}, None)
+    [told] = findings(decision_of(record("bf16_autocast", (0.56,)), stack=ALL), STEPS["bf16_autocast"], {"bf16": 1.0}, None)
 
     assert told.startswith("kept in the recipes above it (--stack all), though slower than channels_last")
 
 
 def test_nothing_is_said_of_a_step_that_is_not_slower() -> None:
-    decision = decide(record("bf16_autocast", (0.9,)), [])
-    assert decision is not None
+    decision = decision_of(record("bf16_autocast", (0.9,)))
 
     assert [] == findings(decision, STEPS["bf16_autocast"], {"bf16": 1.0}, calibration(f32=100e9, bf16=52e9))
 
