@@ -9,13 +9,12 @@ import pytest
 
 from fixtures.protocol import Job, ModelSpec, Observations
 from fixtures.runtimes.onnxruntime import _graph_of, _operators, nodes_of_last_run
-from fixtures.steps.accuracy import Agreement
 from fixtures.steps.evidence import Proof, operators_fused
+from tests.steps.test_evidence import EXACT
 
 onnx: Any = pytest.importorskip("onnx")
 onnxruntime: Any = pytest.importorskip("onnxruntime")
 
-AGREEMENT = Agreement(sqnr_db=100.0, centred_cosine=1.0, cosine=1.0, max_abs_error=0.0, relative_error=0.0, samples=8)
 JOB = Job(model=ModelSpec(name="file:create"), runtime="onnxruntime", precision="fp32", batch_size=1, threads=1)
 
 
@@ -41,7 +40,7 @@ def claimed(folder: Path, level: str, *activations: str) -> tuple[Any, str]:
     ran = _operators(nodes_of_last_run(json.loads(Path(session.end_profiling()).read_text())))
     found = _graph_of(model)
     seen = Observations(operators=found.operators, fusible=found.fusible, counters=dict(ran), kernels=[], threads=1, batch_size=1)
-    return operators_fused().check(Proof(job=JOB, ranks=[seen], agreement=AGREEMENT))
+    return operators_fused().check(Proof(job=JOB, ranks=[seen], agreement=EXACT))
 
 
 def test_an_operator_that_is_taken_apart_is_not_fused(tmp_path: Path) -> None:

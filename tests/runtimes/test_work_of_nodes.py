@@ -7,11 +7,10 @@ import pytest
 from fixtures.protocol import Job, ModelSpec, Observations
 from fixtures.protocol.kernels import merge
 from fixtures.runtimes import onnxruntime, openvino
-from fixtures.steps.accuracy import Agreement
 from fixtures.steps.evidence import Proof, int8_kernels
+from tests.steps.test_evidence import EXACT
 
 STEPS, SAMPLES, WIDTH, HIDDEN = 50, 8, 40, 768
-AGREEMENT = Agreement(sqnr_db=20.0, centred_cosine=1.0, cosine=1.0, max_abs_error=0.1, relative_error=0.1, top1_agreement=1.0, samples=8)
 JOB = Job(model=ModelSpec(name="file:create"), runtime="onnxruntime", precision="int8", batch_size=SAMPLES, threads=1)
 
 
@@ -55,7 +54,7 @@ def test_int8_of_projections_alone_is_none_of_a_recurrent_model() -> None:
     lstm = recurrent("LSTM", [STEPS, 1, SAMPLES, HIDDEN])
     projection = event("MatMulIntegerToFloat", [[SAMPLES, STEPS, HIDDEN], [HIDDEN, 256]], [SAMPLES, STEPS, 256], "uint8", 900)
     kernels = merge(map(onnxruntime.kernel_of, [lstm, projection] * 3))
-    holds, shown = int8_kernels().check(Proof(job=JOB, ranks=[Observations(kernels=kernels, quantizable=3)], agreement=AGREEMENT))
+    holds, shown = int8_kernels().check(Proof(job=JOB, ranks=[Observations(kernels=kernels, quantizable=3)], agreement=EXACT))
 
     assert not holds
     assert "3 int8 kernels for 3 layers with weights; 7.3% of the layers' FLOPs" in shown

@@ -93,6 +93,7 @@ NOT_PACKED = "weights are packed ahead of time: mkldnn_conv_weight_pack_matcher_
         ("openvino", {"settings": {"INFERENCE_PRECISION_HINT": "f32"}}, "run in bf16 or f16 (at least 50% of their time): f32 100.0%"),
         ("openvino_int8", {"transforms": ()}, INT8_OF_EACH),
         pytest.param("compile_freezing", {"transforms": ()}, NOT_PACKED, marks=pytest.mark.nightly),  # Inductor says nothing about it
+        pytest.param("executorch_int8", {"transforms": ()}, INT8_OF_EACH, marks=pytest.mark.nightly),
     ],
 )
 def test_step_without_what_it_changes(make_rig: MakeRig, step: str, changes: dict[str, Any], claim: str) -> None:

