@@ -1,7 +1,6 @@
 """What a step answers, held against fp32: wrong answers of real workers are refused, and what passes keeps a trained model's accuracy."""
 
 import shutil
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,31 +10,20 @@ import numpy as np
 import pytest
 
 from fixtures.bench import rig as rig_module
-from fixtures.bench.rig import Rig, ServingError, Starting
+from fixtures.bench.rig import Rig, Starting
 from fixtures.protocol import ModelSpec
 from fixtures.steps.accuracy import Agreement, DriftError
 from fixtures.steps.recipe import Recipe, resolve
 from reports.text.image_shape import square
-from tests import checkouts, digits_models
+from tests import digits_models
 from tests.conftest import MakeRig, skip_unless_met
+from tests.steps.test_broken_steps import changed, recipe, refused_as
 
 RESNET = ModelSpec(name="torchvision:resnet18", image=square(64))
 WRITTEN = "np.savez(message.outputs, *outputs)"
 CALIBRATED = "return [tuple(_rows(array, number * job.batch_size, job.batch_size) for array in arrays) for number in range(rounds)]"
 LEAST_ACCURACY = 0.85  # fp32: 0.99 and 0.93
 MOST_LOST = 0.05
-
-Checkout = Callable[[str, str, str], Path]
-
-
-@pytest.fixture
-def checkout(tmp_path: Path) -> Checkout:
-    """A function that returns a copy of the suite's code with one line of it replaced."""
-
-    def make(file: str, line: str, by: str) -> Path:
-        return checkouts.changed(tmp_path / "checkout", file, line, by)
-
-    return make
 
 
 @pytest.fixture(scope="session")
@@ -65,12 +53,9 @@ def int8(rig: Rig, step: str) -> Recipe:
 
 
 def refusal(rig: Rig, recipe: Recipe, model: ModelSpec) -> str:
-    with pytest.raises(ServingError) as raised:
-        rig.serve(recipe, model=model)
-
-    assert isinstance(raised.value.cause, DriftError), raised.value
+    message = refused_as(rig, recipe, DriftError, model)
     assert (recipe.step.name, model.name) in rig.drifted
-    return str(raised.value)
+    return message
 
 
 @pytest.mark.slow
@@ -83,14 +68,12 @@ def refusal(rig: Rig, recipe: Recipe, model: ModelSpec) -> str:
     ],
     ids=["a constant", "another image's", "zeros"],
 )
-def test_answer_that_does_not_depend_on_its_image(make_rig: MakeRig, checkout: Checkout, answer: str) -> None:
+def test_answer_that_does_not_depend_on_its_image(make_rig: MakeRig, tmp_path: Path, answer: str) -> None:
     """An untrained network once gave all images the same answer, so that each of these was "proved" even as int8."""
     whole = make_rig()
     whole.reference(RESNET, 8)
-    rig = make_rig(root=checkout("fixtures/worker.py", WRITTEN, answer))
-    steps = dict(rig.catalogue)
-    steps["baseline"] = replace(steps["baseline"], least_sqnr_db=10.0)
-    message = refusal(rig, resolve("baseline", steps, rig.machine), RESNET)
+    rig = make_rig(root=changed(tmp_path, "worker.py", WRITTEN, answer))
+    message = refusal(rig, recipe(rig, "baseline", least_sqnr_db=10.0), RESNET)
 
     assert "outputs drifted from fp32 eager: SQNR " in message
     assert "at least 10 dB is required; nothing is recorded" in message
@@ -121,8 +104,8 @@ def test_few_samples_below_the_tolerance_are_not_the_last_word(monkeypatch: pyte
 
     found, asked = [agreement(few_db, 1), agreement(many_db, 16)], list[dict[str, int]]()
     monkeypatch.setattr(rig_module, "write_outputs", lambda _workers, **compared: asked.append(compared))
-    recipe = SimpleNamespace(step=SimpleNamespace(name="bf16_autocast"), least_sqnr_db=20.0)
-    starting = SimpleNamespace(recipe=recipe, job=SimpleNamespace(model=RESNET), workers=None, compare=lambda: found.pop(0))
+    served = SimpleNamespace(step=SimpleNamespace(name="bf16_autocast"), least_sqnr_db=20.0)
+    starting = SimpleNamespace(recipe=served, job=SimpleNamespace(model=RESNET), workers=None, compare=lambda: found.pop(0))
     told = Rig._agreement(cast(Rig, SimpleNamespace(_known_agreement=lambda *_: agreement(24.0, 16))), cast(Starting, starting))
 
     assert (asked, told.sqnr_db) == (([{"samples": 16}], many_db) if few_db < 20 else ([], few_db))
@@ -130,10 +113,10 @@ def test_few_samples_below_the_tolerance_are_not_the_last_word(monkeypatch: pyte
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("step", ["onnxruntime_int8", "openvino_int8"])
-def test_ranges_eight_times_too_wide(make_rig: MakeRig, checkout: Checkout, tmp_path: Path, step: str) -> None:
+def test_ranges_eight_times_too_wide(make_rig: MakeRig, tmp_path: Path, step: str) -> None:
     """Three of eight bits are lost: all kernels run int8, and the outputs are noise."""
     wide = CALIBRATED.replace("_rows(array, number", "8 * _rows(array, number")
-    rig = make_rig(root=checkout("fixtures/inputs/samples.py", CALIBRATED, wide), cache=tmp_path / "artifacts")
+    rig = make_rig(root=changed(tmp_path, "inputs/samples.py", CALIBRATED, wide), cache=tmp_path / "artifacts")
 
     assert "at least 10 dB is required" in refusal(rig, int8(rig, step), RESNET)
 
@@ -166,10 +149,10 @@ def test_step_that_is_proved_keeps_the_accuracy_of_a_trained_model(make_rig: Mak
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("network", ["resnet", "vit"])
-def test_int8_that_ruins_a_trained_model(make_rig: MakeRig, checkout: Checkout, tmp_path: Path, digits: Path, network: str) -> None:
+def test_int8_that_ruins_a_trained_model(make_rig: MakeRig, tmp_path: Path, digits: Path, network: str) -> None:
     """Its ranges are 100 times too wide: 15 of 100 right answers are lost (docs/evidence.md#drift)."""
     wide = CALIBRATED.replace("_rows(array, number", "100 * _rows(array, number")
-    rig = make_rig(root=checkout("fixtures/inputs/samples.py", CALIBRATED, wide), cache=tmp_path / "artifacts")
+    rig = make_rig(root=changed(tmp_path, "inputs/samples.py", CALIBRATED, wide), cache=tmp_path / "artifacts")
     recipe = int8(rig, "onnxruntime_int8")
     recipe = replace(recipe, steps=tuple(replace(each, claims=()) for each in recipe.steps))
 

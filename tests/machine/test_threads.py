@@ -4,24 +4,28 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from fixtures.bench.launch import ROOT
-from fixtures.bench.rig import Rig, ServingError
+from fixtures.bench.rig import Rig
 from fixtures.machine import this_machine, thread_work
 from fixtures.machine.thread_work import ThreadWork, watch
 from fixtures.protocol import Job, ModelSpec
-from fixtures.steps.evidence import ProofError, threads_in_force
+from fixtures.steps.evidence import threads_in_force
 from fixtures.steps.recipe import Recipe
 from reports.text.image_shape import square
 from tests import checkouts
 from tests.conftest import MakeRig, skip_unless_met
+from tests.steps.test_broken_steps import recipe
+from tests.steps.test_broken_steps import refused as refused_by
 from tests.steps.test_evidence import of_two_threads, seen
 
 RESNET = ModelSpec(name="torchvision:resnet18")
+refused = partial(refused_by, model=RESNET)
 TINY = ModelSpec(name="torchvision:squeezenet1_1", image=square(32))
 ANYWHERE = [0, 1]
 
@@ -160,14 +164,6 @@ def two_threads(rig: Rig) -> Rig:
     return replace(rig, threads=2)
 
 
-def refused(rig: Rig, broken: Recipe, model: ModelSpec = RESNET) -> str:
-    with pytest.raises(ServingError) as raised:
-        rig.serve(broken, model=model)
-
-    assert isinstance(raised.value.cause, ProofError), raised.value
-    return str(raised.value)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("environment", "seen"),
@@ -241,9 +237,8 @@ def test_openvino_with_fewer_threads(make_rig: MakeRig) -> None:
     step = "openvino_fp32"
     skip_unless_met(step)
     rig = two_threads(make_rig())
-    steps = dict(rig.catalogue)
-    steps[step] = replace(steps[step], settings=dict(steps[step].settings) | {"INFERENCE_NUM_THREADS": "1"})
-    message = refused(rig, rig.recipe(step, RESNET, steps=steps))
+    settings = dict(rig.catalogue[step].settings) | {"INFERENCE_NUM_THREADS": "1"}
+    message = refused(rig, recipe(rig, step, settings=settings))
 
     assert "the asked-for number of threads computes at the same time: 1 of 2 threads worked" in message
 

@@ -124,6 +124,10 @@ def kernel(precision: str = "f32", time_s: float = 1.0, operation: str = "convol
         (INT8_CONVOLUTION, "convolution", "int8"),
         (INT8_MATMUL, "matmul", "int8"),
         (REORDER, "reorder", "f32"),
+        (FAST_MATH_CONVOLUTION, "convolution", "f32"),  # without AMX the attribute is accepted, and the very same f32 kernel runs
+        (FAST_MATH_GELU, "eltwise", "f32"),  # fast math touches products only, although the kernel's name ends in `bf16`
+        (ARM_FAST_MATH, "convolution", "bf16"),  # ACL computes f32 convolutions in bf16 where the attribute allows it
+        (LSTM, "rnn", "f32"),  # whose products run in a primitive of their own
     ],
 )
 def test_onednn_line_gives_operation_and_precision(line: str, operation: str, precision: str) -> None:
@@ -131,6 +135,7 @@ def test_onednn_line_gives_operation_and_precision(line: str, operation: str, pr
     [parsed] = parse_onednn(line)
 
     assert (operation, precision) == (parsed.operation, parsed.precision)
+    assert parsed.is_heavy == (operation in {"convolution", "matmul", "rnn"})
 
 
 def test_onednn_time_is_in_seconds() -> None:
@@ -141,24 +146,7 @@ def test_onednn_time_is_in_seconds() -> None:
 def test_formats_keep_data_types_and_layouts() -> None:
     """Layout and type of source, weights and destination stay readable; an undefined bias is left out."""
     assert parse_onednn(BF16_CONVOLUTION)[0].formats == "src:bf16:acdb wei:bf16:AcdB64a2b dst:bf16:acdb"
-
-
-def test_fast_math_attribute_on_x86_is_not_bf16() -> None:
-    """Without AMX the attribute is accepted, and the very same f32 kernel runs."""
-    [parsed] = parse_onednn(FAST_MATH_CONVOLUTION)
-
-    assert parsed.precision == "f32"
-    assert "attr-fpmath:bf16" in parsed.formats
-
-
-def test_fast_math_touches_products_only() -> None:
-    """An f32 activation function stays f32, although its kernel's name ends in the instruction set `bf16`."""
-    assert parse_onednn(FAST_MATH_GELU)[0].precision == "f32"
-
-
-def test_fast_math_in_the_arm_compute_library_is_bf16() -> None:
-    """ACL computes f32 convolutions in bf16 where the attribute allows it."""
-    assert parse_onednn(ARM_FAST_MATH)[0].precision == "bf16"
+    assert parse_onednn(FAST_MATH_CONVOLUTION)[0].formats.endswith(" attr-fpmath:bf16")
 
 
 @pytest.mark.parametrize(
@@ -206,13 +194,6 @@ def test_onednn_problem_gives_the_arithmetic(line: str, flops: float, rows: int,
     [parsed] = parse_onednn(line)
 
     assert (flops, rows, has_weights) == (parsed.flops, parsed.rows, parsed.has_weights)
-
-
-def test_recurrent_layers_are_heavy() -> None:
-    """An LSTM's products run in a primitive of their own."""
-    [parsed] = parse_onednn(LSTM)
-
-    assert ("rnn", "f32", True) == (parsed.operation, parsed.precision, parsed.is_heavy)
 
 
 def test_mkl_products_with_a_weight_are_layers() -> None:

@@ -29,9 +29,10 @@ from reports.tune.run import recipe_of
 from reports.tune.space import Candidate
 from reports.views.recommend import DeploymentLimits
 from tests import digit_pictures
-from tests.bench.test_outputs import CALIBRATED, Checkout, checkout  # noqa: F401 - a fixture
+from tests.bench.test_outputs import CALIBRATED
 from tests.benches import bench_of
 from tests.conftest import MakeRig, skip_unless_met
+from tests.steps.test_broken_steps import changed
 
 SIZE = digit_pictures.SIZE
 
@@ -300,11 +301,11 @@ def test_a_trained_models_accuracy_is_seen_before_and_after(rig: Rig, digits: Pa
 
 
 @pytest.mark.slow
-def test_an_int8_that_ruins_it_is_refused(make_rig: MakeRig, digits: Path, checkout: Checkout, tmp_path: Path) -> None:  # noqa: F811
+def test_an_int8_that_ruins_it_is_refused(make_rig: MakeRig, digits: Path, tmp_path: Path) -> None:
     """Ranges 400 times too wide, with the check of the outputs switched off: the labels alone refuse it."""
     skip_unless_met("onnxruntime_int8")
     wide = CALIBRATED.replace("_rows(array, number", "400 * _rows(array, number")
-    rig = make_rig(root=checkout("fixtures/inputs/samples.py", CALIBRATED, wide), cache=tmp_path / "artifacts")
+    rig = make_rig(root=changed(tmp_path, "inputs/samples.py", CALIBRATED, wide), cache=tmp_path / "artifacts")
     rig = replace(rig, answers=Answers(pictures=find(digits / "unseen", most=120), max_accuracy_loss=2.0))
     recipe = without_claims(resolve("onnxruntime_int8", rig.catalogue, rig.machine))
     recipe = replace(recipe, steps=tuple(replace(each, least_sqnr_db=-100.0) for each in recipe.steps))
