@@ -119,12 +119,29 @@ def test_exception_outside_of_the_protocol_shows_its_traceback(checkout: Checkou
     assert "line 50" not in message
 
 
-def test_worker_that_dies_before_it_says_hello(checkout: Checkout) -> None:
-    """A broken installation shows at once, with its reason."""
-    message = ask(checkout.worker("import no_such_package\n"))
+RECEIVED = "channel = hello()\nchannel.receive()\n"
+TIMED = "Timed(latencies_s=[], begin_s=0, end_s=0, iterations=0, peak_rss_bytes=0)"
+VERSION = protocol.PROTOCOL_VERSION
+OTHER_VERSION = f"the worker speaks protocol 99, this suite {VERSION}; use checkouts whose fixtures/protocol/__init__.py agree"
+NO_MESSAGE = "the worker sent no message while being checked: "
 
-    assert "exited with status 1 while starting" in message
-    assert "ModuleNotFoundError: No module named 'no_such_package'" in message
+
+@pytest.mark.parametrize(
+    ("script", "told"),
+    [
+        ("import no_such_package\n", "ModuleNotFoundError: No module named 'no_such_package'"),
+        ("import no_such_package\n", "exited with status 1 while starting"),
+        (f"{RECEIVED}connection.sendall(b'Illegal instruction\\n')\nhang()\n", f"{NO_MESSAGE}not a message of protocol {VERSION}: b'Ill"),
+        (f'{RECEIVED}connection.sendall(b\'{{"message":"described"\')\nos._exit(1)\n', "exited with status 1 while being checked"),
+        ("hello(version=99).receive()\n", f"step 'compile': {OTHER_VERSION}"),
+        ("hello(rank=5).receive()\n", "ranks [5] said hello where 0 to 0 are expected"),
+        (f"{RECEIVED}channel.send({TIMED})\nhang()\n", "the worker answered Timed while being checked, expected Described"),
+    ],
+    ids=["broken installation, its reason", "broken installation", "rubbish", "half a message", "version", "rank", "another answer"],
+)
+def test_what_is_no_answer_is_refused(checkout: Checkout, script: str, told: str) -> None:
+    """At once; a message that was not asked for is none, and ranks that do not add up are not guessed."""
+    assert told in ask(checkout.worker(script))
 
 
 def test_worker_that_never_says_hello_is_killed(checkout: Checkout) -> None:
@@ -134,9 +151,10 @@ def test_worker_that_never_says_hello_is_killed(checkout: Checkout) -> None:
     assert "no answer for 1 s while starting; the worker was killed" in message
 
 
-def test_worker_that_hangs_is_killed(checkout: Checkout) -> None:
+@pytest.mark.parametrize("answer", ["", "connection.sendall(b'wait for it')\n"], ids=["no answer", "rubbish without an end of line"])
+def test_worker_that_hangs_is_killed(checkout: Checkout, answer: str) -> None:
     """The message names the option that gives it more time."""
-    message = ask(checkout.worker("complain('hanging')\nhello().receive()\nhang()\n"), timeout_s=0.1)
+    message = ask(checkout.worker(f"complain('hanging')\nhello().receive()\n{answer}hang()\n"), timeout_s=0.1)
 
     assert "no answer for 0 s while being checked; the worker was killed. Raise --worker-timeout" in message
     assert message.endswith("Its last output:\n  hanging")
@@ -144,7 +162,7 @@ def test_worker_that_hangs_is_killed(checkout: Checkout) -> None:
 
 def test_time_in_which_everything_was_frozen_is_no_waiting(checkout: Checkout, monkeypatch: pytest.MonkeyPatch) -> None:
     """A paused container or a stopped suite stops its workers too: what is waited for is time in which they could have answered."""
-    launcher = checkout.worker("channel = hello()\nchannel.receive()\ntime.sleep(0.6)\nchannel.send(Described(versions={}))\nhang()\n")
+    launcher = checkout.worker(f"{RECEIVED}time.sleep(0.6)\nchannel.send(Described(versions={{}}))\nhang()\n")
     with launcher.launch("worker") as workers:
         clock, gaps = time.perf_counter, chain([0.0] * 3, repeat(1000.0))
         monkeypatch.setattr(time, "perf_counter", lambda: clock() + next(gaps))
@@ -179,59 +197,12 @@ os._exit(3)
     assert len(checkout.pids()) == 2
 
 
-def test_rubbish_is_shown(checkout: Checkout) -> None:
-    """A line that is no message fails the step, with the line."""
-    message = ask(checkout.worker("channel = hello()\nchannel.receive()\nconnection.sendall(b'Illegal instruction\\n')\nhang()\n"))
-
-    assert (
-        f"the worker sent no message while being checked: not a message of protocol {protocol.PROTOCOL_VERSION}: b'Illegal instruction'"
-        in message
-    )
-
-
 def test_endless_rubbish_is_cut_short(checkout: Checkout, monkeypatch: pytest.MonkeyPatch) -> None:
     """A line without end does not fill the suite's memory."""
     monkeypatch.setattr(protocol, "LONGEST_LINE_BYTES", 2**20)
     message = ask(checkout.worker("hello().receive()\nwhile True: connection.sendall(b'x' * 65536)\n"))
 
-    assert "the worker sent no message while being checked: a line longer than 1048576 bytes" in message
-
-
-def test_half_a_message_is_none(checkout: Checkout) -> None:
-    """A worker that dies in the middle of its answer has not answered."""
-    message = ask(checkout.worker('hello().receive()\nconnection.sendall(b\'{"message":"described"\')\nos._exit(1)\n'))
-
-    assert "exited with status 1 while being checked" in message
-
-
-def test_rubbish_without_an_end_of_line_is_no_answer(checkout: Checkout) -> None:
-    """The worker is killed when its time is up, like one that hangs."""
-    message = ask(checkout.worker("hello().receive()\nconnection.sendall(b'wait for it')\nhang()\n"), timeout_s=0.1)
-
-    assert "no answer for 0 s while being checked" in message
-
-
-def test_other_protocol_version_is_refused(checkout: Checkout) -> None:
-    """Both versions are named: the gate runs workers of other checkouts."""
-    message = ask(checkout.worker("hello(version=99).receive()\n"))
-
-    expected = (
-        f"the worker speaks protocol 99, this suite {protocol.PROTOCOL_VERSION}; use checkouts whose fixtures/protocol/__init__.py agree"
-    )
-    assert message == f"step 'compile': {expected}"
-
-
-def test_other_rank_is_refused(checkout: Checkout) -> None:
-    """Ranks that do not add up are not guessed."""
-    assert "ranks [5] said hello where 0 to 0 are expected" in ask(checkout.worker("hello(rank=5).receive()\n"))
-
-
-def test_answer_of_another_kind_is_refused(checkout: Checkout) -> None:
-    """A message that was not asked for is no answer."""
-    timed = "Timed(latencies_s=[], begin_s=0, end_s=0, iterations=0, peak_rss_bytes=0)"
-    script = f"channel = hello()\nchannel.receive()\nchannel.send({timed})\nhang()\n"
-
-    assert "the worker answered Timed while being checked, expected Described" in ask(checkout.worker(script))
+    assert f"{NO_MESSAGE}a line longer than 1048576 bytes" in message
 
 
 def test_worker_that_exceeds_its_memory_is_stopped(checkout: Checkout) -> None:
@@ -243,13 +214,13 @@ def test_worker_that_exceeds_its_memory_is_stopped(checkout: Checkout) -> None:
 
 
 # Holds memory, and answers once the process is gone whose number it is given.
-HOLDING = """
+HOLDING = f"""
 channel, memory = hello(), b""
 while turn := channel.receive():
     memory = memory or b"x" * 2**28
-    while os.path.exists(f"/proc/{turn.iterations}"):
+    while os.path.exists(f"/proc/{{turn.iterations}}"):
         time.sleep(0.01)
-    channel.send(Timed(latencies_s=[], begin_s=0, end_s=0, iterations=0, peak_rss_bytes=0))
+    channel.send({TIMED})
 """
 LIMIT_BYTES = 2**28 + 2**27
 
@@ -285,7 +256,7 @@ def test_workers_that_only_wait_make_room(checkout: Checkout) -> None:
 
 def test_failure_that_a_worker_reports_is_passed_on(checkout: Checkout) -> None:
     """Its one-line reason is kept apart from the traceback."""
-    script = "channel = hello()\nchannel.receive()\nchannel.send(Failure(kind='ValueError', reason='bad layer', traceback='in line 7'))\n"
+    script = f"{RECEIVED}channel.send(Failure(kind='ValueError', reason='bad layer', traceback='in line 7'))\n"
     with pytest.raises(WorkerError) as raised, checkout.worker(script).launch("step 'compile'") as workers:
         workers.ask([Describe()], Described, "being checked")
 
@@ -295,20 +266,15 @@ def test_failure_that_a_worker_reports_is_passed_on(checkout: Checkout) -> None:
 
 def test_model_that_a_runtime_does_not_support_is_told_apart(checkout: Checkout) -> None:
     """Such a step is skipped, not failed."""
-    script = (
-        "channel = hello()\nchannel.receive()\n"
-        "channel.send(Failure(kind='E', reason='no operator aten::foo', traceback='', category='unsupported'))\n"
-    )
+    script = f"{RECEIVED}channel.send(Failure(kind='E', reason='no operator aten::foo', traceback='', category='unsupported'))\n"
     with pytest.raises(UnsupportedError, match="no operator aten::foo"), checkout.worker(script).launch("x") as workers:
         workers.ask([Describe()], Described, "being checked")
 
 
 def test_recipe_adds_its_variables_to_what_is_inherited(checkout: Checkout) -> None:
     """A worker sees the launcher's environment and the recipe's on top, and nothing of the suite's own besides."""
-    script = (
-        "channel = hello()\nchannel.receive()\n"
-        "channel.send(Described(versions={name: os.environ.get(name, 'unset') for name in ('LIKE', 'PATH', 'HOME')}))\nchannel.receive()\n"
-    )
+    described = "Described(versions={name: os.environ.get(name, 'unset') for name in ('LIKE', 'PATH', 'HOME')})"
+    script = f"{RECEIVED}channel.send({described})\nchannel.receive()\n"
     bare = replace(checkout.worker(script), environment={"PATH": "/inherited", "LIKE": "inherited"})
     with bare.launch("x", environment={"LIKE": "recipe"}) as workers:
         [described] = workers.ask([Describe()], Described, "being checked")
