@@ -25,6 +25,7 @@ from reports.saved.load import read_run
 from tests.conftest import MARK, skip_unless_met
 from tests.network import FIRST, NetworkHost, two_hosts
 from tests.processes import with_variable
+from tests.session.test_suite import read_until
 
 LIMIT_S = 600.0
 
@@ -75,16 +76,6 @@ def finish(processes: Sequence["subprocess.Popen[str]"]) -> list[tuple[int, str]
     """Wait for both hosts; return the status and the output of each."""
     outputs = [process.communicate(timeout=LIMIT_S)[0] for process in processes]
     return [(process.returncode, output) for process, output in zip(processes, outputs, strict=True)]
-
-
-def read_until(process: "subprocess.Popen[str]", pattern: str) -> str:
-    assert process.stdout is not None
-    seen = ""
-    for line in process.stdout:
-        seen += line
-        if re.search(pattern, line):
-            return seen
-    pytest.fail(f"{pattern!r} was never said:\n{seen}")
 
 
 def workers_of(host: NetworkHost, mark: str) -> list[int]:

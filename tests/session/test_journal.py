@@ -39,6 +39,12 @@ def begun_elsewhere(folder: Path) -> "subprocess.Popen[str]":
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT)
 
 
+def old_journals(folder: Path, year: int, count: int) -> None:
+    """Journals of as many runs that have ended, one a second."""
+    for second in range(count):
+        (folder / f"{year}0101T0000{second:02}-1.jsonl").write_text("{}")
+
+
 def resumed(folder: Path, conditions: dict[str, object] | None = None) -> Journal:
     journal = Journal(folder, conditions or CONDITIONS)
     journal.resume()
@@ -110,20 +116,15 @@ def test_full_disk_from_the_first_record_on(small_disk: Path) -> None:
     assert set(resumed(small_disk).found) == {SECOND.nodeid}
 
 
-def test_other_conditions_are_refused_with_both_values(tmp_path: Path) -> None:
-    """Records of another batch size must not be mixed with these."""
+@pytest.mark.parametrize(
+    ("other", "told"), [({"batch_size": 4}, "batch_size: 8 then, 4 now"), ({"threads": 2}, "threads: None then, 2 now")]
+)
+def test_other_conditions_are_refused_with_both_values(tmp_path: Path, other: dict[str, object], told: str) -> None:
+    """Records of another batch size must not be mixed with these; a condition that the journal does not know differs as well."""
     written(tmp_path, FIRST)
 
-    with pytest.raises(ValueError, match=r"other conditions \(batch_size: 8 then, 4 now\).*without --resume"):
-        resumed(tmp_path, CONDITIONS | {"batch_size": 4})
-
-
-def test_condition_that_is_new_is_refused(tmp_path: Path) -> None:
-    """A condition that the journal does not know differs as well."""
-    written(tmp_path, FIRST)
-
-    with pytest.raises(ValueError, match="threads: None then, 2 now"):
-        resumed(tmp_path, CONDITIONS | {"threads": 2})
+    with pytest.raises(ValueError, match=rf"other conditions \({told}\).*without --resume"):
+        resumed(tmp_path, CONDITIONS | other)
 
 
 def test_equal_conditions_survive_json(tmp_path: Path) -> None:
@@ -202,8 +203,7 @@ def test_newest_journal_is_taken_up(tmp_path: Path) -> None:
 
 def test_only_the_newest_journals_are_kept(tmp_path: Path) -> None:
     """Runs that nobody saved or resumed do not pile up."""
-    for second in range(MOST_JOURNALS + 5):
-        (tmp_path / f"20250101T0000{second:02}-1.jsonl").write_text("{}")
+    old_journals(tmp_path, 2025, MOST_JOURNALS + 5)
     newest = written(tmp_path, FIRST)
 
     left = sorted(tmp_path.iterdir())
@@ -228,8 +228,7 @@ def test_living_runs_journal_is_neither_taken_nor_deleted(tmp_path: Path) -> Non
         file = Path(run.stdout.readline().strip())
         with pytest.raises(ValueError, match=rf"{file} belongs to a run that goes on \(process {run.pid}\): wait for its end, or start"):
             resumed(tmp_path)
-        for second in range(MOST_JOURNALS + 5):
-            (tmp_path / f"20990101T0000{second:02}-1.jsonl").write_text("{}")
+        old_journals(tmp_path, 2099, MOST_JOURNALS + 5)
         written(tmp_path, SECOND).unlink()
         assert file.exists()
         for other in tmp_path.glob("2099*"):
@@ -255,8 +254,7 @@ def test_older_journal_that_fits_is_found(tmp_path: Path) -> None:
 
 def test_deleted_journals_are_told(tmp_path: Path) -> None:
     """Nobody's records go without a word."""
-    for second in range(MOST_JOURNALS):
-        (tmp_path / f"20250101T0000{second:02}-1.jsonl").write_text("{}")
+    old_journals(tmp_path, 2025, MOST_JOURNALS)
     told: list[str] = []
     Journal(tmp_path, CONDITIONS, note=told.append).add(FIRST)
 

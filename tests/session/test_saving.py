@@ -1,6 +1,7 @@
 """A run that cannot be saved where it should be."""
 
 import re
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -33,15 +34,21 @@ def pytest_benchmark_update_json(config):
 TEST = "def test_finished(benchmark):\n    benchmark.pedantic(lambda: None, rounds=3)\n"
 
 
+def session_in(folder: Path, conftest: str, *options: str, both: bool = True, **environment: str) -> "subprocess.CompletedProcess[str]":
+    """Run a test with a benchmark in `folder`, whose runs are saved in `saved`."""
+    (folder / "pytest.ini").write_text("[pytest]")
+    (folder / "conftest.py").write_text(conftest)
+    (folder / "test_it.py").write_text(TEST)
+    command = [sys.executable, "-m", "pytest", *LEAN, f"--benchmark-storage=file://{folder}/saved", *options]
+    return ran(command, folder, {"PYTHONPATH": str(ROOT), **environment}, both=both)
+
+
 def output_of_a_run_that_cannot_be_saved(folder: Path, *, whole: bool) -> str:
     """Run where the storage is gone when it is saved, and the journal has all records or not."""
     storage, journal, temporary = (folder / name for name in ("saved", "journal", "temporary"))
     temporary.mkdir()
-    (folder / "pytest.ini").write_text("[pytest]")
-    (folder / "conftest.py").write_text(CONFTEST.format(journal=str(journal), storage=str(storage), whole=whole))
-    (folder / "test_it.py").write_text(TEST)
-    command = [sys.executable, "-m", "pytest", *LEAN, "--benchmark-autosave", f"--benchmark-storage=file://{storage}"]
-    done = ran(command, folder, {"PYTHONPATH": str(ROOT), "TMPDIR": str(temporary)}, both=True)
+    conftest = CONFTEST.format(journal=str(journal), storage=str(storage), whole=whole)
+    done = session_in(folder, conftest, "--benchmark-autosave", TMPDIR=str(temporary))
     assert pytest.ExitCode.INTERNAL_ERROR == done.returncode, done.stdout
     assert "Traceback" not in done.stdout
     return done.stdout
@@ -109,11 +116,7 @@ def pytest_benchmark_update_json(config):
 @pytest.mark.parametrize(("found", "kept"), [("{}", 0), ('{"other": None}', 1)], ids=["all taken over", "one not asked for"])
 def test_records_that_a_resumed_run_was_not_asked_for_stay_in_its_journal(tmp_path: Path, found: str, kept: int) -> None:
     """`--resume --model vit` saves what there is of vit, and what was finished of resnet50 can still be taken up."""
-    (tmp_path / "pytest.ini").write_text("[pytest]")
-    (tmp_path / "conftest.py").write_text(PART_OF_A_RUN.format(journal=str(tmp_path / "journal"), found=found))
-    (tmp_path / "test_it.py").write_text(TEST)
-    command = [sys.executable, "-m", "pytest", *LEAN, "--benchmark-autosave", f"--benchmark-storage=file://{tmp_path}/saved"]
-    done = ran(command, tmp_path, {"PYTHONPATH": str(ROOT)}, both=True)
+    done = session_in(tmp_path, PART_OF_A_RUN.format(journal=str(tmp_path / "journal"), found=found), "--benchmark-autosave")
 
     assert 0 == done.returncode, done.stdout
     assert kept == len(list((tmp_path / "journal").glob("*.jsonl")))
@@ -134,12 +137,8 @@ def pytest_benchmark_update_json(config):
 
 def test_sessions_that_end_at_the_same_time_are_both_saved(tmp_path: Path) -> None:
     """Both were told the same number, and were given the same name."""
-    (tmp_path / "pytest.ini").write_text("[pytest]")
-    (tmp_path / "conftest.py").write_text(AT_ONCE)
-    (tmp_path / "test_it.py").write_text(TEST)
-    command = [sys.executable, "-m", "pytest", *LEAN, "--benchmark-save=nightly", f"--benchmark-storage=file://{tmp_path}/saved"]
     for _ in range(2):
-        done = ran(command, tmp_path, {"PYTHONPATH": str(ROOT)}, both=True)
+        done = session_in(tmp_path, AT_ONCE, "--benchmark-save=nightly")
         assert 0 == done.returncode, done.stdout
 
     assert ["0001_nightly.json", "0002_nightly.json"] == sorted(each.name for each in (tmp_path / "saved").glob("*/*"))
@@ -155,10 +154,7 @@ pytest_plugins = ["fixtures.suite"]
 
 def test_another_pytest_benchmark_than_saving_leans_on_is_refused(tmp_path: Path) -> None:
     """Before anything is measured: a run must not be lost at its end."""
-    (tmp_path / "pytest.ini").write_text("[pytest]")
-    (tmp_path / "conftest.py").write_text(RENAMED)
-    (tmp_path / "test_it.py").write_text(TEST)
-    done = ran([sys.executable, "-m", "pytest", *LEAN], tmp_path, {"PYTHONPATH": str(ROOT)})
+    done = session_in(tmp_path, RENAMED, both=False)
 
     assert pytest.ExitCode.USAGE_ERROR == done.returncode
     assert "has no FileStorage.save, by which this suite saves runs whole: install pytest-benchmark>=5.3.1,<6" in done.stderr

@@ -112,20 +112,20 @@ def answer_interrupts() -> None:
 BASELINE_FINISHED = r"\[1/2\] torchvision\.resnet18-baseline: .* samples per second"
 
 
-def read_until(suite: "subprocess.Popen[str]", pattern: str) -> None:
-    """Read the suite's output up to a line that `pattern` is found in; one that says nothing for too long is killed."""
+def read_until(suite: "subprocess.Popen[str]", pattern: str) -> str:
+    """Read the suite's output up to a line that `pattern` is found in, and return it; one that says nothing for too long is killed."""
     assert suite.stdout is not None
-    seen = []
+    seen = ""
     limit = threading.Timer(LIMIT_S, suite.kill)
     limit.start()
     try:
         for line in suite.stdout:
-            seen.append(line)
+            seen += line
             if re.search(pattern, line):
-                return
+                return seen
     finally:
         limit.cancel()
-    pytest.fail(f"{pattern!r} was never said:\n{''.join(seen)}")
+    pytest.fail(f"{pattern!r} was never said:\n{seen}")
 
 
 def rest(suite: "subprocess.Popen[str]") -> str:
