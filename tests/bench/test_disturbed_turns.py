@@ -152,7 +152,7 @@ def test_what_is_called_between_pairs_disturbs_no_turn(monkeypatch: pytest.Monke
     monkeypatch.setattr(paired, "_tell", lambda: None)
 
     paired.measure(benchmark_app)
-    assert 6.0 == paired._turns_s
+    assert 6.0 == sum(passed_s for _, _, passed_s in paired._taken)
     assert 0.0 == paired.others_share
 
 

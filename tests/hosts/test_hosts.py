@@ -220,7 +220,7 @@ PART = Part(worked_s=1.0, total_s=1.0, iteration_s=0.1, latencies_s=(0.1,))
 
 
 def of_two_hosts(there: float = 0.0) -> HostsMeasurement:
-    """A measurement after a round of a second of two CPUs on this host, whose other host tells the share `there` at its end."""
+    """A measurement after a round on two CPUs of this host, whose other host tells the share `there` at its end."""
 
     def together(doing: str, work: Callable[[], Any]) -> list[Any]:
         return [work(), (there, []) if doing == "ending" else PART]
@@ -232,7 +232,6 @@ def of_two_hosts(there: float = 0.0) -> HostsMeasurement:
     side: Any = SimpleNamespace(cpu_model="x", versions={}, workers=2)
     measured._told, measured._parts, measured._host_before = [side, side], [[PART, PART]], HostSample.now()
     measured.own, measured.over = (TimedSide(iterations=1, samples_per_round=1, by_pair=[[]]) for _ in range(2))
-    measured._turns_s = measured._turns_alone_s = 1.0
     return measured
 
 
@@ -256,8 +255,8 @@ def test_what_disturbs_any_host_disturbs_the_step(
     Others and the hypervisor take a share each, of which the larger one counts.
     """
     measured = of_two_hosts(there)
-    measured._others_s, measured._stolen_s = (2 * share for share in here)  # of two CPUs
-    measured._others_alone_s, measured._stolen_alone_s = (2 * share for share in alone)
+    measured._taken = [(2 * here[0], 2 * here[1], 1.0)]  # of two CPUs
+    measured._taken_alone = [(2 * alone[0], 2 * alone[1], 1.0)]
 
     measured.finish()
 
@@ -277,8 +276,7 @@ def test_both_shares_are_added_up_in_both_kinds_of_turns(monkeypatch: pytest.Mon
     measured.run()
     measured.after()
 
-    assert (1.0, 2.0, 11.0) == (measured._others_s, measured._stolen_s, measured._turns_s)
-    assert (1.0, 2.0, 11.0) == (measured._others_alone_s, measured._stolen_alone_s, measured._turns_alone_s)
+    assert [(1.0, 2.0, 10.0)] == measured._taken == measured._taken_alone
 
 
 @pytest.mark.parametrize(
