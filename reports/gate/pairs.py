@@ -13,12 +13,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fixtures.artifacts.cache import MANIFEST
+from fixtures.protocol.side_protocol import Build, Built
 from reports.gate.benchmarks import Benchmark
 from reports.gate.decision import Rules
 from reports.gate.journal import PairJournal
 from reports.gate.pair import Pair, Phase
 from reports.gate.progress import Progress
-from reports.gate.sides import BUILDS, Side, both, one_by_one
+from reports.gate.sides import BUILDS, Side, ask_both
 from reports.gate.turns import measure_pair
 from reports.saved.machines import Difference
 
@@ -133,11 +134,10 @@ class Pairs:
         but for the time that they took. Raises SideError.
         """
         base, head = self._built(0, benchmark)
-        if base is None or head is None or _are_equal(base, head):
+        if base is None or head is None or base == head:
             return 1
         self._progress.note(f"{benchmark.id}: the sides have artifacts of their own, so each is built twice")
-        second = self._built(1, benchmark)
-        are_equal = _are_equal(base, second[0]) and _are_equal(head, second[1])
+        are_equal = [base, head] == self._built(1, benchmark)
         return 1 if are_equal and not self._one_by_one else self._rules.screen_builds
 
     def _build_further(self, benchmark: Benchmark) -> None:
@@ -155,19 +155,21 @@ class Pairs:
         if number not in self._sides:
             base, head = self._sides[0]
             sides = self._again(base, number), self._again(head, number)
-            both(sides, lambda side: side.begin_survey(), lambda side: side.end_survey())
+            for side in sides:
+                side.begin_survey()
+            for side in sides:
+                side.end_survey()
             self._sides[number] = sides
         return self._sides[number]
 
     def _built(self, number: int, benchmark: Benchmark) -> list[str | None]:
-        """Let each side fill its cache; return where each has its artifact. Raises SideError."""
-        sides = self._sides_of(number)
-        build = one_by_one if self._one_by_one else both
-        folders = build(sides, lambda side: side.begin_build(benchmark), lambda side: side.end_build())
-        for side, folder in enumerate(folders):
-            digest = _digest(folder) if folder else ""
-            self._made[benchmark, side, number] = _Build(self._called(benchmark, side, number, digest), digest)
-        return folders
+        """Let each side fill its cache; return the digest of each side's artifact, None where a side does not tell. Raises SideError."""
+        asked = Build(model=benchmark.model, step=benchmark.step)
+        built = ask_both(self._sides_of(number), asked, Built, "building", one_by_one=self._one_by_one)
+        digests = [each.artifact and _digest(each.artifact) for each in built]
+        for side, digest in enumerate(digests):
+            self._made[benchmark, side, number] = _Build(self._called(benchmark, side, number, digest or ""), digest or "")
+        return digests
 
     def _called(self, benchmark: Benchmark, side: int, number: int, digest: str) -> int:
         """Return what a build is called in pairs: its number, unless pairs that were taken before had another build of that number."""
@@ -183,17 +185,7 @@ class Pairs:
         return called
 
 
-def _are_equal(one: str | None, other: str | None) -> bool:
-    """Whether two builds are the same files; a step without an artifact has the same one, none."""
-    if not one or not other or one == other:
-        return one == other
-    return _files(one) == _files(other)
-
-
 def _digest(folder: str) -> str:
-    return hashlib.sha256(json.dumps(_files(folder), sort_keys=True).encode()).hexdigest()[:DIGITS]
-
-
-def _files(folder: str) -> object:
-    """Return the digests of an artifact's files by name, as its manifest has them."""
-    return json.loads((Path(folder) / MANIFEST).read_text())["files"]
+    """Return a digest of those of an artifact's files by name, as its manifest has them."""
+    files = json.loads((Path(folder) / MANIFEST).read_text())["files"]
+    return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()[:DIGITS]

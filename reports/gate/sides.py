@@ -3,7 +3,7 @@
 import hashlib
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -33,7 +33,6 @@ BUILDS = ("", *(f"{number}-builds" for number in ("second", "third", "fourth", "
 SHUT_S = 30.0  # ending workers takes a few seconds, also of those that must be killed
 
 Answer = TypeVar("Answer", bound=Message)
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -121,14 +120,14 @@ class Side:
             evaluate=settings.evaluate,
         )
         try:
-            self._process.tell([survey])
+            self.tell(survey)
         except WorkerError as error:
             raise GateError(f"the side {error}") from error
 
     def end_survey(self) -> Surveyed:
         """Return what the side says of itself. Raises GateError where it is not the code that was asked for."""
         try:
-            seen = self._hear(messages.SideSurveyed, "looking at what it can measure")
+            seen = self.hear(messages.SideSurveyed, "looking at what it can measure")
         except SideError as error:
             raise GateError(str(error)) from error
         expected = self.checkout.worker_root or self.checkout.code_root
@@ -142,60 +141,31 @@ class Side:
         }
         return Surveyed(versions=seen.versions, offers=offers, modules=seen.modules, opened=seen.opened or [])
 
-    def begin_build(self, benchmark: Benchmark) -> None:
-        """Ask for the artifact, without waiting."""
-        self._process.tell([messages.Build(model=benchmark.model, step=benchmark.step)])
-
-    def end_build(self) -> str | None:
-        """Wait until the artifact is in the cache; return its folder, empty where there is none, None where an older side does not tell.
-
-        Raises SideError.
-        """
-        return self._hear(messages.Built, "building").artifact
-
     def again(self, number: int) -> "Side":
         """Return another process of this side, whose artifacts are builds of that number, 1 for the second. Raises GateError."""
         return Side(self.checkout, replace(self._settings, artifact_cache=self._settings.artifact_cache / BUILDS[number]))
 
-    def begin_load(self, benchmark: Benchmark) -> None:
-        """Ask for fresh workers, without waiting."""
-        self._process.tell([messages.Load(model=benchmark.model, step=benchmark.step)])
-
-    def end_load(self) -> None:
-        """Wait until the workers asked for have inferred. Raises SideError."""
-        self._hear(messages.Loaded, "starting")
-
-    def begin_proof(self) -> None:
-        """Ask the workers to prove themselves, without waiting."""
-        self._process.tell([messages.ProveSide()])
-
-    def end_proof(self) -> None:
-        """Wait until the workers have proved themselves. Raises SideError."""
-        self._hear(messages.SideProved, "proving")
-
-    def open(self) -> messages.Opened:
-        """Let the proved workers warm up. Raises SideError."""
-        return self._ask(messages.Open(), messages.Opened, "warming up")
-
     def turn(self, iterations: int, untimed: int) -> messages.Taken:
         """Take one turn; the workers stand still again when it returns. Raises SideError."""
-        return self._ask(messages.TakeTurn(iterations=iterations, untimed=untimed), messages.Taken, "taking a turn")
+        self.tell(messages.TakeTurn(iterations=iterations, untimed=untimed))
+        return self.hear(messages.Taken, "taking a turn")
 
     def shut(self) -> None:
         """End the workers. What failed before has been told, so only a side that does not end them is a GateError."""
-        self._process.tell([messages.Shut()])
+        self.tell(messages.Shut())
         with suppress(SideError):
-            self._hear(messages.Closed, "ending its workers", SHUT_S)
+            self.hear(messages.Closed, "ending its workers", SHUT_S)
 
     def close(self) -> None:
         """End the process, and its workers with it."""
         self._process.close()
 
-    def _ask(self, message: Message, answer: type[Answer], doing: str) -> Answer:
+    def tell(self, message: Message) -> None:
+        """Ask for something, without waiting."""
         self._process.tell([message])
-        return self._hear(answer, doing)
 
-    def _hear(self, answer: type[Answer], doing: str, timeout_s: float | None = None) -> Answer:
+    def hear(self, answer: type[Answer], doing: str, timeout_s: float | None = None) -> Answer:
+        """Wait for the answer. Raises SideError, and GateError where the side itself fails."""
         try:
             [heard] = self._process.hear(answer, doing, timeout_s)
         except WorkerError as error:
@@ -207,21 +177,21 @@ class Side:
         return heard
 
 
-def both(sides: Sequence[Side], begin: Callable[[Side], None], end: Callable[[Side], Result]) -> list[Result]:
-    """Let both sides begin, then wait for both. Raises SideError once both have answered, with no worker left."""
-    for side in sides:
-        begin(side)
-    return one_by_one(sides, lambda _side: None, end)
+def ask_both(sides: Sequence[Side], message: Message, answer: type[Answer], doing: str, *, one_by_one: bool = False) -> list[Answer]:
+    """Let both sides begin, then wait for both; `one_by_one` each begins once the one before has ended.
 
-
-def one_by_one(sides: Sequence[Side], begin: Callable[[Side], None], end: Callable[[Side], Result]) -> list[Result]:
-    """Let each side begin once the one before has ended. Raises SideError once both have answered, with no worker left."""
-    results: list[Result] = []
+    Raises SideError once both have answered, with no worker left.
+    """
+    results: list[Answer] = []
     errors: list[SideError] = []
+    if not one_by_one:
+        for side in sides:
+            side.tell(message)
     for side in sides:
-        begin(side)
+        if one_by_one:
+            side.tell(message)
         try:
-            results.append(end(side))
+            results.append(side.hear(answer, doing))
         except SideError as error:
             errors.append(error)
     if not errors:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from fixtures.machine import this_machine
 from fixtures.machine.host import HostSample, busy_s, since
-from fixtures.protocol.side_protocol import Opened
+from fixtures.protocol.side_protocol import Load, Loaded, Open, Opened, ProveSide, SideProved
 from reports.gate.benchmarks import Benchmark
 from reports.gate.failures import SideError
 from reports.gate.pair import Figures, MetricFigure, Pair, Phase
-from reports.gate.sides import Side, both, one_by_one, shut_all
+from reports.gate.sides import Side, ask_both, shut_all
 from reports.saved.machines import Difference
 from reports.views.changes import differs
 
@@ -33,10 +33,10 @@ def measure_pair(base: Side, head: Side, benchmark: Benchmark, phase: Phase, ord
     sides = (base, head)
     # The first to start finds other pages and caches than the second: which side that is must not be the same in all pairs.
     first, _ = starting = order.sample(sides, 2)
-    both(starting, lambda side: side.begin_load(benchmark), lambda side: side.end_load())
+    ask_both(starting, Load(model=benchmark.model, step=benchmark.step), Loaded, "starting")
     # One after the other: threads that wait for one another while another process has their CPU take several times as long.
-    one_by_one(starting, lambda side: side.begin_proof(), lambda side: side.end_proof())
-    warm = one_by_one(starting, lambda _side: None, lambda side: side.open())
+    ask_both(starting, ProveSide(), SideProved, "proving", one_by_one=True)
+    warm = ask_both(starting, Open(), Opened, "warming up", one_by_one=True)
     opened = warm if first is base else warm[::-1]
     # Each side alone might come to see an iteration as just short or just long enough: both must do alike.
     iterations = max(each.iterations for each in opened)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from fixtures.artifacts.cache import MANIFEST
+from fixtures.protocol.side_protocol import Built
 from reports.gate import pairs
 from reports.gate.decision import Rules
 from reports.gate.failures import SideError
@@ -35,18 +36,18 @@ class StandIn:
     def end_survey(self) -> None:
         """Tell nothing."""
 
-    def begin_build(self, _benchmark: object) -> None:
+    def tell(self, _build: object) -> None:
         self.order.append(f"{self.name} begins")
         self.builds.append(self.name)
 
-    def end_build(self) -> str | None:
+    def hear(self, *_: object) -> Built:
         self.order.append(f"{self.name} ends")
         if not self.content:
-            return self.content
+            return Built(artifact=self.content)
         made = self.folder / self.name
         made.mkdir(parents=True, exist_ok=True)
         (made / MANIFEST).write_text(json.dumps({"files": {"model.bin": self.content}}))
-        return str(made)
+        return Built(artifact=str(made))
 
     def shut(self) -> None:
         """Have no worker to end."""
@@ -215,10 +216,10 @@ def test_side_of_an_older_suite_has_one_build(monkeypatch: pytest.MonkeyPatch, t
 def test_side_that_cannot_build_fails_the_benchmark(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     made = bench(monkeypatch, tmp_path, "old", "new")
 
-    def end_build(_self: StandIn) -> str:
+    def hear(_self: StandIn, *_: object) -> Built:
         raise SideError("base", "WorkerError", "no space left")
 
-    monkeypatch.setattr(StandIn, "end_build", end_build)
+    monkeypatch.setattr(StandIn, "hear", hear)
     with pytest.raises(SideError, match="no space left"):
         made.measure(1)
 
