@@ -216,7 +216,9 @@ def _is_open(judged: Judged | None) -> bool:
 def _unconfirmed(sample: Sample, rules: Rules) -> Judged:
     if not is_screened(sample, rules):
         why = f"{len(sample.screen)} of {rules.screen_pairs} screening pairs"
-        return _describe(sample.screen, Verdict.INCONCLUSIVE, why, rules) if sample.screen else _unmeasured(why)
+        if not sample.screen:
+            return Judged(verdict=Verdict.INCONCLUSIVE, why=why)
+        return _describe(sample.screen, Verdict.INCONCLUSIVE, why, rules)
     if (passed := passed_after(sample, rules)) is not None:
         level = rules.screen_looks(has_own_builds=sample.has_own_builds)[passed]
         return _describe(sample.screen, Verdict.PASS, _bound(sample.screen[:passed], level), rules)
@@ -262,20 +264,12 @@ def _confirmed(sample: Sample, p_value: float, p_holm: float, rules: Rules, look
             why += f"; started again with the same --out, the gate brings {rules.further_builds} more of each side"
     else:
         verdict, why = Verdict.INCONCLUSIVE, _undecided(is_significant, p_sign_flip, median, rules)
-    found = _describe(slowdowns, verdict, why, rules, p_value=p_value, p_holm=p_holm, p_sign_flip=p_sign_flip)
+    found = _describe(slowdowns, verdict, why, rules)
+    found = replace(found, p_value=p_value, p_holm=p_holm, p_sign_flip=p_sign_flip)
     return replace(found, look=look, significance=alpha, build_spread=build_spread)
 
 
-def _describe(
-    slowdowns: Sequence[float],
-    verdict: Verdict,
-    why: str,
-    rules: Rules,
-    *,
-    p_value: float | None = None,
-    p_holm: float | None = None,
-    p_sign_flip: float | None = None,
-) -> Judged:
+def _describe(slowdowns: Sequence[float], verdict: Verdict, why: str, rules: Rules) -> Judged:
     bounds, median = interval(slowdowns, 1 - rules.alpha), as_ratio(statistics.median(slowdowns))
     is_bounded = len(slowdowns) > 1
     return Judged(
@@ -286,9 +280,6 @@ def _describe(
         high=as_ratio(bounds.high) if is_bounded else None,
         median_slowdown=median,
         spread=statistics.stdev(slowdowns) if is_bounded else None,
-        p_value=p_value,
-        p_holm=p_holm,
-        p_sign_flip=p_sign_flip,
     )
 
 
@@ -298,10 +289,6 @@ def _is_faster(judged: Judged, sample: Sample, benchmarks: int, rules: Rules) ->
         return False
     high = interval(sample.confirm or sample.screen, 1 - rules.alpha / benchmarks).high
     return high < 0 and judged.median_slowdown <= -rules.least_effect
-
-
-def _unmeasured(why: str) -> Judged:
-    return Judged(verdict=Verdict.INCONCLUSIVE, why=why)
 
 
 def _bound(slowdowns: Sequence[float], level: float) -> str:
