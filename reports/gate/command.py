@@ -7,7 +7,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -30,25 +30,11 @@ from reports.text.options import OF_IMAGES, Commands, shared, time_s, typed, usu
 from reports.text.plain_text import plain
 from reports.text.refusal import Refusal
 
-CONFIGURED = (
-    *OF_IMAGES,
-    "--sequence-length",
-    "--batch-size",
-    "--worker-timeout",
-)  # the configuration may say other values
+CONFIGURED = (*OF_IMAGES, "--sequence-length", "--batch-size", "--worker-timeout")  # the configuration may say other values
 ANSWERS = ("--accuracy", "--accuracy-pictures", "--evaluate", "--metric-limit")
 USUAL_OPTIONS: Mapping[str, Any] = {
-    **{name.removeprefix("--").replace("-", "_"): usual(name) for name in CONFIGURED},
-    **{
-        "budget": 1200.0,
-        "source": [],
-        "steps": [],
-        "requirements": None,
-        "accuracy": None,
-        "accuracy_pictures": usual("--accuracy-pictures"),
-        "evaluate": None,
-        "metric_limit": [],
-    },
+    **{name.removeprefix("--").replace("-", "_"): usual(name) for name in (*CONFIGURED, "--accuracy-pictures")},
+    **{"budget": 1200.0, "source": [], "steps": [], "requirements": None, "accuracy": None, "evaluate": None, "metric_limit": []},
 }
 TEXT_SUFFIX = ".txt"  # of what --accuracy names; else it is pictures
 FILES: Mapping[str, Callable[[Result], str]] = {
@@ -108,7 +94,10 @@ def add_requirements(command: argparse.ArgumentParser) -> None:
 
 
 def add_limits(command: argparse.ArgumentParser) -> None:
-    """Add from which change on head is a regression, for `thresholds_of`, and what its answers are judged by."""
+    """Add from which change on head is a regression, for `thresholds_of`, and what its answers are judged by.
+
+    A limit that is not named has no attribute: None is one that is `off`.
+    """
     for name in ANSWERS:
         command.add_argument(name, **(shared(name) | {"default": None}))
     for name in LIMIT_NAMES:
@@ -117,6 +106,7 @@ def add_limits(command: argparse.ArgumentParser) -> None:
         command.add_argument(
             f"--{name.replace('_', '-')}",
             type=typed(partial(_limit, name)),
+            default=argparse.SUPPRESS,
             metavar="N",
             help=f"{what}{'' if name == NEEDED else '; or off'} (default: {shown})",
         )
@@ -124,7 +114,7 @@ def add_limits(command: argparse.ArgumentParser) -> None:
 
 def thresholds_of(options: argparse.Namespace, configured: Configuration) -> Thresholds:
     """Return the limits that the options name, for all benchmarks alike; else those of the configuration, then the usual ones."""
-    named = {name: value.limit for name in LIMIT_NAMES if (value := getattr(options, name)) is not None}
+    named = {name: getattr(options, name) for name in LIMIT_NAMES if hasattr(options, name)}
     families, models, benchmarks = (
         {each: {limit: value for limit, value in limits.items() if limit not in named} for each, limits in tables.items()}
         for tables in (configured.others.get(kind, {}) for kind in KINDS)
@@ -239,7 +229,7 @@ def _tell(result: Result, options: argparse.Namespace, console: Console) -> list
     in_workflow = os.environ.get("GITHUB_ACTIONS") == "true"
     attempt(partial(_print_result, console, result, in_workflow=in_workflow), "the result on stdout")
     if in_workflow:
-        attempt(lambda: _print_annotations(result), "the annotations on stdout")
+        attempt(partial(print, gate_annotations(result), end="", flush=True), "the annotations on stdout")
     if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
         attempt(lambda: _append(Path(summary), gate_markdown(result)), f"the step summary {summary}")
     for name, render in FILES.items():
@@ -252,11 +242,6 @@ def _tell(result: Result, options: argparse.Namespace, console: Console) -> list
 def _print_result(console: Console, result: Result, *, in_workflow: bool) -> None:
     with without_commands() if in_workflow else nullcontext():  # names and reasons in the tables are of unknown origin
         print_gate(console, result)
-
-
-def _print_annotations(result: Result) -> None:
-    sys.stdout.write(gate_annotations(result))
-    sys.stdout.flush()
 
 
 def _append(file: Path, text: str) -> None:
@@ -280,12 +265,5 @@ def _text(error: Exception) -> str:
     return str(error)
 
 
-@dataclass(frozen=True, slots=True)
-class Named:
-    """A limit that was named, None for `off`."""
-
-    limit: float | None
-
-
-def _limit(name: str, text: str) -> Named:
-    return Named(limit_of(name, OFF if text == OFF else float(text)))
+def _limit(name: str, text: str) -> float | None:
+    return limit_of(name, OFF if text == OFF else float(text))
