@@ -18,13 +18,14 @@ from reports.gate.limits import LIMIT_NAMES, Overrides, limit_of
 from reports.gate.quantities import MEASURES, METRIC
 from reports.text.durations import seconds_of
 from reports.text.image_shape import ImageShape, size_of, square
-from reports.text.metric_limit import MetricLimit, metric_limit_of
-from reports.text.plain_text import plain
+from reports.text.metric_limit import metric_limit_of
+from reports.text.plain_text import plain, some_of
 
 FILE = "pyproject.toml"
 TABLE = "tool.inference-ladder.gate"
 LARGEST_BYTES = 2**20
 MOST_NAMES = 200
+MOST_TOLD = 20
 LONGEST_TEXT = 1000
 LARGEST_NUMBER = 10**6
 TIME = "time"
@@ -91,11 +92,10 @@ def changes_by_head(base: Configuration, revision: str | None, here: Path) -> tu
         return (f"{plain(error, 600)}; base's is in force",)
     before, after = _flat(base.raw), _flat(head.raw)
     names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
-    told = [f"{plain(name, 100)} ({_short(before.get(name))} to {_short(after.get(name))})" for name in names[:20]]
+    told = [f"{plain(name, 100)} ({_short(before.get(name))} to {_short(after.get(name))})" for name in names]
     if not told:
         return ()
-    more = f" and {len(names) - len(told)} more" if len(names) > len(told) else ""
-    return (f"head changes [{TABLE}] in {FILE}: {', '.join(told)}{more}; base's is in force until the change is merged",)
+    return (f"head changes [{TABLE}] in {FILE}: {some_of(told, MOST_TOLD)}; base's is in force until the change is merged",)
 
 
 def configuration(table: object) -> Configuration:
@@ -204,14 +204,6 @@ def _image_size(value: object) -> ImageShape:
     return size_of(_string(value)) if isinstance(value, str) else square(_count(value))
 
 
-def _duration(value: object) -> float:
-    return seconds_of(_string(value))
-
-
-def _file_name(value: object) -> str:
-    return str(_file(value))
-
-
 def _file(value: object) -> Path:
     path = Path(_string(value))
     if path.is_absolute() or ".." in path.parts:
@@ -226,28 +218,24 @@ def _function(value: object) -> str:
     return f"{_file(file)}:{function}"
 
 
-def _metric_limits(value: object) -> list[MetricLimit]:
-    return [metric_limit_of(each) for each in _strings(value)]
-
-
 # Each key with the reader of its value; `models` is --model, `expression` is -k.
 OPTIONS: Mapping[str, Callable[[object], object]] = {
     "models": _strings,
     "steps": _strings,
     "expression": _string,
     "source": _strings,
-    "requirements": _file_name,
+    "requirements": lambda value: str(_file(value)),
     "image-size": _image_size,
     "image-channels": _count,
     "sequence-length": _count,
     "batch-size": _count,
     "threads": _count,
-    "weights": _file_name,
+    "weights": lambda value: str(_file(value)),
     "accuracy": _file,
     "accuracy-pictures": _count,
     "evaluate": _function,
-    "metric-limit": _metric_limits,
-    "budget": _duration,
+    "metric-limit": lambda value: [metric_limit_of(each) for each in _strings(value)],
+    "budget": lambda value: seconds_of(_string(value)),
     "worker-timeout": _count,
 }
 

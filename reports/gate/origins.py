@@ -14,6 +14,7 @@ from fixtures.models.weights import joined, split
 from reports.gate.benchmarks import GateError
 from reports.gate.checkouts import Checkout
 from reports.gate.git import GitError, tracked, untracked
+from reports.text.plain_text import some_of
 
 REMEDY = (
     "uninstall it, or install each side's own into an environment of its own (--base-python, --head-python); "
@@ -127,9 +128,9 @@ def judged_origins(checkout: Checkout, other: Checkout, modules: Mapping[str, st
         shared.append(inside)
     notes = []
     if outside:
-        notes.append(f"{_some(outside)}: outside the repository, so the same on both sides")
+        notes.append(f"{some_of(outside, MOST_NAMED)}: outside the repository, so the same on both sides")
     if shared:
-        notes.append(f"{_some(shared)}: read from the working folder and in no commit, so the same on both sides")
+        notes.append(f"{some_of(shared, MOST_NAMED)}: read from the working folder and in no commit, so the same on both sides")
     return Origins(code=tuple(dict.fromkeys(code)), notes=tuple(notes))
 
 
@@ -152,7 +153,8 @@ def untracked_text(checkout: Checkout, failure: str) -> str:
         return ""
     if not found:
         return ""
-    return f"; {_some(found)}: in your working folder, but untracked, so in no commit: add it with git, or leave --{checkout.side} out"
+    named = some_of(found, MOST_NAMED)
+    return f"; {named}: in your working folder, but untracked, so in no commit: add it with git, or leave --{checkout.side} out"
 
 
 def _foreign(checkout: Checkout, other: Checkout) -> list[Path]:
@@ -175,11 +177,6 @@ def _twin(name: str, path: Path, known: frozenset[str]) -> str | None:
 def _other_version(checkout: Checkout, thing: str, path: Path, inside: str) -> str:
     where = f"its own {inside} (commit {checkout.commit[:12]})" if checkout.commit else f"{inside} of the working folder"
     return f"{checkout.side} would not measure its own code: {thing} came from {path}, expected {where}; {REMEDY}"
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-    return ", ".join(names[:MOST_NAMED]) + more
 
 
 def _absolute(path: str, here: Path) -> Path:

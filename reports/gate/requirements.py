@@ -6,11 +6,11 @@ Files of both sides are data of unknown origin: bounded, no link is followed, no
 import hashlib
 import re
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Set
 from pathlib import Path
 from typing import Any
 
-from reports.text.plain_text import plain
+from reports.text.plain_text import plain, some_of
 
 PATTERNS = ("requirements*.txt", "requirements/*.txt", "constraints*.txt")
 LOCKS = ("uv.lock", "poetry.lock", "pdm.lock", "pylock.toml", "Pipfile.lock", "environment.yml", "setup.py", "setup.cfg")
@@ -35,18 +35,13 @@ def requirement_changes(base: Path, head: Path, own: Set[str] = frozenset()) -> 
                 (measured if file in own else hidden).append(f"{file}: {_pair(name, old.get(name), new.get(name))}")
     told = []
     if measured:
-        told.append(f"requirements differ ({_some(measured)}), and each side ran with its own")
+        told.append(f"requirements differ ({some_of(measured, MOST_TOLD, '; ')}), and each side ran with its own")
     if hidden:
         told.append(
-            f"requirements differ ({_some(hidden)}), and both sides ran with the same packages, so that this is not measured: give each "
-            "side an environment of its own (--requirements FILE, or --base-python, --head-python)"
+            f"requirements differ ({some_of(hidden, MOST_TOLD, '; ')}), and both sides ran with the same packages, so that this is not "
+            "measured: give each side an environment of its own (--requirements FILE, or --base-python, --head-python)"
         )
     return tuple(told)
-
-
-def _some(told: Sequence[str]) -> str:
-    more = f" and {len(told) - MOST_TOLD} more" if len(told) > MOST_TOLD else ""
-    return "; ".join(told[:MOST_TOLD]) + more
 
 
 def required(folder: Path) -> Mapping[str, Mapping[str, str]]:
@@ -55,7 +50,7 @@ def required(folder: Path) -> Mapping[str, Mapping[str, str]]:
     files = [file for pattern in PATTERNS for file in sorted(folder.glob(pattern))[:MOST_FILES]]
     for file in files:
         if (content := _read(file)) is not None:
-            found[_name(file, folder)] = _lines(content.decode(errors="replace").splitlines())
+            found[plain(file.relative_to(folder), 100)] = _lines(content.decode(errors="replace").splitlines())
     if (content := _read(folder / "pyproject.toml")) is not None:
         found["pyproject.toml"] = _project(content.decode(errors="replace"))
     for lock in LOCKS:
@@ -93,10 +88,6 @@ def _read(file: Path) -> bytes | None:
         return file.read_bytes()
     except OSError:
         return None
-
-
-def _name(file: Path, folder: Path) -> str:
-    return plain(file.relative_to(folder), 100)
 
 
 def _pair(name: str, old: str | None, new: str | None) -> str:

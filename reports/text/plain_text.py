@@ -22,6 +22,12 @@ def say(text: object, longest: int = 600) -> None:
     print(plain(text, longest), file=sys.stderr, flush=True)
 
 
+def some_of(names: Sequence[str], most: int, separator: str = ", ") -> str:
+    """Return the first `most` of the names, and how many more there are: `a, b and 3 more`."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return separator.join(names[:most]) + more
+
+
 def let_any_text_through(stream: TextIO) -> None:
     """Let a stream that is not UTF-8 show `?` for what it cannot encode, in place of a UnicodeEncodeError in the middle of a table."""
     if isinstance(stream, io.TextIOWrapper) and not (stream.encoding or "").lower().replace("-", "").startswith("utf"):

@@ -10,6 +10,7 @@ from reports.gate.result import Result, Row, SideRecord
 from reports.saved.machines import machine_name
 from reports.text.durations import duration
 from reports.text.figures import EQUAL_DB, NONE, decibels, gibibytes, mebibytes, seconds
+from reports.text.plain_text import some_of
 
 MOST_FILES = 3
 MUCH_STOLEN = 0.02
@@ -43,7 +44,7 @@ def about(result: Result) -> list[str]:
     """Return what a reader must know beside the rows: the sides, what differs between them, the machine, the rules."""
     sides = [(name, side) for name, side in (("base", result.base), ("head", result.head)) if side is not None]
     lines = [f"{name} {side_text(side)}" for name, side in sides]
-    lines += [f"{name}'s models came from its own {_some(side.code)}" for name, side in sides if side.code]
+    lines += [f"{name}'s models came from its own {some_of(side.code, MOST_FILES)}" for name, side in sides if side.code]
     lines += [f"{' and '.join(names)}: {note}" for note, names in _notes(sides).items()]
     lines += [f"changed: {d.field} went from {d.base} to {d.head}" for d in result.software]
     lines += [f"changed: {note}" for note in result.notes]
@@ -59,11 +60,6 @@ def _notes(sides: Sequence[tuple[str, SideRecord]]) -> Mapping[str, list[str]]:
         for note in side.notes:
             found.setdefault(note, []).append(name)
     return found
-
-
-def _some(files: Sequence[str]) -> str:
-    more = f" and {len(files) - MOST_FILES} more" if len(files) > MOST_FILES else ""
-    return ", ".join(files[:MOST_FILES]) + more
 
 
 def rules_text(result: Result) -> str:
