@@ -55,7 +55,7 @@ class Interpreter:
 
     version: str
     sites: tuple[str, ...]
-    packages: Mapping[str, str]
+    packages: dict[str, str]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,7 +89,7 @@ def with_requirements(checkout: Checkout, name: str, root: Path, tell: Callable[
             _drop_unused(root)
             wanted = SideRequirements(checkout=checkout, name=name, file=file, interpreter=interpreter)
             folder = stack.enter_context(_held(wanted, root, tell))
-            packages = {**interpreter.packages, **_packages(folder)}
+            packages = interpreter.packages | json.loads((folder / MARKER).read_text())["packages"]
         except OSError as error:
             raise GateError(f"{checkout.side}: no environment can be kept in {root}: {error}; name another --artifact-cache") from error
         note = f"{name} of this revision is installed in an environment of its own, on top of {checkout.python}"
@@ -293,24 +293,16 @@ def _mark(checkout: Checkout, path: Path) -> str:
     return hashlib.sha256(os.fsencode("\n".join(listed))).hexdigest()
 
 
-def _packages(folder: Path) -> Mapping[str, str]:
-    packages: Mapping[str, str] = json.loads((folder / MARKER).read_text())["packages"]
-    return packages
-
-
 def _drop_unused(root: Path) -> None:
     """Delete environments that no gate has used for long, and the rest of killed builds of that age."""
     for folder in root.iterdir():
         if folder.suffix == ".lock" or not folder.is_dir():
             continue
         with suppress(OSError):  # another gate deletes it
-            marker = folder / MARKER
-            if (marker if marker.exists() else folder).stat().st_mtime < time.time() - UNUSED_S:
-                _drop(folder, root / f"{folder.name}.lock")
-
-
-def _drop(folder: Path, lock: Path) -> None:
-    with entry_locks.alone_if_unused(lock) as is_unused:
-        if is_unused:
-            shutil.rmtree(folder, ignore_errors=True)
-            entry_locks.discard(lock)
+            marker, lock = folder / MARKER, root / f"{folder.name}.lock"
+            if (marker if marker.exists() else folder).stat().st_mtime >= time.time() - UNUSED_S:
+                continue
+            with entry_locks.alone_if_unused(lock) as is_unused:
+                if is_unused:
+                    shutil.rmtree(folder, ignore_errors=True)
+                    entry_locks.discard(lock)

@@ -23,7 +23,7 @@ class Measure:
     """One quantity: its name, the field of `Figures` and of `Limits`; `is_sampled` where every pair has a value of its own, or every build
     that is `of_builds`, which may serve several pairs.
 
-    Answers are told by picture: `figure` is the share of the right ones. One that `is_usual` is told of where nobody asked.
+    Answers are told by picture, so that they have no `figure`. One that `is_usual` is told of where nobody asked.
     """
 
     name: str
@@ -43,7 +43,7 @@ MEASURES = (
         name="artifact size", figure=lambda f: f.artifact_bytes, limit=lambda x: x.artifact_size_percent, unit="bytes", is_sampled=False
     ),
     Measure(name="SQNR", figure=lambda f: f.sqnr_db, limit=lambda x: x.sqnr_db, unit="dB", is_sampled=False),
-    Measure(name="accuracy", figure=lambda f: _share_right(f.right), limit=lambda x: x.accuracy_points, unit="points", is_usual=False),
+    Measure(name="accuracy", figure=lambda _: None, limit=lambda x: x.accuracy_points, unit="points", is_usual=False),
 )
 
 
@@ -83,16 +83,17 @@ def quantities(pairs: Sequence[Pair], limits: Limits, *, tests: int, alpha: floa
     `tests` is how many such tests the whole gate makes, which share `alpha`.
     """
     found = []
+    alpha /= max(tests, 1)
     for measure in MEASURES:
         if measure.unit == "points":
-            found += _answers(measure, pairs, measure.limit(limits), alpha / max(tests, 1))
+            found += _answers(measure, pairs, measure.limit(limits), alpha)
             continue
         alike = [pair for pair in pairs if measure.unit != "dB" or pair.base.sqnr_samples == pair.head.sqnr_samples]
         values = [(measure.figure(pair.base), measure.figure(pair.head)) for pair in alike]
         told = [(base, head) for base, head in values if base is not None and head is not None]
         if any(base or head for base, head in told):
-            found.append(_quantity(measure, told, measure.limit(limits), alpha / max(tests, 1)))
-    return (*found, *_metrics(pairs, limits, alpha / max(tests, 1)))
+            found.append(_quantity(measure, told, measure.limit(limits), alpha))
+    return (*found, *_metrics(pairs, limits, alpha))
 
 
 def sampled_tests(limits: Sequence[Limits]) -> int:
@@ -134,16 +135,16 @@ def reason(quantity: Quantity) -> str:
 
 def _quantity(measure: Measure, values: Sequence[tuple[float, float]], limit: float | None, alpha: float) -> Quantity:
     base, head = (statistics.median(side) for side in zip(*values, strict=True))
+    found = Quantity(name=measure.name, unit=measure.unit, base=base, head=head, change=0.0, limit=limit)
     if measure.unit == "dB":
         loss = statistics.median(base - head for base, head in values)
         verdict = None if limit is None else Verdict.REGRESSION if 0 < loss >= limit and head < ROUNDING_DB else Verdict.PASS
-        return Quantity(name=measure.name, unit=measure.unit, base=base, head=head, change=-loss, limit=limit, verdict=verdict)
+        return replace(found, change=-loss, verdict=verdict)
     logs = [math.log(head / base) for base, head in values if base > 0 and head > 0]
     if len(logs) < len(values):  # base has none at all, or head: another recipe, of which the report tells
-        change = math.inf if head > base else -1.0 if head < base else 0.0
-        return Quantity(name=measure.name, unit=measure.unit, base=base, head=head, change=change, limit=limit)
+        return replace(found, change=math.inf if head > base else -1.0 if head < base else 0.0)
     change = as_ratio(statistics.median(logs))
-    found = Quantity(name=measure.name, unit=measure.unit, base=base, head=head, change=change, limit=limit)
+    found = replace(found, change=change)
     is_too_much = limit is not None and 0 < change >= limit / 100
     verdict = None if limit is None else Verdict.REGRESSION if is_too_much else Verdict.PASS
     if not measure.is_sampled:
@@ -181,19 +182,8 @@ def _answers(measure: Measure, pairs: Sequence[Pair], limit: float | None, alpha
         is_too_much = lost > gained and round(-change, 6) >= limit
         verdict = Verdict.PASS if not is_too_much else Verdict.REGRESSION if high < 0 else Verdict.INCONCLUSIVE
     base_share, head_share = (side.count("1") / len(side) for side in (base, head))
-    return [
-        Quantity(
-            name=measure.name,
-            unit=measure.unit,
-            base=base_share,
-            head=head_share,
-            change=change,
-            limit=limit,
-            low=low,
-            high=high,
-            verdict=verdict,
-        )
-    ]
+    shown = Quantity(name=measure.name, unit=measure.unit, base=base_share, head=head_share, change=change, limit=limit)
+    return [replace(shown, low=low, high=high, verdict=verdict)]
 
 
 def _metrics(pairs: Sequence[Pair], limits: Limits, alpha: float) -> list[Quantity]:
@@ -233,10 +223,6 @@ def _metric_reason(quantity: Quantity) -> str:
     if quantity.verdict is Verdict.INCONCLUSIVE:
         told += ", and the samples are too few to tell" if bounds else ", and there is no interval to tell by"
     return f"went from {quantity.base:.4g} to {quantity.head:.4g}, {quantity.change:+.3g}{bounds} ({told})"
-
-
-def _share_right(right: str | None) -> float | None:
-    return right.count("1") / len(right) if right else None
 
 
 def _percent(ratio: float | None) -> str:
