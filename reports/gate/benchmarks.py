@@ -61,28 +61,23 @@ def select(base: Offers, head: Offers, expression: str | None, steps: Sequence[s
     if matches is None and steps:
         named = frozenset(steps)
         base, head = ({each: offer for each, offer in offers.items() if each.step in named} for offers in (base, head))
-        matches = _everything
     if only is not None:
         base, head = ({each: offer for each, offer in offers.items() if each in only} for offers in (base, head))
-        matches = _everything
+        matches = None
+    is_named = expression is not None or bool(steps) or only is not None
     every = [benchmark for benchmark in dict.fromkeys([*head, *base]) if matches is None or matches(benchmark.id)]
     if not every:
         raise GateError(f"-k {expression!r} matches no benchmark of either side; nothing was measured" if expression else "no benchmarks")
-    on_both = [benchmark for benchmark in every if _reason(base, benchmark) is None and _reason(head, benchmark) is None]
-    compared = tuple(benchmark for benchmark in on_both if matches is not None or benchmark.step in subset(benchmark.model))
+    wanted = {benchmark for benchmark in every if is_named or benchmark.step in subset(benchmark.model)}
+    reasons = {benchmark: (_reason(base, benchmark), _reason(head, benchmark)) for benchmark in every}
+    compared = tuple(b for b, (of_base, of_head) in reasons.items() if of_base is None and of_head is None and b in wanted)
     return Selection(
         compared=compared,
-        missing={b: why for b in every if _reason(base, b) is None and (why := _reason(head, b)) is not None},
-        new={b: why for b in every if _reason(head, b) is None and (why := _reason(base, b)) is not None},
-        skipped={
-            b: why for b in every if _reason(base, b) is not None and (why := _reason(head, b)) is not None and _is_wanted(b, matches)
-        },
+        missing={b: of_head for b, (of_base, of_head) in reasons.items() if of_base is None and of_head is not None},
+        new={b: of_base for b, (of_base, of_head) in reasons.items() if of_base is not None and of_head is None},
+        skipped={b: of_head for b, (of_base, of_head) in reasons.items() if of_base is not None and of_head is not None and b in wanted},
         notes=tuple(_recipe_changes(base, head, compared)),
     )
-
-
-def _everything(_identity: str) -> bool:
-    return True
 
 
 def _reason(offers: Offers, benchmark: Benchmark) -> str | None:
@@ -96,10 +91,6 @@ def subset(model: str) -> tuple[str, ...]:
     from fixtures.steps.optimizations import catalogue
 
     return tuple(name for name, step in catalogue().items() if (model if model in MODELS else OTHER_MODELS) in step.in_gate)
-
-
-def _is_wanted(benchmark: Benchmark, matches: Callable[[str], bool] | None) -> bool:
-    return matches is not None or benchmark.step in subset(benchmark.model)
 
 
 def _recipe_changes(base: Offers, head: Offers, compared: Sequence[Benchmark]) -> list[str]:
