@@ -1,6 +1,5 @@
 """OpenVINO's own benchmark_app with its throughput hint, on the very model file that the suite serves."""
 
-import os
 import re
 import subprocess
 import sys
@@ -26,32 +25,18 @@ class AppRun:
     latency_p99_s: float | None
 
 
-def command(model: Path, seconds: int, python: str = sys.executable) -> list[str]:
+def command(model: Path, seconds: int) -> list[str]:
     """Return the command line: the throughput hint, all else as benchmark_app has it, and no module of the current folder."""
-    return [
-        python,
-        "-P",
-        "-c",
-        PROGRAM,
-        "-m",
-        str(model),
-        "-d",
-        "CPU",
-        "-hint",
-        "throughput",
-        "-t",
-        str(seconds),
-        "-latency_percentile",
-        "99",
-    ]
+    options = ["-m", str(model), "-d", "CPU", "-hint", "throughput", "-t", str(seconds), "-latency_percentile", "99"]
+    return [sys.executable, "-P", "-c", PROGRAM, *options]
 
 
-def run(model: Path, seconds: int, environment: Mapping[str, str] | None = None) -> AppRun:
+def run(model: Path, seconds: int, environment: Mapping[str, str]) -> AppRun:
     """Run benchmark_app for about `seconds`. Raises BenchmarkAppError."""
     try:
         done = subprocess.run(  # noqa: S603 - this interpreter, and openvino's own program
             command(model, seconds),
-            env=dict(os.environ if environment is None else environment),
+            env=dict(environment),
             capture_output=True,
             text=True,
             errors="replace",

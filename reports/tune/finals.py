@@ -9,6 +9,7 @@ import msgspec
 
 from fixtures.bench.rig import ServingError
 from fixtures.bench.turns import Plan
+from fixtures.steps.optimizations import catalogue
 from fixtures.steps.recipe import Recipe
 from reports.commands.measuring import Bench
 from reports.saved.record import Gain, Measurement
@@ -17,10 +18,6 @@ from reports.statistics.moderated import Effect, spread
 from reports.statistics.moderated import gain as moderated_gain
 from reports.tune.benchmark_app import AppRun, BenchmarkAppError, command, run
 from reports.tune.measure import measure
-
-APP_SECONDS = 10
-LEAST_APP_SECONDS = 3
-MOST_PAIRS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,8 +51,8 @@ def hold_finals(
     batch_size: int,
     int8: bool,
     pairs: int,
-    app_seconds: int = APP_SECONDS,
-    say: Callable[[str], None] = lambda _text: None,
+    app_seconds: int,
+    say: Callable[[str], None],
 ) -> Finals:
     """Measure the winner in `pairs` pairs of fresh processes. Raises ServingError, WorkerError for the winner's own failure.
 
@@ -120,14 +117,11 @@ def _same(bench: Bench, one: Recipe, other: Recipe) -> bool:
 
 def _app_model(bench: Bench, batch_size: int, int8: bool, notes: list[str]) -> Any:
     """Return the OpenVINO model file of that batch size, or None with a note where there cannot be one."""
-    from fixtures.steps.optimizations import catalogue
-
     step = "openvino_int8" if int8 else "openvino_fp32"
-    steps = catalogue(batch_size)
     if (skip := bench.rig.unmet(step, bench.model)) is not None:
         notes.append(f"no comparison with benchmark_app: {skip.reason} -> {skip.remedy}")
         return None
-    recipe = bench.rig.recipe(step, bench.model, steps=steps)
+    recipe = bench.rig.recipe(step, bench.model, steps=catalogue(batch_size))
     try:
         _, artifact, _ = bench.rig.prepare(recipe, bench.model)
     except ServingError as error:

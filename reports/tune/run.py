@@ -25,7 +25,7 @@ from reports.saved.record import Measurement
 from reports.text.durations import duration
 from reports.text.figures import milliseconds, p99_text, signed_percent
 from reports.tune.again import BACK_TO_BACK_S, MOST_BACK_TO_BACK_S, measure_again, needs_calls, with_calls_of
-from reports.tune.finals import APP_SECONDS, LEAST_APP_SECONDS, MOST_PAIRS, Finals, hold_finals
+from reports.tune.finals import Finals, hold_finals
 from reports.tune.measure import fingerprint, measure, save
 from reports.tune.search import Search, Tried
 from reports.tune.space import BATCHES, START_BATCH, Candidate, Space, alternatives, ordered_steps, start_batch
@@ -38,6 +38,9 @@ MOST_FINALS_S = 240.0
 AGAIN_SHARE = 0.15
 MOST_AGAIN_S = 150.0
 MOST_FINALS = 3
+APP_SECONDS = 10
+LEAST_APP_SECONDS = 3
+MOST_PAIRS = 3
 FINALS_AGAIN_S = 45.0
 CLOSE = 0.93  # single processes of the same code differ by 7 % (docs/measuring.md)
 MOST_HEATS = 2
@@ -380,8 +383,7 @@ def _int8_is_within(found: Tuning, ladder: Sequence[Measurement]) -> bool:
 
 
 def _is_asynchronous(bench: Bench, step: str) -> bool:
-    recipe = bench.rig.recipe(step, bench.model)
-    return any("asynchronous" in each.transforms for each in recipe.steps)
+    return any("asynchronous" in each.transforms for each in bench.rig.recipe(step, bench.model).steps)
 
 
 def _keep(found: Tuning, tried: Tried) -> None:

@@ -65,11 +65,6 @@ class Search:
     def measured(self) -> list[Tried]:
         return [each for each in self.tried.values() if each.stands]
 
-    @property
-    def best(self) -> Tried | None:
-        """The fastest that is not shown to break a limit; where all are, the one of lowest p99 (whose neighbours may not be)."""
-        return next(iter(self.ranked()), None)
-
     def _next(self) -> Candidate | None:
         for step in self.space.steps:
             start = self.space.start(step, self.start_batches[step])
@@ -89,14 +84,17 @@ class Search:
         return None
 
     def ranked(self) -> list[Tried]:
-        """Return what was measured, best first: the fastest that is not shown to break a limit; where all are, by p99."""
+        """Return what was measured, best first: the fastest that is not shown to break a limit.
+
+        Where all are, the one of lowest p99 comes first, whose neighbours may not be.
+        """
         return sorted(self.measured, key=self._rank, reverse=True)
 
     def _rank(self, tried: Tried) -> float:
         """Return the throughput of what may keep the limits; below all of those, the reciprocal of the p99."""
         measurement = tried.measurement
         assert measurement is not None
-        if not any(not self.limits.refuted_by(each.measurement) for each in self.measured if each.measurement is not None):
+        if all(self.limits.refuted_by(each.measurement) for each in self.measured if each.measurement is not None):
             return 1 / (tail_s(measurement) or float("inf"))
         return 0.0 if self.limits.refuted_by(measurement) else measurement.samples_per_second
 

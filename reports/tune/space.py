@@ -42,7 +42,6 @@ class Space:
     asynchronous: frozenset[str] = frozenset()
     alternatives: Mapping[str, str] = field(default_factory=dict)
     drifted: frozenset[str] = frozenset()
-    batches: tuple[int, ...] = BATCHES
 
     def start(self, step: str, batch_size: int) -> Candidate:
         """Return the candidate of one worker on all CPUs."""
@@ -50,8 +49,8 @@ class Space:
 
     def neighbours(self, candidate: Candidate) -> tuple[Candidate, ...]:
         """Return the candidates that differ by one doubling or halving, of the batch or of the workers."""
-        place = self.batches.index(candidate.batch_size)
-        found = [replace(candidate, batch_size=self.batches[at]) for at in (place + 1, place - 1) if 0 <= at < len(self.batches)]
+        place = BATCHES.index(candidate.batch_size)
+        found = [replace(candidate, batch_size=BATCHES[at]) for at in (place + 1, place - 1) if 0 <= at < len(BATCHES)]
         if candidate.step not in self.asynchronous:
             counts = [candidate.workers * 2, candidate.workers // 2]
             found += [replace(candidate, workers=count, threads=self.cpus // count) for count in counts if 1 <= count <= self.cpus]

@@ -48,7 +48,7 @@ def held(monkeypatch: pytest.MonkeyPatch, medians_s: tuple[float, ...], runs: li
     monkeypatch.setattr(finals, "_same", lambda *_: False)
     steps = catalogue()
     winner, best = (Recipe(steps=(steps[name],), over=None, left_out=()) for name in ("batch_8", "baseline"))
-    return hold_finals(bench, winner, best, batch_size=8, int8=False, pairs=len(medians_s))
+    return hold_finals(bench, winner, best, batch_size=8, int8=False, pairs=len(medians_s), app_seconds=3, say=lambda _text: None)
 
 
 def test_a_run_that_failed_leaves_the_others_beside_their_own_pairs(monkeypatch: pytest.MonkeyPatch) -> None:

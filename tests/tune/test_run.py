@@ -33,7 +33,7 @@ from reports.show.tables import print_tables
 from reports.statistics import paired_gain
 from reports.text.durations import seconds_of
 from reports.text.image_shape import size_of
-from reports.tune import command, finals
+from reports.tune import command
 from reports.tune import run as tuning
 from reports.tune.again import BACK_TO_BACK
 from reports.tune.benchmark_app import AppRun, BenchmarkAppError, parse
@@ -627,7 +627,7 @@ def test_a_real_search_ends_with_a_winner_side_by_side(
     monkeypatch.setattr("reports.tune.run.ordered_steps", lambda *_arguments: ("openvino", "onnxruntime"))
     monkeypatch.setattr("reports.tune.space.BATCHES", (1, 2))
     monkeypatch.setattr("reports.tune.run.start_batch", lambda *_arguments: 2)
-    monkeypatch.setattr(finals, "APP_SECONDS", 3)
+    monkeypatch.setattr(tuning, "APP_SECONDS", 3)
 
     found = Stubbed(bench_of(MODEL, artifact_folder), tmp_path / "tuned.json", monkeypatch).search(budget_s=seconds_of("20m"))
 
