@@ -40,18 +40,17 @@ def tuning_picture(found: Tuning, suffix: str) -> bytes:
 def _front(found: Tuning) -> Table:
     winner = found.winner
     shown = [point for point in points(found.measurements, found.limits) if point.on_front or point.step == winner]
-    rows = tuple(tuple(_cells(point.measurement, point.broken, "dim" if point.broken else "")) for point in shown)
-    marked = frozenset(place for place, point in enumerate(shown) if point.step == winner)
     return Table(
         title=f"{found.model}, Pareto front: throughput against p99",
         columns=_COLUMNS,
-        rows=rows,
-        marked=marked,
+        rows=tuple(tuple(_cells(point.measurement, point.broken)) for point in shown),
+        marked=frozenset(place for place, point in enumerate(shown) if point.step == winner),
         remarks=tuple(_remarks(found)),
     )
 
 
-def _cells(m: Measurement, broken: str, style: str) -> Iterator[Cell]:
+def _cells(m: Measurement, broken: str) -> Iterator[Cell]:
+    style = "dim" if broken else ""
     yield Cell(m.step, style=style)
     yield Cell(per_second(m.samples_per_second), m.samples_per_second, style)
     yield Cell(milliseconds(m.latency_p50_s), m.latency_p50_s, style)

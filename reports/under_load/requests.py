@@ -111,10 +111,6 @@ def percentile(ordered: Sequence[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
 
 
-def percentile_name(share: float) -> str:
-    return f"p{100 * share:g}"
-
-
 def summarize(
     served: ServedRequests,
     *,
@@ -143,7 +139,7 @@ def summarize(
         duration_s=served.duration_s,
         achieved=counted / served.duration_s,
         scheduled=counted / served.arrivals_s[-1] if scenario == "server" and served.arrivals_s[-1] > 0 else None,
-        percentiles_s={percentile_name(share): percentile(ordered, share) for share in PERCENTILES},
+        percentiles_s={f"p{100 * share:g}": percentile(ordered, share) for share in PERCENTILES},
         mean_s=math.fsum(ordered) / len(ordered),
         service_p50_s=percentile(sorted(served.service_s), 0.5),
         p99_high_s=p99_high_s(ordered, MLPERF_CONFIDENCE),

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import geometric_mean, median
 
-from reports.gate.result import Result, Row, SideRecord
+from reports.gate.result import Result, Row
 from reports.saved.machines import ABSENT, Difference, machine_differences
-from reports.saved.record import Gain, Measurement, Outcome, Run
+from reports.saved.record import Gain, Measurement, Run
 from reports.statistics import paired_gain, unpaired_ratio
 from reports.views.ladder import processes_sps
 
@@ -85,7 +85,7 @@ def with_pairs(table: Versions, result: Result) -> Versions:
     """Return the table with the paired gains of a gate's pairs, and with what one of its two sides could not do."""
     assert result.base is not None
     assert result.head is not None
-    base, head = (_side_version(side, table.package) for side in (result.base, result.head))
+    base, head = (_labelled(table.package, side.versions.get(table.package, "none"), side.versions) for side in (result.base, result.head))
     if base == head:
         head = f"{head} (head)"
     versions = (*table.versions, *(version for version in (base, head) if version not in table.versions))
@@ -143,10 +143,6 @@ def _version(run: Run[Measurement], package: str) -> str:
     return _labelled(package, version, builds if isinstance(builds, Mapping) else {}) if isinstance(version, str) else ""
 
 
-def _side_version(side: SideRecord, package: str) -> str:
-    return _labelled(package, side.versions.get(package, "none"), side.versions)
-
-
 def _labelled(package: str, version: str, builds: Mapping[str, object]) -> str:
     build = str(builds.get("torch_build", "CPU"))
     return f"{version} ({build})" if package == "torch" and build != "CPU" else version
@@ -164,7 +160,10 @@ def _sample_shapes(runs: Sequence[Run[Measurement]]) -> dict[Key, tuple[int, ...
 def _cells(runs: Sequence[Run[Measurement]], shapes: Mapping[Key, tuple[int, ...]]) -> dict[Key, VersionCell]:
     cells: dict[Key, VersionCell] = {}
     for run in runs:
-        cells |= {(o.model, o.step): _unmeasured(o) for o in run.outcomes if o.outcome != "measured"}
+        for ended in run.outcomes:
+            if ended.outcome != "measured":
+                reason = _first_line(ended.reason or "no reason saved")
+                cells[ended.model, ended.step] = VersionCell(outcome=ended.outcome, reason=reason)
         processes = processes_sps(run.measurements)
         for measured in run.measurements:
             key = (measured.model, measured.step)
@@ -175,10 +174,6 @@ def _cells(runs: Sequence[Run[Measurement]], shapes: Mapping[Key, tuple[int, ...
             elif key not in cells or cells[key].outcome != "measured":
                 cells[key] = VersionCell(reason="disturbed by other processes")
     return cells
-
-
-def _unmeasured(outcome: Outcome) -> VersionCell:
-    return VersionCell(outcome=outcome.outcome, reason=_first_line(outcome.reason or "no reason saved"))
 
 
 def _unpaired(cells: Sequence[VersionCell | None]) -> Gain | None:
