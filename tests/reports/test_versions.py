@@ -10,16 +10,16 @@ import pytest
 
 from fixtures.machine.versions import cuda_on_arm
 from reports.__main__ import main
-from reports.gate.decision import Judged, Rules, Verdict
-from reports.gate.pair import Pair
-from reports.gate.result import Result, Row, SideRecord
+from reports.gate.benchmarks import Benchmark
+from reports.gate.decision import Judged, Verdict
+from reports.gate.result import Result, Row
 from reports.gate.run import Request
 from reports.saved.load import read_run
 from reports.saved.machines import Difference
-from reports.saved.record import Measurement, Run
 from reports.show.tables import tables_markdown
 from reports.versions import VersionCell, VersionRow, Versions, comparable, from_runs, with_pairs
 from reports.versions.tables import versions_table
+from tests.gate.pairs import pair, result, side
 from tests.processes import program
 from tests.reports.saved_runs import FINGERPRINT, benchmark, outcome, save, saved_run
 
@@ -31,8 +31,9 @@ def with_torch(version: str, build: str = "CPU", **others: Any) -> dict[str, Any
     return FINGERPRINT | {"versions": FINGERPRINT["versions"] | {"torch": version}, "builds": {"torch_build": build}} | others
 
 
-def runs(folder: Path, *saved: dict[str, Any]) -> list[Run[Measurement]]:
-    return [read_run(save(folder, number, run)) for number, run in enumerate(saved, 1)]
+def found_in(folder: Path, *saved: dict[str, Any]) -> Versions:
+    """What runs that are saved in this order have of each version of torch."""
+    return from_runs([read_run(save(folder, number, run)) for number, run in enumerate(saved, 1)], "torch")
 
 
 def cells(row: VersionRow) -> list[float | str | None]:
@@ -42,13 +43,10 @@ def cells(row: VersionRow) -> list[float | str | None]:
 
 def test_versions_are_columns_in_their_own_order(tmp_path: Path) -> None:
     """2.9 comes before 2.10, whatever was run first; the ratio is the last one's over the first one's."""
-    found = from_runs(
-        runs(
-            tmp_path,
-            saved_run([benchmark("baseline", medians_s=(0.1, 0.1, 0.1))], fingerprint=with_torch("2.10.0")),
-            saved_run([benchmark("baseline", medians_s=(0.2, 0.2, 0.2))], fingerprint=with_torch("2.9.0")),
-        ),
-        "torch",
+    found = found_in(
+        tmp_path,
+        saved_run([benchmark("baseline", medians_s=(0.1, 0.1, 0.1))], fingerprint=with_torch("2.10.0")),
+        saved_run([benchmark("baseline", medians_s=(0.2, 0.2, 0.2))], fingerprint=with_torch("2.9.0")),
     )
 
     assert ("2.9.0", "2.10.0") == found.versions
@@ -60,13 +58,10 @@ def test_versions_are_columns_in_their_own_order(tmp_path: Path) -> None:
 
 def test_newest_run_of_a_version_counts_step_by_step(tmp_path: Path) -> None:
     """A second run of some steps replaces those, and leaves the others."""
-    found = from_runs(
-        runs(
-            tmp_path,
-            saved_run([benchmark("baseline"), benchmark("compile")], fingerprint=with_torch("2.13.0")),
-            saved_run([benchmark("compile", medians_s=(0.05, 0.05, 0.05))], fingerprint=with_torch("2.13.0")),
-        ),
-        "torch",
+    found = found_in(
+        tmp_path,
+        saved_run([benchmark("baseline"), benchmark("compile")], fingerprint=with_torch("2.13.0")),
+        saved_run([benchmark("compile", medians_s=(0.05, 0.05, 0.05))], fingerprint=with_torch("2.13.0")),
     )
 
     assert {"baseline": [80.0], "compile": [160.0]} == {row.step: cells(row) for row in found.rows}
@@ -75,13 +70,10 @@ def test_newest_run_of_a_version_counts_step_by_step(tmp_path: Path) -> None:
 def test_a_disturbed_run_of_a_version_takes_no_figures_place(tmp_path: Path) -> None:
     """The step works in that release, and how fast an earlier run tells, or nobody."""
     disturbed = [benchmark(step, medians_s=(0.4, 0.4, 0.4), disturbed=True) for step in ("baseline", "compile")]
-    found = from_runs(
-        runs(
-            tmp_path,
-            saved_run([benchmark("baseline")], fingerprint=with_torch("2.13.0")),
-            saved_run(disturbed, fingerprint=with_torch("2.13.0")),
-        ),
-        "torch",
+    found = found_in(
+        tmp_path,
+        saved_run([benchmark("baseline")], fingerprint=with_torch("2.13.0")),
+        saved_run(disturbed, fingerprint=with_torch("2.13.0")),
     )
 
     assert {"baseline": [80.0], "compile": ["measured"]} == {row.step: cells(row) for row in found.rows}
@@ -90,13 +82,10 @@ def test_a_disturbed_run_of_a_version_takes_no_figures_place(tmp_path: Path) -> 
 def test_step_that_fails_in_one_release_is_told_with_its_first_line(tmp_path: Path) -> None:
     """The rest of a traceback is in the run itself."""
     reason = "step 'pt2e_int8' on resnet50: no int8 kernel ran\nTraceback"
-    found = from_runs(
-        runs(
-            tmp_path,
-            saved_run([benchmark("pt2e_int8")], fingerprint=with_torch("2.10.0")),
-            saved_run([], outcomes=[outcome("pt2e_int8", "failed", reason)], fingerprint=with_torch("2.13.0")),
-        ),
-        "torch",
+    found = found_in(
+        tmp_path,
+        saved_run([benchmark("pt2e_int8")], fingerprint=with_torch("2.10.0")),
+        saved_run([], outcomes=[outcome("pt2e_int8", "failed", reason)], fingerprint=with_torch("2.13.0")),
     )
 
     [broken] = found.broken
@@ -109,7 +98,7 @@ def test_step_of_one_release_only_is_counted_and_not_shown(tmp_path: Path) -> No
     whole = saved_run([benchmark("baseline"), benchmark("compile")], fingerprint=with_torch("2.13.0"))
     part = saved_run([benchmark("baseline")], fingerprint=with_torch("2.10.0"))
     other = saved_run([benchmark("train_baseline")], fingerprint=with_torch("2.9.0"))
-    found = comparable(from_runs(runs(tmp_path, other, whole, part), "torch"))
+    found = comparable(found_in(tmp_path, other, whole, part))
 
     assert ["baseline"] == [row.step for row in found.rows]
     assert ("2.10.0", "2.13.0") == found.versions
@@ -119,7 +108,7 @@ def test_step_of_one_release_only_is_counted_and_not_shown(tmp_path: Path) -> No
 def test_step_that_works_nowhere_is_not_broken_by_a_release(tmp_path: Path) -> None:
     """A step that the machine cannot run is skipped in every release alike."""
     skipped = [outcome("fast_math", "skipped", "no AMX")]
-    found = from_runs(runs(tmp_path, *(saved_run([], outcomes=skipped, fingerprint=with_torch(v)) for v in ("2.10.0", "2.13.0"))), "torch")
+    found = found_in(tmp_path, *(saved_run([], outcomes=skipped, fingerprint=with_torch(v)) for v in ("2.10.0", "2.13.0")))
 
     assert () == found.broken
     assert ["skipped", "skipped"] == cells(found.rows[0])
@@ -128,14 +117,11 @@ def test_step_that_works_nowhere_is_not_broken_by_a_release(tmp_path: Path) -> N
 @pytest.mark.parametrize("shape", [[8, 3, 64, 64], [8, 3, 320, 224], [8, 1, 224, 224]])
 def test_other_machines_and_images_are_left_out(tmp_path: Path, shape: list[int]) -> None:
     """They would look like the release's doing."""
-    found = from_runs(
-        runs(
-            tmp_path,
-            saved_run([benchmark("baseline")], fingerprint=with_torch("2.9.0", cpu_model="another")),
-            saved_run([benchmark("baseline", input_shape=shape, medians_s=(0.01,))], fingerprint=with_torch("2.10.0")),
-            saved_run([benchmark("baseline")], fingerprint=with_torch("2.13.0")),
-        ),
-        "torch",
+    found = found_in(
+        tmp_path,
+        saved_run([benchmark("baseline")], fingerprint=with_torch("2.9.0", cpu_model="another")),
+        saved_run([benchmark("baseline", input_shape=shape, medians_s=(0.01,))], fingerprint=with_torch("2.10.0")),
+        saved_run([benchmark("baseline")], fingerprint=with_torch("2.13.0")),
     )
 
     assert ("2.10.0", "2.13.0") == found.versions
@@ -148,7 +134,7 @@ def test_what_else_differs_is_named(tmp_path: Path) -> None:
     older, newer = with_torch("2.10.0"), with_torch("2.13.0")
     older["versions"] = older["versions"] | {"torchao": "0.16.0"}
     newer["versions"] = newer["versions"] | {"torchao": "0.18.0"}
-    found = from_runs(runs(tmp_path, *(saved_run([benchmark()], fingerprint=each) for each in (older, newer))), "torch")
+    found = found_in(tmp_path, *(saved_run([benchmark()], fingerprint=each) for each in (older, newer)))
 
     assert ("torchao differs too: 0.16.0, 0.18.0",) == found.notes
 
@@ -156,38 +142,20 @@ def test_what_else_differs_is_named(tmp_path: Path) -> None:
 def test_cuda_build_is_a_column_of_its_own(tmp_path: Path) -> None:
     """The same release from another index is another library."""
     builds = (with_torch("2.11.0"), with_torch("2.11.0", "CUDA 12.8"))
-    found = from_runs(runs(tmp_path, *(saved_run([benchmark()], fingerprint=each) for each in builds)), "torch")
+    found = found_in(tmp_path, *(saved_run([benchmark()], fingerprint=each) for each in builds))
 
     assert ("2.11.0", "2.11.0 (CUDA 12.8)") == found.versions
 
 
 def gate(*rows: Row) -> Result:
     """A gate's result between torch 2.10.0 and 2.13.0."""
-    sides = [
-        SideRecord(
-            revision="", commit="", subject="", python=version, fixtures="its own", versions={"torch": version, "torch_build": "CPU"}
-        )
-        for version in ("2.10.0", "2.13.0")
-    ]
-    software = (Difference("versions.torch", "2.10.0", "2.13.0"),)
-    return Result(verdict=Verdict.PASS, rows=rows, base=sides[0], head=sides[1], software=software, rules=Rules(), budget_s=1, took_s=1)
+    base, head = (side(versions={"torch": version, "torch_build": "CPU"}) for version in ("2.10.0", "2.13.0"))
+    return result(*rows, base=base, head=head, software=(Difference("versions.torch", "2.10.0", "2.13.0"),))
 
 
 def row(step: str, base_s: Sequence[float] = (), head_s: Sequence[float] = (), failed_on: Literal["base", "head"] | None = None) -> Row:
     pairs = [
-        Pair(
-            model="resnet50",
-            step=step,
-            phase="screen",
-            base_rounds_s=(a,),
-            head_rounds_s=(b,),
-            base_samples=8,
-            head_samples=8,
-            restless=0,
-            took_s=1.0,
-            stolen=0.0,
-            others=0.0,
-        )
+        pair(benchmark=Benchmark("resnet50", step), base_rounds_s=(a,), head_rounds_s=(b,), base_samples=8, head_samples=8)
         for a, b in zip(base_s, head_s, strict=True)
     ]
     judged = Judged(verdict=Verdict.ERROR if failed_on else Verdict.PASS, why=f"{failed_on}: cannot export\nat line 3")
@@ -208,7 +176,7 @@ def test_pairs_give_a_gain_between_two_releases() -> None:
 
 def test_pairs_join_what_was_saved(tmp_path: Path) -> None:
     """Saved throughput stays, the gain comes beside it, and a release that only has pairs gets a column."""
-    saved = from_runs(runs(tmp_path, saved_run([benchmark("compile"), benchmark("baseline")], fingerprint=with_torch("2.13.0"))), "torch")
+    saved = found_in(tmp_path, saved_run([benchmark("compile"), benchmark("baseline")], fingerprint=with_torch("2.13.0")))
     found = with_pairs(saved, gate(row("compile", base_s=(0.2,), head_s=(0.1,))))
 
     assert {"compile": [40.0, 80.0], "baseline": [None, 80.0]} == {each.step: cells(each) for each in found.rows}
@@ -216,8 +184,8 @@ def test_pairs_join_what_was_saved(tmp_path: Path) -> None:
 
 def test_a_step_that_took_turns_works_whatever_was_saved(tmp_path: Path) -> None:
     """It may have failed in that release before it was mended."""
-    runs_before = runs(tmp_path, saved_run([], outcomes=[outcome("compile", "failed", "cannot export")], fingerprint=with_torch("2.13.0")))
-    found = with_pairs(from_runs(runs_before, "torch"), gate(row("compile", base_s=(0.2,), head_s=(0.1,))))
+    failed = saved_run([], outcomes=[outcome("compile", "failed", "cannot export")], fingerprint=with_torch("2.13.0"))
+    found = with_pairs(found_in(tmp_path, failed), gate(row("compile", base_s=(0.2,), head_s=(0.1,))))
 
     assert {"compile": [40.0, 80.0]} == {each.step: cells(each) for each in found.rows}
     assert () == found.broken
@@ -251,7 +219,7 @@ def test_markdown_shows_names_as_text() -> None:
 
 def test_command_reads_the_storage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """`reports versions --of` chooses the package."""
-    runs(tmp_path, saved_run([benchmark()], fingerprint=with_torch("2.13.0")))
+    save(tmp_path, 1, saved_run([benchmark()], fingerprint=with_torch("2.13.0")))
 
     assert 0 == main(["versions", "--storage", str(tmp_path), "--of", "onnxruntime", "--format", "markdown"])
     assert "onnxruntime 1\\.31\\.1" in capsys.readouterr().out
