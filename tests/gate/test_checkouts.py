@@ -22,6 +22,15 @@ def lfs_pointer(oid: str, size: int) -> str:
     return f"version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\nsize {size}\n"
 
 
+def keep_lfs(repository: Repository, content: bytes) -> tuple[str, Path]:
+    """Keep a content in the clone's own store; return its pointer, and where it lies."""
+    oid = hashlib.sha256(content).hexdigest()
+    kept = repository.folder / ".git" / "lfs" / "objects" / oid[:2] / oid[2:4] / oid
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes(content)
+    return lfs_pointer(oid, len(content)), kept
+
+
 @pytest.fixture
 def other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repository:
     made = committed(tmp_path / "repository", {"number.txt": "1"}, {"number.txt": "2"})
@@ -160,11 +169,8 @@ def test_submodules_of_submodules_are_filled_too(other: Repository, tmp_path: Pa
 def test_lfs_files_come_from_the_clone(other: Repository, tmp_path: Path) -> None:
     """Each side has its commit's content, without git-lfs and without a server; what is not here is named."""
     for content in (b"weights 1", b"weights 2"):
-        oid = hashlib.sha256(content).hexdigest()
-        kept = other.folder / ".git" / "lfs" / "objects" / oid[:2] / oid[2:4] / oid
-        kept.parent.mkdir(parents=True)
-        kept.write_bytes(content)
-        other.commit(content.decode(), {".gitattributes": LFS_ATTRIBUTES, "w.bin": lfs_pointer(oid, len(content))})
+        pointer, kept = keep_lfs(other, content)
+        other.commit(content.decode(), {".gitattributes": LFS_ATTRIBUTES, "w.bin": pointer})
     with checked_out("base", "HEAD~1", None, tmp_path / "base") as base, checked_out("head", "HEAD", None, tmp_path / "head") as head:
         assert (b"weights 1", b"weights 2") == ((base.folder / "w.bin").read_bytes(), (head.folder / "w.bin").read_bytes())
     kept.unlink()
@@ -175,18 +181,11 @@ def test_lfs_files_come_from_the_clone(other: Repository, tmp_path: Path) -> Non
 
 def test_a_link_with_the_attribute_of_lfs_is_not_followed(other: Repository, tmp_path: Path) -> None:
     """A judged revision must not have a file outside of its worktree written."""
-    content = b"chosen by head"
-    oid = hashlib.sha256(content).hexdigest()
-    kept = other.folder / ".git" / "lfs" / "objects" / oid[:2] / oid[2:4] / oid
-    kept.parent.mkdir(parents=True)
-    kept.write_bytes(content)
     outside = tmp_path / "outside"
-    outside.write_text(f"version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\nsize {len(content)}\n")
-    (other.folder / ".gitattributes").write_text("*.bin filter=lfs diff=lfs merge=lfs -text\n")
+    outside.write_text(pointer := keep_lfs(other, b"chosen by head")[0])
     (other.folder / "w.bin").symlink_to(outside)
-    other.git("add", "--all")
-    other.git("commit", "--quiet", "--message", "A link")
+    other.commit("A link", {".gitattributes": LFS_ATTRIBUTES})
     with checked_out("head", "HEAD", None, tmp_path / "head") as made:
         assert (made.folder / "w.bin").is_symlink()
 
-    assert outside.read_text().startswith("version https://git-lfs")
+    assert pointer == outside.read_text()

@@ -1,5 +1,6 @@
 """Which code each side measures: its own worktree's, or an error that names the file and the remedy."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,29 +24,10 @@ def other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repository:
 
 
 @pytest.fixture
-def sides(other: Repository, tmp_path: Path) -> "tuple[Checkout, Checkout]":
-    """Checkouts as a gate makes them of both commits."""
-    made = []
-    for side, revision in (("base", "HEAD~1"), ("head", "HEAD")):
-        folder = tmp_path / side
-        other.git("worktree", "add", "--quiet", "--detach", str(folder), revision)
-        commit = other.git("rev-parse", revision).strip()
-        made.append(
-            Checkout(
-                side="base" if side == "base" else "head",
-                revision=revision,
-                commit=commit,
-                subject="",
-                digest="",
-                folder=folder,
-                python="python",
-                fixtures="the gate's",
-                top=folder,
-                repository=other.folder,
-                sources=source_folders(folder, ()),
-            )
-        )
-    return made[0], made[1]
+def sides(other: Repository, tmp_path: Path) -> "Iterator[tuple[Checkout, Checkout]]":
+    """Checkouts of both commits."""
+    with checked_out("base", "HEAD~1", None, tmp_path / "base") as base, checked_out("head", "HEAD", None, tmp_path / "head") as head:
+        yield base, head
 
 
 def package(folder: Path) -> str:
