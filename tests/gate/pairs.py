@@ -1,14 +1,19 @@
 """Pairs and results made up for tests."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import pytest
 
 from reports.gate.benchmarks import Benchmark
 from reports.gate.decision import Rules, Sample, Verdict, judge
 from reports.gate.pair import Pair, Phase
 from reports.gate.result import Result, Row, SideRecord
+
+if TYPE_CHECKING:
+    from reports.gate.run import Request
 
 SOME = Benchmark("resnet50", "baseline")
 
@@ -60,3 +65,18 @@ def result(*rows: Row, verdict: Verdict = Verdict.PASS, **fields: Any) -> Result
     """Return a result with these rows."""
     made = Result(verdict=verdict, rows=rows, base=side(), head=side(commit="2" * 40), rules=Rules(), budget_s=1200.0, took_s=100.0)
     return replace(made, **fields)
+
+
+def held(monkeypatch: pytest.MonkeyPatch, outcome: Result | BaseException, during: Callable[[], object] = lambda: None) -> "list[Request]":
+    """Let the gate have this outcome, and something happen `during` it; return the gates that are asked for."""
+    asked: list[Request] = []
+
+    def hold(request: "Request") -> Result:
+        asked.append(request)
+        during()
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
+
+    monkeypatch.setattr("reports.gate.run.hold", hold)
+    return asked

@@ -14,12 +14,10 @@ import pytest
 
 from fixtures import machine
 from reports.__main__ import main
-from reports.gate import run
 from reports.gate.decision import Verdict
 from reports.gate.limits import Limits
-from reports.gate.result import Result
 from tests.gate.conftest import Repository
-from tests.gate.pairs import result
+from tests.gate.pairs import held, result
 from tests.machines import GRAVITON3
 
 SIDES = ("--base", "HEAD", "--head", "HEAD")
@@ -30,17 +28,6 @@ def _in_the_repository(repository: Repository, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.chdir(repository.folder)
     monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
     monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
-
-
-def held(monkeypatch: pytest.MonkeyPatch, outcome: Result | BaseException) -> None:
-    """Let the gate have this outcome."""
-
-    def hold(_request: run.Request) -> Result:
-        if isinstance(outcome, BaseException):
-            raise outcome
-        return outcome
-
-    monkeypatch.setattr(run, "hold", hold)
 
 
 @pytest.mark.parametrize(("verdict", "code"), [(Verdict.PASS, 0), (Verdict.REGRESSION, 1), (Verdict.ERROR, 2), (Verdict.INCONCLUSIVE, 3)])
@@ -174,12 +161,7 @@ def test_output_that_cannot_be_written_loses_no_other(
     """The table is printed first, the other files are whole, and the exit says that something is missing."""
     gone = tmp_path / "gone"
     gone.mkdir()
-
-    def hold(_request: run.Request) -> Result:
-        gone.rmdir()
-        return result(verdict=Verdict.REGRESSION)
-
-    monkeypatch.setattr(run, "hold", hold)
+    held(monkeypatch, result(verdict=Verdict.REGRESSION), during=gone.rmdir)
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(gone / "summary.md"))
 
     assert 2 == main(["gate", *SIDES, "--markdown", str(gone / "gate.md"), "--json", str(tmp_path / "gate.json")])
@@ -191,26 +173,16 @@ def test_output_that_cannot_be_written_loses_no_other(
 
 
 def test_gate_under_nohup_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    def hold(_request: run.Request) -> Result:
-        signal.raise_signal(signal.SIGHUP)
-        return result()
-
+    held(monkeypatch, result(), during=lambda: signal.raise_signal(signal.SIGHUP))
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        monkeypatch.setattr(run, "hold", hold)
         assert 0 == main(["gate", *SIDES])
     finally:
         signal.signal(signal.SIGHUP, before)
 
 
 def test_limits_are_options(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
-
-    def hold(request: run.Request) -> Result:
-        asked.append(request.thresholds.common)
-        return result()
-
-    monkeypatch.setattr(run, "hold", hold)
+    asked = held(monkeypatch, result())
     main(["gate", *SIDES, "--memory-percent", "12.5", "--build-time-percent", "50", "--sqnr-db", "off"])
 
-    assert [Limits(memory_percent=12.5, build_time_percent=50.0, sqnr_db=None)] == asked
+    assert [Limits(memory_percent=12.5, build_time_percent=50.0, sqnr_db=None)] == [request.thresholds.common for request in asked]

@@ -22,10 +22,9 @@ from reports.gate.decision import Judged, Verdict, overall
 from reports.gate.known import Known
 from reports.gate.limits import Limits, Thresholds
 from reports.gate.quantities import Quantity, with_quantities
-from reports.gate.result import Result
 from reports.text.image_shape import ImageShape, square
 from tests.gate.conftest import Repository, committed
-from tests.gate.pairs import result
+from tests.gate.pairs import held, result
 
 HEAD = "[tool.inference-ladder.gate]\n"
 WHOLE = """\
@@ -80,15 +79,8 @@ def test_every_key_is_read(judged: Repository) -> None:
 @pytest.fixture
 def asked(judged: Repository, monkeypatch: pytest.MonkeyPatch) -> list[run.Request]:
     """The gates that were asked for in the judged repository, none of which is held."""
-    requests: list[run.Request] = []
-
-    def hold(request: run.Request) -> Result:
-        requests.append(request)
-        return result()
-
     monkeypatch.chdir(judged.folder)
-    monkeypatch.setattr(run, "hold", hold)
-    return requests
+    return held(monkeypatch, result())
 
 
 def test_base_is_in_force_and_heads_changes_are_named(asked: list[run.Request]) -> None:

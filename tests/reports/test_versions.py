@@ -13,13 +13,12 @@ from reports.__main__ import main
 from reports.gate.benchmarks import Benchmark
 from reports.gate.decision import Judged, Verdict
 from reports.gate.result import Result, Row
-from reports.gate.run import Request
 from reports.saved.load import read_run
 from reports.saved.machines import Difference
 from reports.show.tables import tables_markdown
 from reports.versions import VersionCell, VersionRow, Versions, comparable, from_runs, with_pairs
 from reports.versions.tables import versions_table
-from tests.gate.pairs import pair, result, side
+from tests.gate.pairs import held, pair, result, side
 from tests.processes import program
 from tests.reports.saved_runs import FINGERPRINT, benchmark, outcome, save, saved_run
 
@@ -231,13 +230,7 @@ def test_one_interpreter_alone_has_no_partner(tmp_path: Path, capsys: pytest.Cap
 
 
 def test_pairs_are_kept_where_they_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[Request] = []
-
-    def hold(request: Request) -> Result:
-        asked.append(request)
-        return gate(row("compile", base_s=(0.2,), head_s=(0.1,)))
-
-    monkeypatch.setattr("reports.gate.run.hold", hold)
+    asked = held(monkeypatch, gate(row("compile", base_s=(0.2,), head_s=(0.1,))))
     both = ["--base-python", sys.executable, "--head-python", sys.executable]
     for out in ([], ["--out", str(tmp_path / "kept")]):
         assert 0 == main(["versions", "--storage", str(tmp_path), *both, *out])
