@@ -10,8 +10,7 @@ from reports.gate.schedule import Case
 from reports.text.durations import duration, seconds_of
 from tests.gate.pairs import pair
 
-A, B = Benchmark("resnet50", "baseline"), Benchmark("resnet50", "pt2e_int8")
-C = Benchmark("vit", "x")
+A, B, C = Benchmark("resnet50", "baseline"), Benchmark("resnet50", "pt2e_int8"), Benchmark("vit", "x")
 LOST = "step 'pt2e_int8' on resnet50 was not in force; no int8 kernel ran"
 Reasons = dict[Benchmark, str]
 
@@ -41,13 +40,21 @@ def test_budget_that_ran_out_is_said() -> None:
     assert "the budget of 20 min ran out: 3 of 6 screening pairs; raise --budget or narrow -k" == row.judged.why
 
 
-@pytest.mark.parametrize("kind", ["ProofError", "DriftError", "WorkerError"])
-def test_failure_of_head_is_an_error_that_says_what_was_lost(kind: str) -> None:
-    """However fast it is."""
-    [row] = told(case_of(0, SideError("head", kind, LOST)))
+@pytest.mark.parametrize(
+    ("pairs", "failure"),
+    [
+        *((0, SideError("head", kind, LOST)) for kind in ("ProofError", "DriftError", "WorkerError")),
+        (0, SideError("head", "UnsupportedModelError", "complex numbers", is_unsupported=True)),
+        (0, SideError("base", "WorkerError", "killed")),
+        (2, SideError("base", "WorkerError", "killed")),
+        (2, SideError("base", "ProofError", LOST)),
+    ],
+)
+def test_failure_of_one_side_is_an_error_that_says_what_was_lost(pairs: int, failure: SideError) -> None:
+    """However fast head is; and a step that is in force on base now and then cannot be compared."""
+    [row] = told(case_of(pairs, failure))
 
-    assert Verdict.ERROR is row.judged.verdict
-    assert f"head: {LOST}" == row.judged.why
+    assert (Verdict.ERROR, f"{failure.side}: {failure.reason}") == (row.judged.verdict, row.judged.why)
 
 
 def test_proof_that_fails_on_base_only_is_new_on_head() -> None:
@@ -56,18 +63,6 @@ def test_proof_that_fails_on_base_only_is_new_on_head() -> None:
 
     assert Verdict.NEW is row.judged.verdict
     assert LOST in row.judged.why
-
-
-@pytest.mark.parametrize("failure", [SideError("base", "WorkerError", "killed"), SideError("base", "ProofError", LOST)])
-def test_failure_of_base_after_a_pair_is_an_error(failure: SideError) -> None:
-    """A step that is in force now and then cannot be compared."""
-    [row] = told(case_of(2, failure))
-    assert Verdict.ERROR is row.judged.verdict
-
-
-def test_crash_of_base_is_an_error() -> None:
-    [row] = told(case_of(0, SideError("base", "WorkerError", "killed")))
-    assert Verdict.ERROR is row.judged.verdict
 
 
 def test_failure_of_both_sides_is_an_error_with_both_reasons() -> None:
@@ -104,15 +99,8 @@ def test_model_that_a_runtime_takes_on_neither_side_is_skipped() -> None:
     assert "both sides: complex numbers" == row.judged.why
 
 
-def test_model_that_a_runtime_no_longer_takes_is_an_error() -> None:
-    [row] = told(case_of(0, SideError("head", "UnsupportedModelError", "complex numbers", is_unsupported=True)))
-    assert Verdict.ERROR is row.judged.verdict
-
-
 def test_missing_new_and_skipped_have_rows() -> None:
-    found = told(
-        case_of(6), missing={B: "not in its catalogue"}, new={Benchmark("vit", "x"): "not in its catalogue"}, skipped={A: "no bf16"}
-    )
+    found = told(case_of(6), missing={B: "not in its catalogue"}, new={C: "not in its catalogue"}, skipped={A: "no bf16"})
 
     assert [Verdict.PASS, Verdict.ERROR, Verdict.NEW, Verdict.SKIPPED] == [row.judged.verdict for row in found]
     assert "missing on head: not in its catalogue" == found[1].judged.why
