@@ -53,12 +53,9 @@ def _fill_lfs(worktree: Path, source: Path) -> list[str]:
     missing = []
     for name in files:
         file = worktree / name
-        if (
-            file.is_symlink()
-            or not file.is_file()
-            or file.stat().st_size > LONGEST_POINTER
-            or not (found := POINTER.match(file.read_bytes()))
-        ):
+        if file.is_symlink() or not file.is_file() or file.stat().st_size > LONGEST_POINTER:
+            continue
+        if not (found := POINTER.match(file.read_bytes())):
             continue
         oid = found[1].decode()
         kept = store / oid[:2] / oid[2:4] / oid

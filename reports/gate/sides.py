@@ -119,10 +119,7 @@ class Side:
             text=str(settings.text) if settings.text else None,
             evaluate=settings.evaluate,
         )
-        try:
-            self.tell(survey)
-        except WorkerError as error:
-            raise GateError(f"the side {error}") from error
+        self.tell(survey)
 
     def end_survey(self) -> Surveyed:
         """Return what the side says of itself. Raises GateError where it is not the code that was asked for."""
@@ -161,8 +158,11 @@ class Side:
         self._process.close()
 
     def tell(self, message: Message) -> None:
-        """Ask for something, without waiting."""
-        self._process.tell([message])
+        """Ask for something, without waiting. Raises GateError for a name that no message can have."""
+        try:
+            self._process.tell([message])
+        except WorkerError as error:
+            raise GateError(f"the side {error}") from error
 
     def hear(self, answer: type[Answer], doing: str, timeout_s: float | None = None) -> Answer:
         """Wait for the answer. Raises SideError, and GateError where the side itself fails."""

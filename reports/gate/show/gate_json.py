@@ -1,5 +1,6 @@
 """A gate's result as JSON. Computes nothing."""
 
+from dataclasses import replace
 from math import isfinite
 from typing import Any
 
@@ -45,24 +46,10 @@ def gate_json(result: Result) -> str:
       first; `base_artifact`, `head_artifact`: digests of their files, empty where there are none. `control`: likewise, of base and a second
       build of base.
     """
-    value = {
-        "version": VERSION,
-        "verdict": result.verdict,
-        "exit_code": result.exit_code,
-        "headline": headline(result),
-        "error": result.error,
-        "base": msgspec.to_builtins(result.base),
-        "head": msgspec.to_builtins(result.head),
-        "software": msgspec.to_builtins(result.software),
-        "machine": result.machine,
-        "notes": result.notes,
-        "rules": msgspec.to_builtins(result.rules),
-        "limits": msgspec.to_builtins(result.limits),
-        "budget_s": result.budget_s,
-        "took_s": result.took_s,
-        "benchmarks": [_row(row) for row in result.rows],
-    }
-    return json_text(value)
+    first: dict[str, Any] = {"version": VERSION, "verdict": result.verdict, "exit_code": result.exit_code, "headline": headline(result)}
+    fields: dict[str, Any] = msgspec.to_builtins(replace(result, rows=()))
+    del fields["rows"]
+    return json_text(first | fields | {"benchmarks": [_row(row) for row in result.rows]})
 
 
 def _quantity(quantity: Quantity) -> dict[str, Any]:
