@@ -107,31 +107,28 @@ def rows(
     """Return a row for every benchmark that was to be compared or could not be; regressions in `known` do not fail."""
     own = [case.limits.rules(rules) for case in cases]
     judged = judge([case.sample for case in cases], rules, own)
-    by_time = [_judged(case, each, its, budget_s) for case, each, its in zip(cases, judged, own, strict=True)]
     tests = sampled_tests([case.limits for case in cases])
-    beside = [
-        quantities(case.all_pairs, case.limits, tests=tests, alpha=rules.alpha_of(max(1, each.look)))
-        for case, each in zip(cases, judged, strict=True)
-    ]
-    if known is not None:
-        by_time = [known.time(case.benchmark, each) for case, each in zip(cases, by_time, strict=True)]
-        beside = [tuple(known.quantity(case.benchmark, each) for each in its) for case, its in zip(cases, beside, strict=True)]
-    found = [with_quantities(*each) for each in zip(by_time, beside, strict=True)]
+    found = []
+    for case, each, its in zip(cases, judged, own, strict=True):
+        by_time = _judged(case, each, its, budget_s)
+        beside = quantities(case.all_pairs, case.limits, tests=tests, alpha=rules.alpha_of(max(1, each.look)))
+        if known is not None:
+            by_time = known.time(case.benchmark, by_time)
+            beside = tuple(known.quantity(case.benchmark, quantity) for quantity in beside)
+        row = Row(
+            model=case.benchmark.model,
+            step=case.benchmark.step,
+            judged=with_quantities(by_time, beside),
+            pairs=tuple(case.all_pairs),
+            control=tuple(case.pairs["control"]),
+            changes=changes.get(case.benchmark, ()),
+            quantities=beside,
+            limits=case.limits,
+            failed_on=case.failure.side if isinstance(case.failure, SideError) else None,
+        )
+        found.append(row)
     return (
-        *(
-            Row(
-                model=case.benchmark.model,
-                step=case.benchmark.step,
-                judged=each,
-                pairs=tuple(case.all_pairs),
-                control=tuple(case.pairs["control"]),
-                changes=changes.get(case.benchmark, ()),
-                quantities=its,
-                limits=case.limits,
-                failed_on=case.failure.side if isinstance(case.failure, SideError) else None,
-            )
-            for case, each, its in zip(cases, found, beside, strict=True)
-        ),
+        *found,
         *_told(selection.missing, Verdict.ERROR, "missing on head: ", "head"),
         *_told(selection.new, Verdict.NEW, "on head only; on base ", "base"),
         *_told(selection.skipped, Verdict.SKIPPED, "", "both"),
