@@ -2,7 +2,7 @@
 
 import os
 import subprocess
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from pathlib import Path
 
 from reports.gate.benchmarks import GateError
@@ -66,13 +66,3 @@ def top_of(folder: Path) -> Path | None:
         return Path(git(folder, "rev-parse", "--show-toplevel"))
     except GitError:
         return None
-
-
-def tracked(top: Path) -> frozenset[str]:
-    """Return the paths that git knows below `top`, relative to it. Raises GitError."""
-    return frozenset(listed(top, "ls-files", "-z"))
-
-
-def untracked(top: Path) -> Sequence[str]:
-    """Return the files below `top` that git does not know, ignored ones included. Raises GitError."""
-    return listed(top, "ls-files", "-z", "--others")

@@ -13,7 +13,7 @@ from fixtures.models.origins import is_installed
 from fixtures.models.weights import joined, split
 from reports.gate.benchmarks import GateError
 from reports.gate.checkouts import Checkout
-from reports.gate.git import GitError, tracked, untracked
+from reports.gate.git import GitError, listed
 from reports.text.plain_text import some_of
 
 REMEDY = (
@@ -105,7 +105,7 @@ def judged_origins(checkout: Checkout, other: Checkout, modules: Mapping[str, st
     if checkout.top is None or checkout.repository is None:
         return Origins()
     own, foreign = checkout.top.resolve(), _foreign(checkout, other)
-    known = tracked(own)
+    known = frozenset(listed(own, "ls-files", "-z"))
     code, outside = [], []
     for name, file in sorted(modules.items()):
         path = Path(file).resolve()
@@ -148,7 +148,7 @@ def untracked_text(checkout: Checkout, failure: str) -> str:
         places = [folder.relative_to(checkout.top) for folder in checkout.sources if folder.is_relative_to(checkout.top)]
         wanted |= {str(place / name) for place in places for name in (f"{inside}.py", f"{inside}/__init__.py")}
     try:
-        found = sorted(wanted.intersection(untracked(checkout.repository)))
+        found = sorted(wanted.intersection(listed(checkout.repository, "ls-files", "-z", "--others")))  # ignored ones included
     except GitError:
         return ""
     if not found:

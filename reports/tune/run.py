@@ -56,9 +56,9 @@ class OutOfTime(BaseException):
 
 @dataclass
 class Tuning:
-    """What a search found, complete or not; `finals` are none that others disturbed.
+    """What a search found, complete or not: `records` of all measured candidates, by their last measurement.
 
-    `measured_again` names steps whose figures are not those that they were chosen for.
+    `finals` are none that others disturbed. `measured_again` names steps whose figures are not those that they were chosen for.
     """
 
     model: str
@@ -72,14 +72,9 @@ class Tuning:
     took_s: float = 0.0
 
     @property
-    def measurements(self) -> list[Measurement]:
-        """All measured candidates, by their last measurement."""
-        return list({record.step: record for record in self.records}.values())
-
-    @property
     def front(self) -> tuple[Measurement, ...]:
         """What no other measured recipe beats in throughput and p99."""
-        return pareto_front([m for m in self.measurements if may_be_on_front(m, self.limits)])
+        return pareto_front([m for m in self.records if may_be_on_front(m, self.limits)])
 
     def take(self, record: Measurement) -> None:
         """Put a later record of a step in place of its first."""
@@ -94,7 +89,7 @@ class Tuning:
         """
         final = self.finals.record if self.finals is not None else None
         try:
-            candidates = recommend(self.measurements, self.model, self.limits)
+            candidates = recommend(self.records, self.model, self.limits)
         except NothingToRecommend:
             return final.step if final is not None else None
         best = candidates.winner
@@ -106,7 +101,7 @@ class Tuning:
     @property
     def is_within(self) -> bool:
         """Whether any recipe is shown to keep the limits, by figures that nobody disturbed."""
-        return any(not m.disturbed and not self.limits.broken_by(m) for m in self.measurements)
+        return any(not m.disturbed and not self.limits.broken_by(m) for m in self.records)
 
     def save(self, file: Path, machine: Mapping[str, Any]) -> None:
         """Write a saved run that `recommend` and all of `reports` read, and beside it what the search was. Raises OSError."""
@@ -369,7 +364,7 @@ def _ladder_best(bench: Bench, ladder: Sequence[Measurement], found: Tuning) -> 
         except NothingToRecommend:
             continue
         return recorded(best.recipe, batch_size=best.batch_size, workers=best.workers, threads=best.threads or bench.rig.threads)
-    alike = [m for m in found.measurements if m.batch_size == START_BATCH and m.workers == 1 and not found.limits.of_outputs.broken_by(m)]
+    alike = [m for m in found.records if m.batch_size == START_BATCH and m.workers == 1 and not found.limits.of_outputs.broken_by(m)]
     if not alike:
         return None
     best = max(alike, key=lambda m: m.samples_per_second)
@@ -378,7 +373,7 @@ def _ladder_best(bench: Bench, ladder: Sequence[Measurement], found: Tuning) -> 
 
 def _int8_is_within(found: Tuning, ladder: Sequence[Measurement]) -> bool:
     """Whether OpenVINO's int8 model was seen to keep the limits of outputs; else benchmark_app gets the fp32 model."""
-    seen = [m for m in (*found.measurements, *ladder) if m.model == found.model and m.step.partition("@")[0] == "openvino_int8"]
+    seen = [m for m in (*found.records, *ladder) if m.model == found.model and m.step.partition("@")[0] == "openvino_int8"]
     return any(not found.limits.of_outputs.broken_by(m) for m in seen)
 
 

@@ -27,19 +27,19 @@ _COLUMNS = (
 def tuning_tables(found: Tuning, out: Path) -> tuple[Table, ...]:
     """Return the Pareto front, the winner and its rivals, and where all of it is saved."""
     front = [_front(found)] if found.records else []
-    return (*front, Table(remarks=tuple(_ended(found, out))), *weights_table(found.measurements))
+    return (*front, Table(remarks=tuple(_ended(found, out))), *weights_table(found.records))
 
 
 def tuning_picture(found: Tuning, suffix: str) -> bytes:
     """Return throughput against p99 of all that was measured."""
     title = f"{found.model}: {len(found.records)} recipes, throughput against p99 of a call"
-    shown = points(found.measurements, found.limits, measured_again=found.measured_again)
+    shown = points(found.records, found.limits, measured_again=found.measured_again)
     return pareto_picture(shown, found.limits, title=title, winner=found.winner or "", suffix=suffix)
 
 
 def _front(found: Tuning) -> Table:
     winner = found.winner
-    shown = [point for point in points(found.measurements, found.limits) if point.on_front or point.step == winner]
+    shown = [point for point in points(found.records, found.limits) if point.on_front or point.step == winner]
     return Table(
         title=f"{found.model}, Pareto front: throughput against p99",
         columns=_COLUMNS,
@@ -87,7 +87,7 @@ def _ended(found: Tuning, out: Path) -> Iterator[Line]:
 
 def _finals(found: Tuning, finals: Finals) -> Iterator[Line]:
     record = finals.record
-    own = next((m for m in found.measurements if m.step == record.step), None)
+    own = next((m for m in found.records if m.step == record.step), None)
     text = f", {per_second(record.samples_per_second)} samples per second"
     if own is not None:
         text += f", {p99_text(own)}"

@@ -225,9 +225,9 @@ def test_finals_that_others_disturbed_take_no_winner_its_place(stubbed: Stubbed)
     said: list[str] = []
     found = stubbed.search(say=said.append)
 
-    best = max(found.measurements, key=lambda m: m.samples_per_second)
+    best = max(found.records, key=lambda m: m.samples_per_second)
     assert found.winner == best.step
-    assert not any(m.disturbed for m in found.measurements)
+    assert not any(m.disturbed for m in found.records)
     assert throughput(candidate_of(best.step)) == pytest.approx(best.samples_per_second)
     assert 1 == sum("disturbed by other processes" in text for text in said)
     assert f"best: {best.step} (not measured side by side)" in told(found)
@@ -312,7 +312,7 @@ def test_no_time_to_measure_the_front_again_is_said(stubbed: Stubbed) -> None:
     found = stubbed.search(say=said.append)
 
     assert any(text.startswith("no time is left to measure") for text in said)
-    shown = points(found.measurements, measured_again=found.measured_again)
+    shown = points(found.records, measured_again=found.measured_again)
     assert all(point.is_first == (point.step not in found.measured_again) for point in shown)
     assert b"measured once" in tuning_picture(found, ".svg")
 
@@ -333,7 +333,7 @@ def test_a_winner_is_one_that_is_shown_to_keep_the_limit(stubbed: Stubbed) -> No
 
     assert found.winner is not None
     assert 8 == candidate_of(found.winner).batch_size
-    [winner] = [m for m in found.measurements if m.step == found.winner]
+    [winner] = [m for m in found.records if m.step == found.winner]
     assert (1000, 0.01) == (winner.latency_samples, winner.latency_p99_high_s)
     assert "" == DeploymentLimits(p99_s=0.03).broken_by(winner)
     assert any(candidate_of(step).batch_size > 8 for step in asked)
