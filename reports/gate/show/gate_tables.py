@@ -12,23 +12,14 @@ from reports.show.tables import print_tables, tables_csv, tables_html, tables_ma
 from reports.text.figures import NONE
 from reports.views.tables import LONGEST_STEP, REMARK, WARNING, Cell, Column, Line, Table
 
-MARKS = {
-    Verdict.PASS: "✅",
-    Verdict.REGRESSION: "❌",
-    Verdict.ERROR: "💥",
-    Verdict.INCONCLUSIVE: "❔",
-    Verdict.ACKNOWLEDGED: "☑️",
-    Verdict.NEW: "🆕",
-    Verdict.SKIPPED: "⏭️",
-}
-STYLES = {
-    Verdict.PASS: "green",
-    Verdict.REGRESSION: "bold red",
-    Verdict.ERROR: "bold red",
-    Verdict.INCONCLUSIVE: "yellow",
-    Verdict.ACKNOWLEDGED: "yellow",
-    Verdict.NEW: "cyan",
-    Verdict.SKIPPED: "dim",
+LOOKS = {  # the mark and the style of each verdict
+    Verdict.PASS: ("✅", "green"),
+    Verdict.REGRESSION: ("❌", "bold red"),
+    Verdict.ERROR: ("💥", "bold red"),
+    Verdict.INCONCLUSIVE: ("❔", "yellow"),
+    Verdict.ACKNOWLEDGED: ("☑️", "yellow"),
+    Verdict.NEW: ("🆕", "cyan"),
+    Verdict.SKIPPED: ("⏭️", "dim"),
 }
 _COLUMNS = (
     Column("model", "model", is_number=False, longest=20),
@@ -43,8 +34,8 @@ UNITS = {"bytes": "bytes", "seconds": "s", "dB": "db", "points": "share"}
 
 def print_gate(console: Console, result: Result) -> None:
     """Print the sides, the tables, and the verdict last."""
-    ended = [Line(headline(result), STYLES[result.verdict])]
-    error = [Line(result.error, STYLES[Verdict.ERROR])] if result.error is not None else []
+    ended = [Line(headline(result), LOOKS[result.verdict][1])]
+    error = [Line(result.error, LOOKS[Verdict.ERROR][1])] if result.error is not None else []
     sides = Table(before=tuple(_sides(result)))
     print_tables(console, [sides, *_tables(result), Table(remarks=(*_rules(result), *error, *ended))])
 
@@ -66,7 +57,7 @@ def gate_csv(result: Result) -> str:
 
 def _verdict_first(result: Result) -> Iterator[Table]:
     error = (Line(result.error),) if result.error is not None else ()
-    yield Table(title=f"{MARKS[result.verdict]} Performance gate: {headline(result)}", before=error)
+    yield Table(title=f"{LOOKS[result.verdict][0]} Performance gate: {headline(result)}", before=error)
     yield from _tables(result, is_marked=True)
     yield Table(remarks=(*_sides(result), *_rules(result)))
 
@@ -96,9 +87,10 @@ def _rules(result: Result) -> Iterator[Line]:
 
 def _cells(row: Row, *, is_marked: bool) -> Iterator[Cell]:
     verdict = row.judged.verdict
+    mark, style = LOOKS[verdict]
     yield Cell(row.model)
     yield Cell(row.step)
-    yield Cell(f"{MARKS[verdict]} {verdict}" if is_marked else verdict, style=STYLES[verdict])
+    yield Cell(f"{mark} {verdict}" if is_marked else verdict, style=style)
     yield Cell(slowdown_text(row.judged))
     yield Cell(pairs_text(row))
     yield Cell(why(row))
