@@ -144,7 +144,7 @@ def tune(
         raise CannotMeasure("no step of the ladder applies on this machine: run `ladder doctor`, which tells for each why")
     file = out.with_suffix(JOURNAL)
     journal = Lines(file, _conditions(bench, machine), f"{file} holds a search")
-    found_before = [msgspec.convert(record, Tried) for record in journal.records]
+    found_before = [tried for record in journal.records if (tried := _tried(record)) is not None]
     start_batches = {step: start_batch(step, ladder, limits) for step in space.steps}
     start_batches |= {step: start_batch(original, ladder, limits) for step, original in space.alternatives.items()}
     search = Search(space, limits, start_batches)
@@ -379,6 +379,14 @@ def _int8_is_within(found: Tuning, ladder: Sequence[Measurement]) -> bool:
 
 def _is_asynchronous(bench: Bench, step: str) -> bool:
     return any("asynchronous" in each.transforms for each in bench.rig.recipe(step, bench.model).steps)
+
+
+def _tried(record: object) -> Tried | None:
+    """Return the candidate in a line of a journal; None where another version of this suite wrote it, and it is tried again."""
+    try:
+        return msgspec.convert(record, Tried)
+    except msgspec.ValidationError:
+        return None
 
 
 def _keep(found: Tuning, tried: Tried) -> None:

@@ -384,6 +384,8 @@ def test_an_interrupted_search_keeps_what_it_found_and_goes_on(stubbed: Stubbed)
     assert len(first.records) + len(first.failed) == 3
     assert len(first.records) == len(read_run(stubbed.out).measurements)
     before = list(stubbed.measured)
+    with stubbed.out.with_suffix(".jsonl").open("a") as journal:
+        journal.write('{"candidate": "as another version of this suite has it"}\n')
 
     stubbed.put(_measure=measure)
     second = stubbed.search()
