@@ -54,10 +54,6 @@ class Checkout:
         """The checkout whose workers run, where it is not the side's own process that decides."""
         return self.folder if self.fixtures == "the gate's, with its own workers" else None
 
-    def conditions(self) -> dict[str, str]:
-        """Return what a resumed gate must share with the one it goes on with."""
-        return {"commit": self.commit, "digest": self.digest, "python": self.python}
-
     def own(self, path: Path) -> Path:
         """Return the side's own version of an absolute path of the user's repository, and any other path as it is."""
         if self.top is not None and self.repository is not None:

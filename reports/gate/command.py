@@ -191,7 +191,7 @@ def _hold(options: argparse.Namespace) -> Result:
         raise GateError("nothing to compare: name two sides with --base and --head, with --base-python and --head-python, or both")
     for name in FILES:
         check_folder(f"--{name}", getattr(options, name))
-    configured, here = configuration_of("base", options.base, Path.cwd()), Path.cwd()
+    configured = configuration_of("base", options.base, Path.cwd())
     request = request_of(
         options,
         configured,
@@ -201,7 +201,7 @@ def _hold(options: argparse.Namespace) -> Result:
         head_python=options.head_python,
         out=options.out,
         known=Known(entries=configured.acknowledged, today=datetime.now(UTC).date()),
-        notes=changes_by_head(configured, options.head, here),
+        notes=changes_by_head(configured, options.head, Path.cwd()),
     )
     return hold(request)
 

@@ -5,7 +5,7 @@ import math
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import MISSING, asdict, astuple, fields, replace
+from dataclasses import asdict, astuple, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +48,7 @@ def only_gate_in(folder: Path) -> Iterator[None]:
 
 def _pair(record: object) -> Pair | None:
     """Return the pair in a line, or None for a line that does not hold one."""
-    every = {field.name for field in fields(Pair)}
-    needed = {field.name for field in fields(Pair) if field.default is MISSING}
-    if not isinstance(record, dict) or not needed <= record.keys() <= every:
+    if not isinstance(record, dict) or not record.keys() <= {field.name for field in fields(Pair)}:
         return None
     try:
         pair = msgspec.convert(record, Pair)

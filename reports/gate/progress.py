@@ -2,7 +2,6 @@
 
 import sys
 from statistics import fmean
-from typing import TextIO
 
 from reports.gate.decision import Rules, is_settled, is_suspect
 from reports.gate.pair import Phase
@@ -16,11 +15,10 @@ from reports.text.progress_line import ProgressLine
 class Progress:
     """The pairs of a gate on one progress line, and what those of a benchmark showed."""
 
-    def __init__(self, rules: Rules, total: int, stream: TextIO | None = None) -> None:
+    def __init__(self, rules: Rules, total: int) -> None:
         self._rules = rules
         self._total = total
-        stream = stream or sys.stderr
-        self._line = ProgressLine(stream, is_terminal=stream.isatty())
+        self._line = ProgressLine(sys.stderr, is_terminal=sys.stderr.isatty())
         self._done: set[str] = set()
 
     def begins(self, case: Case, phase: Phase, of: int, left_s: float) -> None:

@@ -160,7 +160,8 @@ def _conditions(request: Request, checkouts: tuple[Checkout, Checkout], surveyed
     for checkout, seen in zip(checkouts, surveyed, strict=True):
         models = [own_model(name, checkout, here) for name in settings.models]
         digest = models_digest(checkout, models, seen.modules or {}, seen.opened)
-        sides[checkout.side] = checkout.conditions() | {"versions": dict(seen.versions), "code of its models": digest}
+        code = {"commit": checkout.commit, "digest": checkout.digest, "python": checkout.python}
+        sides[checkout.side] = code | {"versions": dict(seen.versions), "code of its models": digest}
     return {
         **sides,
         "side_protocol": SIDE_PROTOCOL_VERSION,

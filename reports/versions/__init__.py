@@ -89,8 +89,8 @@ def with_pairs(table: Versions, result: Result) -> Versions:
     if base == head:
         head = f"{head} (head)"
     versions = (*table.versions, *(version for version in (base, head) if version not in table.versions))
-    known = {(row.model, row.step): row for row in table.rows}
-    rows = {key: replace(row, cells=row.cells + (None,) * (len(versions) - len(table.versions))) for key, row in known.items()}
+    further = (None,) * (len(versions) - len(table.versions))
+    rows = {(row.model, row.step): replace(row, cells=row.cells + further) for row in table.rows}
     for found in result.rows:
         key = (found.model, found.step)
         row = rows.get(key) or VersionRow(model=found.model, step=found.step, cells=(None,) * len(versions))

@@ -30,14 +30,9 @@ def _faster(result: Result, verdict: Verdict) -> str:
 
 def side_text(side: SideRecord) -> str:
     """Name a side by revision, commit and interpreter, and by whose fixtures it ran where they are not its own."""
-    parts = [side.revision]
-    if side.commit and not side.commit.startswith(side.revision):
-        parts.append(side.commit[:12])
-    parts.append(f"({side.subject})")
-    parts.append(f"by {side.python}")
-    if side.fixtures != "its own":
-        parts.append(f"measured with {side.fixtures} fixtures")
-    return " ".join(parts)
+    commit = f" {side.commit[:12]}" if side.commit and not side.commit.startswith(side.revision) else ""
+    whose = f" measured with {side.fixtures} fixtures" if side.fixtures != "its own" else ""
+    return f"{side.revision}{commit} ({side.subject}) by {side.python}{whose}"
 
 
 def about(result: Result) -> list[str]:
