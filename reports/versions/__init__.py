@@ -104,15 +104,14 @@ def with_pairs(table: Versions, result: Result) -> Versions:
     changed = tuple(_changes(result.software))
     kept = tuple(note for note in table.notes if not note.partition(DIFFERS)[1])
     ordered = sorted(range(len(versions)), key=lambda place: _order(versions[place]))
-    return _completed(
-        replace(
-            table,
-            versions=tuple(versions[place] for place in ordered),
-            rows=tuple(replace(row, cells=tuple(row.cells[place] for place in ordered)) for row in rows.values()),
-            compared=(base, head),
-            notes=(*kept, *changed),
-        )
-    )
+    joined = replace(table, versions=versions, rows=tuple(rows.values()), compared=(base, head), notes=(*kept, *changed))
+    return _completed(_at(joined, ordered))
+
+
+def _at(table: Versions, places: Sequence[int]) -> Versions:
+    """Return the table with the versions at these places, in this order."""
+    rows = tuple(replace(row, cells=tuple(row.cells[place] for place in places)) for row in table.rows)
+    return replace(table, versions=tuple(table.versions[place] for place in places), rows=rows)
 
 
 def _completed(table: Versions) -> Versions:
@@ -128,12 +127,8 @@ def comparable(table: Versions) -> Versions:
     if not rows or not alone:
         return table
     places = [place for place in range(len(table.versions)) if any(row.cells[place] is not None for row in rows)]
-    return replace(
-        table,
-        versions=tuple(table.versions[place] for place in places),
-        rows=tuple(replace(row, cells=tuple(row.cells[place] for place in places)) for row in rows),
-        notes=(*table.notes, f"{alone} steps were run in one release only, and are left out"),
-    )
+    notes = (*table.notes, f"{alone} steps were run in one release only, and are left out")
+    return _at(replace(table, rows=rows, notes=notes), places)
 
 
 def _version(run: Run[Measurement], package: str) -> str:
