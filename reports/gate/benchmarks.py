@@ -2,9 +2,12 @@
 
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from reports.text.refusal import Refusal
+
+if TYPE_CHECKING:
+    from fixtures.protocol.side_protocol import Offer
 
 MODELS = ("resnet50", "vit")
 OTHER_MODELS = MODELS[0]  # whose steps any other model has
@@ -27,15 +30,6 @@ class Benchmark(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Offered:
-    """What one side says of a benchmark: the steps it stacks, its family, and why it is skipped there, if it is."""
-
-    recipe: tuple[str, ...]
-    family: str = ""
-    skipped: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Selection:
     """The benchmarks that are compared, in ladder order, and those that cannot be, each with the reason."""
 
@@ -46,7 +40,7 @@ class Selection:
     notes: tuple[str, ...]
 
 
-Offers = Mapping[Benchmark, Offered]
+Offers = Mapping[Benchmark, "Offer"]  # what one side says of each benchmark
 
 
 def select(base: Offers, head: Offers, expression: str | None, steps: Sequence[str] = (), only: Set[Benchmark] | None = None) -> Selection:
@@ -83,7 +77,9 @@ def select(base: Offers, head: Offers, expression: str | None, steps: Sequence[s
 def _reason(offers: Offers, benchmark: Benchmark) -> str | None:
     """Return why a side cannot measure a benchmark, or None where it can."""
     offered = offers.get(benchmark)
-    return "not in its catalogue" if offered is None else offered.skipped
+    if offered is None:
+        return "not in its catalogue"
+    return f"skipped there: {offered.skipped}" if offered.skipped else None
 
 
 def subset(model: str) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ import hashlib
 import json
 import random
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -51,7 +51,7 @@ class Pairs:
         progress: Progress,
         *,
         again: Callable[[Side, int], Side],
-        taken: Iterable[Pair] = (),
+        taken: Sequence[Pair] = (),
         rules: Rules,
         one_by_one: bool = False,
     ) -> None:
@@ -62,7 +62,6 @@ class Pairs:
         self._rules = rules
         self._one_by_one = one_by_one
         self._builds: dict[Benchmark, int] = {}
-        taken = tuple(taken)
         self._taken = Counter((pair.benchmark, pair.phase, pair.base_build, pair.head_build) for pair in taken)
         self._made: dict[tuple[Benchmark, int, int], _Build] = {}  # by benchmark, side and the number of the cache that it lies in
         self._known: defaultdict[tuple[Benchmark, int], dict[int, str]] = defaultdict(dict)  # digests of builds by what they are called

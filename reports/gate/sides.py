@@ -14,7 +14,7 @@ from fixtures.bench.answers import Answers, asked
 from fixtures.bench.launch import Launcher, Program, UnsupportedError, WorkerError
 from fixtures.protocol import Message
 from fixtures.protocol import side_protocol as messages
-from reports.gate.benchmarks import Benchmark, GateError, Offered
+from reports.gate.benchmarks import Benchmark, GateError, Offers
 from reports.gate.checkouts import Checkout
 from reports.gate.failures import SideError, both_failed
 from reports.gate.origins import own_model, own_weights, untracked_text
@@ -65,7 +65,7 @@ class Surveyed:
     """What a side says of itself: versions, what it can measure, and where its models' code came from, None where it does not tell."""
 
     versions: Mapping[str, str]
-    offers: Mapping[Benchmark, Offered]
+    offers: Offers
     modules: Mapping[str, str] | None
     opened: Sequence[str]
 
@@ -130,12 +130,7 @@ class Side:
         expected = self.checkout.worker_root or self.checkout.code_root
         if not Path(seen.root).samefile(expected):
             raise GateError(f"{self.checkout.side} runs the code in {seen.root}, expected {expected}: is PYTHONPATH set?")
-        offers = {
-            Benchmark(each.model, each.step): Offered(
-                recipe=tuple(each.recipe), family=each.family, skipped=f"skipped there: {each.skipped}" if each.skipped else None
-            )
-            for each in seen.offers
-        }
+        offers = {Benchmark(each.model, each.step): each for each in seen.offers}
         return Surveyed(versions=seen.versions, offers=offers, modules=seen.modules, opened=seen.opened or [])
 
     def again(self, number: int) -> "Side":

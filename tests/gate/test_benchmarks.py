@@ -2,13 +2,15 @@
 
 import pytest
 
+from fixtures.protocol.side_protocol import Offer
 from fixtures.steps.optimizations import catalogue
-from reports.gate.benchmarks import MODELS, Benchmark, GateError, Offered, select, subset
+from reports.gate.benchmarks import MODELS, Benchmark, GateError, select, subset
 
 BASELINE, INT8, VIT = Benchmark("resnet50", "baseline"), Benchmark("resnet50", "pt2e_int8"), Benchmark("vit", "openvino")
 FAST_MATH = Benchmark("resnet50", "fast_math")
-OFFERED = Offered(recipe=("baseline",))
-SKIPPED = Offered(recipe=("baseline",), skipped="skipped there: torchao is not installed -> pip install torchao")
+OFFERED = Offer(model="m", step="s", recipe=["baseline"])
+SKIPPED = Offer(model="m", step="s", recipe=["baseline"], skipped="torchao is not installed -> pip install torchao")
+WHY = "skipped there: torchao is not installed -> pip install torchao"
 ALL = {BASELINE: OFFERED, INT8: OFFERED, FAST_MATH: OFFERED, VIT: OFFERED}
 
 
@@ -61,7 +63,7 @@ def test_benchmark_missing_on_head_is_named() -> None:
 def test_benchmark_that_head_skips_is_missing_with_its_reason() -> None:
     found = select(ALL, ALL | {INT8: SKIPPED}, None)
 
-    assert {INT8: SKIPPED.skipped} == found.missing
+    assert {INT8: WHY} == found.missing
 
 
 def test_benchmark_on_head_only_is_new() -> None:
@@ -75,13 +77,13 @@ def test_benchmark_on_head_only_is_new() -> None:
 def test_benchmark_skipped_on_both_sides_is_told_where_it_was_wanted() -> None:
     offers = ALL | {INT8: SKIPPED, FAST_MATH: SKIPPED}
 
-    assert {INT8: SKIPPED.skipped} == select(offers, offers, None).skipped
-    assert {FAST_MATH: SKIPPED.skipped} == select(offers, offers, "fast_math").skipped
+    assert {INT8: WHY} == select(offers, offers, None).skipped
+    assert {FAST_MATH: WHY} == select(offers, offers, "fast_math").skipped
 
 
 def test_recipe_that_changed_is_noted() -> None:
     """The same name may stand for other steps: told, and compared all the same."""
-    head = ALL | {INT8: Offered(recipe=("baseline", "channels_last"))}
+    head = ALL | {INT8: Offer(model="m", step="s", recipe=["baseline", "channels_last"])}
     found = select(ALL, head, None)
 
     assert ("resnet50-pt2e_int8: the recipe changed from baseline to baseline + channels_last",) == found.notes

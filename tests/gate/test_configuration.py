@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from fixtures.protocol.side_protocol import Offer
 from reports.__main__ import main
 from reports.gate import run
-from reports.gate.benchmarks import Benchmark, GateError, Offered, select
+from reports.gate.benchmarks import Benchmark, GateError, select
 from reports.gate.command import FILES
 from reports.gate.configuration import (
     NO_CONFIGURATION,
@@ -295,7 +296,7 @@ def test_expired_entries_are_named() -> None:
 
 def test_steps_are_names_and_only_they_are_compared() -> None:
     """`-k openvino` takes `openvino_int8` too."""
-    offers = {Benchmark("vit", step): Offered(recipe=(step,)) for step in ("baseline", "openvino", "openvino_int8")}
+    offers = {Benchmark("vit", step): Offer(model="vit", step=step, recipe=[step]) for step in ("baseline", "openvino", "openvino_int8")}
 
     assert (Benchmark("vit", "openvino"),) == select(offers, offers, None, ["openvino"]).compared
     assert 2 == len(select(offers, offers, "openvino").compared)
