@@ -101,9 +101,9 @@ def over_builds(
     found = slowdowns @ solve.T
     left = design.shape[0] - int(np.linalg.matrix_rank(design))
     noise = ((slowdowns - found @ design.T) ** 2).sum(-1) / max(left, 1)
-    cut = base.builds
-    squares = sum(((found[..., part] @ side.coding.T) ** 2).sum(-1) for part, side in _parts(base, head, cut))
-    in_squares = sum(float(np.trace(side.coding @ of_noise[part, part] @ side.coding.T)) for part, side in _parts(base, head, cut))
+    parts = ((slice(1, base.builds), base), (slice(base.builds, None), head))  # of the estimates, the first of which is the slowdown
+    squares = sum(((found[..., part] @ side.coding.T) ** 2).sum(-1) for part, side in parts)
+    in_squares = sum(float(np.trace(side.coding @ of_noise[part, part] @ side.coding.T)) for part, side in parts)
     estimates = _Estimates(
         slowdown=found[..., 0],
         squares=squares,
@@ -123,10 +123,6 @@ def _side(numbers: Sequence[int]) -> _Side:
     every = sorted(set(numbers))
     coding = np.vstack([np.eye(len(every) - 1), -np.ones((1, len(every) - 1))])
     return _Side(coding, [every.index(number) for number in numbers])
-
-
-def _parts(base: _Side, head: _Side, cut: int) -> tuple[tuple[slice, _Side], tuple[slice, _Side]]:
-    return (slice(1, cut), base), (slice(cut, None), head)
 
 
 @cache
