@@ -16,7 +16,7 @@ from fixtures import models
 from fixtures.bench.record import recorded_variables
 from fixtures.machine import this_machine
 from fixtures.models import weights
-from fixtures.protocol.side_protocol import SIDE_PROTOCOL_VERSION
+from fixtures.protocol.side_protocol import SIDE_PROTOCOL_VERSION, SideSurveyed
 from fixtures.steps.optimizations import catalogue
 from reports.gate.benchmarks import Benchmark, GateError, select
 from reports.gate.checkouts import Checkout, checked_out
@@ -34,7 +34,7 @@ from reports.gate.progress import Progress
 from reports.gate.requirements import requirement_changes
 from reports.gate.result import Result, SideRecord, rows, verdict_of
 from reports.gate.schedule import Budget, Schedule
-from reports.gate.sides import Settings, Side, Surveyed
+from reports.gate.sides import Settings, Side
 from reports.saved.machines import software_differences
 from reports.text.plain_text import plain
 from reports.views.weights import weights_text
@@ -81,15 +81,16 @@ def hold(request: Request) -> Result:
         for side in sides:
             side.begin_survey()
         base, head = surveyed = [side.end_survey() for side in sides]
+        of_base, of_head = ({Benchmark(each.model, each.step): each for each in seen.offers} for seen in surveyed)
         check_families(request.thresholds.families, _families(surveyed))
         own = _measured_files(checkouts, request.requirements)
         required = requirement_changes(checkouts[0].folder, checkouts[1].folder, own)
         taken = [_weights(request.settings, checkout) for checkout in checkouts]
         origins = [_origins(*each) for each in zip(checkouts, reversed(checkouts), surveyed, strict=True)]
-        selection = select(base.offers, head.offers, request.expression, request.steps, request.only)
+        selection = select(of_base, of_head, request.expression, request.steps, request.only)
         journal = PairJournal(folder, _conditions(request, checkouts, surveyed))
         progress = Progress(request.rules, len(selection.compared))
-        limits = {each: request.thresholds.of(each, base.offers[each].family) for each in selection.compared}
+        limits = {each: request.thresholds.of(each, of_base[each].family) for each in selection.compared}
         pairs = Pairs(
             sides[0],
             sides[1],
@@ -132,7 +133,7 @@ def hold(request: Request) -> Result:
         notes=(
             *request.notes,
             *(request.known.expired() if request.known else ()),
-            *fitting_nothing(request.thresholds, request.known, {*base.offers, *head.offers}),
+            *fitting_nothing(request.thresholds, request.known, {*of_base, *of_head}),
             *(required if own or checkouts[0].python == checkouts[1].python else ()),
             *selection.notes,
         ),
@@ -153,13 +154,13 @@ def _folder(out: Path | None) -> Iterator[Path]:
         yield folder
 
 
-def _conditions(request: Request, checkouts: tuple[Checkout, Checkout], surveyed: Sequence[Surveyed]) -> dict[str, Any]:
+def _conditions(request: Request, checkouts: tuple[Checkout, Checkout], surveyed: Sequence[SideSurveyed]) -> dict[str, Any]:
     """Return what pairs must share to be judged together."""
     settings, here = request.settings, Path.cwd()
     sides: dict[str, Any] = {}
     for checkout, seen in zip(checkouts, surveyed, strict=True):
         models = [own_model(name, checkout, here) for name in settings.models]
-        digest = models_digest(checkout, models, seen.modules or {}, seen.opened)
+        digest = models_digest(checkout, models, seen.modules or {}, seen.opened or [])
         code = {"commit": checkout.commit, "digest": checkout.digest, "python": checkout.python}
         sides[checkout.side] = code | {"versions": dict(seen.versions), "code of its models": digest}
     return {
@@ -199,10 +200,10 @@ def fitting_nothing(thresholds: Thresholds, known: Known | None, offered: Collec
                 yield f"{kind}: {plain(name, 100)} is nothing that was offered here; the nearest is {', '.join(near) or 'none'}"
 
 
-def _families(surveyed: Sequence[Surveyed]) -> set[str]:
+def _families(surveyed: Sequence[SideSurveyed]) -> set[str]:
     """Return the families of this suite's steps, and of those that the sides offer: theirs may be of another version."""
     own = {step.family for step in catalogue().values()}
-    return own | {offered.family for each in surveyed for offered in each.offers.values()}
+    return own | {offered.family for each in surveyed for offered in each.offers}
 
 
 def _measured_files(checkouts: tuple[Checkout, Checkout], name: str | None) -> frozenset[str]:
@@ -219,10 +220,10 @@ def _installed(checkouts: Sequence[Checkout], told: Sequence[Mapping[str, str]])
         yield {"versions": names | dict(checkout.packages) | dict(versions)}
 
 
-def _origins(checkout: Checkout, other: Checkout, surveyed: Surveyed) -> Origins:
+def _origins(checkout: Checkout, other: Checkout, surveyed: SideSurveyed) -> Origins:
     if surveyed.modules is None:
         return Origins(notes=("an older suite, which does not tell where its models' code came from",))
-    return judged_origins(checkout, other, surveyed.modules, surveyed.opened)
+    return judged_origins(checkout, other, surveyed.modules, surveyed.opened or [])
 
 
 def _weights(settings: Settings, checkout: Checkout) -> str:

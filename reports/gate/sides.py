@@ -3,7 +3,7 @@
 import hashlib
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +14,7 @@ from fixtures.bench.answers import Answers, asked
 from fixtures.bench.launch import Launcher, Program, UnsupportedError, WorkerError
 from fixtures.protocol import Message
 from fixtures.protocol import side_protocol as messages
-from reports.gate.benchmarks import Benchmark, GateError, Offers
+from reports.gate.benchmarks import GateError
 from reports.gate.checkouts import Checkout
 from reports.gate.failures import SideError, both_failed
 from reports.gate.origins import own_model, own_weights, untracked_text
@@ -58,16 +58,6 @@ class Settings:
     def answers(self) -> Answers:
         """What is asked of both sides' answers. Raises LabelsError, EvaluateError."""
         return asked(self.models, accuracy=self.text or self.accuracy, most=self.accuracy_pictures, evaluate=self.evaluate)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Surveyed:
-    """What a side says of itself: versions, what it can measure, and where its models' code came from, None where it does not tell."""
-
-    versions: Mapping[str, str]
-    offers: Offers
-    modules: Mapping[str, str] | None
-    opened: Sequence[str]
 
 
 class Side:
@@ -121,7 +111,7 @@ class Side:
         )
         self.tell(survey)
 
-    def end_survey(self) -> Surveyed:
+    def end_survey(self) -> messages.SideSurveyed:
         """Return what the side says of itself. Raises GateError where it is not the code that was asked for."""
         try:
             seen = self.hear(messages.SideSurveyed, "looking at what it can measure")
@@ -130,8 +120,7 @@ class Side:
         expected = self.checkout.worker_root or self.checkout.code_root
         if not Path(seen.root).samefile(expected):
             raise GateError(f"{self.checkout.side} runs the code in {seen.root}, expected {expected}: is PYTHONPATH set?")
-        offers = {Benchmark(each.model, each.step): each for each in seen.offers}
-        return Surveyed(versions=seen.versions, offers=offers, modules=seen.modules, opened=seen.opened or [])
+        return seen
 
     def again(self, number: int) -> "Side":
         """Return another process of this side, whose artifacts are builds of that number, 1 for the second. Raises GateError."""
