@@ -5,7 +5,7 @@ import os
 import sys
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -77,7 +77,7 @@ def hold(request: Request) -> Result:
         request = replace(request, settings=replace(request.settings, evaluate=bases_metric(request.settings.evaluate, checkouts[0])))
         if request.requirements:
             checkouts = _with_requirements(stack, checkouts, request.requirements, request.settings.artifact_cache)
-        sides = [stack.enter_context(Side(checkout, request.settings)) for checkout in checkouts]
+        sides = [stack.enter_context(closing(Side(checkout, request.settings))) for checkout in checkouts]
         for side in sides:
             side.begin_survey()
         base, head = surveyed = [side.end_survey() for side in sides]
@@ -96,7 +96,7 @@ def hold(request: Request) -> Result:
             sides[1],
             journal,
             progress,
-            again=lambda side, number: stack.enter_context(side.again(number)),
+            again=lambda side, number: stack.enter_context(closing(side.again(number))),
             taken=journal.pairs,
             rules=request.rules,
             one_by_one=any(each.build_time_percent is not None for each in limits.values()),

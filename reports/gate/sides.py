@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import TracebackType
-from typing import Self, TypeVar
+from typing import TypeVar
 
 from fixtures.bench.answers import Answers, asked
 from fixtures.bench.launch import Launcher, Program, UnsupportedError, WorkerError
@@ -61,7 +60,7 @@ class Settings:
 
 
 class Side:
-    """One side's running process; a context manager."""
+    """One side's running process, until it is closed."""
 
     def __init__(self, checkout: Checkout, settings: Settings) -> None:
         """Start the process. Raises GateError where it does not start or speaks another protocol."""
@@ -81,12 +80,6 @@ class Side:
             self._process = launcher.launch(checkout.side, program=SIDE)
         except WorkerError as error:
             raise GateError(f"the side {error}") from error
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
 
     def begin_survey(self) -> None:
         """Ask what the side can measure, without waiting."""
