@@ -1,5 +1,6 @@
 """Regressions that base's configuration acknowledges: reported, and no failure, up to a bound and a date. Pure."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import date
@@ -39,7 +40,8 @@ class Known:
 
     def _entry(self, benchmark: Benchmark, measure: str, worse: float) -> Acknowledged | None:
         fitting = (each for each in self.entries if (each.benchmark, each.measure) == (benchmark.id, measure))
-        return next((each for each in fitting if worse <= each.bound and self.today <= each.expires), None)
+        within = (each for each in fitting if worse <= each.bound or math.isclose(worse, each.bound))  # 0.9 - 0.85 is more than 0.05
+        return next((each for each in within if self.today <= each.expires), None)
 
 
 def _text(entry: Acknowledged) -> str:

@@ -146,7 +146,8 @@ def test_known_loss_of_a_metric_is_acknowledged_in_its_own_unit() -> None:
 
     found = Known(entries=(entry,), today=date(2027, 1, 1)).quantity(SOME, lost)
     assert (Verdict.ACKNOWLEDGED, ", acknowledged up to 0.06 until 2027-01-31: new labels") == (found.verdict, found.known)
-    narrow = Known(entries=(replace(entry, bound=0.04),), today=date(2027, 1, 1))
+    exact, narrow = (Known(entries=(replace(entry, bound=bound),), today=date(2027, 1, 1)) for bound in (0.05, 0.04))
+    assert Verdict.ACKNOWLEDGED is exact.quantity(SOME, lost).verdict
     assert Verdict.REGRESSION is narrow.quantity(SOME, lost).verdict
 
 
