@@ -189,7 +189,8 @@ def judge(samples: Sequence[Sample], rules: Rules, own: Sequence[Rules] | None =
         due = {
             place: samples[place].first(look * each[place].confirm_pairs)
             for place in suspects
-            if looks_taken(samples[place], each[place]) >= look and _is_open(confirmed.get(place))
+            if looks_taken(samples[place], each[place]) >= look
+            and (place not in confirmed or confirmed[place].verdict is Verdict.INCONCLUSIVE)
         }
         p_values = [due[place].tested[0] if place in due else 1.0 for place in suspects]
         adjusted = dict(zip(suspects, zip(p_values, holm(p_values), strict=True), strict=True))
@@ -207,10 +208,6 @@ def overall(verdicts: Iterable[Verdict]) -> Verdict:
     """Return the gate's verdict: the worst of its benchmarks'; what is acknowledged passes; nothing compared is an error, never a pass."""
     seen = {Verdict.PASS if verdict is Verdict.ACKNOWLEDGED else verdict for verdict in verdicts}
     return next((verdict for verdict in _WORST_FIRST if verdict in seen), Verdict.ERROR)
-
-
-def _is_open(judged: Judged | None) -> bool:
-    return judged is None or judged.verdict is Verdict.INCONCLUSIVE
 
 
 def _unconfirmed(sample: Sample, rules: Rules) -> Judged:

@@ -121,13 +121,14 @@ def hold(request: Request) -> Result:
     found = rows(selection, schedule.cases, request.rules, request.budget_s, pairs.changes, known=request.known)
     verdict, error = verdict_of(found)
     pairs_taken = [pair for case in schedule.cases for pair in case.all_pairs]
-    silent = [_silent(told, request.settings) for told in ([pair.base for pair in pairs_taken], [pair.head for pair in pairs_taken])]
+    figures = ([pair.base for pair in pairs_taken], [pair.head for pair in pairs_taken])
+    records = [_record(*each, settings=request.settings) for each in zip(checkouts, surveyed, origins, taken, figures, strict=True)]
     return Result(
         verdict=verdict,
         rows=found,
         error=error,
-        base=_record(checkouts[0], base.versions, origins[0], taken[0], silent[0]),
-        head=_record(checkouts[1], head.versions, origins[1], taken[1], silent[1]),
+        base=records[0],
+        head=records[1],
         software=software_differences(*_installed(checkouts, (base.versions, head.versions))),
         machine=this_machine().fingerprint(),
         notes=(
@@ -234,25 +235,23 @@ def _weights(settings: Settings, checkout: Checkout) -> str:
     return "weights as the model's own code makes them" if own else "random weights, seed 0 (give trained ones with --weights)"
 
 
-def _silent(told: Sequence[Figures], settings: Settings) -> tuple[str, ...]:
-    """Say which answers a side did not tell although it was asked for them."""
+def _record(
+    checkout: Checkout, surveyed: SideSurveyed, origins: Origins, taken: str, told: Sequence[Figures], *, settings: Settings
+) -> SideRecord:
+    """Return what a side is, with the weights that were `taken`, and which answers it did not tell although it was asked for them."""
     pictures = bool(settings.accuracy) and any(each.right is None for each in told)
     metrics = bool(settings.text or settings.evaluate) and any(not each.metrics for each in told)
-    return (
+    silent = (
         *(("an older suite, which classifies no pictures: answers are not judged",) if pictures else ()),
         *(("an older suite, which has no metrics: they are not judged",) if metrics else ()),
     )
-
-
-def _record(checkout: Checkout, versions: Mapping[str, str], origins: Origins, taken: str, silent: Sequence[str]) -> SideRecord:
-    """Return what a side is, with the weights that were `taken`, and which of its answers it kept `silent`."""
     return SideRecord(
         revision=checkout.revision,
         commit=checkout.commit,
         subject=checkout.subject,
         python=checkout.python,
         fixtures=checkout.fixtures,
-        versions=versions,
+        versions=surveyed.versions,
         code=origins.code,
         notes=(*checkout.notes, *origins.notes, *silent, taken),
     )

@@ -26,6 +26,7 @@ SIDE = Program(
     speaks="fixtures/protocol/side_protocol.py",
     keeps_workers=True,
 )
+WARMUP_LIMIT_S = 1.5
 MOST_ANSWERS_OF_WORKERS = 4  # a side may wait for its workers this often before it answers
 # The folder in the artifact cache of each build of the same code.
 BUILDS = ("", *(f"{number}-builds" for number in ("second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")))
@@ -47,7 +48,6 @@ class Settings:
     artifact_cache: Path
     worker_timeout_s: float
     memory_limit_bytes: int
-    warmup_limit_s: float = 1.5
     accuracy: Path | None = None
     accuracy_pictures: int = 0
     text: Path | None = None
@@ -94,7 +94,7 @@ class Side:
             worker_root=str(self.checkout.worker_root) if self.checkout.worker_root else None,
             worker_timeout_s=settings.worker_timeout_s,
             memory_limit_bytes=settings.memory_limit_bytes,
-            warmup_limit_s=settings.warmup_limit_s,
+            warmup_limit_s=WARMUP_LIMIT_S,
             sequence_length=settings.sequence_length,
             folder=str(self.checkout.folder),
             accuracy=str(settings.accuracy) if settings.accuracy else None,

@@ -89,7 +89,7 @@ def run_load_command(options: argparse.Namespace, _storage: object, console: Con
         runs = f", and each rate is run {SEEDS} times" if wish.scenario == "server" else ""
         least = least_calls(MLPERF_CONFIDENCE)
         say(f"a p99 is shown by at least {least} requests (MLPerf's early stopping){runs}: slow models take a while")
-    found: list[LoadRun | None] = []
+    loads: list[LoadRun] = []
     failure: CannotMeasure | None = None
     for workers in options.workers or (None,):
         try:
@@ -97,18 +97,17 @@ def run_load_command(options: argparse.Namespace, _storage: object, console: Con
         except (CannotMeasure, WorkerError) as error:
             failure = CannotMeasure(str(error).splitlines()[0])
             break
-        found.append(loaded.found)
         for finding in loaded.findings:
             say(f"note: {finding}")
-        if loaded.found is None and wish.limit_s is not None:
+        if loaded.found is not None:
+            loads.append(loaded.found)
+        elif wish.limit_s is not None:
             say(f"no rate is shown to keep {options.max_p99_ms:g} ms: {_nearest(loaded.trials)}")
-    loads = [load for load in found if load is not None]
     if loads or failure is None:
         show(console, [loads_table(made.model_id, loads)] if loads else [], options.format, loads)
     if failure is not None:
         raise failure  # after the table of those that went before
-    kept = [load for load in loads if load.limit_s is None or keeps(load)]
-    return 0 if kept else 1
+    return 0 if any(load.limit_s is None or keeps(load) for load in loads) else 1
 
 
 def _nearest(trials: Sequence[LoadRun]) -> str:
