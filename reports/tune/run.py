@@ -162,7 +162,8 @@ def tune(
         tried = Tried(candidate, measurement, reason, time.monotonic() - begin_s, drifted)
         journal.add(msgspec.to_builtins(tried))
         _keep(found, tried)
-        say(f"[{len(search.tried) + 1}, {clock.shown}] {candidate.name}: {_told(tried, limits)}")
+        spent = f"{duration(clock.spent_s)} of {duration(budget_s)}"
+        say(f"[{len(search.tried) + 1}, {spent}] {candidate.name}: {_told(tried, limits)}")
         return tried
 
     try:
@@ -206,10 +207,6 @@ class Clock:
 
     def left_for_search_s(self) -> float:
         return self.budget_s - self.spent_s - self.finals_s - min(MOST_AGAIN_S, AGAIN_SHARE * self.budget_s)
-
-    @property
-    def shown(self) -> str:
-        return f"{duration(self.spent_s)} of {duration(self.budget_s)}"
 
 
 def recipe_of(candidate: Candidate, bench: Bench) -> Recipe:
