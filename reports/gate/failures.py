@@ -22,10 +22,6 @@ class SideError(Exception):
         self.is_unsupported = is_unsupported
         self.is_alike = is_alike
 
-    @property
-    def is_proof(self) -> bool:
-        return self.kind in PROOFS
-
 
 def both_failed(base: SideError, head: SideError) -> SideError:
     """Return the failure of both sides as one."""

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from reports.gate.benchmarks import Benchmark, Selection
 from reports.gate.decision import EXIT_CODES, Judged, Rules, Verdict, is_settled, judge, overall
-from reports.gate.failures import SideError
+from reports.gate.failures import PROOFS, SideError
 from reports.gate.known import Known
 from reports.gate.limits import USUAL, Limits
 from reports.gate.pair import Pair
@@ -157,7 +157,7 @@ def _failed(failure: SideError, *, is_first: bool) -> Judged:
         return Judged(verdict=Verdict.SKIPPED, why=failure.reason)
     if failure.is_alike and is_first:
         return Judged(verdict=Verdict.SKIPPED, why=f"in force on neither side; {failure.reason}")
-    if failure.side == "base" and is_first and (failure.is_proof or failure.is_unsupported):
+    if failure.side == "base" and is_first and (failure.kind in PROOFS or failure.is_unsupported):
         return Judged(verdict=Verdict.NEW, why=f"in force on head only, so nothing to compare with; base: {failure.reason}")
     return Judged(verdict=Verdict.ERROR, why=str(failure))
 
