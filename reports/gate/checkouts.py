@@ -110,17 +110,18 @@ def source_folders(folder: Path, named: Sequence[str]) -> tuple[Path, ...]:
 
 
 def _told_by_layout(folder: Path) -> list[str]:
-    names: list[str] = []
+    names: list[object] = []
     try:
         setuptools = tomllib.loads((folder / "pyproject.toml").read_text())["tool"]["setuptools"]
         names.append(setuptools.get("package-dir", {}).get("", ""))
         names += setuptools.get("packages", {}).get("find", {}).get("where", [])
-    except (OSError, ValueError, KeyError, AttributeError, TypeError):
+    except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError):
         pass  # no such file, or one of another build backend
     source = folder / "src"
     if source.is_dir() and not (source / "__init__.py").exists():
         names.append("src")
-    return [name for name in dict.fromkeys(names) if name and name != "." and (folder / name).is_dir()]
+    told = dict.fromkeys(name for name in names if isinstance(name, str))  # whoever wrote the file may have meant anything
+    return [name for name in told if name and name != "." and (folder / name).is_dir()]
 
 
 def _checkout(

@@ -200,6 +200,8 @@ def test_layout_tells_where_packages_lie(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text('[tool.setuptools.packages.find]\nwhere = ["lib"]\n')
     assert (tmp_path / "lib", tmp_path / "src", tmp_path) == source_folders(tmp_path, ())
     assert (tmp_path / "python", tmp_path) == source_folders(tmp_path, ["python"])
+    (tmp_path / "pyproject.toml").write_text('[tool.setuptools.packages.find]\nwhere = [["x"], 1, "lib"]\n')
+    assert (tmp_path / "lib", tmp_path / "src", tmp_path) == source_folders(tmp_path, ())
     (tmp_path / "src" / "__init__.py").write_text("")  # then src is a package itself
     assert (tmp_path / "lib", tmp_path) == source_folders(tmp_path, ())
 
