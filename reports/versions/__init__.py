@@ -186,17 +186,19 @@ def _broken(row: VersionRow, versions: Sequence[str]) -> Iterator[Broken]:
 
 
 def _pair_cells(row: Row, base: str, head: str) -> dict[str, VersionCell]:
-    """Return what a gate's row says of each side. A side that failed has a reason and no pairs; the other one works."""
+    """Return what a gate's row says of each side. A side that failed has a reason, in a later pair too; the other one works."""
+    cells: dict[str, VersionCell] = {}
     if row.pairs:
-        return {
-            base: _of_processes([pair.base_samples / median(pair.base_rounds_s) for pair in row.pairs]),
-            head: _of_processes([pair.head_samples / median(pair.head_rounds_s) for pair in row.pairs]),
-        }
+        cells[base] = _of_processes([pair.base_samples / median(pair.base_rounds_s) for pair in row.pairs])
+        cells[head] = _of_processes([pair.head_samples / median(pair.head_rounds_s) for pair in row.pairs])
     if row.failed_on is None:
-        return {}
+        return cells
     failed = VersionCell(outcome="failed" if row.was_tried else "skipped", reason=_first_line(row.judged.why))
     works = VersionCell(reason="not timed: the other release could not")
-    return {base: failed if row.failed_on != "head" else works, head: failed if row.failed_on != "base" else works}
+    return {
+        base: failed if row.failed_on != "head" else cells.get(base, works),
+        head: failed if row.failed_on != "base" else cells.get(head, works),
+    }
 
 
 def _of_processes(processes: Sequence[float]) -> VersionCell:
@@ -205,7 +207,7 @@ def _of_processes(processes: Sequence[float]) -> VersionCell:
 
 
 def _paired(row: Row) -> Gain | None:
-    if not row.pairs:
+    if not row.pairs or row.failed_on is not None:
         return None
     times = [math.exp(pair.slowdown) for pair in row.pairs]  # head's time a sample over base's, as the gate sees it
     return paired_gain(times, [1.0] * len(times))

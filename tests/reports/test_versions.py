@@ -190,11 +190,14 @@ def test_a_step_that_took_turns_works_whatever_was_saved(tmp_path: Path) -> None
     assert () == found.broken
 
 
+@pytest.mark.parametrize("pairs", [0, 1])
 @pytest.mark.parametrize(("side", "works", "fails"), [("head", "2.10.0", "2.13.0"), ("base", "2.13.0", "2.10.0")])
-def test_side_that_cannot_serve_a_step_is_told(side: Literal["base", "head"], works: str, fails: str) -> None:
-    """In either direction: an upgrade may bring a step, and may take one."""
-    [broken] = with_pairs(EMPTY, gate(row("aot_inductor", failed_on=side))).broken
+def test_side_that_cannot_serve_a_step_is_told(side: Literal["base", "head"], works: str, fails: str, pairs: int) -> None:
+    """In either direction, and after a first pair, too: an upgrade may bring a step, and may take one."""
+    found = with_pairs(EMPTY, gate(row("aot_inductor", (0.2,) * pairs, (0.1,) * pairs, failed_on=side)))
 
+    [broken] = found.broken
+    assert [None] == [each.paired for each in found.rows]
     assert (works, fails, f"{side}: cannot export") == (broken.works_in, broken.fails_in, broken.reason)
 
 
