@@ -185,6 +185,6 @@ class Pairs:
 
 
 def _digest(folder: str) -> str:
-    """Return a digest of those of an artifact's files by name, as its manifest has them."""
+    """Return one digest of all of an artifact's files, whose own its manifest has by name."""
     files = json.loads((Path(folder) / MANIFEST).read_text())["files"]
     return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()[:DIGITS]
