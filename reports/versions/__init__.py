@@ -172,8 +172,8 @@ def _cells(runs: Sequence[Run[Measurement]], shapes: Mapping[Key, tuple[int, ...
 
 
 def _unpaired(cells: Sequence[VersionCell | None]) -> Gain | None:
-    measured = [cell.processes for cell in cells if cell is not None and cell.processes]
-    return unpaired_ratio((measured[-1],), (measured[0],)) if len(measured) > 1 else None
+    measured = [cell.processes if cell is not None else () for cell in cells]
+    return unpaired_ratio((measured[-1],), (measured[0],)) if len(cells) > 1 and measured[0] and measured[-1] else None
 
 
 def _broken(row: VersionRow, versions: Sequence[str]) -> Iterator[Broken]:

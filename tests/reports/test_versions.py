@@ -55,6 +55,15 @@ def test_versions_are_columns_in_their_own_order(tmp_path: Path) -> None:
     assert pytest.approx(2.0) == row.unpaired.ratio
 
 
+def test_what_fails_in_the_newest_version_has_no_ratio_to_the_oldest(tmp_path: Path) -> None:
+    """That of the two versions before would stand below `last over first`."""
+    measured = (saved_run([benchmark("compile")], fingerprint=with_torch(version)) for version in ("2.9.0", "2.10.0"))
+    failed = saved_run([], outcomes=[outcome("compile", "failed", "cannot export")], fingerprint=with_torch("2.13.0"))
+
+    [row] = found_in(tmp_path, *measured, failed).rows
+    assert ([80.0, 80.0, "failed"], None) == (cells(row), row.unpaired)
+
+
 def test_newest_run_of_a_version_counts_step_by_step(tmp_path: Path) -> None:
     """A second run of some steps replaces those, and leaves the others."""
     found = found_in(
