@@ -17,7 +17,7 @@ from fixtures.artifacts import entry_locks
 from fixtures.bench.record import NOTABLE_OTHERS, NOTABLE_STEAL, recorded_variables
 from fixtures.bench.variables import for_workers
 from fixtures.machine import Machine, this_machine
-from fixtures.machine.allocators import PRELOAD
+from fixtures.machine.allocators import ALLOCATORS, PRELOAD
 from fixtures.machine.cpus import CPU_FOLDER, ROOT
 from fixtures.machine.host import UNREADABLE, HostSample, busy_s, is_told, since
 from fixtures.machine.neighbours import Neighbour, Processes
@@ -216,7 +216,7 @@ def check_programs(machine: Machine) -> Iterator[Check]:
     """Check for what the steps call or load: the compiler, the allocators, huge pages on request."""
     wanted = {"compiler": compiler(), "huge pages": huge_pages_on_request()}
     if torch_allocates_by_malloc().unmet(machine) is None:
-        wanted |= {"TCMalloc": allocator("tcmalloc"), "jemalloc": allocator("jemalloc")}
+        wanted |= {each.title: allocator(name) for name, each in ALLOCATORS.items()}
     for name, requirement in wanted.items():
         skip = requirement.unmet(machine)
         if skip is None:

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from reports.saved.record import LARGEST_FIGURE, Gain, SavedGain, SavedPair, Throughput
-from reports.statistics import CONFIDENCE, DISTURBED, verdict
+from reports.statistics import CONFIDENCE, DISTURBED, t_quantile, verdict
 
 Values = npt.NDArray[np.float64]
 
@@ -110,8 +110,6 @@ def gain(pairs: Sequence[Effect], run: Spread, *, confidence: float = CONFIDENCE
 
     Raises ValueError for no pair.
     """
-    from scipy.special import stdtrit
-
     if not pairs:
         raise ValueError("expected at least one pair")
     count, own = len(pairs), len(pairs) - 1
@@ -130,7 +128,7 @@ def gain(pairs: Sequence[Effect], run: Spread, *, confidence: float = CONFIDENCE
     own_freedom = sum(each.freedom for each in pairs)
     share = excess / expected
     freedom = 1 / ((1 - share) ** 2 / freedom + share**2 / own_freedom)
-    half = float(stdtrit(freedom, 0.5 + confidence / 2)) * math.sqrt(variance / count)
+    half = t_quantile(confidence, freedom) * math.sqrt(variance / count)
     ratio, low, high = (math.exp(max(-_MOST, min(value, _MOST))) for value in (mean, mean - half, mean + half))
     return Gain(ratio=ratio, low=low, high=high, verdict=verdict(low, high))
 

@@ -142,7 +142,7 @@ def test_texts_have_no_images(transformers: Any) -> None:
 
 def test_training_images_are_of_the_same_shape() -> None:
     job = Job(model=ModelSpec(name="timm:test_vit", image=GREY), runtime="training", precision="fp32", batch_size=2, threads=1)
-    images, labels = next(iter(loader(job)))
+    images, labels = next(iter(loader(job, classes=3)))
 
     assert ((2, 1, 64, 96), (2,)) == (tuple(images.shape), tuple(labels.shape))
 
