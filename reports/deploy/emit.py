@@ -27,7 +27,7 @@ from fixtures.machine.allocators import ALLOCATORS, PRELOAD
 from fixtures.machine.versions import PACKAGES as PACKAGES_RECORDED
 from fixtures.machine.versions import installed
 from fixtures.models import torchvision_import
-from fixtures.protocol import Job, ModelSpec
+from fixtures.protocol import Job, ModelSpec, kernels
 from fixtures.runtimes import Deployed, deployed
 from fixtures.steps.placement import UnknownRecipe, recorded
 from fixtures.steps.recipe import Recipe
@@ -51,6 +51,7 @@ OF_TEXT = tuple(
     f"generation/{name}.py" for name in ("model", "greedy", "continuation", "texts", "chat_template", "openai_protocol", "serve")
 )
 CARRIED = (allocators, cpus, memory, own_folder, thread_work)  # what the suite itself looks with, and keeps code apart by
+REPORTED_KERNELS = "reported_kernels.py"  # not `kernels`, which transformers would take for the package of that name
 SOURCE_PACKAGES = {"torchvision": ("torchvision",), "timm": ("timm", "torchvision"), "transformers": ("transformers",), "code": ()}
 KEPT_SHARE = 0.5
 REFERENCE_TOLERANCE = 1e-3  # of the largest value: other threads add up in another order
@@ -300,6 +301,8 @@ def _write_code(emission: Emission, folder: Path) -> None:
         emission.language.write(folder / "tokenizer")
     for module in CARRIED:
         _carry(module, folder)
+    if "onednn.py" in others:
+        _carry(kernels, folder, REPORTED_KERNELS)
     if not emission.has_module:
         return
     if emission.language:
@@ -313,10 +316,10 @@ def _write_code(emission: Emission, folder: Path) -> None:
         _carry(torchvision_import, folder)
 
 
-def _carry(module: ModuleType, folder: Path) -> None:
-    """Copy a module of the suite that needs nothing else of it."""
+def _carry(module: ModuleType, folder: Path, name: str | None = None) -> None:
+    """Copy a module of the suite that needs nothing else of it, by its own name or another one."""
     file = Path(str(module.__file__))
-    (folder / file.name).write_text(file.read_text().replace("from fixtures.machine.", "from "))
+    (folder / (name or file.name)).write_text(file.read_text().replace("from fixtures.machine.", "from "))
 
 
 def _copy_code(place: str, folder: Path) -> None:

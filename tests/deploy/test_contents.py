@@ -15,6 +15,7 @@ from ruamel.yaml import YAML
 
 from fixtures.bench.launch import ROOT
 from fixtures.models import torchvision_import
+from fixtures.protocol import kernels
 from reports.deploy import contents, locked
 from reports.deploy.emit import CARRIED, EMITTED
 
@@ -130,7 +131,7 @@ def test_emitted_files_name_their_licence() -> None:
     texts = [contents.run_script(1), contents.unit(DEPLOYMENT, "m"), contents.dockerfile(DEPLOYMENT, "m", (), "3.12")]
     texts += [
         file.read_text()
-        for file in [*EMITTED.rglob("*.py"), *(Path(str(module.__file__)) for module in (*CARRIED, torchvision_import))]
+        for file in [*EMITTED.rglob("*.py"), *(Path(str(module.__file__)) for module in (*CARRIED, kernels, torchvision_import))]
         if file.name != "__init__.py"
     ]
 

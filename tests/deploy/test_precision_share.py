@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from reports.deploy.emit import CARRIED, EMITTED, _carry
-from tests.protocol.test_kernels import LSTM
+from fixtures.protocol import kernels
+from reports.deploy.emit import CARRIED, EMITTED, REPORTED_KERNELS, _carry
+from tests.protocol.test_kernels import AMX_CONVOLUTION, LSTM
 
 OF_ONNXRUNTIME = """
 from runtime_onnxruntime import precision_share
@@ -18,10 +19,9 @@ events = [event("LSTM", 6), event("DynamicQuantizeLSTM", 1), event("MatMulIntege
 print(sorted(precision_share(events).items()))
 """
 OF_ONEDNN = """
-import sys
+import os, sys
 import onednn
-onednn._printed = lambda infer: infer()
-print(sorted(onednn.precision_share(lambda: sys.argv[1]).items()))
+print(sorted(onednn.precision_share(lambda: os.write(1, f"{sys.argv[1]}\\n".encode())).items()))
 """
 
 
@@ -29,6 +29,7 @@ def said(folder: Path, program: str, *arguments: str) -> str:
     """Return the last line that a program prints which imports a deployment's files."""
     for module in CARRIED:
         _carry(module, folder)
+    _carry(kernels, folder, REPORTED_KERNELS)
     for name in ("deployed.py", "onednn.py", "runtime_onnxruntime.py"):
         shutil.copy(EMITTED / name, folder)
     done = subprocess.run([sys.executable, "-c", program, *arguments], cwd=folder, capture_output=True, text=True, check=False)
@@ -42,7 +43,11 @@ def test_recurrent_layers_count_by_onnxruntimes_profile(tmp_path: Path) -> None:
     assert "[('f32', 0.75), ('int8', 0.25)]" == said(tmp_path, OF_ONNXRUNTIME)
 
 
-def test_recurrent_layers_count_by_onednns_lines(tmp_path: Path) -> None:
-    """In the type of what they read, which has a name of its own in their lines."""
-    assert "[('f32', 1.0)]" == said(tmp_path, OF_ONEDNN, LSTM)
-    assert "[('bf16', 1.0)]" == said(tmp_path, OF_ONEDNN, LSTM.replace("_layer:f32", "_layer:bf16"))
+@pytest.mark.parametrize(
+    ("line", "precision"),
+    [(LSTM, "f32"), (LSTM.replace("_layer:f32", "_layer:bf16"), "bf16"), (AMX_CONVOLUTION, "bf16")],
+    ids=["recurrent", "recurrent, which has a name of its own for what it reads", "fast math"],
+)
+def test_layers_count_by_onednns_lines(tmp_path: Path, line: str, precision: str) -> None:
+    """As they do where recipes are measured: fast math in AMX kernels is bf16."""
+    assert f"[('{precision}', 1.0)]" == said(tmp_path, OF_ONEDNN, line)
