@@ -416,7 +416,7 @@ def describe(emission: Emission, job: Job) -> dict[str, Any]:
         "allocator": _allocator(recipe),
         "huge_pages": _huge_pages(recipe),
         "versions": {name: release(version(name)) for name in emission.packages},
-        "kernels": _kernels(_share_of_products(measurement) if emission.language else measurement.precision_share),
+        "kernels": _kernels(measurement),
         "least_sqnr_db": recipe.least_sqnr_db,
         "unit": "tokens" if emission.language else "samples",
         "throughput": {
@@ -446,16 +446,19 @@ def _huge_pages(recipe: Recipe) -> str | None:
     return "reserved" if "reserved pages" in subjects else "requested" if "pages" in subjects else None
 
 
-def _share_of_products(measurement: Measurement) -> dict[str, float]:
-    """Return the share of each precision in the calls of products: of a step that takes one token all others may take longer."""
-    products = [kernel for kernel in measurement.kernels if kernel.operation == "matmul"]
-    calls = sum(kernel.count for kernel in products)
-    return {name: sum(each.count for each in products if each.precision == name) / calls for name in {each.precision for each in products}}
+def _kernels(measurement: Measurement) -> dict[str, object] | None:
+    """Return the precision that layers spent most of their time in, and how much of it must be seen again; None where no layer was seen.
 
-
-def _kernels(share: Mapping[str, float]) -> dict[str, object] | None:
-    """Return the precision that most kernel time was spent in, and how much of it must be seen again."""
-    if not share:
+    check.py sees no other kernels than those of layers, whatever share of all time they have. Of generated text the calls of products
+    count: of a step that takes one token all others may take longer.
+    """
+    is_text = measurement.generation is not None
+    spent: dict[str, float] = {}
+    for kernel in measurement.kernels:
+        if kernel.operation == "matmul" or (kernel.operation in kernels.HEAVY and not is_text):
+            spent[kernel.precision] = spent.get(kernel.precision, 0.0) + (kernel.count if is_text else kernel.time_s)
+    total = sum(spent.values())
+    if not total:
         return None
-    precision = max(share, key=lambda name: share[name])
-    return {"precision": precision, "least_share": round(KEPT_SHARE * share[precision], 3)}
+    precision = max(spent, key=lambda name: spent[name])
+    return {"precision": precision, "least_share": round(KEPT_SHARE * spent[precision] / total, 3)}

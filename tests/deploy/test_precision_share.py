@@ -4,12 +4,14 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fixtures.protocol import kernels
-from reports.deploy.emit import CARRIED, EMITTED, REPORTED_KERNELS, _carry
+from reports.deploy.emit import CARRIED, EMITTED, REPORTED_KERNELS, _carry, _kernels
 from tests.protocol.test_kernels import AMX_CONVOLUTION, LSTM
+from tests.reports.saved_runs import measurement
 
 OF_ONNXRUNTIME = """
 from runtime_onnxruntime import precision_share
@@ -51,3 +53,17 @@ def test_recurrent_layers_count_by_onnxruntimes_profile(tmp_path: Path) -> None:
 def test_layers_count_by_onednns_lines(tmp_path: Path, line: str, precision: str) -> None:
     """As they do where recipes are measured: fast math in AMX kernels is bf16."""
     assert f"[('{precision}', 1.0)]" == said(tmp_path, OF_ONEDNN, line)
+
+
+def kernel(operation: str, precision: str, time_s: float, count: int) -> dict[str, Any]:
+    return {"operation": operation, "implementation": "any", "precision": precision, "time_s": time_s, "count": count}
+
+
+def test_the_precision_of_layers_is_expected() -> None:
+    """Not that of what takes longer beside them, which the check does not see; of generated text it is that of most products."""
+    seen = [kernel("softmax", "f32", 9.0, 1), kernel("convolution", "int8", 3.0, 1), kernel("matmul", "f32", 1.0, 5)]
+    text = {"phase": "decode", "tokens": 8, "new_tokens": 8}
+
+    assert {"precision": "int8", "least_share": 0.375} == _kernels(measurement(kernels=seen))
+    assert {"precision": "f32", "least_share": 0.5} == _kernels(measurement(kernels=seen, generation=text))
+    assert _kernels(measurement(kernels=seen[:1])) is None
