@@ -18,12 +18,11 @@ import tempfile
 import time
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from allocators import ALLOCATORS, LARGE_BYTES, counted_bytes
-from cpus import Cpus, cpu_quota
+from cpus import Cpus, cpu_quota, text_of
 from deployed import FOLDER, WORKER_VARIABLE, read
 from memory import TOUCHED_BYTES, Memory, observe
 from model import Model, load, sample
@@ -101,22 +100,19 @@ def _allocator(deployment: dict[str, Any], seen: list[dict[str, Any]]) -> list[F
     name = deployment["allocator"]
     if name is None:
         return []
-    return [_worst(f"{ALLOCATORS[name].title} allocates tensors", [_memory(worker).served_by(name) for worker in seen])]
+    return [_worst(f"{ALLOCATORS[name].title} allocates tensors", [Memory(**worker["memory"]).served_by(name) for worker in seen])]
 
 
 def _huge_pages(deployment: dict[str, Any], seen: list[dict[str, Any]]) -> list[Finding]:
     kind = deployment["huge_pages"]
     if kind is None:
         return []
+    memories = [Memory(**worker["memory"]) for worker in seen]
     if kind == "reserved":
-        return [_worst("huge pages", [_memory(worker).in_reserved_huge_pages() for worker in seen])]
-    finding = _worst("huge pages", [_memory(worker).in_huge_pages() for worker in seen])
+        return [_worst("huge pages", [memory.in_reserved_huge_pages() for memory in memories])]
+    finding = _worst("huge pages", [memory.in_huge_pages() for memory in memories])
     mode = seen[0]["thp_mode"]
     return [Finding(finding.name, finding.holds, f"mode {mode}; {finding.seen}{'' if mode == 'madvise' else THP_MODE}")]
-
-
-def _memory(worker: dict[str, Any]) -> Memory:
-    return Memory(**worker["memory"])
 
 
 def _worst(name: str, said: list[tuple[bool, str]]) -> Finding:
@@ -195,7 +191,7 @@ def _tokenizer(_deployment: dict[str, Any], seen: list[dict[str, Any]]) -> list[
     """Where text is generated: the tokenizer, and the template of chats where there is one."""
     if seen[0]["tokenizer"] is None:
         return []
-    return [_worst("tokenizer", [(holds, shown) for holds, shown in (worker["tokenizer"] for worker in seen)])]
+    return [_worst("tokenizer", [worker["tokenizer"] for worker in seen])]
 
 
 CHECKS = (_versions, _environment, _allocator, _huge_pages, _cpus, _threads, _settings, _kernels, _outputs, _tokens, _tokenizer)
@@ -388,11 +384,7 @@ def _installed(names: dict[str, str]) -> dict[str, str]:
 
 
 def _thp_mode() -> str:
-    try:
-        text = Path("/sys/kernel/mm/transparent_hugepage/enabled").read_text()
-    except OSError:
-        return "unknown"
-    chosen = re.search(r"\[(\w+)\]", text)
+    chosen = re.search(r"\[(\w+)\]", text_of("/sys/kernel/mm/transparent_hugepage/enabled"))
     return chosen[1] if chosen else "unknown"
 
 
