@@ -26,11 +26,8 @@ while IFS='=' read -r name value; do
     case "$name" in '' | '#'*) ;; *) export "$name=$value" ;; esac
 done < environment
 if [ $# -gt 0 ] && [ -f "$1" ]; then exec "$python" "$@"; fi
-{serve}"""
-
-SERVE_ONE = 'exec "$python" serve.py "$@"\n'
-
-SERVE_SEVERAL = 'exec "$python" workers.py "$@"\n'
+exec "$python" {program} "$@"
+"""
 
 UNIT = """\
 # SPDX-License-Identifier: Apache-2.0
@@ -110,16 +107,19 @@ Dockerfile
 
 HUGE_PAGES = "# Huge pages are the host's to allow: echo madvise | sudo tee /sys/kernel/mm/transparent_hugepage/enabled\n"
 
-README = """\
+README_BEGINNING = """\
 # {model} by {step}
 
 {sentence}
 
     python3 -m venv .venv && .venv/bin/pip install -r requirements.txt
     PYTHON=.venv/bin/python ./run.sh check.py                  # are the steps in force here?
-    PYTHON=.venv/bin/python ./run.sh check.py --throughput     # and does it reach the recorded throughput?
+    PYTHON=.venv/bin/python ./run.sh check.py --throughput     # and does it {reach}?
     PYTHON=.venv/bin/python ./run.sh                           # serve on port {port}
 
+"""
+
+README = """\
 In your own program (started by `./run.sh PROGRAM`, so that the environment is in force):
 
     from model import load
@@ -144,6 +144,9 @@ It serves by the Open Inference Protocol (KServe v2). Triton's client (`pip inst
 
 It has no TLS and no passwords. Put a proxy in front where programs other than your own reach it.
 
+"""
+
+README_END = """\
 - Recorded: {figures}
 - Measured in run {run} on {machine}; the artifact is built for {built_for}.
 - {system}
@@ -176,7 +179,7 @@ def environment_file(environment: Mapping[str, str]) -> str:
 
 def run_script(workers: int) -> str:
     """Return run.sh."""
-    return RUN.format(serve=SERVE_ONE if workers == 1 else SERVE_SEVERAL)
+    return RUN.format(program="serve.py" if workers == 1 else "workers.py")
 
 
 def unit(deployment: Mapping[str, Any], name: str) -> str:
@@ -214,15 +217,20 @@ def system_packages(environment: Mapping[str, str], of_runtime: tuple[str, ...])
 
 
 def readme(deployment: Mapping[str, Any], sentence: str, figures: str, packages: Sequence[str]) -> str:
-    """Return the deployment's README."""
+    """Return the README of a deployment that takes images."""
+    middle = README.format(
+        model=plain(deployment["model"]), model_in_url=quote(plain(deployment["model"])), port=PORT, batch_size=deployment["batch_size"]
+    )
+    return whole_readme(middle, deployment, sentence, figures, packages, reach="reach the recorded throughput")
+
+
+def whole_readme(middle: str, deployment: Mapping[str, Any], sentence: str, figures: str, packages: Sequence[str], *, reach: str) -> str:
+    """Return a README: what every deployment says first and last, and `middle` between; `reach` is what --throughput asks."""
     python = "Python with its headers (python3-dev)" if COMPILER in packages else "Python"
-    return README.format(
-        model=plain(deployment["model"]),
-        model_in_url=quote(plain(deployment["model"])),
-        step=as_text(deployment["step"]),
-        sentence=plain(sentence, 1000),
-        port=PORT,
-        batch_size=deployment["batch_size"],
+    beginning = README_BEGINNING.format(
+        model=plain(deployment["model"]), step=as_text(deployment["step"]), sentence=plain(sentence, 1000), port=PORT, reach=reach
+    )
+    end = README_END.format(
         figures=plain(figures, 400),
         run=as_text(deployment["run"]),
         machine=as_text(deployment["machine"]),
@@ -231,6 +239,7 @@ def readme(deployment: Mapping[str, Any], sentence: str, figures: str, packages:
         else deployment["architecture_of_cpu"],
         system=f"Beside {python} it needs Debian's {', '.join(packages)}." if packages else "Beside Python it needs no system package.",
     )
+    return beginning + middle + end
 
 
 def as_text(name: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from fixtures.protocol import ModelSpec
 from reports.commands.measuring import CannotMeasure
-from reports.deploy.contents import PORT, as_text
+from reports.deploy.contents import PORT, whole_readme
 from reports.deploy.emitted.generation.chat_template import FAILURES, ChatTemplate, Declined
 from reports.text.plain_text import plain
 
@@ -16,15 +16,6 @@ PACKAGES = ("tokenizers", "jinja2")  # what makes tokens of texts and of chats
 TEXT, TOKENS = "Once upon a time", [1, 2, 3]
 
 README = """\
-# {model} by {step}
-
-{sentence}
-
-    python3 -m venv .venv && .venv/bin/pip install -r requirements.txt
-    PYTHON=.venv/bin/python ./run.sh check.py                  # are the steps in force here?
-    PYTHON=.venv/bin/python ./run.sh check.py --throughput     # and does it decode at the recorded rate?
-    PYTHON=.venv/bin/python ./run.sh                           # serve on port {port}
-
 It serves by OpenAI's API. OpenAI's client (`pip install openai`) and any HTTP client talk to it:
 
     from openai import OpenAI
@@ -45,10 +36,6 @@ In your own program (started by `./run.sh PROGRAM`, so that the environment is i
 - A prompt and what follows it have at most {context} tokens together; `./run.sh --context TOKENS` takes fewer.
 - One text is generated at a time for each worker, others wait in order.
 - It has no TLS and no passwords. Put a proxy in front where programs other than your own reach it.
-- Recorded: {figures}
-- Measured in run {run} on {machine}; the artifact is built for {architecture}.
-- {system}
-- The files that carry `SPDX-License-Identifier: Apache-2.0` are cpu-inference-ladder's; model and weights have licences of their own.
 """
 
 
@@ -175,24 +162,18 @@ def _flat(named: list[Any]) -> list[int]:
 
 
 def readme(deployment: dict[str, Any], language: Language, sentence: str, figures: str, packages: tuple[str, ...]) -> str:
-    """Return the deployment's README."""
+    """Return the README of a deployment that generates text."""
     has_texts = language.tokenizer is not None
     prompts = "Prompts are texts or arrays of token ids." if has_texts else "The model has no tokenizer: prompts are arrays of token ids."
     if has_texts:
         prompts += f" Chats are {'taken' if language.template else 'not taken, as it has no template of them'}."
-    return README.format(
+    middle = README.format(
         model=plain(deployment["model"]),
-        step=as_text(deployment["step"]),
-        sentence=plain(sentence, 1000),
         port=PORT,
         prompt=repr(TEXT) if has_texts else TOKENS,
         prompt_in_json=json.dumps(TEXT if has_texts else TOKENS),
         shown="event.choices[0].text" if has_texts else "*event.choices[0].token_ids",
         prompts=prompts,
         context=language.context,
-        figures=plain(figures, 400),
-        run=as_text(deployment["run"]),
-        machine=as_text(deployment["machine"]),
-        architecture=deployment["architecture_of_cpu"],
-        system=f"Beside Python it needs Debian's {', '.join(packages)}." if packages else "Beside Python it needs no system package.",
     )
+    return whole_readme(middle, deployment, sentence, figures, packages, reach="decode at the recorded rate")
