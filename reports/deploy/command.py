@@ -136,13 +136,8 @@ def _chosen_model(run: Run[Measurement], winner: Measurement, named: str | None)
             f"run {run.name} calls its model {plain(winner.model)}, and {plain(full, 300)} would be built for it: "
             "its record was altered; measure anew with `pytest benchmarks/`"
         )
-    if not models.runs_own_code(full):
+    if not models.runs_own_code(full) or (named is not None and _full_name(named) == full):  # an id names no file
         return full
-    try:
-        if named is not None and models.full_name(named) == full:
-            return full
-    except models.UnknownModelError:  # an id, which names no file
-        pass
     raise CannotMeasure(
         f"run {run.name} was measured on code of its own, {plain(full, 300)}, and a saved run never chooses which code runs here: "
         f"if you trust it, name it with --model {plain(full, 300)}"
@@ -169,7 +164,7 @@ def _model(run: Run[Measurement], name: str | None) -> str:
 
 
 def _full_name(name: str) -> str:
-    """Return the full name of a model that is named by a relative path, else the name as it is."""
+    """Return the full name of a model that is named by a relative path, else the name as it is, which may be an id."""
     from fixtures import models
 
     try:

@@ -27,7 +27,7 @@ from fixtures.machine.allocators import ALLOCATORS, PRELOAD
 from fixtures.machine.versions import PACKAGES as PACKAGES_RECORDED
 from fixtures.machine.versions import installed
 from fixtures.models import torchvision_import
-from fixtures.protocol import Job, ModelSpec, kernels
+from fixtures.protocol import Job, kernels
 from fixtures.runtimes import Deployed, deployed
 from fixtures.steps.placement import UnknownRecipe, recorded
 from fixtures.steps.recipe import Recipe
@@ -74,13 +74,9 @@ class Emission:
     @property
     def has_module(self) -> bool:
         """Whether the deployment builds the module from its architecture and its weights."""
-        return self.recipe.runtime in {"eager", "inductor", "torch_generation"} and not self._is_pt2e
+        return self.recipe.runtime in {"eager", "inductor", "torch_generation"} and not self.has("pt2e_int8")
 
-    @property
-    def _is_pt2e(self) -> bool:
-        return self._has("pt2e_int8")
-
-    def _has(self, word: str) -> bool:
+    def has(self, word: str) -> bool:
         """Whether a step of the recipe has the word among its transforms."""
         return any(word in step.transforms for step in self.recipe.steps)
 
@@ -88,7 +84,7 @@ class Emission:
     def packages(self) -> tuple[str, ...]:
         """The distributions that the deployment needs."""
         source = SOURCE_PACKAGES[models.source_of(self.bench.model.name)] if self.has_module and not self.language else ()
-        unused = {"safetensors"} if self._is_pt2e else set()
+        unused = {"safetensors"} if self.has("pt2e_int8") else set()
         of_texts = self.language.packages if self.language else ()
         return tuple(name for name in (*self.deployed.packages, *source, *of_texts) if name not in unused)
 
@@ -101,7 +97,7 @@ class Emission:
                 f"no deployment is written for {self.recipe.runtime}: choose among other steps with --step, or serve its program by a "
                 "server of your own"
             )
-        compiler = deployed("inductor") if found.generates and self._has("compile") else None
+        compiler = deployed("inductor") if found.generates and self.has("compile") else None
         if compiler is None:
             return found
         return replace(found, packages=tuple(dict.fromkeys((*found.packages, *compiler.packages))), system=compiler.system)
@@ -171,7 +167,7 @@ def _language(emission: Emission) -> Language | None:
         )
     model = emission.bench.model
     language = language_of(model)
-    if any("static_cache" in step.transforms for step in recipe.steps):
+    if emission.has("static_cache"):
         return replace(language, context=model.longest + SPARE)  # the room that attention read when it was measured
     if found.room is not None:
         return replace(language, context=min(language.context, found.room(model)))
@@ -180,18 +176,13 @@ def _language(emission: Emission) -> Language | None:
 
 def _write_sample(job: Job, reference: Reference, file: Path) -> None:
     """Write inputs and fp32's outputs: a batch of images, or all prompts of the reference with the tokens that follow them."""
-    expected = _outputs(reference)
+    expected = next(iter(reference.outputs.values())).astype(np.float32)  # the first output, which a deployment answers with
     mean = expected.mean(axis=0, dtype=np.float64)  # of all samples: what does not depend on the input
     if reference.inputs is not None:
         rows = samples.load_named(reference.inputs / samples.SAMPLES)
         np.savez(file, input_0=rows[PROMPTS], input_1=rows[CONTINUATION], expected=expected, mean=mean)
     else:
         np.savez(file, input_0=random_images(job.batch_size, job.model.image), expected=expected[: job.batch_size], mean=mean)
-
-
-def _outputs(reference: Reference) -> np.ndarray:
-    """Return the first output, which is what a deployment answers with."""
-    return next(iter(reference.outputs.values())).astype(np.float32)
 
 
 def _check_outputs(emission: Emission, reference: Reference) -> None:
@@ -262,7 +253,9 @@ def _write_artifact(emission: Emission, job: Job, prepared: Path | None, folder:
     """Copy what runs, and only that: no compiler's cache, and nothing that has to be unpickled."""
     target = folder / "artifact"
     if emission.has_module:
-        _write_weights(job.model, target / "weights.safetensors")
+        from safetensors.torch import save_model
+
+        save_model(models.plain(job.model), str(target / "weights.safetensors"))
         if emission.language:
             (target / "config.json").write_text(emission.language.config)
     elif emission.recipe.runtime == "inductor":
@@ -277,12 +270,6 @@ def _write_artifact(emission: Emission, job: Job, prepared: Path | None, folder:
         from fixtures.runtimes.onnxruntime import product_model
 
         (target / "product.onnx").write_bytes(product_model(thread_work.product_side(job.threads)))
-
-
-def _write_weights(model: ModelSpec, file: Path) -> None:
-    from safetensors.torch import save_model
-
-    save_model(models.plain(model), str(file))
 
 
 def _write_graph(source: Path, target: Path) -> None:
@@ -372,18 +359,14 @@ def _figures(emission: Emission) -> str:
     )
 
 
-def _architecture(name: str) -> str:
-    """Return the name that `architecture.py` builds the model by: its source's own, or MODULE:FUNCTION of its own code."""
-    if models.source_of(name) != "code":
-        return name.partition(":")[2]
-    place, _, function = name.rpartition(":")
-    return f"{Path(place).stem if place.endswith('.py') else place}:{function}"
-
-
-def _described_architecture(emission: Emission, job: Job) -> dict[str, object]:
-    """Return what `architecture.py` builds the module by."""
+def _architecture(emission: Emission, job: Job) -> dict[str, object]:
+    """Return what `architecture.py` builds the module by; the name is its source's own, or MODULE:FUNCTION of its own code."""
+    name = job.model.name.partition(":")[2]
+    if models.source_of(job.model.name) == "code":
+        place, _, function = job.model.name.rpartition(":")
+        name = f"{Path(place).stem if place.endswith('.py') else place}:{function}"
     return {
-        "name": _architecture(job.model.name),
+        "name": name,
         "image": job.model.image.dimensions,
         "classes": emission.bench.rig.build(job.model).classes,
         "pretrained": job.model.pretrained,
@@ -402,7 +385,7 @@ def describe(emission: Emission, job: Job) -> dict[str, Any]:
         "run": plain(emission.run.name),
         "machine": plain(machine_name(emission.run.fingerprint)),
         "architecture_of_cpu": str(emission.run.fingerprint.get("architecture", "unknown")),
-        "architecture": None if emission.language else _described_architecture(emission, job),
+        "architecture": None if emission.language else _architecture(emission, job),
         "runtime": job.runtime,
         "precision": job.precision,
         "transforms": list(job.transforms),

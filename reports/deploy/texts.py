@@ -30,7 +30,7 @@ def recommendation_data(found: Recommendation) -> dict[str, object]:
         "winner": _data(found.winner),
         "why": why(found),
         "weights": weights_text(found.winner.measurement.weights, found.winner.measurement.weights_found),
-        "left_out": {name: found.winner.measurement.left_out_reasons.get(name, "") for name in found.winner.measurement.left_out},
+        "left_out": _left_out(found),
         "others": [_data(each) for each in found.others],
         "ruled_out": [_data(each) for each in found.ruled_out],
     }
@@ -85,16 +85,15 @@ def why(found: Recommendation) -> str:
     if close:
         command = "pytest benchmarks/test_generation.py --pairs 5" if measured.generation else "python -m reports tune"
         text += f". Not shown to be slower: {', '.join(close[:4])}; take turns with `{command}` to tell them apart"
-    if without := left_out(found):
-        text += f". Its recipe leaves out {without}"
+    if without := _left_out(found):
+        text += f". Its recipe leaves out {', '.join(f'{step} ({why})' if why else step for step, why in without.items())}"
     return f"{text}."
 
 
-def left_out(found: Recommendation) -> str:
-    """Name what the winner's recipe leaves out on the machine of the run, and why; empty for nothing."""
+def _left_out(found: Recommendation) -> dict[str, str]:
+    """Return what the winner's recipe leaves out on the machine of the run, each with the reason, as far as that is recorded."""
     winner = found.winner.measurement
-    reasons = {step: winner.left_out_reasons.get(step, "") for step in winner.left_out}
-    return ", ".join(f"{step} ({why})" if why else step for step, why in reasons.items())
+    return {step: winner.left_out_reasons.get(step, "") for step in winner.left_out}
 
 
 def _data(candidate: MeasuredRecipe) -> dict[str, object]:

@@ -110,6 +110,8 @@ class Intake:
             self._held_bytes -= len(body)
 
     async def _receive(self, request: Request, body: bytearray, most_bytes: int) -> None:
+        if request.headers.get("content-encoding", "identity") != "identity":
+            raise self._refuse(415, "compressed bodies are not taken")
         too_large = self._refuse(413, f"at most {most_bytes} bytes are taken")
         length = request.headers.get("content-length", "0")
         if len(length) > 18 or int(length) > most_bytes:  # h11 lets only digits through

@@ -268,14 +268,14 @@ class Answer:
         nothing: dict[str, Any] = {"delta": {}} if self.wanted.is_chat else {"text": ""}
         ended = self._event(nothing | self._ids(()), finish_reason)
         if self.wanted.with_usage:
-            ended += _as_event(self._head("chat.completion.chunk") | {"choices": [], "usage": self._usage(count)})
+            ended += as_event(self._head("chat.completion.chunk") | {"choices": [], "usage": self._usage(count)})
         return ended + DONE
 
     def _event(self, choice: Mapping[str, Any], finish_reason: str | None = None) -> bytes:
         words = self._head("chat.completion.chunk") | {
             "choices": [dict(choice) | {"index": 0, "logprobs": None, "finish_reason": finish_reason}]
         }
-        return _as_event(words | ({"usage": None} if self.wanted.with_usage else {}))
+        return as_event(words | ({"usage": None} if self.wanted.with_usage else {}))
 
     def _head(self, kind: str) -> dict[str, Any]:
         return {
@@ -293,12 +293,8 @@ class Answer:
         return {"prompt_tokens": given, "completion_tokens": count, "total_tokens": given + count}
 
 
-def error_event(error: Mapping[str, Any]) -> bytes:
-    """Return what a stream ends with that cannot go on."""
-    return _as_event(error)
-
-
-def _as_event(words: Mapping[str, Any]) -> bytes:
+def as_event(words: Mapping[str, Any]) -> bytes:
+    """Return an event: of an answer, or the error that a stream ends with that cannot go on."""
     return b"data: " + msgspec.json.encode(words) + b"\n\n"
 
 

@@ -21,7 +21,7 @@ from typing import Any
 import serving
 from continuation import Continuation
 from model import Model, load
-from openai_protocol import DONE, Answer, Interface, Refused, Wanted, error_body, error_event
+from openai_protocol import DONE, Answer, Interface, Refused, Wanted, as_event, error_body
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -122,7 +122,7 @@ class Events(Response):
             if text or (tokens and self._answer.wanted.with_tokens):
                 yield self._answer.piece(text, tokens)
         if self._decoding.failure is not None:
-            yield error_event(self._decoding.failure.body()) + DONE
+            yield as_event(self._decoding.failure.body()) + DONE
         else:
             yield self._answer.last(len(self._decoding.tokens), self._decoding.finish_reason)
 
@@ -191,8 +191,6 @@ class Service:
         return await self._answer(request, self.interface.chat)
 
     async def _answer(self, request: Request, read: Callable[[bytearray], Wanted]) -> Response:
-        if request.headers.get("content-encoding", "identity") != "identity":
-            raise Refused(415, "compressed bodies are not taken")
         try:
             async with self._intake.body(request, self.interface.most_bytes) as body:
                 wanted = await asyncio.get_running_loop().run_in_executor(self._reading, read, body)
