@@ -178,6 +178,14 @@ def test_a_point_of_generation_takes_the_place_of_images(monkeypatch: pytest.Mon
     assert "tests/arm" == tests[0]
 
 
+def test_a_session_that_is_killed_is_no_success(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As by a kernel without memory: the worst of all statuses counts, and a signal is told as a negative number."""
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(guest, "run", lambda _command, _cpu: -9)
+
+    assert 137 == command._arm(["true"], "graviton3")
+
+
 def test_the_model_that_generates_has_sizes_for_weights_of_4_bits() -> None:
     """Else every step with 4 bits would be skipped, and nothing would be proved of it."""
     folder = Path(command.__file__).parent / command.GENERATING.partition("emulation/")[2]
