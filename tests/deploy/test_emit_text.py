@@ -1,12 +1,10 @@
 """What `recommend --emit` writes of a run of text generation serves the winner to OpenAI's client, and proves in place what is in force."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,17 +14,15 @@ import numpy as np
 import pytest
 
 from fixtures import models
-from fixtures.bench.turns import Plan
 from fixtures.protocol import ModelSpec
 from fixtures.steps.optimizations import catalogue
 from fixtures.steps.recipe import resolve
 from reports.__main__ import main
-from reports.commands.measuring import Bench, CannotMeasure, bench
+from reports.commands.measuring import Bench, CannotMeasure
 from reports.deploy.language import language_of
-from reports.tune.measure import fingerprint, measure, save
 from tests.benches import bench_of
 from tests.conftest import skip_unless_met
-from tests.deploy.test_emit import lines, run_alone
+from tests.deploy.test_emit import emit_as_built, holds_the_throughput, lines, measure_shortly, run_alone, served
 from tests.generation.conftest import CONFIG
 
 DEPTH, NEW_TOKENS = 20, 8
@@ -77,10 +73,9 @@ def measured(made: Bench, tmp_path_factory: pytest.TempPathFactory) -> Callable[
     def run(step: str) -> Path:
         skip_unless_met(step)
         if step not in folders:
-            recipe = resolve(step, catalogue(1), made.rig.machine)
-            record = measure(made, recipe, None, Plan(pairs=1, budget_s=0.01, warmup_limit_s=0.0))
-            folders[step] = tmp_path_factory.mktemp("runs")
-            save(folders[step] / "0001_run.json", [msgspec.structs.replace(record, disturbed=False)], fingerprint(made))
+            runs = tmp_path_factory.mktemp("runs")
+            measure_shortly(made, resolve(step, catalogue(1), made.rig.machine), runs)
+            folders[step] = runs
         return folders[step]
 
     return run
@@ -90,18 +85,10 @@ def measured(made: Bench, tmp_path_factory: pytest.TempPathFactory) -> Callable[
 def emitted(measured: Callable[[str], Path], made: Bench, named: Path, artifact_folder: Path) -> Emit:
     """A function that emits a measured step by the command line, each once."""
 
-    def known(*arguments: Any, **options: Any) -> Bench:
-        """The command's own, of a model that a worker has built already."""
-        own = bench(*arguments, **options)
-        return replace(own, rig=replace(own.rig, built=made.rig.built))
-
     def run(step: str) -> Path:
         runs = measured(step)
         if not (runs / "served").exists():
-            arguments = ["recommend", "1", "--storage", str(runs), "--artifact-cache", str(artifact_folder)]
-            with pytest.MonkeyPatch.context() as patched:
-                patched.setattr("reports.deploy.command.bench", known)
-                assert 0 == main([*arguments, "--model", f"transformers:{named}", "--emit", str(runs / "served")])
+            emit_as_built(made, runs, artifact_folder, "--model", f"transformers:{named}", "--emit", str(runs / "served"))
         return runs / "served"
 
     return run
@@ -111,23 +98,6 @@ def emitted(measured: Callable[[str], Path], made: Bench, named: Path, artifact_
 def emit(emitted: Emit, tmp_path: Path) -> Emit:
     """A function that returns a deployment of the test's own."""
     return lambda step: Path(shutil.copytree(emitted(step), tmp_path / "served"))
-
-
-@contextmanager
-def served(folder: Path) -> Iterator[str]:
-    """The deployment as it is started by hand, on a port of its own; its address."""
-    environment = dict(os.environ) | {"PYTHON": sys.executable}
-    process = subprocess.Popen([str(folder / "run.sh"), "--port", "0"], env=environment, stderr=subprocess.PIPE, text=True)
-    try:
-        assert process.stderr is not None
-        said = [process.stderr.readline()]
-        while said[-1] and not said[-1].startswith("serving on "):  # libraries print lines of their own
-            said.append(process.stderr.readline())
-        assert said[-1], said
-        yield f"http://{said[-1].split()[-1]}/v1"
-    finally:
-        process.kill()
-        process.communicate()
 
 
 CLIENT = """
@@ -202,8 +172,8 @@ def test_openais_client_is_given_fp32s_own_tokens(emit: Emit, step: str) -> None
         expected = json.loads(run_alone(folder, "program.py").stdout)
     name = json.loads((folder / "deployment.json").read_text())["model"]
 
-    with served(folder) as url:
-        command = [sys.executable, "-c", CLIENT, url, *map(json.dumps, (name, prompt, expected))]
+    with served(folder) as address:
+        command = [sys.executable, "-c", CLIENT, f"{address}/v1", *map(json.dumps, (name, prompt, expected))]
         done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
     assert (0, "all answered\n") == (done.returncode, done.stdout), done.stderr
@@ -240,18 +210,7 @@ def test_the_check_fails_where_outputs_or_tokens_are_others(emit: Emit) -> None:
 
 @pytest.mark.slow
 def test_the_check_times_decoding(emit: Emit) -> None:
-    """Against intervals that no machine is too slow or fast enough for."""
-    folder = emit("onnxruntime_generate")
-    deployment = json.loads((folder / "deployment.json").read_text())
-    for low, high, code, word in ((1e-6, 1e9, 0, "within"), (1e9, 2e9, 1, "BELOW")):
-        deployment["throughput"] |= {"low": low, "high": high, "processes": 3}
-        (folder / "deployment.json").write_text(json.dumps(deployment))
-
-        done = run_alone(folder, "check.py", "--throughput")
-
-        assert code == done.returncode, done.stdout + done.stderr
-        assert "tokens per second" in done.stdout
-        assert f"; {word} " in done.stdout
+    holds_the_throughput(emit("onnxruntime_generate"), "tokens", ("within", "BELOW"))
 
 
 @pytest.mark.slow
