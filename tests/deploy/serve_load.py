@@ -13,7 +13,6 @@ import itertools
 import json
 import os
 import random
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -22,8 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from reports.deploy.emit import EMITTED
-from tests.deploy.test_serve import GOOD, MODEL, as_json, head
+from tests.deploy.test_serve import FILES, GOOD, MODEL, as_json, head, put
 
 GOOD_CONNECTIONS = 100
 IDLE, SLOW_HEADS, SLOW_BODIES, OVERSIZED, MALFORMED = 40, 15, 15, 10, 20  # bad connections
@@ -159,10 +157,7 @@ def main() -> int:
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))  # what the bad clients themselves compute is not what is asked
         asyncio.run(bad_connections(options.bad))
     with tempfile.TemporaryDirectory() as name:
-        for file in ("serve.py", "serving.py", "inference_protocol.py"):
-            shutil.copy(EMITTED / file, name)
-        Path(name, "model.py").write_text(MODEL)
-        Path(name, "deployment.json").write_text(json.dumps({"workers": 1}))
+        put(Path(name), MODEL, *FILES)
         command = [sys.executable, str(Path(name, "serve.py")), "--port", "0"]
         with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
             assert server.stderr is not None

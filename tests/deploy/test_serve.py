@@ -43,6 +43,7 @@ def load():
 def sample():
     return (np.zeros((2, 3), np.float32),), np.zeros((2, 3), np.float32)
 """
+FILES = ("serve.py", "serving.py", "inference_protocol.py")
 GOOD = np.arange(6, dtype=np.float32).reshape(2, 3)
 INFER = "/v2/models/tiny/infer"
 LENGTH_OF_JSON = "Inference-Header-Content-Length"
@@ -76,6 +77,15 @@ class Served:
         status, _, content = self.ask("POST", path, body, **headers)
         return status, json.loads(content)
 
+    def keep_busy(self) -> socket.socket:
+        """Ask for an inference that takes a second, and return once the request has been taken."""
+        body = as_json(np.full((1, 3), 7, np.float32))
+        client = self.connect()
+        client.sendall(head(len(body), "Expect: 100-continue"))
+        assert client.recv(1000).startswith(b"HTTP/1.1 100 ")
+        client.sendall(body)
+        return client
+
     def is_well(self) -> bool:
         status, answer = self.infer(as_json(GOOD))
         return status == 200 and answer["outputs"][0]["data"] == (GOOD * 2).ravel().tolist()
@@ -88,11 +98,16 @@ Serve = Callable[..., Served]
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Serve]:
     """A function that starts the server, with limits that are set to other values."""
-    for name in ("serve.py", "serving.py", "inference_protocol.py"):
-        shutil.copy(EMITTED / name, tmp_path)
-    (tmp_path / "model.py").write_text(MODEL)
-    (tmp_path / "deployment.json").write_text(json.dumps({"workers": 1}))
+    put(tmp_path, MODEL, *FILES)
     yield from serving(tmp_path, Served)
+
+
+def put(folder: Path, model: str, *files: str, workers: int = 1) -> None:
+    """Put files of a deployment into a folder, and its model."""
+    for name in files:
+        shutil.copy(EMITTED / name, folder)
+    (folder / "model.py").write_text(model)
+    (folder / "deployment.json").write_text(json.dumps({"workers": workers}))
 
 
 def serving(folder: Path, kind: type[S]) -> Iterator[Callable[..., S]]:
@@ -301,8 +316,6 @@ def test_idle_and_slow_connections_hold_up_nobody(serve: Serve) -> None:
         each.sendall(head(100) + b"abc")
 
     assert served.is_well()
-    for each in held:
-        each.close()
 
 
 def test_idle_and_slow_connections_are_let_go(serve: Serve) -> None:
@@ -319,8 +332,6 @@ def test_idle_and_slow_connections_are_let_go(serve: Serve) -> None:
     dripping.join()
 
     assert [b"", b"HTTP/1.1 200", b"", b"HTTP/1.1 408"] == [answer[:12] for answer in answers]
-    for client in clients:
-        client.close()
 
 
 def drip(client: socket.socket) -> None:
@@ -364,19 +375,13 @@ def test_bodies_beyond_the_limit_are_refused(serve: Serve) -> None:
 
     assert [b"HTTP/1.1 503"] * 2 == [client.recv(12) for client in refused]
     assert served.is_well()
-    for client in clients:
-        client.close()
 
 
 def test_a_request_that_waits_too_long_is_told(serve: Serve) -> None:
     served = serve(WAIT_S=0.2)
-    with closing(served.connect()) as first:
-        body = as_json(np.full((1, 3), 7, np.float32))
-        first.sendall(head(len(body), "Expect: 100-continue"))
-        assert first.recv(1000).startswith(b"HTTP/1.1 100 ")
-        first.sendall(body)
-        answers = [served.infer(as_json(GOOD))[0] for _ in range(2)]
-        assert first.recv(1000).startswith(b"HTTP/1.1 200 ")
+    first = served.keep_busy()
+    answers = [served.infer(as_json(GOOD))[0] for _ in range(2)]
+    assert first.recv(1000).startswith(b"HTTP/1.1 200 ")
 
     assert 503 in answers
     assert served.is_well()
@@ -385,15 +390,12 @@ def test_a_request_that_waits_too_long_is_told(serve: Serve) -> None:
 def test_it_ends_in_order(serve: Serve) -> None:
     """SIGTERM: a request that is worked on is answered; an idle connection does not keep the process."""
     served = serve()
-    body = as_json(np.full((2, 3), 7, np.float32))
-    with closing(served.connect()), closing(served.connect()) as client:
-        client.sendall(head(len(body), "Expect: 100-continue"))
-        assert client.recv(100).startswith(b"HTTP/1.1 100 ")
-        client.sendall(body)
-        served.process.send_signal(signal.SIGTERM)
-        answer = ended(client)
-        assert 0 == served.process.wait(timeout=60)
+    served.connect()
+    client = served.keep_busy()
+    served.process.send_signal(signal.SIGTERM)
+    answer = ended(client)
 
+    assert 0 == served.process.wait(timeout=60)
     assert answer.startswith(b"HTTP/1.1 200 ")
 
 
@@ -412,11 +414,8 @@ def test_a_second_deployment_has_no_share_of_the_port(serve: Serve, tmp_path: Pa
 @pytest.fixture
 def crew(tmp_path: Path) -> Iterator[tuple["subprocess.Popen[str]", int, list[int]]]:
     """Two workers on one port, started as run.sh does; the port is kept from others by a socket that does not listen."""
-    for name in ("serve.py", "serving.py", "inference_protocol.py", "workers.py"):
-        shutil.copy(EMITTED / name, tmp_path)
     in_one_piece = """os.write(2, f"{os.environ['WORKER']} {os.getpid()}\\n".encode())"""  # two share the pipe
-    (tmp_path / "model.py").write_text(MODEL + in_one_piece)
-    (tmp_path / "deployment.json").write_text(json.dumps({"workers": 2}))
+    put(tmp_path, MODEL + in_one_piece, *FILES, "workers.py", workers=2)
     with closing(socket.socket()) as kept:
         kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         kept.bind(("127.0.0.1", 0))
@@ -437,11 +436,7 @@ def test_workers_share_a_port_and_end_together(crew: tuple["subprocess.Popen[str
     process, port, pids = crew
     served = Served(process, "127.0.0.1", port)
     assert all(served.is_well() for _ in range(10))
-    body = as_json(np.full((2, 3), 7, np.float32))
-    with closing(served.connect()) as client:
-        client.sendall(head(len(body), "Expect: 100-continue"))
-        assert client.recv(100).startswith(b"HTTP/1.1 100 ")
-        client.sendall(body)
+    with closing(served.keep_busy()) as client:
         process.terminate()
         answer = ended(client)
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from reports.deploy.emit import EMITTED, OF_TEXT
-from tests.deploy.test_serve import Served, ended, serving
+from reports.deploy.emit import OF_TEXT
+from tests.deploy.test_serve import Served, ended, put, serving
 
 SLOW, FAILS, ENDS = 7, 13, 9  # as a prompt's first token
 MODEL = f"""
@@ -96,10 +96,7 @@ Serve = Callable[..., Texts]
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """The files of the server, with a model that counts and no tokenizer."""
-    for name in ("serving.py", *OF_TEXT):
-        shutil.copy(EMITTED / name, tmp_path)
-    (tmp_path / "model.py").write_text(MODEL)
-    (tmp_path / "deployment.json").write_text(json.dumps({"workers": 1}))
+    put(tmp_path, MODEL, "serving.py", *OF_TEXT)
     return tmp_path
 
 
