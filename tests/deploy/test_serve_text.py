@@ -77,17 +77,24 @@ class Texts(Served):
 
     def begin(self, **asked: Any) -> socket.socket:
         """Ask for a stream, and return once its first token is there."""
+        client = self.send(stream=True, **asked)
+        until(client, b"token_ids")
+        return client
+
+    def send(self, **asked: Any) -> socket.socket:
+        """Ask for a text that comes slowly, and return without waiting for it."""
         client = self.connect()
-        client.sendall(request({"model": "tiny", "prompt": [SLOW], "stream": True} | asked))
-        said = b""
-        while b"token_ids" not in said:
-            said += client.recv(4096)
+        body = json.dumps({"model": "tiny", "prompt": [SLOW], "max_tokens": 190_000} | asked).encode()
+        client.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
         return client
 
 
-def request(asked: Any) -> bytes:
-    body = json.dumps(asked).encode()
-    return b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+def until(client: socket.socket, part: bytes) -> bytes:
+    """Return what a server has said once `part` of it is there."""
+    said = b""
+    while part not in said:
+        said += client.recv(65536)
+    return said
 
 
 Serve = Callable[..., Texts]
@@ -246,11 +253,10 @@ def test_fewer_tokens_than_the_models_can_be_served(serve: Serve) -> None:
 def test_a_client_that_goes_away_ends_its_text(serve: Serve) -> None:
     """Streamed or not: it would go on for half an hour."""
     served = serve(WAIT_S=0.2)
-    with closing(served.begin(max_tokens=190_000)):
+    with closing(served.begin()):
         assert not served.is_well()
     served.get_well()
-    with closing(served.connect()) as client:
-        client.sendall(request({"model": "tiny", "prompt": [SLOW], "max_tokens": 190_000}))
+    with closing(served.send()):
         while served.is_well():  # until it has been read
             pass
     served.get_well()
@@ -259,10 +265,9 @@ def test_a_client_that_goes_away_ends_its_text(serve: Serve) -> None:
 @pytest.mark.slow
 def test_a_client_that_does_not_read_is_let_go(serve: Serve) -> None:
     served = serve(READ_S=0.5)
-    with closing(served.connect()) as client:
-        client.sendall(request({"model": "tiny", "prompt": [1], "stream": True, "max_tokens": 150_000}))
-        assert served.is_well()
-        said = ended(client)  # what was sent before it was let go
+    client = served.send(prompt=[1], stream=True, max_tokens=150_000)
+    assert served.is_well()
+    said = ended(client)  # what was sent before it was let go
 
     assert b"[DONE]" not in said
     assert served.is_well()
@@ -270,12 +275,10 @@ def test_a_client_that_does_not_read_is_let_go(serve: Serve) -> None:
 
 def test_texts_wait_in_order_and_not_for_ever(serve: Serve) -> None:
     served = serve(WAIT_S=0.2, MOST_WAITING=1)
-    with closing(served.begin(max_tokens=190_000)), closing(served.connect()) as second:
-        status, answer = served.complete([1])
-        assert (503, "server_error") == (status, answer["error"]["type"])
-        assert "the model was busy for 0.2 s" in answer["error"]["message"]
-        second.sendall(request({"model": "tiny", "prompt": [1]}))
-        assert second.recv(12) == b"HTTP/1.1 503"
+    served.begin()
+    status, answer = served.complete([1])
+    assert (503, "server_error") == (status, answer["error"]["type"])
+    assert "the model was busy for 0.2 s" in answer["error"]["message"]
     served = serve(MOST_WAITING=0)
     assert (503, "overloaded") == ((answer := served.complete([1]))[0], answer[1]["error"]["code"])
 
@@ -285,23 +288,18 @@ def test_a_text_that_takes_too_long_is_ended(serve: Serve) -> None:
 
     status, answer = served.complete([SLOW], max_tokens=190_000)
     assert (503, True) == (status, "not complete after 0.1 s" in answer["error"]["message"])
-    with closing(served.connect()) as client:
-        client.sendall(request({"model": "tiny", "prompt": [SLOW], "stream": True, "max_tokens": 190_000}))
-        said = b""
-        while b"[DONE]" not in said:
-            said += client.recv(65536)
-    assert b"not complete after 0.1 s" in said
+    assert b"not complete after 0.1 s" in until(served.send(stream=True), b"[DONE]")
     assert served.is_well()
 
 
 def test_a_stream_is_finished_before_it_ends(serve: Serve) -> None:
     """SIGTERM: a text that is nearly there is given whole."""
     served = serve()
-    with closing(served.begin(max_tokens=60)) as client:
-        served.process.send_signal(signal.SIGTERM)
-        said = ended(client)
-        assert 0 == served.process.wait(timeout=60)
+    client = served.begin(max_tokens=60)
+    served.process.send_signal(signal.SIGTERM)
+    said = ended(client)
 
+    assert 0 == served.process.wait(timeout=60)
     assert b'"finish_reason":"length"' in said
     assert b"data: [DONE]\n\n" in said
 
@@ -309,13 +307,12 @@ def test_a_stream_is_finished_before_it_ends(serve: Serve) -> None:
 def test_a_stream_that_would_not_end_in_time_is_told(serve: Serve) -> None:
     """SIGTERM: what waits is told too, and the process ends although texts would go on for half an hour."""
     served = serve(ENDING_S=0.5)
-    with closing(served.begin(max_tokens=190_000)) as client, closing(served.connect()) as waiting:
-        waiting.sendall(request({"model": "tiny", "prompt": [SLOW], "max_tokens": 190_000}))
-        for _ in range(3):  # by then it has been read
-            assert 200 == served.ask("GET", "/health")[0]
-        served.process.send_signal(signal.SIGTERM)
-        said, refused = ended(client), ended(waiting)
-        assert 0 == served.process.wait(timeout=60)
+    client, waiting = served.begin(), served.send()
+    for _ in range(3):  # by then it has been read
+        assert 200 == served.ask("GET", "/health")[0]
+    served.process.send_signal(signal.SIGTERM)
+    said, refused = ended(client), ended(waiting)
 
+    assert 0 == served.process.wait(timeout=60)
     assert b"the server is ending: ask again" in said
     assert (b"HTTP/1.1 503", True) == (refused[:12], b"the server is ending: ask again" in refused)
