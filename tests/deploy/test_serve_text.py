@@ -59,10 +59,7 @@ class Texts(Served):
     """A server of a language model that runs."""
 
     def complete(self, prompt: Any, **asked: Any) -> tuple[int, Any]:
-        return self.post("/v1/completions", {"model": "tiny", "prompt": prompt} | asked)
-
-    def post(self, path: str, asked: Any) -> tuple[int, Any]:
-        status, _, content = self.ask("POST", path, json.dumps(asked).encode())
+        status, _, content = self.ask("POST", "/v1/completions", json.dumps({"model": "tiny", "prompt": prompt} | asked).encode())
         return status, json.loads(content)
 
     def is_well(self) -> bool:
@@ -93,7 +90,9 @@ def until(client: socket.socket, part: bytes) -> bytes:
     """Return what a server has said once `part` of it is there."""
     said = b""
     while part not in said:
-        said += client.recv(65536)
+        more = client.recv(65536)
+        assert more, said
+        said += more
     return said
 
 
