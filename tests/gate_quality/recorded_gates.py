@@ -4,10 +4,11 @@ import math
 import random
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from benchmarks.gate_quality.kinds import STEP
-from benchmarks.gate_quality.record import Gate, Recorded
+from benchmarks.gate_quality.record import Gate, Recorded, read
 from reports.gate.benchmarks import Benchmark
 from reports.gate.decision import Rules, Sample, Verdict, is_suspect, judge
 from reports.gate.pair import Pair, Phase
@@ -55,6 +56,12 @@ def drawn_gate(generator: random.Random, kind: str, effect: float, deviation: fl
 def study(*gates: Gate) -> Recorded:
     """Return a study of these gates."""
     return Recorded(conditions=CONDITIONS, gates=gates)
+
+
+def recorded(folder: Path) -> list[Gate]:
+    """Return the gates that are recorded in a folder, if any."""
+    found = read(folder)
+    return list(found.gates) if found else []
 
 
 def errored(kind: str = "same") -> Gate:

@@ -32,17 +32,18 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_branches_differ_in_the_number_of_blocks_only(made: Path) -> None:
-    changed = git(made, "diff", "--unified=0", "blocks-33", "blocks-34").splitlines()
+@pytest.mark.parametrize(
+    ("base", "head", "lines"),
+    [
+        ("blocks-33", "blocks-34", ["-BLOCKS = 33", "+BLOCKS = 34"]),
+        ("blocks-4", "blocks-4-other-weights", ["-GAIN = 1.0", "+GAIN = 1.01"]),
+    ],
+)
+def test_branches_differ_in_one_line_only(made: Path, base: str, head: str, lines: list[str]) -> None:
+    changed = git(made, "diff", "--unified=0", base, head).splitlines()
 
-    assert ["-BLOCKS = 33", "+BLOCKS = 34"] == [line for line in changed if line[0] in "+-" and line[:3] not in {"+++", "---"}]
-    assert ["fixtures/models/synthetic_models.py"] == git(made, "diff", "--name-only", "blocks-20", "blocks-33").split()
-
-
-def test_other_weights_are_the_only_difference(made: Path) -> None:
-    changed = git(made, "diff", "--unified=0", "blocks-4", "blocks-4-other-weights").splitlines()
-
-    assert ["-GAIN = 1.0", "+GAIN = 1.01"] == [line for line in changed if line[0] in "+-" and line[:3] not in {"+++", "---"}]
+    assert lines == [line for line in changed if line[0] in "+-" and line[:3] not in {"+++", "---"}]
+    assert ["fixtures/models/synthetic_models.py"] == git(made, "diff", "--name-only", "blocks-20", base).split()
 
 
 def test_repository_is_made_anew_over_an_old_one(made: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.gate_quality.record import FILE, MEASURING, StudyError, append, code_digest, conditions_now, read, refuse_other
 from fixtures.bench.launch import ROOT
-from tests.gate_quality.recorded_gates import CONDITIONS, errored, gate
+from tests.gate_quality.recorded_gates import CONDITIONS, errored, gate, recorded
 
 
 def test_gates_are_read_as_they_were_written(tmp_path: Path) -> None:
@@ -33,10 +33,8 @@ def test_line_that_was_cut_off_costs_that_gate_only(tmp_path: Path) -> None:
     whole = (tmp_path / FILE).read_text()
     (tmp_path / FILE).write_text(whole + whole.splitlines()[1][:200])
     append(tmp_path, gate("slower_5"), CONDITIONS)
-    found = read(tmp_path)
 
-    assert found is not None
-    assert ["same", "slower_5"] == [each.kind for each in found.gates]
+    assert ["same", "slower_5"] == [each.kind for each in recorded(tmp_path)]
 
 
 @pytest.mark.parametrize("line", ["[]", "1", '{"kind": "same"}', '{"kind": 3}'])
@@ -44,19 +42,15 @@ def test_line_that_is_no_gate_is_left_out(tmp_path: Path, line: str) -> None:
     append(tmp_path, gate(), CONDITIONS)
     with (tmp_path / FILE).open("a") as file:
         file.write(f"{line}\n")
-    found = read(tmp_path)
 
-    assert found is not None
-    assert 1 == len(found.gates)
+    assert 1 == len(recorded(tmp_path))
 
 
 def test_gate_with_times_that_are_none_is_left_out(tmp_path: Path) -> None:
     append(tmp_path, gate(), CONDITIONS)
     (tmp_path / FILE).write_text((tmp_path / FILE).read_text().replace('"base_rounds_s": [', '"base_rounds_s": [-1, -1, -1, '))
-    found = read(tmp_path)
 
-    assert found is not None
-    assert [] == found.gates
+    assert [] == recorded(tmp_path)
 
 
 def test_damaged_file_is_refused(tmp_path: Path) -> None:

@@ -14,9 +14,9 @@ import pytest
 from benchmarks.gate_quality import gates, repository
 from benchmarks.gate_quality.__main__ import main
 from benchmarks.gate_quality.kinds import KINDS, Kind
-from benchmarks.gate_quality.record import FILE, Gate, StudyError, append, read
+from benchmarks.gate_quality.record import FILE, Gate, StudyError, append
 from fixtures.bench.launch import ROOT
-from tests.gate_quality.recorded_gates import CONDITIONS, errored, gate
+from tests.gate_quality.recorded_gates import CONDITIONS, errored, gate, recorded
 from tests.processes import ended, with_variable
 
 MARK = "GATE_QUALITY_TEST"
@@ -54,17 +54,12 @@ def go_on(folder: Path, *arguments: str) -> int:
     return main(["--out", str(folder), *arguments])
 
 
-def recorded(folder: Path) -> list[str]:
-    found = read(folder)
-    return [each.kind for each in found.gates] if found else []
-
-
 def test_study_goes_on_where_it_ended(bench: Bench, tmp_path: Path) -> None:
     """Each gate is held once, each model built once, over any number of sessions."""
     for _ in range(4):
         assert 0 == go_on(tmp_path, "--gates", "5")
 
-    assert bench.held == recorded(tmp_path)
+    assert bench.held == [each.kind for each in recorded(tmp_path)]
     assert 20 == len(bench.held)
     assert 1 == bench.made
     assert 6 == len(bench.built) == len(set(bench.built))
@@ -154,10 +149,8 @@ def test_study_holds_a_real_gate_and_writes_its_page(tmp_path: Path) -> None:
         [*command, "--write", str(tmp_path / "page.md")], cwd=ROOT, capture_output=True, text=True, check=False, timeout=3600
     )
     assert 0 == ran.returncode, ran.stderr
-    found = read(tmp_path / "study")
 
-    assert found is not None
-    [held] = found.gates
+    [held] = recorded(tmp_path / "study")
     assert ("same", True) == (held.kind, held.verdict != "ERROR"), held.why
     assert held.pairs, held.why
     assert len(held.pairs) >= 6 or "budget" in held.why, held.why
@@ -178,8 +171,7 @@ def test_study_that_is_stopped_keeps_what_it_has(tmp_path: Path) -> None:
 
     assert 2 == process.returncode
     assert "interrupted; the same command goes on" in told
-    assert recorded(tmp_path)
-    assert set(recorded(tmp_path)) == {"same_noisy"}
+    assert {each.kind for each in recorded(tmp_path)} == {"same_noisy"}
     worktrees = subprocess.run(["git", "-C", tmp_path / "repository", "worktree", "list"], capture_output=True, text=True, check=True)
     assert 1 == len(worktrees.stdout.splitlines())
     assert all(ended(pid) for pid in with_variable(MARK, str(tmp_path)))
