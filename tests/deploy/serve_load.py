@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.deploy.test_serve import FILES, GOOD, MODEL, as_json, head, put
+from tests.deploy.test_serve import FILES, MODEL, as_json, head, put
 
 GOOD_CONNECTIONS = 100
 IDLE, SLOW_HEADS, SLOW_BODIES, OVERSIZED, MALFORMED = 40, 15, 15, 10, 20  # bad connections
@@ -31,43 +31,39 @@ RESAMPLES = 4000
 MOST_SLOWDOWN = 1.2
 
 
-def request() -> bytes:
-    body = as_json(GOOD)
-    return head(len(body)) + body
-
-
-async def answer(reader: asyncio.StreamReader) -> int:
-    """Read one answer; return its status, 0 where there is none."""
+async def answer(reader: asyncio.StreamReader) -> tuple[int, bytes]:
+    """Read one answer; return its status and its body."""
     said = await reader.readuntil(b"\r\n\r\n")
     length = next(int(line.split(b":")[1]) for line in said.split(b"\r\n") if line.lower().startswith(b"content-length:"))
-    await reader.readexactly(length)
-    return int(said.split()[1])
+    return int(said.split()[1]), await reader.readexactly(length)
 
 
 async def good_requests(port: int, *, per_second: float, seconds: float, seed: str) -> tuple[list[float], int]:
-    """Ask at random times; return the latencies in seconds, and how many requests were lost."""
+    """Ask at random times; return the latencies in seconds, and how many were lost, or had another's answer."""
     chance = random.Random(seed)
     due = [*itertools.takewhile(lambda s: s < seconds, itertools.accumulate(iter(lambda: chance.expovariate(per_second), None)))]
     free: asyncio.Queue[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = asyncio.Queue()
     for _ in range(GOOD_CONNECTIONS):
         free.put_nowait(await asyncio.open_connection("127.0.0.1", port))
-    loop, content = asyncio.get_running_loop(), request()
+    loop = asyncio.get_running_loop()
     latencies: list[float] = []
     began_s = loop.time()
 
-    async def ask(due_s: float) -> bool:
+    async def ask(number: int, due_s: float) -> bool:
+        array = np.full((2, 3), 20 + number, np.float32)
+        body = as_json(array)
         await asyncio.sleep(began_s + due_s - loop.time())
         reader, writer = await free.get()
         try:
-            writer.write(content)
-            status = await answer(reader)
+            writer.write(head(len(body)) + body)
+            status, said = await answer(reader)
         except (OSError, EOFError):
             return False
         free.put_nowait((reader, writer))
         latencies.append(loop.time() - began_s - due_s)
-        return status == 200
+        return status == 200 and json.loads(said)["outputs"][0]["data"] == (array * 2).ravel().tolist()
 
-    answered = await asyncio.gather(*(ask(each) for each in due))
+    answered = await asyncio.gather(*(ask(number, each) for number, each in enumerate(due)))
     while not free.empty():
         free.get_nowait()[1].close()
     return latencies, answered.count(False)
@@ -76,7 +72,10 @@ async def good_requests(port: int, *, per_second: float, seconds: float, seed: s
 async def bad_connections(port: int) -> None:
     """Hold them until this process is killed; say when all have connected."""
     connected = asyncio.Semaphore(0)
-    malformed = [b"\x16\x03\x01 hello\r\n\r\n", head(7) + b"rubbish", head(2) + b"{}", b"GET /v2 HTTP/1.1\r\nX: " + b"x" * 66_000]
+    malformed = [
+        *(b"\x16\x03\x01 hello\r\n\r\n", b"\x00" * 1000, b"POST / HTTP/9.9\r\n\r\n", b"GET /v2 HTTP/1.1\r\nX: " + b"x" * 66_000),
+        *(head(len(body)) + body for body in (b"rubbish", b"{}", b'{"inputs": [{"name": "input_0", "shape":')),
+    ]
 
     async def hold(kind: str, number: int) -> None:
         first = True

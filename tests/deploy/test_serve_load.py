@@ -1,8 +1,22 @@
-"""How the load tool judges what it measured."""
+"""How the load tool judges what it measured, and that the server loses nothing."""
+
+import json
+import sys
 
 import pytest
 
 from tests.deploy.serve_load import ratio_of_p99
+from tests.processes import ran
+
+
+@pytest.mark.nightly
+def test_no_good_request_is_lost_beside_bad_connections() -> None:
+    """Each has an answer of its own numbers, and the server goes on; how long they wait is for whoever runs the tool by hand."""
+    done = ran([sys.executable, "-m", "tests.deploy.serve_load", "--pairs", "1", "--seconds", "5"])
+    told = json.loads(done.stdout[done.stdout.index("{") :])
+
+    assert (0, None) == (told["lost"], told["server ended"]), done.stderr
+    assert told["requests"]["beside bad ones"] > 100
 
 
 def test_equal_turns_have_a_ratio_of_one() -> None:
