@@ -1,6 +1,5 @@
 """Models of images that are not square, or have not three channels: built, refused with the remedy, and served."""
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -153,12 +152,11 @@ def test_training_images_are_of_the_same_shape() -> None:
     ids=str,
 )
 def test_a_deployment_builds_the_same_architecture(tmp_path: Path, source: str, name: str, shape: ImageShape) -> None:
-    """Weights of the suite's model fit it, by what its deployment.json says of the images."""
+    """Weights of the suite's model fit it, by what deployment.json says of the images."""
     shutil.copyfile(EMITTED / f"architecture_{source}.py", tmp_path / "architecture.py")
     shutil.copyfile(torchvision_import.__file__, tmp_path / "torchvision_import.py")
     facts = {"name": name, "image": shape.dimensions, "classes": None, "pretrained": False}
-    (tmp_path / "deployment.json").write_text(json.dumps({"architecture": facts}))
-    module = load_file(tmp_path / "architecture.py").create()
+    module = load_file(tmp_path / "architecture.py").create(facts)
     module.load_state_dict(models.create(ModelSpec(name=f"{source}:{name}", image=shape)).state_dict())
 
     assert (1, 1000) == module.eval()(torch.zeros(1, *shape.dimensions)).shape

@@ -1,16 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The model's architecture: a function of the code that was copied beside this file."""
 
-import json
 from importlib import import_module
-from pathlib import Path
+from typing import Any
 
 import torch
 
 
-def create() -> torch.nn.Module:
-    """Return the model with random weights."""
-    name = json.loads((Path(__file__).parent / "deployment.json").read_text())["architecture"]["name"]
-    module, _, function = name.partition(":")
+def create(described: dict[str, Any]) -> torch.nn.Module:
+    """Return the model with random weights, as deployment.json describes it."""
+    module, _, function = described["name"].partition(":")
     made: torch.nn.Module = getattr(import_module(module), function)()
     return made

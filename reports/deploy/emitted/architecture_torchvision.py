@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The model's architecture: torchvision's, without weights."""
 
-import json
-from pathlib import Path
+from typing import Any
 
 import torch
 from torchvision_import import import_torchvision
@@ -11,15 +10,14 @@ from torchvision_import import import_torchvision
 OF_PRETRAINED = {"googlenet": {"transform_input": True, "aux_logits": False}, "inception_v3": {"transform_input": True}}
 
 
-def create() -> torch.nn.Module:
-    """Return the model with random weights."""
+def create(described: dict[str, Any]) -> torch.nn.Module:
+    """Return the model with random weights, as deployment.json describes it."""
     import_torchvision()
     from torchvision.models import get_model_builder
 
-    facts = json.loads((Path(__file__).parent / "deployment.json").read_text())["architecture"]
-    _channels, height, _width = facts["image"]  # three channels and a square where they matter
-    size = {"image_size": height} if facts["name"].startswith("vit_") else {}
-    heads = {"num_classes": facts["classes"]} if facts["classes"] else {}
-    trained = OF_PRETRAINED.get(facts["name"], {}) if facts.get("pretrained") else {}
-    module: torch.nn.Module = get_model_builder(facts["name"])(weights=None, **size, **heads, **trained)
+    _channels, height, _width = described["image"]  # three channels and a square where they matter
+    size = {"image_size": height} if described["name"].startswith("vit_") else {}
+    heads = {"num_classes": described["classes"]} if described["classes"] else {}
+    trained = OF_PRETRAINED.get(described["name"], {}) if described.get("pretrained") else {}
+    module: torch.nn.Module = get_model_builder(described["name"])(weights=None, **size, **heads, **trained)
     return module

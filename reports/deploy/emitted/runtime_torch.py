@@ -32,7 +32,7 @@ class Session:
         if "flush_denormals" in self._transforms:
             torch.set_flush_denormal(True)  # before there are other threads, which take the mode over
         self._half = next((dtype for word, dtype in HALVES.items() if word in self._transforms), None)
-        module = _quantized(artifact) if "pt2e_int8" in self._transforms else self._with_weights(artifact)
+        module = _quantized(artifact) if "pt2e_int8" in self._transforms else self._with_weights(artifact, deployment["architecture"])
         self._module = module
         self._largest: list[torch.Tensor] = []
         self._function: Any = module
@@ -48,11 +48,11 @@ class Session:
                 parameter.requires_grad_(parameter.is_floating_point())
             self._autocast().__enter__()
 
-    def _with_weights(self, artifact: Path) -> torch.nn.Module:
+    def _with_weights(self, artifact: Path, described: Any) -> torch.nn.Module:
         from architecture import create
         from safetensors.torch import load_model
 
-        module: torch.nn.Module = create().eval().requires_grad_(False)
+        module: torch.nn.Module = create(described).eval().requires_grad_(False)
         load_model(module, artifact / "weights.safetensors")
         placed: torch.nn.Module = self._in_layout(module)
         return placed if self._half is None else placed.to(self._half)

@@ -8,8 +8,8 @@ import torch
 from torchvision_import import import_torchvision
 
 
-def create() -> torch.nn.Module:
-    """Return the model in fp32 with random weights."""
+def create(_described: None) -> torch.nn.Module:
+    """Return the model in fp32 with random weights; its config, and not deployment.json, describes it."""
     with suppress(ImportError):  # transformers imports it where it is there, and needs none
         import_torchvision()
     from transformers import AutoConfig, AutoModelForCausalLM
