@@ -1,6 +1,7 @@
 """The loop that a user would deploy, for each runtime: one process, one model, calls back to back. The suite gives it the model only.
 
-Its argument is JSON, a `Loop`. It reads on stdin for how many seconds to run, and answers on stdout with samples per second, one line each.
+Its arguments are a job in JSON, and the folder that `model.onnx`, `model.xml` or `model.pt2` lies in. It reads on stdin for how many
+seconds to run, and answers on stdout with samples per second, one line each.
 """
 
 import os
@@ -9,41 +10,30 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from fixtures.protocol import ModelSpec
+from fixtures.protocol import Job
 
 WARM_UP_S = 2.0
 
 
-class Loop(msgspec.Struct, frozen=True, kw_only=True):
-    """What to serve: a model of images by torch, or the file `model.onnx`, `model.xml` or `model.pt2` in the folder `artifact`."""
-
-    model: ModelSpec
-    runtime: str
-    transforms: tuple[str, ...]
-    settings: dict[str, str]
-    batch_size: int
-    threads: int
-    artifact: str | None
-
-
-def main(loop: Loop) -> None:
+def main(job: Job, artifact: Path) -> None:
     """Serve until stdin closes."""
-    images = np.random.default_rng(7).standard_normal((loop.batch_size, *loop.model.image.dimensions), dtype=np.float32)
-    if loop.runtime == "onnxruntime":
-        runtime = _onnxruntime(loop, images)
-    elif loop.runtime == "openvino":
-        runtime = _openvino(loop, images)
+    images = np.random.default_rng(7).standard_normal((job.batch_size, *job.model.image.dimensions), dtype=np.float32)
+    if job.runtime == "onnxruntime":
+        runtime = _onnxruntime(job, artifact, images)
+    elif job.runtime == "openvino":
+        runtime = _openvino(job, artifact, images)
     else:
-        runtime = _torch(loop, images)
+        runtime = _torch(job, artifact, images)
     with runtime as run:
         run(WARM_UP_S)
         for line in sys.stdin:
-            print(run(float(line)) * loop.batch_size, flush=True)
+            print(run(float(line)) * job.batch_size, flush=True)
 
 
 Run = Callable[[float], float]  # for so many seconds; returns calls per second
@@ -61,60 +51,60 @@ def _back_to_back(call: Callable[[], Any]) -> Run:
 
 
 @contextmanager
-def _torch(loop: Loop, images: np.ndarray) -> Iterator[Run]:
+def _torch(job: Job, artifact: Path, images: np.ndarray) -> Iterator[Run]:
     import torch
 
     from fixtures import models
 
-    torch.set_num_threads(loop.threads)
+    torch.set_num_threads(job.threads)
     inputs = torch.from_numpy(images)
     function: Any
-    if loop.runtime == "aot_inductor":
-        function = torch._inductor.aoti_load_package(f"{loop.artifact}/model.pt2")
-    elif "pt2e_int8" in loop.transforms:
+    if job.runtime == "aot_inductor":
+        function = torch._inductor.aoti_load_package(str(artifact / "model.pt2"))
+    elif "pt2e_int8" in job.transforms:
         import_module("torch.ao.quantization.fx._decomposed")  # registers the operators of the quantized graph
-        function = torch.export.load(f"{loop.artifact}/model.pt2").module()
+        function = torch.export.load(artifact / "model.pt2").module()
     else:
-        function = models.create(loop.model).eval().requires_grad_(True)
-    if "channels_last" in loop.transforms:
+        function = models.create(job.model).eval().requires_grad_(True)
+    if "channels_last" in job.transforms:
         inputs = inputs.contiguous(memory_format=torch.channels_last)
         if isinstance(function, torch.nn.Module):
             function = function.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if loop.runtime == "inductor":
+    if job.runtime == "inductor":
         from torch._inductor import config
 
-        config.freezing = bool({"freezing", "pt2e_int8"} & set(loop.transforms))
-        config.max_autotune = "max_autotune" in loop.transforms
+        config.freezing = bool({"freezing", "pt2e_int8"} & set(job.transforms))
+        config.max_autotune = "max_autotune" in job.transforms
         function = torch.compile(function, dynamic=False)
-    autocast = torch.autocast("cpu", dtype=torch.bfloat16) if "bf16_autocast" in loop.transforms else nullcontext()
+    autocast = torch.autocast("cpu", dtype=torch.bfloat16) if "bf16_autocast" in job.transforms else nullcontext()
     with torch.no_grad(), autocast:
         yield _back_to_back(lambda: function(inputs))
 
 
 @contextmanager
-def _onnxruntime(loop: Loop, images: np.ndarray) -> Iterator[Run]:
+def _onnxruntime(job: Job, artifact: Path, images: np.ndarray) -> Iterator[Run]:
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # as in what the suite emits
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = loop.threads
-    for name, value in loop.settings.items():
+    options.intra_op_num_threads = job.threads
+    for name, value in job.settings.items():
         options.add_session_config_entry(name, value)
-    session = onnxruntime.InferenceSession(f"{loop.artifact}/model.onnx", options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(str(artifact / "model.onnx"), options, providers=["CPUExecutionProvider"])
     feed = {session.get_inputs()[0].name: images}
     yield _back_to_back(lambda: session.run(None, feed))
 
 
 @contextmanager
-def _openvino(loop: Loop, images: np.ndarray) -> Iterator[Run]:
+def _openvino(job: Job, artifact: Path, images: np.ndarray) -> Iterator[Run]:
     import openvino
 
-    settings = {"INFERENCE_NUM_THREADS": str(loop.threads)} | {name: value for name, value in loop.settings.items() if value}
-    if "asynchronous" not in loop.transforms:
-        compiled = openvino.Core().compile_model(f"{loop.artifact}/model.xml", "CPU", settings)
+    settings = {"INFERENCE_NUM_THREADS": str(job.threads)} | {name: value for name, value in job.settings.items() if value}
+    if "asynchronous" not in job.transforms:
+        compiled = openvino.Core().compile_model(artifact / "model.xml", "CPU", settings)
         yield _back_to_back(lambda: compiled(images, share_inputs=True))
         return
-    compiled = openvino.Core().compile_model(f"{loop.artifact}/model.xml", "CPU", {"PERFORMANCE_HINT": "THROUGHPUT"} | settings)
+    compiled = openvino.Core().compile_model(artifact / "model.xml", "CPU", {"PERFORMANCE_HINT": "THROUGHPUT"} | settings)
     queue = openvino.AsyncInferQueue(compiled)
 
     def run(seconds: float) -> float:
@@ -129,4 +119,4 @@ def _openvino(loop: Loop, images: np.ndarray) -> Iterator[Run]:
 
 
 if __name__ == "__main__":
-    main(msgspec.json.decode(sys.argv[1], type=Loop))
+    main(msgspec.json.decode(sys.argv[1], type=Job), Path(sys.argv[2]))

@@ -7,13 +7,11 @@ be the loop's, within the interval over pairs and `TOLERANCE`. The figure is `ex
 import subprocess
 import sys
 from dataclasses import asdict
-from typing import Any
 
 import msgspec
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from benchmarks.plain_loop import Loop
 from fixtures.bench.launch import ROOT
 from fixtures.bench.rig import Rig, Serving
 from fixtures.bench.turns import PairedMeasurement, Plan
@@ -89,22 +87,13 @@ def _pair(rig: Rig, model: ModelSpec, step: str, plan: Plan) -> tuple[float, flo
 def sustained(rig: Rig, serving: Serving) -> float:
     """Return the samples per second of the plain loop, with the recipe's own artifact, settings and variables."""
     job = serving.job
-    settings: dict[str, Any] = dict(job.settings)
     if job.runtime == "onnxruntime" and "int8" in job.precision:
         from fixtures.runtimes.onnxruntime import INT8_SETTINGS
 
-        settings = INT8_SETTINGS | settings
-    loop = Loop(
-        model=job.model,
-        runtime=job.runtime,
-        transforms=job.transforms,
-        settings=settings,
-        batch_size=job.batch_size,
-        threads=job.threads,
-        artifact=str(serving.artifact.folder) if serving.artifact else None,
-    )
+        job = msgspec.structs.replace(job, settings=INT8_SETTINGS | job.settings)
+    artifact = str(serving.artifact.folder) if serving.artifact else ""
     done = subprocess.run(  # noqa: S603 - the loop beside this file
-        [sys.executable, "-m", "benchmarks.plain_loop", msgspec.json.encode(loop).decode()],
+        [sys.executable, "-m", "benchmarks.plain_loop", msgspec.json.encode(job).decode(), artifact],
         cwd=ROOT,
         env=dict(rig.launcher.environment) | dict(serving.recipe.environment),
         input=f"{SUSTAINED_S}\n",

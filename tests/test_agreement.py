@@ -7,11 +7,11 @@ import sys
 import msgspec
 import pytest
 
-from benchmarks.plain_loop import Loop
 from benchmarks.test_agreement import agreement, agrees
 from fixtures.bench.launch import ROOT
 from fixtures.protocol import ModelSpec
 from reports.text.image_shape import ImageShape
+from tests.benches import job_of
 
 
 @pytest.mark.parametrize(
@@ -33,16 +33,9 @@ def test_figure_that_nobody_gets_does_not_agree(suite: tuple[float, ...], expect
 @pytest.mark.slow
 def test_plain_loop_answers_with_its_throughput() -> None:
     """One line for each time that it is asked for, whatever images the model takes."""
-    loop = Loop(
-        model=ModelSpec(name="timm:test_resnet", image=ImageShape(32, 48, 1)),
-        runtime="eager",
-        transforms=("channels_last",),
-        settings={},
-        batch_size=2,
-        threads=1,
-        artifact=None,
-    )
-    command = [sys.executable, "-m", "benchmarks.plain_loop", msgspec.json.encode(loop).decode()]
+    model = ModelSpec(name="timm:test_resnet", image=ImageShape(32, 48, 1))
+    job = msgspec.structs.replace(job_of(model, "channels_last", runtime="eager"), batch_size=2)
+    command = [sys.executable, "-m", "benchmarks.plain_loop", msgspec.json.encode(job).decode(), ""]
     done = subprocess.run(command, cwd=ROOT, input="0.1\n0.1\n", capture_output=True, text=True, check=True)
 
     assert all(json.loads(line) > 0 for line in done.stdout.splitlines())
