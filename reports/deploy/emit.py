@@ -175,14 +175,18 @@ def _language(emission: Emission) -> Language | None:
 
 
 def _write_sample(job: Job, reference: Reference, file: Path) -> None:
-    """Write inputs and fp32's outputs: a batch of images, or all prompts of the reference with the tokens that follow them."""
+    """Write inputs and fp32's outputs: a batch of images, or all prompts of the reference with the tokens that follow them.
+
+    Beside them stands the power of one sample's outputs, less what does not depend on the input: the mean of all samples.
+    """
     expected = next(iter(reference.outputs.values())).astype(np.float32)  # the first output, which a deployment answers with
-    mean = expected.mean(axis=0, dtype=np.float64)  # of all samples: what does not depend on the input
+    mean = expected.mean(axis=0, dtype=np.float64)
+    power = np.mean([np.square(each - mean).sum() for each in expected])  # of what depends on the input, as in the suite by all samples
     if reference.inputs is not None:
         rows = samples.load_named(reference.inputs / samples.SAMPLES)
-        np.savez(file, input_0=rows[PROMPTS], input_1=rows[CONTINUATION], expected=expected, mean=mean)
+        np.savez(file, input_0=rows[PROMPTS], input_1=rows[CONTINUATION], expected=expected, power=power)
     else:
-        np.savez(file, input_0=random_images(job.batch_size, job.model.image), expected=expected[: job.batch_size], mean=mean)
+        np.savez(file, input_0=random_images(job.batch_size, job.model.image), expected=expected[: job.batch_size], power=power)
 
 
 def _check_outputs(emission: Emission, reference: Reference) -> None:

@@ -8,10 +8,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from fixtures.bench.rig import Reference
+from fixtures.protocol import ModelSpec
 from fixtures.runtimes.openvino import READ_BACK
-from reports.deploy.emit import CARRIED, EMITTED, _carry
+from reports.deploy.emit import CARRIED, EMITTED, _carry, _write_sample
+from reports.text.image_shape import square
+from tests.benches import job_of
 from tests.deploy.test_serve_text import TEMPLATE, TOKENIZER
 
 MODEL = """
@@ -27,6 +32,7 @@ import check
 examine, deployment, seen = getattr(check, sys.argv[1]), *map(json.loads, sys.argv[2:])
 print(json.dumps([[each.name, each.holds, each.seen] for each in examine(deployment, seen)]))
 """
+SQNR = "import check, numpy as np; print(check._sqnr_db(np.array([[1.01]]), np.array([[1.0]])))"
 LOOK = "import check, json; print(json.dumps(check._look_at_tokenizer()))"
 
 
@@ -83,6 +89,16 @@ def test_versions_and_kernels_are_those_of_every_worker(folder: Path) -> None:
     seen = "f32 75%, int8 25%; at least 50% int8 is expected"
     last = first | {"precision_share": {"f32": 0.75, "int8": 0.25}}
     assert [["kernels", False, seen]] == examined(folder, "_kernels", wanted, first, last)
+
+
+def test_one_sample_is_held_against_the_power_of_all(folder: Path) -> None:
+    """That of 1 and 3 is 1. A sample near their mean would have hardly any, and right outputs would seem wrong."""
+    reference = Reference(outputs={"output": np.array([[1.0], [3.0]], np.float32)}, inputs=None)
+    _write_sample(job_of(ModelSpec(name="timm:any", image=square(8)), runtime="eager"), reference, folder / "sample.npz")
+
+    done = subprocess.run([sys.executable, "-c", SQNR], cwd=folder, capture_output=True, text=True, timeout=60, check=True)
+
+    assert 40.0 == pytest.approx(float(done.stdout))
 
 
 def test_the_tokenizer_and_its_template_are_loaded(folder: Path) -> None:
