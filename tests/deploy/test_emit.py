@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import sys
-import urllib.error
 import urllib.request
 import venv
 import zipfile
@@ -98,16 +97,13 @@ def emit_as_built(made: Bench, runs: Path, artifact_folder: Path, *arguments: st
         assert 0 == main(["recommend", "1", "--storage", str(runs), "--artifact-cache", str(artifact_folder), *arguments])
 
 
-def run_alone(folder: Path, *arguments: str, python: str = sys.executable, **variables: str) -> "subprocess.CompletedProcess[str]":
+def run_alone(folder: Path, *arguments: str, python: str = sys.executable) -> "subprocess.CompletedProcess[str]":
     """Run the deployment in a process that cannot import this suite."""
     blocked = folder.parent / "blocked"
     for name in ("fixtures", "reports", "benchmarks"):
         (blocked / name).mkdir(parents=True, exist_ok=True)
         (blocked / name / "__init__.py").write_text("raise ImportError('a deployment must not need the suite')")
-    environment = dict(os.environ) | {"PYTHON": python, "PYTHONPATH": str(blocked)} | variables
-    return subprocess.run(
-        [str(folder / "run.sh"), *arguments], env=environment, cwd=folder.parent, capture_output=True, text=True, timeout=900, check=False
-    )
+    return ran([str(folder / "run.sh"), *arguments], folder.parent, {"PYTHON": python, "PYTHONPATH": str(blocked)}, limit_s=900)
 
 
 def lines(done: "subprocess.CompletedProcess[str]") -> dict[str, str]:
@@ -291,8 +287,6 @@ def test_it_serves_over_http(emit: Emit) -> None:
         tensor = {"name": "input_0", "datatype": "FP32", "shape": (1, *inputs.shape[1:]), "data": inputs[0].ravel().tolist()}
         with urllib.request.urlopen(f"{url}/infer", json.dumps({"inputs": [tensor]}).encode(), timeout=60) as answer:
             one = json.load(answer)["outputs"][0]
-        with pytest.raises(urllib.error.HTTPError, match="400"):
-            urllib.request.urlopen(f"{url}/infer", b"rubbish", timeout=60)
     assert np.allclose(expected, np.frombuffer(content, np.float32).reshape(expected.shape), atol=1e-3)
     assert [1, expected.shape[1]] == one["shape"]
     assert np.allclose(expected[0], one["data"], atol=1e-3)

@@ -17,7 +17,7 @@ from benchmarks.gate_quality.kinds import KINDS, Kind
 from benchmarks.gate_quality.record import FILE, Gate, StudyError, append
 from fixtures.bench.launch import ROOT
 from tests.gate_quality.recorded_gates import CONDITIONS, errored, gate, recorded
-from tests.processes import ended, with_variable
+from tests.processes import ended, ran, with_variable
 
 MARK = "GATE_QUALITY_TEST"
 
@@ -145,10 +145,8 @@ def test_study_holds_a_real_gate_and_writes_its_page(tmp_path: Path) -> None:
     A machine that has no time for six pairs within the gate's budget makes it INCONCLUSIVE, and that is what the gate has to say then.
     """
     command = [sys.executable, "-m", "benchmarks.gate_quality", "--out", str(tmp_path / "study"), "--gates", "1"]
-    ran = subprocess.run(
-        [*command, "--write", str(tmp_path / "page.md")], cwd=ROOT, capture_output=True, text=True, check=False, timeout=3600
-    )
-    assert 0 == ran.returncode, ran.stderr
+    done = ran([*command, "--write", str(tmp_path / "page.md")], limit_s=3600)
+    assert 0 == done.returncode, done.stderr
 
     [held] = recorded(tmp_path / "study")
     assert ("same", True) == (held.kind, held.verdict != "ERROR"), held.why
