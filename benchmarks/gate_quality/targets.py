@@ -10,6 +10,7 @@ from reports.gate.decision import Verdict
 
 Judgement = Literal["shown", "met", "missed", "no gates yet"]
 LONGEST_SCREEN_S = 75.0
+UNCHANGED = {"same": "idle", "same_noisy": "noisy", "same_inductor": "own builds of Inductor", "same_pt2e": "own builds of PT2E"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,11 +42,8 @@ class Target:
 
 def targets(found: Mapping[str, Summary]) -> Iterator[Target]:
     """Yield each promise with what was found, from the summaries by kind."""
-    same, noisy = found["same"], found["same_noisy"]
-    yield Target(promise="no change, idle: gates that call a regression", rate=same.rate(Verdict.REGRESSION), at_most=0.01)
-    yield Target(promise="no change, noisy: gates that call a regression", rate=noisy.rate(Verdict.REGRESSION), at_most=0.01)
-    for kind, builds in (("same_inductor", "Inductor"), ("same_pt2e", "PT2E")):
-        promise = f"no change, own builds of {builds}: gates that call a regression"
+    for kind, where in UNCHANGED.items():
+        promise = f"no change, {where}: gates that call a regression"
         yield Target(promise=promise, rate=found[kind].rate(Verdict.REGRESSION), at_most=0.01)
     yield Target(promise="3 % more work: gates that call a regression", rate=found["slower_3"].rate(Verdict.REGRESSION), at_least=0.95)
     for kind in ("slower_5", "slower_10"):
@@ -58,6 +56,7 @@ def targets(found: Mapping[str, Summary]) -> Iterator[Target]:
         rate=Rate(found["faster_5"].faster, found["faster_5"].held),
         at_least=0.99,
     )
+    same = found["same"]
     screened = same.screened_gate_s
     yield Target(
         promise="no change, idle: longest gate that the screen decided",
