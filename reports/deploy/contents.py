@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from fixtures.machine.allocators import ALLOCATORS, PRELOAD
+from fixtures.machine.allocators import ALLOCATORS
 from reports.text.markdown import escape
 from reports.text.plain_text import plain
 
@@ -209,11 +209,9 @@ def dockerfile(deployment: Mapping[str, Any], name: str, packages: Sequence[str]
     )
 
 
-def system_packages(environment: Mapping[str, str], of_runtime: tuple[str, ...]) -> tuple[str, ...]:
-    """Return Debian's packages that the recipe needs beside Python."""
-    preloaded = environment.get(PRELOAD, "")
-    allocator = tuple(each.package for name, each in ALLOCATORS.items() if name in preloaded)
-    return allocator + of_runtime
+def system_packages(allocator: str | None, of_runtime: tuple[str, ...]) -> tuple[str, ...]:
+    """Return Debian's packages that the recipe needs beside Python: that of the allocator that it preloads, and those of its runtime."""
+    return of_runtime if allocator is None else (ALLOCATORS[allocator].package, *of_runtime)
 
 
 def readme(deployment: Mapping[str, Any], sentence: str, figures: str, packages: Sequence[str]) -> str:

@@ -331,7 +331,7 @@ def _copy_code(place: str, folder: Path) -> None:
 def _write_texts(emission: Emission, job: Job, folder: Path, name: str) -> None:
     deployment = describe(emission, job)
     slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "model"
-    packages = contents.system_packages(emission.recipe.environment, emission.deployed.system)
+    packages = contents.system_packages(deployment["allocator"], emission.deployed.system)
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
     sentence, figures = emission.recipe.step.changes, _figures(emission)
     if emission.language is None:

@@ -109,17 +109,12 @@ def language_of(spec: ModelSpec) -> Language:
         )
     config, folder = config_of(spec)
     described = config.get_text_config(decoder=True)
-    vocabulary = int(described.vocab_size)
     tokenizer = None if folder is None else _tokenizer(spec, folder)
-    ends: tuple[int, ...] = ()
-    if tokenizer is not None and folder is not None:
-        named = [tokenizer.eos_token_id, described.eos_token_id, *_generated_ends(folder)]
-        ends = tuple(sorted({token for token in _flat(named) if 0 <= token < vocabulary}))
     positions = getattr(described, "max_position_embeddings", None) or 0
     found = Language(
         context=positions if positions > 0 else max(USUAL_CONTEXT, spec.longest),
-        vocabulary=vocabulary,
-        ends=ends,
+        vocabulary=int(described.vocab_size),
+        ends=() if tokenizer is None or folder is None else _ends(tokenizer, described, folder),
         config=_config_text(config),
         tokenizer=tokenizer,
     )
@@ -147,18 +142,17 @@ def _tokenizer(spec: ModelSpec, folder: Path) -> Any:
     return found if getattr(found, "backend_tokenizer", None) is not None else None
 
 
-def _generated_ends(folder: Path) -> list[Any]:
-    """Return the tokens that end a text by the folder's own defaults of generation."""
+def _ends(tokenizer: Any, described: Any, folder: Path) -> tuple[int, ...]:
+    """Return the tokens that end a text by the tokenizer, by the config, and by the folder's own defaults of generation."""
     file = folder / "generation_config.json"
     try:
         found = json.loads(file.read_text()) if file.is_file() else {}
     except ValueError:
         found = {}
-    return [found.get("eos_token_id")] if isinstance(found, dict) else []
-
-
-def _flat(named: list[Any]) -> list[int]:
-    return [token for each in named for token in (each if isinstance(each, list) else [each]) if isinstance(token, int)]
+    by_default = found.get("eos_token_id") if isinstance(found, dict) else None
+    named = [tokenizer.eos_token_id, described.eos_token_id, by_default]
+    flat = [token for each in named for token in (each if isinstance(each, list) else [each])]
+    return tuple(sorted({token for token in flat if isinstance(token, int) and 0 <= token < described.vocab_size}))
 
 
 def readme(deployment: dict[str, Any], language: Language, sentence: str, figures: str, packages: tuple[str, ...]) -> str:

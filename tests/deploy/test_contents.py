@@ -78,8 +78,7 @@ def test_a_variable_that_spans_lines_is_refused() -> None:
 
 
 def test_the_dockerfile_installs_what_the_recipe_needs() -> None:
-    environment = {"LD_PRELOAD": "/usr/lib/x/libtcmalloc.so.4"}
-    packages = contents.system_packages(environment, ("g++", "openssl"))
+    packages = contents.system_packages("tcmalloc", ("g++", "openssl"))
     text = contents.dockerfile(DEPLOYMENT, "my-model", packages, "3.11")
 
     assert ("libgoogle-perftools4", "g++", "openssl") == packages
