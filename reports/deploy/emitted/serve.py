@@ -49,8 +49,8 @@ class Service:
 
     def routes(self) -> list[Route]:
         """Return what is served."""
-        routes = [Route(f"/v2/health/{word}", _said({word: True})) for word in ("live", "ready")]
-        routes.append(Route("/v2", _said({"name": "cpu-inference-ladder", "version": "2", "extensions": ["binary_tensor_data"]})))
+        routes = [Route(f"/v2/health/{word}", serving.said({word: True})) for word in ("live", "ready")]
+        routes.append(Route("/v2", serving.said({"name": "cpu-inference-ladder", "version": "2", "extensions": ["binary_tensor_data"]})))
         for path in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
             routes.append(Route(path, self.describe))
             routes.append(Route(f"{path}/ready", self.ready))
@@ -107,13 +107,6 @@ def _length_of_json(request: Request) -> int | None:
     if not (text.isascii() and text.isdecimal() and len(text) <= 18):
         raise Refused(400, "Inference-Header-Content-Length is not a number")
     return int(text)
-
-
-def _said(words: dict[str, Any]) -> Any:
-    async def say(_request: Request) -> Response:
-        return json_answer(200, words)
-
-    return say
 
 
 def main() -> int:

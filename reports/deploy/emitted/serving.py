@@ -12,7 +12,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import FrameType
@@ -151,6 +151,15 @@ class Server(uvicorn.Server):
 def json_answer(status: int, words: Mapping[str, Any]) -> Response:
     """Return an answer of JSON."""
     return Response(encode(words), status, media_type="application/json")
+
+
+def said(words: Mapping[str, Any]) -> Callable[[Request], Awaitable[Response]]:
+    """Return an endpoint whose answer is always the same."""
+
+    async def say(_request: Request) -> Response:
+        return json_answer(200, words)
+
+    return say
 
 
 def application(routes: Sequence[Route], refused: type[Exception], words: Callable[[int, str], Mapping[str, Any]], *, of: str) -> Starlette:

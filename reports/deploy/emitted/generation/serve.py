@@ -15,6 +15,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -167,30 +168,18 @@ class Service:
     def routes(self) -> list[Route]:
         """Return what is served."""
         return [
-            Route("/health", self.health),
-            Route("/v1/models", self.models),
+            Route("/health", serving.said({"status": "ready"})),
+            Route("/v1/models", serving.said({"object": "list", "data": [self.interface.described()]})),
             Route("/v1/models/{model:path}", self.describe),
-            Route("/v1/completions", self.complete, methods=["POST"]),
-            Route("/v1/chat/completions", self.chat, methods=["POST"]),
+            Route("/v1/completions", partial(self.answer, read=self.interface.completion), methods=["POST"]),
+            Route("/v1/chat/completions", partial(self.answer, read=self.interface.chat), methods=["POST"]),
         ]
-
-    async def health(self, _request: Request) -> Response:
-        return json_answer(200, {"status": "ready"})
-
-    async def models(self, _request: Request) -> Response:
-        return json_answer(200, {"object": "list", "data": [self.interface.described()]})
 
     async def describe(self, request: Request) -> Response:
         self.interface.check_name(request.path_params["model"])
         return json_answer(200, self.interface.described())
 
-    async def complete(self, request: Request) -> Response:
-        return await self._answer(request, self.interface.completion)
-
-    async def chat(self, request: Request) -> Response:
-        return await self._answer(request, self.interface.chat)
-
-    async def _answer(self, request: Request, read: Callable[[bytearray], Wanted]) -> Response:
+    async def answer(self, request: Request, read: Callable[[bytearray], Wanted]) -> Response:
         try:
             async with self._intake.body(request, self.interface.most_bytes) as body:
                 wanted = await asyncio.get_running_loop().run_in_executor(self._reading, read, body)
