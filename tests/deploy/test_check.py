@@ -1,4 +1,4 @@
-"""What a deployment's check makes of what its workers tell."""
+"""What a deployment's check makes of what its workers tell, and what they look at."""
 
 import ast
 import json
@@ -12,12 +12,15 @@ import numpy as np
 import pytest
 
 from fixtures.bench.rig import Reference
-from fixtures.protocol import ModelSpec
+from fixtures.protocol import ModelSpec, kernels
 from fixtures.runtimes.openvino import READ_BACK
-from reports.deploy.emit import CARRIED, EMITTED, _carry, _write_sample
+from reports.deploy.emit import CARRIED, EMITTED, REPORTED_KERNELS, _carry, _kernels, _write_sample
 from reports.text.image_shape import square
 from tests.benches import job_of
+from tests.conftest import skip_unless_met
 from tests.deploy.test_serve_text import TEMPLATE, TOKENIZER
+from tests.protocol.test_kernels import AMX_CONVOLUTION, LSTM
+from tests.reports.saved_runs import measurement
 
 MODEL = """
 import sys
@@ -34,6 +37,38 @@ print(json.dumps([[each.name, each.holds, each.seen] for each in examine(deploym
 """
 SQNR = "import check, numpy as np; print(check._sqnr_db(np.array([[1.01]]), np.array([[1.0]])))"
 LOOK = "import check, json; print(json.dumps(check._look_at_tokenizer()))"
+OF_ONNXRUNTIME = """
+from runtime_onnxruntime import precision_share
+def event(operator, took):
+    return {"name": f"{operator}_kernel_time", "dur": took, "args": {"op_name": operator, "input_type_shape": [{"float": [50, 8, 40]}]}}
+events = [event("LSTM", 6), event("DynamicQuantizeLSTM", 1), event("MatMulIntegerToFloat", 1), event("Softmax", 9)]
+print(sorted(precision_share(events).items()))
+"""
+OF_ONEDNN = """
+import os, sys
+import onednn
+print(sorted(onednn.precision_share(lambda: os.write(1, f"{sys.argv[1]}\\n".encode())).items()))
+"""
+RUNNING_SUM = """
+import sys
+import onnx
+helper, types = onnx.helper, onnx.TensorProto
+shaped = [helper.make_tensor_value_info(name, types.FLOAT, [1, 64, 56, 56]) for name in "xy"]
+node = helper.make_node("CumSum", ["x", "axis"], ["y"])
+graph = helper.make_graph([node], "g", shaped[:1], shaped[1:], [helper.make_tensor("axis", types.INT64, [], [3])])
+onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8), sys.argv[1])
+"""
+WATCH = """
+import sys
+from pathlib import Path
+import numpy as np
+from runtime_onnxruntime import Session
+from thread_work import watch
+session = Session(Path(sys.argv[1]), {"threads": 2, "transforms": [], "settings": {}}).without_spinning()
+placed = session.place((np.ones((1, 64, 56, 56), np.float32),))
+work = watch(lambda: session.run(placed), 2, least_s=0.1)
+print(work.working, work.judge(2)[0])
+"""
 
 
 @pytest.fixture
@@ -41,18 +76,25 @@ def folder(tmp_path: Path) -> Path:
     """The files of the check, with a model that cannot be loaded and says so at length."""
     for module in CARRIED:
         _carry(module, tmp_path)
-    for name in ("deployed.py", "check.py"):
+    _carry(kernels, tmp_path, REPORTED_KERNELS)
+    for name in ("deployed.py", "check.py", "onednn.py", "runtime_onnxruntime.py"):
         shutil.copy(EMITTED / name, tmp_path)
     (tmp_path / "model.py").write_text(MODEL)
     (tmp_path / "deployment.json").write_text(json.dumps({"model": "m", "step": "s", "run": "1", "machine": "x", "workers": 1}))
     return tmp_path
 
 
+def said(folder: Path, program: str, *arguments: str) -> str:
+    """Return the last line that a program prints which imports a deployment's files."""
+    command = [sys.executable, "-c", program, *arguments]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()[-1]
+
+
 def examined(folder: Path, name: str, deployment: dict[str, Any], *seen: dict[str, Any]) -> list[list[Any]]:
     """What one of the checks finds: name, whether it holds, and what was seen."""
-    command = [sys.executable, "-c", EXAMINE, name, json.dumps(deployment), json.dumps(seen)]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=True)
-    found: list[list[Any]] = json.loads(done.stdout)
+    found: list[list[Any]] = json.loads(said(folder, EXAMINE, name, json.dumps(deployment), json.dumps(seen)))
     return found
 
 
@@ -96,9 +138,7 @@ def test_one_sample_is_held_against_the_power_of_all(folder: Path) -> None:
     reference = Reference(outputs={"output": np.array([[1.0], [3.0]], np.float32)}, inputs=None)
     _write_sample(job_of(ModelSpec(name="timm:any", image=square(8)), runtime="eager"), reference, folder / "sample.npz")
 
-    done = subprocess.run([sys.executable, "-c", SQNR], cwd=folder, capture_output=True, text=True, timeout=60, check=True)
-
-    assert 40.0 == pytest.approx(float(done.stdout))
+    assert 40.0 == pytest.approx(float(said(folder, SQNR)))
 
 
 def test_the_tokenizer_and_its_template_are_loaded(folder: Path) -> None:
@@ -110,18 +150,17 @@ def test_the_tokenizer_and_its_template_are_loaded(folder: Path) -> None:
     def seen(chat: str | None = None) -> Any:
         if chat is not None:
             (folder / "tokenizer" / "chat.json").write_text(json.dumps({"template": chat, "special": {}}))
-        done = subprocess.run([sys.executable, "-c", LOOK], cwd=folder, capture_output=True, text=True, timeout=60, check=True)
-        return json.loads(done.stdout)
+        return json.loads(said(folder, LOOK))
 
     assert seen() is None
     (folder / "tokenizer").mkdir()
     subprocess.run([sys.executable, "-c", TOKENIZER, str(folder / "tokenizer" / "tokenizer.json")], check=True, timeout=60)
     assert [True, "takes texts"] == seen()
     assert [True, "takes texts and chats"] == seen(TEMPLATE)
-    holds, said = broken = seen("{% nonsense %}")
-    assert (False, True) == (holds, said.startswith("TemplateSyntaxError: Encountered unknown tag 'nonsense'")), said
+    holds, why = broken = seen("{% nonsense %}")
+    assert (False, True) == (holds, why.startswith("TemplateSyntaxError: Encountered unknown tag 'nonsense'")), why
     whole = {"tokenizer": [True, "takes texts"]}
-    assert [["tokenizer", False, said]] == examined(folder, "_tokenizer", {}, whole, {"tokenizer": broken})
+    assert [["tokenizer", False, why]] == examined(folder, "_tokenizer", {}, whole, {"tokenizer": broken})
     assert [] == examined(folder, "_tokenizer", {}, {"tokenizer": None})
 
 
@@ -131,3 +170,43 @@ def test_a_deployment_reads_back_what_the_suite_recorded() -> None:
     [own] = [node.value for node in code.body if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "READ_BACK"]
 
     assert set(READ_BACK) <= set(ast.literal_eval(own))
+
+
+def test_recurrent_layers_count_by_onnxruntimes_profile(folder: Path) -> None:
+    pytest.importorskip("onnxruntime")
+
+    assert "[('f32', 0.75), ('int8', 0.25)]" == said(folder, OF_ONNXRUNTIME)
+
+
+@pytest.mark.parametrize(
+    ("line", "precision"),
+    [(LSTM, "f32"), (LSTM.replace("_layer:f32", "_layer:bf16"), "bf16"), (AMX_CONVOLUTION, "bf16")],
+    ids=["recurrent", "recurrent, which has a name of its own for what it reads", "fast math"],
+)
+def test_layers_count_by_onednns_lines(folder: Path, line: str, precision: str) -> None:
+    """As they do where recipes are measured: fast math in AMX kernels is bf16."""
+    assert f"[('{precision}', 1.0)]" == said(folder, OF_ONEDNN, line)
+
+
+def kernel(operation: str, precision: str, time_s: float, count: int) -> dict[str, Any]:
+    return {"operation": operation, "implementation": "any", "precision": precision, "time_s": time_s, "count": count}
+
+
+def test_the_precision_of_layers_is_expected() -> None:
+    """Not that of what takes longer beside them, which the check does not see; of generated text it is that of most products."""
+    seen = [kernel("softmax", "f32", 9.0, 1), kernel("convolution", "int8", 3.0, 1), kernel("matmul", "f32", 1.0, 5)]
+    text = {"phase": "decode", "tokens": 8, "new_tokens": 8}
+
+    assert {"precision": "int8", "least_share": 0.375} == _kernels(measurement(kernels=seen))
+    assert {"precision": "f32", "least_share": 0.5} == _kernels(measurement(kernels=seen, generation=text))
+    assert _kernels(measurement(kernels=seen[:1])) is None
+
+
+def test_a_thread_that_only_spins_has_not_worked(folder: Path) -> None:
+    """A running sum is one thread's: the other one, which spins beside it, is none that computes."""
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    skip_unless_met("workers_pinned")
+    subprocess.run([sys.executable, "-c", RUNNING_SUM, str(folder / "model.onnx")], check=True)
+
+    assert "1 False" == said(folder, WATCH, str(folder))
