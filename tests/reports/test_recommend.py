@@ -9,17 +9,10 @@ import pytest
 from fixtures.steps.optimizations import ON_DEMAND
 from reports.__main__ import main
 from reports.deploy.texts import figures, recommendation_data, why
-from reports.saved.load import measurements_from_records
-from reports.saved.record import Measurement
 from reports.statistics import process_interval
 from reports.text.metric_limit import metric_limit_of
 from reports.views.recommend import NOT_SERVED, DeploymentLimits, NothingToRecommend, recommend
-from tests.reports.saved_runs import benchmark, calls, save, saved_run
-
-
-def measured(*benchmarks: dict[str, Any]) -> list[Measurement]:
-    return measurements_from_records(each["extra_info"] for each in benchmarks)
-
+from tests.reports.saved_runs import benchmark, calls, measured, save, saved_run
 
 FAST = benchmark("openvino_int8", medians_s=(0.040, 0.041, 0.042), latency_p99_s=0.090, cosine=0.991)
 EXACT = benchmark("openvino", medians_s=(0.080, 0.081, 0.082), latency_p99_s=0.085, cosine=0.9999)

@@ -8,10 +8,8 @@ import pytest
 
 from reports.__main__ import main
 from reports.deploy.texts import figures, why
-from reports.saved.load import measurements_from_records
-from reports.saved.record import Measurement
 from reports.views.recommend import DeploymentLimits, NothingToRecommend, recommend
-from tests.reports.saved_runs import benchmark, save, saved_run
+from tests.reports.saved_runs import benchmark, measured, save, saved_run
 
 MODEL = "transformers:llama-150m"
 DECODE = "transformers.llama-150m-decode-512x1"
@@ -40,10 +38,6 @@ RECORDS = (
     point("onnxruntime_generate_int4", "decode", 512, 0.020),
     point("openvino_generate", "decode", 512, 0.030),
 )
-
-
-def measured(*records: dict[str, Any]) -> list[Measurement]:
-    return measurements_from_records(each["extra_info"] for each in records)
 
 
 def test_the_recipe_that_decodes_fastest_wins_and_tells_its_longest_prompt() -> None:
