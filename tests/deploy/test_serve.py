@@ -1,5 +1,6 @@
 """The emitted server, with a model of two multiplications: real clients are answered, bad ones hold up nobody, and it ends in order."""
 
+import asyncio
 import http.client
 import json
 import os
@@ -20,6 +21,8 @@ import numpy as np
 import pytest
 
 from reports.deploy.emit import EMITTED
+from reports.deploy.emitted import serving as serving_module
+from reports.deploy.emitted.inference_protocol import Refused
 from tests.processes import ran
 
 MODEL = """
@@ -381,6 +384,17 @@ def test_a_request_that_waits_too_long_is_told(serve: Serve) -> None:
 
     assert 503 in answers
     assert served.is_well()
+
+
+def test_a_request_that_waits_too_long_to_be_read_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One thread reads: a few prompts as long as a context would hold up all others without a word."""
+    monkeypatch.setattr(serving_module, "WAIT_S", 0.05)
+
+    async def unread() -> None:
+        await serving_module.wait_for(asyncio.get_running_loop().create_future(), Refused)
+
+    with pytest.raises(Refused, match=r"busy for 0\.05 s: try again later"):
+        asyncio.run(unread())
 
 
 def test_it_ends_in_order(serve: Serve) -> None:

@@ -72,7 +72,7 @@ class Service:
         loop = asyncio.get_running_loop()
         try:
             async with self._intake.body(request, most_bytes) as body:
-                asked = await loop.run_in_executor(self._reading, self.interface.read, body, json_bytes)
+                asked = await serving.wait_for(loop.run_in_executor(self._reading, self.interface.read, body, json_bytes), Refused)
                 async with self._slot():
                     if await request.is_disconnected():
                         return Response()  # nobody is there to read it
@@ -87,7 +87,7 @@ class Service:
     @asynccontextmanager
     async def _slot(self) -> AsyncIterator[None]:
         """Wait for one of the runtime's streams. Raises Refused."""
-        await serving.wait_for(self._slots, Refused)
+        await serving.wait_for(self._slots.acquire(), Refused)
         try:
             yield
         finally:

@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 import uvicorn
 from msgspec.json import decode, encode
@@ -38,6 +38,7 @@ GRACE_S = 8.0  # for what is being worked on at SIGTERM: docker stop kills after
 BACKLOG = 512
 TOO_SLOW = 408
 
+T = TypeVar("T")
 Refuse = Callable[[int, str], Exception]  # a protocol's own refusal, of a status of HTTP's and a reason
 
 
@@ -129,11 +130,11 @@ class Intake:
             raise self._refuse(TOO_SLOW, f"the body did not arrive within {BODY_S:g} s") from error
 
 
-async def wait_for(slots: asyncio.Semaphore, refuse: Refuse) -> None:
-    """Take one of the slots, in order. Raises what refuses."""
+async def wait_for(turn: Awaitable[T], refuse: Refuse) -> T:
+    """Wait for a slot, or for the thread that reads requests, which others have before. Raises what refuses, and what `turn` does."""
     try:
         async with asyncio.timeout(WAIT_S):
-            await slots.acquire()
+            return await turn
     except TimeoutError as error:
         raise refuse(503, f"the model was busy for {WAIT_S:g} s: try again later") from error
 

@@ -182,7 +182,8 @@ class Service:
     async def answer(self, request: Request, read: Callable[[bytearray], Wanted]) -> Response:
         try:
             async with self._intake.body(request, self.interface.most_bytes) as body:
-                wanted = await asyncio.get_running_loop().run_in_executor(self._reading, read, body)
+                reading = asyncio.get_running_loop().run_in_executor(self._reading, read, body)
+                wanted = await serving.wait_for(reading, Refused)
             decoding = await self._begun(request, wanted)
         except ClientDisconnect:
             return Response()
@@ -202,7 +203,7 @@ class Service:
             raise Refused(503, f"{MOST_WAITING} requests are waiting: try again later", code=BUSY)
         self._waiting += 1
         try:
-            await serving.wait_for(self._slots, Refused)
+            await serving.wait_for(self._slots.acquire(), Refused)
         finally:
             self._waiting -= 1
         try:
