@@ -69,6 +69,14 @@ placed = session.place((np.ones((1, 64, 56, 56), np.float32),))
 work = watch(lambda: session.run(placed), 2, least_s=0.1)
 print(work.working, work.judge(2)[0])
 """
+OPENED = """
+from pathlib import Path
+import safetensors.torch, torch
+from runtime_torch import Session
+safetensors.torch.save_file(torch.nn.Linear(1, 1).state_dict(), "weights.safetensors")
+Session(Path(), {"transforms": [], "runtime": "inductor", "threads": 1, "architecture": None})
+print(torch.backends.mha.get_fastpath_enabled())
+"""
 
 
 @pytest.fixture
@@ -210,3 +218,13 @@ def test_a_thread_that_only_spins_has_not_worked(folder: Path) -> None:
     subprocess.run([sys.executable, "-c", RUNNING_SUM, str(folder / "model.onnx")], check=True)
 
     assert "1 False" == said(folder, WATCH, str(folder))
+
+
+@pytest.mark.slow
+def test_what_is_compiled_has_its_layers_products(folder: Path) -> None:
+    """As where it was measured: attention in one operator would be neither frozen nor packed."""
+    for name in ("runtime_torch.py", "tensors.py"):
+        shutil.copy(EMITTED / name, folder)
+    (folder / "architecture.py").write_text("import torch\ncreate = lambda _described: torch.nn.Linear(1, 1)\n")
+
+    assert "False" == said(folder, OPENED)

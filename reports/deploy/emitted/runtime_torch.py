@@ -37,8 +37,7 @@ class Session:
         self._largest: list[torch.Tensor] = []
         self._function: Any = module
         if deployment["runtime"] == "inductor":
-            from torch._inductor import config
-
+            config = inductor_options()
             config.freezing = bool(self._transforms & {"freezing", "pt2e_int8"})
             config.max_autotune = "max_autotune" in self._transforms
             self._function = torch.compile(module, dynamic=False)
@@ -96,6 +95,17 @@ def keep_compiled_code_apart() -> None:
     from torch._inductor.runtime.cache_dir_utils import default_cache_dir
 
     make_own(Path(default_cache_dir()))
+
+
+def inductor_options() -> Any:
+    """Return Inductor's options, with what no recipe names as it was when the recipe was measured."""
+    from torch._inductor import config
+
+    # nn.TransformerEncoderLayer's and nn.MultiheadAttention's one operator for a whole layer hides its products from Inductor.
+    torch.backends.mha.set_fastpath_enabled(False)
+    if torch.backends.cpu.get_cpu_capability().startswith("SVE"):
+        config.cpp_cache_precompile_headers = False  # GCC 14 crashes on SVE intrinsics that come from a precompiled header
+    return config
 
 
 def _quantized(artifact: Path) -> torch.nn.Module:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from greedy import Greedy
 from runtime_torch import Session as Opened
-from runtime_torch import keep_compiled_code_apart
+from runtime_torch import inductor_options, keep_compiled_code_apart
 
 Kept = tuple[int, list[tuple[Any, Any]]]  # the cache's length, and keys and values of each layer
 
@@ -35,8 +35,7 @@ class Session(Greedy, Opened):  # type: ignore[misc] # a file of the deployment,
         self._cache: Any = None
         self._step: Any = self._module
         if compiles:
-            from torch._inductor import config
-
+            config = inductor_options()
             config.freezing = "freezing" in self._transforms
             self._step = torch.compile(self._module, dynamic=False)
 
