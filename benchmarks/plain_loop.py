@@ -99,7 +99,7 @@ def _onnxruntime(job: Job, artifact: Path, images: np.ndarray) -> Iterator[Run]:
 def _openvino(job: Job, artifact: Path, images: np.ndarray) -> Iterator[Run]:
     import openvino
 
-    settings = {"INFERENCE_NUM_THREADS": str(job.threads)} | {name: value for name, value in job.settings.items() if value}
+    settings = {"INFERENCE_NUM_THREADS": str(job.threads)} | job.settings
     if "asynchronous" not in job.transforms:
         compiled = openvino.Core().compile_model(artifact / "model.xml", "CPU", settings)
         yield _back_to_back(lambda: compiled(images, share_inputs=True))
