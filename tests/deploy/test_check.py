@@ -69,13 +69,26 @@ placed = session.place((np.ones((1, 64, 56, 56), np.float32),))
 work = watch(lambda: session.run(placed), 2, least_s=0.1)
 print(work.working, work.judge(2)[0])
 """
+ARCHITECTURE = """
+import torch
+class Dict(torch.nn.Linear):
+    def forward(self, images):
+        return {"nothing": None, "outputs": (super().forward(images), images)}
+def create(_described):
+    return Dict(2, 3)
+"""
 OPENED = """
 from pathlib import Path
+import numpy as np
 import safetensors.torch, torch
+from architecture import create
 from runtime_torch import Session
-safetensors.torch.save_file(torch.nn.Linear(1, 1).state_dict(), "weights.safetensors")
-Session(Path(), {"transforms": [], "runtime": "inductor", "threads": 1, "architecture": None})
-print(torch.backends.mha.get_fastpath_enabled())
+safetensors.torch.save_file(create(None).state_dict(), "weights.safetensors")
+deployment = {"transforms": [], "runtime": "eager", "threads": 1, "architecture": None}
+session = Session(Path(), deployment)
+outputs = session.run(session.place((np.ones((1, 2), np.float32),)))
+Session(Path(), deployment | {"runtime": "inductor"})
+print(outputs.shape, torch.backends.mha.get_fastpath_enabled())
 """
 
 
@@ -221,10 +234,10 @@ def test_a_thread_that_only_spins_has_not_worked(folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_what_is_compiled_has_its_layers_products(folder: Path) -> None:
-    """As where it was measured: attention in one operator would be neither frozen nor packed."""
+def test_a_model_of_pytorch_is_served_as_it_was_measured(folder: Path) -> None:
+    """By the first tensor of its output; compiled without attention in one operator, which would be neither frozen nor packed."""
     for name in ("runtime_torch.py", "tensors.py"):
         shutil.copy(EMITTED / name, folder)
-    (folder / "architecture.py").write_text("import torch\ncreate = lambda _described: torch.nn.Linear(1, 1)\n")
+    (folder / "architecture.py").write_text(ARCHITECTURE)
 
-    assert "False" == said(folder, OPENED)
+    assert "(1, 3) False" == said(folder, OPENED)

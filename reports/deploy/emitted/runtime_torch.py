@@ -2,6 +2,7 @@
 """PyTorch, as it was measured: eager, compiled by Inductor, or an int8 graph compiled by Inductor."""
 
 import os
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
 from pathlib import Path
@@ -69,7 +70,7 @@ class Session:
     def run(self, placed: tuple[torch.Tensor, ...]) -> np.ndarray:
         with torch.no_grad(), self._autocast():
             inputs = placed if self._half is None else tuple(each.to(self._half) for each in placed)
-            output: np.ndarray = self._function(*inputs).float().numpy()
+            output: np.ndarray = next(tensors_of(self._function(*inputs))).float().numpy()
         return output
 
     def facts(self, placed: tuple[torch.Tensor, ...]) -> dict[str, Any]:
@@ -83,6 +84,15 @@ class Session:
 
     def largest_activation(self) -> Block | None:
         return block_of(self._largest.pop()) if self._largest else None
+
+
+def tensors_of(output: Any) -> Iterator[torch.Tensor]:
+    """Yield the tensors of a model's output, those of dicts and tuples in their order; the first is what is compared and served."""
+    if isinstance(output, torch.Tensor):
+        yield output
+    elif isinstance(output, (dict, tuple, list)):
+        for each in output.values() if isinstance(output, dict) else output:
+            yield from tensors_of(each)
 
 
 def keep_compiled_code_apart() -> None:
