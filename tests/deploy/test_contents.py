@@ -18,6 +18,7 @@ from fixtures.models import torchvision_import
 from fixtures.protocol import kernels
 from reports.deploy import contents, locked
 from reports.deploy.emit import CARRIED, EMITTED
+from tests.processes import ended, ran
 
 LICENCE = "# SPDX-License-Identifier: Apache-2.0"
 DEPLOYMENT: dict[str, Any] = {
@@ -38,6 +39,19 @@ import os, signal, sys
 said = f"{os.environ.get('WORKER')} {os.environ['A']} {os.environ['B']} {sys.argv[1:]}\\n"
 os.write(1, said.encode())  # at once: the workers share the pipe
 signal.pause()
+"""
+
+FEW_PROCESSES = """
+import subprocess, workers
+start = subprocess.Popen
+def popen(command, env):
+    if env["WORKER"] == "1":
+        raise BlockingIOError("no more processes")
+    process = start(command, env=env)
+    print(process.pid, flush=True)
+    return process
+subprocess.Popen = popen
+workers.main()
 """
 
 
@@ -109,6 +123,18 @@ def test_the_run_script_sets_the_environment_and_starts_every_worker(tmp_path: P
 
     numbers = ["None"] if workers == 1 else ["0", "1"]
     assert [f"{number} one two x=$HOME;# ['--port', '1']" for number in numbers] == said
+
+
+def test_workers_that_do_not_all_start_are_ended(tmp_path: Path) -> None:
+    """The first ones would serve on, and nobody would end them."""
+    (tmp_path / "serve.py").write_text("import time; time.sleep(600)")
+    (tmp_path / "deployment.json").write_text(json.dumps({"workers": 2}))
+    shutil.copy(EMITTED / "workers.py", tmp_path)
+
+    done = ran([sys.executable, "-c", FEW_PROCESSES], tmp_path)
+
+    assert (1, True) == (done.returncode, "no more processes" in done.stderr), done.stderr
+    assert ended(int(done.stdout))
 
 
 def test_the_run_script_runs_a_program_that_is_named(tmp_path: Path) -> None:

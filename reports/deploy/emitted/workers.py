@@ -60,7 +60,11 @@ def main() -> int:
     crew = Crew()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, crew.end)
-    crew.start(json.loads((FOLDER / "deployment.json").read_text())["workers"], sys.argv[1:])
+    try:
+        crew.start(json.loads((FOLDER / "deployment.json").read_text())["workers"], sys.argv[1:])
+    except OSError:
+        crew.end()  # none is left of a deployment that does not start whole
+        raise
     return crew.wait()
 
 
