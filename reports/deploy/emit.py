@@ -320,7 +320,7 @@ def _copy_code(place: str, folder: Path) -> None:
     file = Path(place)
     module, paths = (file.stem, [str(file.parent)]) if place.endswith(".py") else (place.partition(".")[0], [str(Path.cwd()), *sys.path])
     spec = PathFinder.find_spec(module, paths)
-    if spec is None or (folder / f"{module}.py").exists():
+    if spec is None or any((folder / name).exists() for name in (module, f"{module}.py")):
         raise CannotMeasure(f"the model's module {module!r} cannot be copied: rename it, or put its folder on PYTHONPATH")
     if spec.submodule_search_locations:
         shutil.copytree(next(iter(spec.submodule_search_locations)), folder / module, ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))

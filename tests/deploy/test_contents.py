@@ -16,8 +16,9 @@ from ruamel.yaml import YAML
 from fixtures.bench.launch import ROOT
 from fixtures.models import torchvision_import
 from fixtures.protocol import kernels
+from reports.commands.measuring import CannotMeasure
 from reports.deploy import contents, locked
-from reports.deploy.emit import CARRIED, EMITTED
+from reports.deploy.emit import CARRIED, EMITTED, _copy_code
 from tests.processes import ended, ran
 
 LICENCE = "# SPDX-License-Identifier: Apache-2.0"
@@ -145,6 +146,16 @@ def test_the_run_script_runs_a_program_that_is_named(tmp_path: Path) -> None:
     done = subprocess.run(["sh", str(tmp_path / "run.sh"), "check.py", "--throughput"], capture_output=True, text=True, check=False)
 
     assert (7, "['--throughput']\n") == (done.returncode, done.stdout)
+
+
+def test_a_models_package_takes_no_folder_of_the_deployment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for folder in ("artifact", "written/artifact"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "artifact" / "__init__.py").touch()
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(CannotMeasure, match="the model's module 'artifact' cannot be copied: rename it"):
+        _copy_code("artifact.models", tmp_path / "written")
 
 
 def test_emitted_files_name_their_licence() -> None:
