@@ -14,9 +14,7 @@ import pytest
 from fixtures.bench.launch import ROOT
 from fixtures.models import UnknownModelError
 from fixtures.models.factories import create
-from fixtures.protocol import ModelSpec
 from reports.command_line import BENCHMARKS, NoSuchBenchmark, pytest_arguments
-from reports.text.image_shape import square
 from tests import checkouts
 from tests.conftest import LEAN
 
@@ -251,7 +249,7 @@ def test_factory_that_imports_another_package_of_the_suites_name_is_refused(tmp_
     (tmp_path / "served.py").write_text("from fixtures.of_mine import create\n")
 
     with pytest.raises(UnknownModelError, match=r"No module named 'fixtures.of_mine'; in a worker .* or rename it"):
-        create(f"{tmp_path}/served.py:create", ModelSpec(name="x", image=square(64)))
+        create(f"{tmp_path}/served.py:create")
 
 
 def test_files_come_before_options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

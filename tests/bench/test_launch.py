@@ -273,8 +273,8 @@ def test_model_that_a_runtime_does_not_support_is_told_apart(checkout: Checkout)
 
 def test_recipe_adds_its_variables_to_what_is_inherited(checkout: Checkout) -> None:
     """A worker sees the launcher's environment and the recipe's on top, and nothing of the suite's own besides."""
-    described = "Described(versions={name: os.environ.get(name, 'unset') for name in ('LIKE', 'PATH', 'HOME')})"
-    script = f"{RECEIVED}channel.send({described})\nchannel.receive()\n"
+    answer = "Described(versions={name: os.environ.get(name, 'unset') for name in ('LIKE', 'PATH', 'HOME')})"
+    script = f"{RECEIVED}channel.send({answer})\nchannel.receive()\n"
     bare = replace(checkout.worker(script), environment={"PATH": "/inherited", "LIKE": "inherited"})
     with bare.launch("x", environment={"LIKE": "recipe"}) as workers:
         [described] = workers.ask([Describe()], Described, "being checked")
