@@ -1,6 +1,6 @@
-"""The sections of the page in their order. A new one is a function here and a template beside the others."""
+"""The sections of the page in their order. A new one is an entry of `sections` and a template beside the others."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,13 +60,12 @@ class Material:
         return self.views[-1]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Section:
-    """One part of the page: its heading, its template, and what the template shows, there as `content`."""
+    """One part of the page: its heading, and what its template, which is called as its id, shows as `content`."""
 
     id: str
     title: str
-    template: str
     content: object
 
 
@@ -91,13 +90,29 @@ def material(
     )
 
 
-def _answers(given: Material) -> Section:
+def sections(given: Material) -> tuple[Section, ...]:
+    """Return the sections for which there are data, in their order; one without content leaves no trace on the page."""
+    run = given.head.run
+    known = (
+        Section("answers", "In short", _answers(given)),
+        Section("ladders", "Ladder" if len(given.views) == 1 else "Ladders", given.views[::-1]),
+        Section("front", "Throughput and latency", fronts(run)),
+        Section("limits", "Share of the machine's peak", machine_limits(run, given.calibration)),
+        Section("cost", "Cost", cost_view(given.costs)),
+        Section("comparisons", "Comparison", given.comparisons),
+        Section("history", "History", given.histories),
+        Section("machines", "Machine and environment", {"runs": given.views, "fields": fields(given.whole)}),
+    )
+    return tuple(section for section in known if section.content)
+
+
+def _answers(given: Material) -> dict[str, object]:
     head = given.head.run
     of_head = (view for view in given.histories if (head.name, head.saved_at, head.commit.short) in view.runs)
     followed = next(of_head, None)
-    content = {
+    return {
         "head": given.head,
-        "within": within_limits(given.head.run, given.limits),
+        "within": within_limits(head, given.limits),
         "against": given.comparisons[:1],
         "bests": best_recipes(given.named, given.views, given.costs) if len(given.named) > 1 else (),
         "most_open": MOST_BESTS_OPEN,
@@ -105,32 +120,6 @@ def _answers(given: Material) -> Section:
         "followed": followed,
         "changes": level_changes(followed) if followed else (),
     }
-    return Section(id="answers", title="In short", template="answers.html", content=content)
-
-
-def _ladders(given: Material) -> Section:
-    return Section(id="ladders", title="Ladder" if len(given.views) == 1 else "Ladders", template="ladders.html", content=given.views[::-1])
-
-
-def _limits(given: Material) -> Section | None:
-    found = machine_limits(given.head.run, given.calibration)
-    return Section(id="limits", title="Share of the machine's peak", template="limits.html", content=found) if found else None
-
-
-def _fronts(given: Material) -> Section | None:
-    found = fronts(given.head.run)
-    return Section(id="front", title="Throughput and latency", template="front.html", content=found) if found else None
-
-
-def _costs(given: Material) -> Section | None:
-    found = cost_view(given.costs)
-    return Section(id="cost", title="Cost", template="cost.html", content=found) if found else None
-
-
-def _comparisons(given: Material) -> Section | None:
-    if not given.comparisons:
-        return None
-    return Section(id="comparisons", title="Comparison", template="comparisons.html", content=given.comparisons)
 
 
 def _followed(fingerprints: Sequence[Mapping[str, Any]], saved: Sequence[Run[Throughput]]) -> tuple[HistoryView, ...]:
@@ -145,30 +134,3 @@ def _followed(fingerprints: Sequence[Mapping[str, Any]], saved: Sequence[Run[Thr
             if followed.runs >= FEWEST_TO_FOLLOW:
                 found.append(history_view(followed, len(found) + 1))
     return tuple(found)
-
-
-def _histories(given: Material) -> Section | None:
-    return Section(id="history", title="History", template="history.html", content=given.histories) if given.histories else None
-
-
-def _machines(given: Material) -> Section:
-    content = {"runs": given.views, "fields": fields(given.whole)}
-    return Section(id="machines", title="Machine and environment", template="machines.html", content=content)
-
-
-# Here a section is added; one that returns None, for want of data, leaves no trace on the page.
-SECTIONS: tuple[Callable[[Material], Section | None], ...] = (
-    _answers,
-    _ladders,
-    _fronts,
-    _limits,
-    _costs,
-    _comparisons,
-    _histories,
-    _machines,
-)
-
-
-def sections(given: Material) -> tuple[Section, ...]:
-    """Return the sections for which there are data."""
-    return tuple(section for make in SECTIONS if (section := make(given)) is not None)
