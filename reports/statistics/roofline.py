@@ -114,35 +114,30 @@ def bytes_per_sample(*, weight_elements: float, activation_elements: float, batc
     return size * (weight_elements / batch_size + activation_elements)
 
 
-def place(
-    *,
-    samples_per_second: float,
-    flops_per_sample: float | None,
-    bytes_per_sample: float | None,
-    precision_share: Mapping[str, float],
-    threads: int | None,
-    calibration: Calibration,
-    kernels: Iterable[str] = (),
-) -> Place | str:
-    """Return where a throughput stands under the calibration's roof, or why it cannot be placed.
+def place_of(measurement: Measurement, calibration: Calibration) -> Place | str:
+    """Return where a measured step stands under the calibration's roof, or why it cannot be placed.
 
     The peak of a mix is the mean of its precisions' peaks weighed by kernel time: in a share s of the time no kernel can do more than
-    s times its precision's peak, so the sum is what the mix can reach at most. `kernels` are the names of those that ran.
+    s times its precision's peak, so the sum is what the mix can reach at most. Kernels of weights in few bits tell the precision of these,
+    and multiply in another where activations are not quantized.
     """
-    if flops_per_sample is None:
+    if measurement.precision.endswith(WEIGHTS_ALONE):
+        return f"its precision is {measurement.precision}: no kernel tells in which one it multiplies them"
+    if measurement.flops_per_sample is None:
         return "its FLOPs are not known"
+    threads = _threads(measurement)
     if threads is not None and threads != calibration.threads:
         return f"it computed with {threads} threads, the peaks are those of {calibration.threads}"
-    mix = _mix(precision_share, calibration)
+    mix = _mix(measurement.precision_share, calibration)
     if isinstance(mix, str):
         return mix
     peak, dominating = mix
-    achieved = samples_per_second * flops_per_sample
-    intensity = flops_per_sample / bytes_per_sample if bytes_per_sample else None
+    achieved = measurement.samples_per_second * measurement.flops_per_sample
+    intensity = measurement.flops_per_sample / measurement.bytes_per_sample if measurement.bytes_per_sample else None
     bandwidth = calibration.bandwidth_bytes_per_second
     slope = bandwidth * intensity if bandwidth is not None and intensity is not None else None
     share = achieved / peak
-    winograd = any("wino" in kernel.lower() for kernel in kernels)
+    winograd = any("wino" in kernel.implementation.lower() for kernel in measurement.kernels)
     return Place(
         flops_per_second=achieved,
         intensity=intensity,
@@ -172,24 +167,6 @@ def _mix(precision_share: Mapping[str, float], calibration: Calibration) -> tupl
     return sum(share * peak.flops_per_second for share, peak in known) / covered, dominating
 
 
-def place_of(measurement: Measurement, calibration: Calibration) -> Place | str:
-    """Return where a measured step stands under the calibration's roof, or why it cannot be placed.
-
-    Kernels of weights in few bits tell the precision of these, and multiply in another where activations are not quantized.
-    """
-    if measurement.precision.endswith(WEIGHTS_ALONE):
-        return f"its precision is {measurement.precision}: no kernel tells in which one it multiplies them"
-    return place(
-        samples_per_second=measurement.samples_per_second,
-        flops_per_sample=measurement.flops_per_sample,
-        bytes_per_sample=measurement.bytes_per_sample,
-        precision_share=measurement.precision_share,
-        threads=_threads(measurement),
-        calibration=calibration,
-        kernels=[kernel.implementation for kernel in measurement.kernels],
-    )
-
-
 def share_of_bandwidth(measurement: Measurement, calibration: Calibration) -> float | None:
     """Return the bytes that steps of decode read in a second over the bandwidth.
 
@@ -213,7 +190,7 @@ def _point(measurement: Measurement, calibration: Calibration) -> RooflinePoint:
         model=measurement.model,
         step=measurement.step,
         samples_per_second=measurement.samples_per_second,
-        precision_share=dict(measurement.precision_share),
+        precision_share=measurement.precision_share,
         place=found if isinstance(found, Place) else None,
         reason=found if isinstance(found, str) else "",
     )

@@ -11,9 +11,9 @@ from reports.saved.load import UnreadableRun, read_calibration, read_run
 from reports.saved.record import Calibration, Run
 from reports.show.roofline_picture import roofline_picture, spread
 from reports.show.tables import json_text, tables_markdown
-from reports.statistics.roofline import CannotPlace, Place, bytes_per_sample, place, roofline
+from reports.statistics.roofline import CannotPlace, Place, bytes_per_sample, place_of, roofline
 from reports.views.tables.roofline import percent, roofline_tables
-from tests.reports.saved_runs import FINGERPRINT, benchmark, save, saved_run
+from tests.reports.saved_runs import FINGERPRINT, benchmark, measurement, save, saved_run
 
 GIGA = 1e9
 CALIBRATION: dict[str, Any] = {
@@ -192,9 +192,8 @@ def test_without_bandwidth_nothing_is_said_of_what_bounds(tmp_path: Path) -> Non
 
 def test_figures_of_any_size_stay_finite(tmp_path: Path) -> None:
     wild = calibration(tmp_path, peaks=[{"precision": "f32", "flops_per_second": 1e-18}])
-    found = place(
-        samples_per_second=1e18, flops_per_sample=1e18, bytes_per_sample=1e-18, precision_share={"f32": 1e18}, threads=4, calibration=wild
-    )
+    extreme = measurement(samples_per_second=1e18, flops_per_sample=1e18, bytes_per_sample=1e-18, precision_share={"f32": 1e18})
+    found = place_of(extreme, wild)
 
     assert isinstance(found, Place)
     assert found.fault
