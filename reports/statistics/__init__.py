@@ -95,13 +95,8 @@ def geometric_mean_gain(gains: Sequence[tuple[float, Sequence[float]]]) -> Gain:
 
 
 def mean_interval(values: Sequence[float]) -> Interval:
-    """Return the interval of the geometric mean of positive values; of a single one it has no width."""
-    logs = _logarithms(values)
-    mean, variance = _moments(logs)
-    if len(logs) == 1:
-        return Interval(values[0], values[0])
-    half = t_quantile(CONFIDENCE, len(logs) - 1) * math.sqrt(variance / len(logs))
-    return Interval(_exp(mean - half), _exp(mean + half))
+    """Return the interval of the geometric mean of positive values. Raises ValueError below two."""
+    return _interval(values, 0)
 
 
 def process_interval(values: Sequence[float]) -> Interval:
@@ -109,12 +104,7 @@ def process_interval(values: Sequence[float]) -> Interval:
 
     For throughputs of fresh processes it says where another fresh process is expected. Raises ValueError below two.
     """
-    logs = _logarithms(values)
-    if len(logs) < 2:
-        raise ValueError("expected at least two values to tell the spread from")
-    mean, variance = _moments(logs)
-    half = t_quantile(CONFIDENCE, len(logs) - 1) * math.sqrt(variance * (1 + 1 / len(logs)))
-    return Interval(_exp(mean - half), _exp(mean + half))
+    return _interval(values, 1)
 
 
 def latency_percentiles(latencies_s: Sequence[float]) -> Percentiles:
@@ -135,6 +125,16 @@ def verdict(low: float, high: float) -> str:
         return SLOWER
     percent = 100 * (math.sqrt(high / low) - 1) if low > 0 else math.inf
     return f"not resolved (±{percent:.1f} %)" if percent < 1000 else "not resolved (±1000 % or more)"
+
+
+def _interval(values: Sequence[float], further: int) -> Interval:
+    """Return the interval of the mean of positive values, or of one further value."""
+    logs = _logarithms(values)
+    if len(logs) < 2:
+        raise ValueError("expected at least two values to tell the spread from")
+    mean, variance = _moments(logs)
+    half = t_quantile(CONFIDENCE, len(logs) - 1) * math.sqrt(variance / len(logs) + further * variance)
+    return Interval(_exp(mean - half), _exp(mean + half))
 
 
 def _gain(mean: float, error: float, freedom: float, confidence: float) -> Gain:

@@ -8,7 +8,7 @@ import math
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from typing import TypeVar
 
-from reports.statistics.moderated import Effect, Spread, gain, spread
+from reports.statistics.moderated import Effect, Spread, gain, rounds_variance, spread
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -36,5 +36,4 @@ def is_open(pairs: Sequence[Effect], run: Spread) -> bool:
 
 def expected_width(pairs: Sequence[Effect], run: Spread) -> float:
     """Return the standard error of a gain's logarithm that its rounds and the run's spread let expect, however its pairs agree."""
-    within = math.fsum(pair.variance for pair in pairs) / len(pairs)
-    return math.sqrt((run.between + max(within, run.within)) / len(pairs))
+    return math.sqrt((run.between + max(rounds_variance(pairs), run.within)) / len(pairs))

@@ -94,14 +94,14 @@ def spread(steps: Sequence[Sequence[Effect]]) -> Spread:
     if len(several) < LEAST_STEPS or total < LEAST_FREEDOM:
         pooled = float(freedoms @ variances) / total
         return Spread(max(PRIOR.between, pooled), 0.0, 1.0, PRIOR_FREEDOM, math.inf, seen=False)
-    errors = np.array([_within(pairs) for pairs in several])
-    within = float(np.median([_within(pairs) for pairs in steps if pairs]))
+    errors = np.array([rounds_variance(pairs) for pairs in several])
+    within = float(np.median([rounds_variance(pairs) for pairs in steps if pairs]))
     expected = np.maximum(errors, within)
     between = _between(variances, expected, freedoms)
     floor = max(between + within, 1e-12)
     scale, freedom = fit_f(variances / np.maximum(between + expected, floor), freedoms)
     # rounds tell a pair's variance roughly: a step whose rounds seem quiet is taken for a usual one, neither for a quieter one
-    usual = float(np.mean([min(max(_within(pairs), within), 2 * within) for pairs in steps if pairs]))
+    usual = float(np.mean([min(max(rounds_variance(pairs), within), 2 * within) for pairs in steps if pairs]))
     return Spread(between, max(usual, 1e-12), scale, freedom, total, seen=True)
 
 
@@ -116,7 +116,7 @@ def gain(pairs: Sequence[Effect], run: Spread, *, confidence: float = CONFIDENCE
     logs = [each.log_ratio for each in pairs]
     mean = math.fsum(logs) / count
     typical = run.between + run.within
-    excess = max(0.0, _within(pairs) - run.within)
+    excess = max(0.0, rounds_variance(pairs) - run.within)
     expected = typical + excess
     squares = math.fsum((value - mean) ** 2 for value in logs)
     if math.isinf(run.freedom):
@@ -224,7 +224,8 @@ def _is_whole(pair: SavedPair, first: int) -> bool:
     return len(pair.own_rounds_s) == len(pair.over_rounds_s) > first
 
 
-def _within(pairs: Sequence[Effect]) -> float:
+def rounds_variance(pairs: Sequence[Effect]) -> float:
+    """Return the variance that the rounds of a step's pairs give one of them, on average."""
     return math.fsum(each.variance for each in pairs) / len(pairs)
 
 

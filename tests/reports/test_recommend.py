@@ -9,7 +9,7 @@ import pytest
 from fixtures.steps.optimizations import ON_DEMAND
 from reports.__main__ import main
 from reports.deploy.texts import figures, recommendation_data, why
-from reports.statistics import process_interval
+from reports.statistics import mean_interval, process_interval
 from reports.text.metric_limit import metric_limit_of
 from reports.views.recommend import NOT_SERVED, DeploymentLimits, NothingToRecommend, recommend
 from tests.reports.saved_runs import benchmark, calls, measured, save, saved_run
@@ -241,8 +241,9 @@ def test_a_fresh_process_is_expected_where_processes_were_seen() -> None:
     low, high = process_interval((90.0, 100.0, 110.0))
 
     assert (60.3, 163.5) == pytest.approx((low, high), rel=0.005)
-    with pytest.raises(ValueError, match="two values"):
-        process_interval((1.0,))
+    for interval in (mean_interval, process_interval):
+        with pytest.raises(ValueError, match="two values"):
+            interval((1.0,))
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from reports.saved.record import Gain
-from reports.statistics import Percentiles, latency_percentiles, mean_interval, paired_gain, unpaired_ratio, verdict
+from reports.statistics import Percentiles, latency_percentiles, paired_gain, unpaired_ratio, verdict
 
 
 def test_gain_is_the_geometric_mean_over_pairs() -> None:
@@ -108,10 +108,6 @@ def test_percentiles_are_those_of_numpy() -> None:
 
     assert (50.5, 90.1, 99.01) == pytest.approx((found.p50_s, found.p90_s, found.p99_s))
     assert Percentiles(3.0, 3.0, 3.0) == latency_percentiles([3.0])
-
-
-def test_mean_interval_of_one_process_is_itself() -> None:
-    assert (5.0, 5.0) == mean_interval([5.0])
 
 
 @pytest.mark.parametrize("pairs", [2, 3, 6, 11])
