@@ -27,11 +27,6 @@ class Advice:
     with_bf16: str
     known_from: str
 
-    @property
-    def row(self) -> str:
-        """The line of the page's table."""
-        return f"| {self.do} | {self.without_bf16} | {self.with_bf16} | {self.known_from} |"
-
 
 @dataclass(frozen=True, kw_only=True)
 class Warned:
@@ -42,11 +37,6 @@ class Warned:
     known_from: str
     needs_bf16: bool = False
 
-    @property
-    def row(self) -> str:
-        """The line of the page's table."""
-        return f"| {self.what} | {self.why} | {self.known_from} |"
-
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
@@ -56,11 +46,6 @@ class Order:
     command: str
     without_bf16: str
     with_bf16: str
-
-    @property
-    def row(self) -> str:
-        """The line of the page's table."""
-        return f"| {self.models}: `{self.command}` | {self.without_bf16} | {self.with_bf16} |"
 
 
 ORDERS = (
