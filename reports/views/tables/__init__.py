@@ -88,8 +88,12 @@ class Table:
         """The rows of CSV and JSON, by field."""
         if self.data is not None:
             return self.data
-        fields = [column.field for column in self.columns]
-        return tuple(dict(zip(fields, (each.plain_value for each in row), strict=True)) for row in self.rows)
+        return tuple(record(self.columns, row) for row in self.rows)
+
+
+def record(columns: Iterable[Column], cells: Iterable[Cell]) -> dict[str, object]:
+    """Return a row of CSV and JSON."""
+    return {column.field: cell.plain_value for column, cell in zip(columns, cells, strict=True)}
 
 
 def weights_table(records: Iterable[Weighted]) -> tuple[Table, ...]:

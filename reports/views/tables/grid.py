@@ -2,10 +2,9 @@
 
 from collections.abc import Iterable, Iterator
 
-from reports.saved.record import Measurement
 from reports.text.figures import NONE, decibels, gain_short, milliseconds, p99_ms, per_second, top1
 from reports.views.grid import Grid, GridCell
-from reports.views.tables import Cell, Column, Table
+from reports.views.tables import Cell, Column, Table, record
 
 _COLUMNS = (
     Column("step", "step", is_number=False),
@@ -23,48 +22,37 @@ _COLUMNS = (
 
 
 def grids_tables(grids: Iterable[Grid]) -> tuple[Table, ...]:
-    """Return one table for each model, and why points have no figures."""
-    return tuple(
-        Table(
-            title=grid.model,
-            columns=_COLUMNS,
-            rows=tuple(tuple(_cells(cell, m)) for cell in grid.cells if (m := cell.measured) is not None),
-            data=tuple(_data(grid.model, cell) for cell in grid.cells),
-            remarks=tuple(_reasons(grid)),
-        )
-        for grid in grids
+    """Return one table for each model, and why points have no figures, which CSV and JSON have as rows of their own."""
+    return tuple(map(_table, grids))
+
+
+def _table(grid: Grid) -> Table:
+    rows = [(cell, _row(cell)) for cell in grid.cells]
+    return Table(
+        title=grid.model,
+        columns=_COLUMNS,
+        rows=tuple(row for cell, row in rows if cell.measured is not None),
+        data=tuple({"model": grid.model, **record(_COLUMNS, row), "reason": cell.reason} for cell, row in rows),
+        remarks=tuple(_reasons(grid)),
     )
 
 
-def _cells(cell: GridCell, m: Measurement) -> Iterator[Cell]:
-    yield Cell(cell.step)
-    yield Cell(str(cell.sequence_length), cell.sequence_length)
-    yield Cell(str(cell.batch_size), cell.batch_size)
-    yield Cell(per_second(m.samples_per_second), m.samples_per_second)
-    yield Cell(gain_short(m.gain), m.gain.ratio if m.gain else None)
-    yield Cell(m.gain.over if m.gain else NONE)
-    yield Cell(milliseconds(m.latency_p50_s), m.latency_p50_s)
-    yield Cell(milliseconds(m.latency_p90_s), m.latency_p90_s)
-    yield Cell(p99_ms(m), m.latency_p99_s)
-    yield Cell(decibels(m.sqnr_db), m.sqnr_db)
-    yield Cell(top1(m.top1_agreement), m.top1_agreement)
-
-
-def _data(model: str, cell: GridCell) -> dict[str, object]:
-    """Return a row of CSV and JSON, also of a point that was not measured: its reason."""
+def _row(cell: GridCell) -> tuple[Cell, ...]:
     m = cell.measured
-    gain = m.gain if m is not None else None
-    return {
-        "model": model,
-        "step": cell.step,
-        "sequence_length": cell.sequence_length,
-        "batch_size": cell.batch_size,
-        "queries_per_second": cell.queries_per_second,
-        "gain": gain.ratio if gain is not None else None,
-        "gain_over": gain.over if gain is not None else None,
-        **{name: getattr(m, name, None) for name in ("latency_p50_s", "latency_p90_s", "latency_p99_s", "sqnr_db", "top1_agreement")},
-        "reason": cell.reason,
-    }
+    point = (Cell(cell.step), Cell(str(cell.sequence_length), cell.sequence_length), Cell(str(cell.batch_size), cell.batch_size))
+    if m is None:
+        return (*point, *(Cell(NONE),) * (len(_COLUMNS) - len(point)))
+    return (
+        *point,
+        Cell(per_second(m.samples_per_second), m.samples_per_second),
+        Cell(gain_short(m.gain), m.gain.ratio if m.gain else None),
+        Cell(m.gain.over if m.gain else NONE),
+        Cell(milliseconds(m.latency_p50_s), m.latency_p50_s),
+        Cell(milliseconds(m.latency_p90_s), m.latency_p90_s),
+        Cell(p99_ms(m), m.latency_p99_s),
+        Cell(decibels(m.sqnr_db), m.sqnr_db),
+        Cell(top1(m.top1_agreement), m.top1_agreement),
+    )
 
 
 def _reasons(grid: Grid) -> Iterator[str]:

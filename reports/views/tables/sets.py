@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 
 from reports.saved.machines import machine_name
 from reports.saved.record import Measurement, OverSide, Run
-from reports.text.figures import gain_short, gibibytes, milliseconds, times
+from reports.text.figures import NONE, gain_short, gibibytes, milliseconds, times
 from reports.views.geomean import Member, SetGain
-from reports.views.tables import Cell, Column, Line, Table
+from reports.views.tables import Cell, Column, Line, Table, record
 
 _COLUMNS = (
     Column("published name", "published_name", is_number=False, folds=True),
@@ -20,48 +20,37 @@ _COLUMNS = (
 
 
 def sets_tables(run: Run[Measurement], sets: Sequence[SetGain]) -> tuple[Table, ...]:
-    """Return for each set a table of its models, what has no figure and why, and the mean beside the published one."""
+    """Return for each set a table of its models, what has no figure and why (CSV and JSON: rows), and the mean beside the published one."""
     torch = run.fingerprint.get("versions", {}).get("torch", "unknown")
     measured_on = Line(f"run {run.name}, {run.saved_at:%Y-%m-%d}, {machine_name(run.fingerprint)}, torch {torch}")
-    return tuple(
-        Table(
-            title=found.name,
-            before=(measured_on,),
-            columns=_COLUMNS,
-            rows=tuple(tuple(_cells(each.name, m)) for each in found.members if (m := each.measured) is not None),
-            data=tuple(_data(found.name, each) for each in found.members),
-            remarks=(*_reasons(found), *_means(found)),
-        )
-        for found in sets
+    return tuple(_table(found, measured_on) for found in sets)
+
+
+def _table(found: SetGain, measured_on: Line) -> Table:
+    rows = [(each, _row(each)) for each in found.members]
+    return Table(
+        title=found.name,
+        before=(measured_on,),
+        columns=_COLUMNS,
+        rows=tuple(row for each, row in rows if each.measured is not None),
+        data=tuple({"set": found.name, **record(_COLUMNS, row), "reason": each.reason} for each, row in rows),
+        remarks=(*_reasons(found), *_means(found)),
     )
 
 
-def _cells(published_name: str, m: Measurement) -> Iterator[Cell]:
+def _row(member: Member) -> tuple[Cell, ...]:
+    m, named = member.measured, (Cell(member.name), Cell(member.model))
+    if m is None:
+        return (*named, *(Cell(NONE),) * (len(_COLUMNS) - len(named)))
     eager = m.over_side or OverSide()
-    yield Cell(published_name)
-    yield Cell(m.model)
-    yield Cell(milliseconds(eager.latency_p50_s), eager.latency_p50_s)
-    yield Cell(milliseconds(m.latency_p50_s), m.latency_p50_s)
-    yield Cell(gain_short(m.gain), m.gain.ratio if m.gain else None)
-    yield Cell(gibibytes(eager.peak_rss_bytes), eager.peak_rss_bytes)
-    yield Cell(gibibytes(m.peak_rss_bytes), m.peak_rss_bytes)
-
-
-def _data(name: str, member: Member) -> dict[str, object]:
-    """Return a row of CSV and JSON, also of a model without a figure: its reason."""
-    m = member.measured
-    eager = m.over_side if m is not None else None
-    return {
-        "set": name,
-        "published_name": member.name,
-        "model": member.model,
-        "eager_p50_s": eager.latency_p50_s if eager is not None else None,
-        "compiled_p50_s": m.latency_p50_s if m is not None else None,
-        "gain": m.gain.ratio if m is not None and m.gain is not None else None,
-        "eager_peak_rss_bytes": eager.peak_rss_bytes if eager is not None else None,
-        "compiled_peak_rss_bytes": m.peak_rss_bytes if m is not None else None,
-        "reason": member.reason,
-    }
+    return (
+        *named,
+        Cell(milliseconds(eager.latency_p50_s), eager.latency_p50_s),
+        Cell(milliseconds(m.latency_p50_s), m.latency_p50_s),
+        Cell(gain_short(m.gain), m.gain.ratio if m.gain else None),
+        Cell(gibibytes(eager.peak_rss_bytes), eager.peak_rss_bytes),
+        Cell(gibibytes(m.peak_rss_bytes), m.peak_rss_bytes),
+    )
 
 
 def _reasons(found: SetGain) -> Iterator[str]:
