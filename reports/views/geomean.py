@@ -63,9 +63,12 @@ def _set_gain(name: str, run: Run[Measurement]) -> SetGain | None:
 
 def _member(name: str, model: str, run: Run[Measurement]) -> Member:
     measured = next((m for m in run.measurements if (m.model, m.step) == (model, STEP)), None)
-    if measured is None or measured.gain is None:
+    if measured is None:
         outcome = next((o for o in run.outcomes if (o.model, o.step) == (model, STEP)), None)
-        return Member(name=name, model=model, reason=f"{outcome.outcome}: {outcome.reason}" if outcome else "not run")
+        reason = f"{outcome.outcome}: {outcome.reason or 'no reason saved'}" if outcome else "not run"
+        return Member(name=name, model=model, reason=reason)
+    if measured.gain is None:
+        return Member(name=name, model=model, reason="measured over no other step")
     if measured.disturbed:
         return Member(name=name, model=model, reason="disturbed by other processes: measure it again on an idle machine")
     if measured.over_side is None or measured.over_side.runtime != EAGER:

@@ -13,7 +13,7 @@ from reports.__main__ import main
 from reports.saved.load import read_run
 from reports.statistics import ONE_PAIR, geometric_mean_gain
 from reports.views.geomean import NoSetMeasured, set_gains
-from tests.reports.saved_runs import benchmark, outcome, save, saved_run
+from tests.reports.saved_runs import FINGERPRINT, benchmark, outcome, save, saved_run
 
 
 def compiled(model: str, own_s: list[float], eager_s: list[float], runtime: str = "eager") -> dict[str, Any]:
@@ -95,6 +95,22 @@ def test_rows_of_csv_have_the_reason_where_there_is_no_figure(storage: Path, cap
         rows["vgg16"][name] for name in ("set", "published_name", "compiled_p50_s", "reason")
     )
     assert ("", "failed: 2 graphs, 1 graph breaks") == (rows["hf_Longformer"]["gain"], rows["hf_Longformer"]["reason"])
+
+
+def test_what_a_damaged_run_does_not_tell_is_said_in_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Versions that are none, a failure without its reason, a step over nothing."""
+    steps = [compiled("resnet50", [0.1], [0.2]), benchmark("compile_freezing", model="torchvision.vgg16")]
+    failed = outcome("compile_freezing", "failed", model="torchvision.alexnet")
+    save(tmp_path, 1, saved_run(steps, outcomes=[failed], fingerprint=FINGERPRINT | {"versions": "torn"}))
+
+    assert 0 == main(["geomean", "1", "--storage", str(tmp_path)])
+    shown = " ".join(capsys.readouterr().out.split())
+    for part in (
+        "torch unknown",
+        "alexnet (torchvision.alexnet) failed: no reason saved",
+        "(torchvision.vgg16) measured over no other step",
+    ):
+        assert part in shown
 
 
 def test_run_without_a_set_says_how_to_measure_one(tmp_path: Path) -> None:
