@@ -103,11 +103,14 @@ def history(
         raise NothingToFollow("no saved run to follow: save some with `pytest benchmarks/ --benchmark-autosave`")
     _require(steps, {step for _, step in keys}, "step")
     _require(models, {model for model, _ in keys}, "model")
+    wanted = [key for key in keys if (not models or key[0] in models) and (not steps or key[1] in steps)]
+    if not wanted:
+        told = f"no saved run of this machine has a step {' or '.join(steps)} of {' or '.join(models)}"
+        raise NothingToFollow(f"{told}; name two that were measured together: `python -m reports list` shows the models of each run")
     once = _each_once(mine)
     newest = {(m.model, m.step): m.conditions for records in once for m in records}
     measured = [{(m.model, m.step): m for m in records if m.conditions == newest[m.model, m.step]} for records in once]
     found = changes([[_figure(each.get(key)) for each in measured] for key in keys])
-    wanted = [key for key in keys if (not models or key[0] in models) and (not steps or key[1] in steps)]
     return History(
         machine=machine_name(fingerprint),
         series=tuple(_series(key, mine, measured, found.steps[place]) for place, key in enumerate(keys) if key in wanted),

@@ -93,6 +93,15 @@ def test_an_unknown_step_is_refused_with_those_that_are_saved(tmp_path: Path) ->
         follow(tmp_path, steps=("nope",))
 
 
+def test_a_step_of_another_model_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each of both is saved, and nothing was measured with both; there is nothing to draw."""
+    save(tmp_path, 1, saved_run([*ladder("baseline", "compile"), benchmark(model="vit")]))
+    words = ["history", "--step", "compile", "--model", "vit", "--storage", str(tmp_path), "--plot", str(tmp_path / "x.svg")]
+
+    assert 2 == main(words)
+    assert "no saved run of this machine has a step compile of vit; name two" in capsys.readouterr().err
+
+
 def test_no_run_is_refused_with_how_to_save_one(tmp_path: Path) -> None:
     with pytest.raises(NothingToFollow, match="--benchmark-autosave"):
         follow(tmp_path)
