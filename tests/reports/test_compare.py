@@ -236,6 +236,15 @@ def test_disturbed_steps_do_not_move_what_all_share(tmp_path: Path) -> None:
     assert 1.0 == pytest.approx(compare(base, head).common_shift)
 
 
+def test_chance_calls_nothing_that_has_no_interval(tmp_path: Path) -> None:
+    """Of one process a side there is none, and what others disturbed has no verdict."""
+    one = benchmark("one", medians_s=(0.1,))
+    base, head = (run(tmp_path, number, step("compile"), one, step("openvino", disturbed=True)) for number in (1, 2))
+
+    assert "0 of 1 benchmarks are called faster or slower; by chance alone about 0.1 would be." == chance(compare(base, head))
+    assert "No ratio has an interval: no benchmarks are called faster or slower." == chance(both(tmp_path, one, one))
+
+
 def test_other_inputs_are_no_spread_of_a_step(tmp_path: Path) -> None:
     """Nights on images of 64 and of 224 pixels by turns differ eightfold, and a step on either hardly from night to night."""
     for number in range(1, 17):

@@ -7,7 +7,7 @@ import msgspec
 
 from reports.saved.machines import Difference
 from reports.saved.record import Measurement, Run
-from reports.statistics import CONFIDENCE, FASTER, NEGLIGIBLE, SLOWER
+from reports.statistics import CONFIDENCE, DISTURBED, FASTER, NEGLIGIBLE, SLOWER
 from reports.statistics.run_spread import FEWEST_RUNS
 from reports.text.figures import gain_short, per_second, signed_percent
 from reports.views.compare import Compared, Comparison, OneSided
@@ -95,13 +95,15 @@ def advice(comparison: Comparison) -> str:
 
 
 def chance(comparison: Comparison) -> str:
-    """Say how many differences to expect where nothing changed."""
+    """Say how many differences to expect where nothing changed, of those that have an interval."""
     rows = (*comparison.slower, *comparison.faster)
-    count = sum(row.ratio is not None for row in comparison.compared)
+    count = sum(row.ratio is not None and row.ratio.low is not None and row.ratio.verdict != DISTURBED for row in comparison.compared)
     called = "benchmarks are called faster or slower"
     if comparison.across_machines:
         called = "speedups over each run's own baseline are called larger or smaller"
-    said = f"{len(rows)} of {count} {called}; by chance alone about {(1 - CONFIDENCE) * count:.1f} would be."
+    said = f"No ratio has an interval: no {called}."
+    if count:
+        said = f"{len(rows)} of {count} {called}; by chance alone about {(1 - CONFIDENCE) * count:.1f} would be."
     if usual := sum(map(comparison.is_usual, rows)):
         said += f" {usual} of them {'differs' if usual == 1 else 'differ'} by no more than unchanged runs of this machine do."
     shift = comparison.common_shift
