@@ -225,18 +225,19 @@ def recommend(measurements: Sequence[Measurement], model: str, limits: Deploymen
     candidates = [_candidate(m, processes[m.model, m.step], limits, timed) for m in ours]
     candidates.sort(key=lambda each: -each.samples_per_second)
     within = [each for each in candidates if not each.broken]
-    if all(each.measurement.disturbed for each in candidates):
+    quiet = [each for each in candidates if not each.measurement.disturbed]
+    if not quiet:
         raise NothingToRecommend(f"all recipes of {model} were disturbed while they were measured: measure them again on an idle machine")
     if not within:
-        may_keep = next((each for each in candidates if not each.measurement.disturbed and not limits.refuted_by(each.measurement)), None)
+        may_keep = next((each for each in quiet if not limits.refuted_by(each.measurement)), None)
         if may_keep is not None:
             raise NothingToRecommend(
                 f"no recipe of {model} is shown to keep the limits: the fastest that may is {may_keep.step!r}, {may_keep.broken}. "
                 f"{TOKENS_MORE if may_keep.measurement.generation else CALLS_MORE}"
             )
         raise NothingToRecommend(
-            f"no recipe of {model} is within the limits: the fastest, {candidates[0].step!r}, has {candidates[0].broken}; "
-            f"{_nearest(candidates, limits)}. Widen the limits{'' if ours[0].generation else SMALLER}"
+            f"no recipe of {model} is within the limits: the fastest, {quiet[0].step!r}, has {quiet[0].broken}; "
+            f"{_nearest(quiet, limits)}. Widen the limits{'' if ours[0].generation else SMALLER}"
         )
     winner, *others = within
     return Recommendation(

@@ -185,6 +185,13 @@ def test_nothing_within_the_limits_says_what_came_nearest() -> None:
         assert part in str(refused.value)
 
 
+def test_what_others_disturbed_did_not_come_nearest() -> None:
+    """Its figures stand for nothing, however good they look."""
+    disturbed = benchmark("compile", medians_s=(0.01,) * 3, disturbed=True)
+    with pytest.raises(NothingToRecommend, match=r"the fastest, 'openvino', has p99 85\.0 ms.*; the lowest p99 is 85\.0 ms \(openvino\)"):
+        recommend(measured(disturbed, EXACT, SLOW), "resnet50", DeploymentLimits(p99_s=0.001))
+
+
 def test_recipes_that_are_not_shown_to_be_slower_are_marked() -> None:
     """By processes whose intervals tell them apart; of one process by more than the usual spread between processes."""
     near = benchmark("near", medians_s=(0.040, 0.042, 0.0425))
