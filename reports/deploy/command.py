@@ -18,7 +18,7 @@ from reports.text.image_shape import USUAL, of_batch
 from reports.text.options import Commands, above_zero, shared
 from reports.text.plain_text import plain
 from reports.views.generated import usual_point
-from reports.views.recommend import DeploymentLimits, NothingToRecommend, Recommendation, is_served, recommend
+from reports.views.recommend import MEASURE, DeploymentLimits, NothingToRecommend, Recommendation, is_served, recommend
 
 DESCRIPTION = """\
 Names the fastest recipe of a run within the limits; of a model that generates text the one that decodes fastest. --emit writes it as a
@@ -57,6 +57,8 @@ def add_recommend(commands: Commands, common: argparse.ArgumentParser) -> None:
 def run_recommend(options: argparse.Namespace, storage: Storage, console: Console) -> int:
     """Recommend, print, and emit where asked."""
     run = read_run(storage.find(options.run))
+    if not run.measurements:
+        raise NothingToRecommend(f"run {run.name} holds no measured step, so there is no recipe to recommend: {MEASURE}")
     found = recommend(_among(run, options.step), _model(run, options.model), _limits(options))
     show(console, [recommendation_table(run, found)], options.format, recommendation_data(found))
     if options.emit is not None:

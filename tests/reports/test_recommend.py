@@ -12,7 +12,7 @@ from reports.deploy.texts import figures, recommendation_data, why
 from reports.statistics import mean_interval, process_interval
 from reports.text.metric_limit import metric_limit_of
 from reports.views.recommend import NOT_SERVED, DeploymentLimits, NothingToRecommend, recommend
-from tests.reports.saved_runs import benchmark, calls, measured, save, saved_run
+from tests.reports.saved_runs import benchmark, calls, measured, outcome, save, saved_run
 
 FAST = benchmark("openvino_int8", medians_s=(0.040, 0.041, 0.042), latency_p99_s=0.090, cosine=0.991)
 EXACT = benchmark("openvino", medians_s=(0.080, 0.081, 0.082), latency_p99_s=0.085, cosine=0.9999)
@@ -302,6 +302,14 @@ def test_errors_are_one_paragraph(storage: Path, capsys: pytest.CaptureFixture[s
     assert "" == shown.out
     assert reason in shown.err
     assert 1 == len(shown.err.splitlines())
+
+
+@pytest.mark.parametrize("words", [[], ["--model", "resnet50"], ["--step", "compile"]])
+def test_a_run_without_any_measurement_says_how_to_measure(tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str]) -> None:
+    save(tmp_path, 1, saved_run([], outcomes=[outcome("compile", "failed", "g++ is missing")]))
+
+    assert 2 == main(["recommend", *words, "--storage", str(tmp_path)])
+    assert "run 0001 holds no measured step, so there is no recipe to recommend: measure its ladder with" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
