@@ -3,7 +3,6 @@
 import io
 import sys
 import unicodedata
-from collections.abc import Collection, Sequence
 from typing import TextIO
 
 LONGEST_NAME = 200
@@ -32,17 +31,6 @@ def let_any_text_through(stream: TextIO) -> None:
     """Let a stream that is not UTF-8 show `?` for what it cannot encode, in place of a UnicodeEncodeError in the middle of a table."""
     if isinstance(stream, io.TextIOWrapper) and not (stream.encoding or "").lower().replace("-", "").startswith("utf"):
         stream.reconfigure(errors="replace")
-
-
-def columns(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> list[str]:
-    """Return rows as lines of aligned cells, the columns `right` to the right; for many rows, where rich is slow."""
-    widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
-    return [
-        "  ".join(
-            cell.rjust(width) if place in right else cell.ljust(width) for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
 
 
 def _is_shown(character: str) -> bool:
