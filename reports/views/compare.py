@@ -44,6 +44,11 @@ class Compared:
     changes: tuple[Difference, ...]
     recipes_differ: bool = False
 
+    @property
+    def is_called(self) -> bool:
+        """Whether it is called faster or slower."""
+        return self.ratio is not None and self.ratio.verdict in {FASTER, SLOWER}
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OneSided:
@@ -77,23 +82,6 @@ class Comparison:
     spread: RunSpread | None = None
 
     @property
-    def fewest_processes(self) -> int:
-        return min((min(row.processes) for row in self.compared), default=0)
-
-    @property
-    def slower(self) -> tuple[Compared, ...]:
-        return tuple(row for row in self.compared if row.ratio is not None and row.ratio.verdict == SLOWER)
-
-    @property
-    def faster(self) -> tuple[Compared, ...]:
-        return tuple(row for row in self.compared if row.ratio is not None and row.ratio.verdict == FASTER)
-
-    @property
-    def of_other_recipes(self) -> tuple[Compared, ...]:
-        """Benchmarks that stand on other steps in base than in head."""
-        return tuple(row for row in self.compared if row.recipes_differ)
-
-    @property
     def common_shift(self) -> float | None:
         """The median ratio: what moved most benchmarks alike is the machine's doing, rarely a step's. None below three."""
         ratios = [row.ratio.ratio for row in self.compared if row.ratio is not None and row.ratio.verdict != DISTURBED]
@@ -106,7 +94,7 @@ class Comparison:
     @property
     def notable(self) -> tuple[Compared, ...]:
         """Benchmarks that are faster or slower, or in which something else changed."""
-        return tuple(row for row in self.compared if row.changes or (row.ratio is not None and row.ratio.verdict in {FASTER, SLOWER}))
+        return tuple(row for row in self.compared if row.changes or row.is_called)
 
 
 def compare(

@@ -85,7 +85,7 @@ def advice(comparison: Comparison) -> str:
         return "The runs have no benchmark in common: nothing was compared."
     if comparison.across_machines:
         return "Across machines: ratios of the speedups over each run's own baseline, not of times. Indicative only."
-    fewest = comparison.fewest_processes
+    fewest = min(min(row.processes) for row in comparison.compared)
     return (
         "Indicative: the runs were measured at different times, and the intervals are within the runs: they come from medians of as few as "
         f"{fewest} {'process' if fewest == 1 else 'processes'} a side, which share the hour of their run. {_between_runs(comparison)} "
@@ -96,7 +96,7 @@ def advice(comparison: Comparison) -> str:
 
 def chance(comparison: Comparison) -> str:
     """Say how many differences to expect where nothing changed, of those that have an interval."""
-    rows = (*comparison.slower, *comparison.faster)
+    rows = [row for row in comparison.compared if row.is_called]
     count = sum(row.ratio is not None and row.ratio.low is not None and row.ratio.verdict != DISTURBED for row in comparison.compared)
     called = "benchmarks are called faster or slower"
     if comparison.across_machines:
@@ -126,7 +126,7 @@ def _between_runs(comparison: Comparison) -> str:
 
 def recipes_text(comparison: Comparison) -> str:
     """Say which steps stand on other steps in base than in head; empty where none do."""
-    rows = comparison.of_other_recipes
+    rows = [row for row in comparison.compared if row.recipes_differ]
     if not rows:
         return ""
     names = ", ".join(f"{row.model} {row.step}" for row in rows[:MOST_NAMED]) + (
