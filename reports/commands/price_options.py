@@ -7,7 +7,7 @@ from pathlib import Path
 from reports.saved.machines import machine_name
 from reports.saved.record import Measurement, Run
 from reports.text.plain_text import plain
-from reports.views.cost import RunCost, one_machine, price_of, run_cost
+from reports.views.cost import RunCost, price_of, run_cost
 from reports.views.prices import DEFAULT_REGION, PriceError, price_table
 
 
@@ -24,25 +24,19 @@ def add_price_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--region", default=DEFAULT_REGION, help="region of the prices (default: %(default)s)")
 
 
-def asks_for_prices(options: argparse.Namespace) -> bool:
-    """Whether one of them was given, so that a run without a price is an error."""
-    return any((options.price is not None, options.prices, options.instance, options.region != DEFAULT_REGION))
-
-
 def costs(runs: Sequence[Run[Measurement]], options: argparse.Namespace) -> list[RunCost]:
     """Return what inferences cost in each run. Raises PriceError for a run whose machine has no price."""
-    if options.price is not None and not one_machine(runs):
-        names = "; ".join(dict.fromkeys(machine_name(run.fingerprint) for run in runs))
-        raise PriceError(
-            f"--price is one price, and the runs are of several machines ({plain(names, 500)}): give a table with --prices FILE"
-        )
+    machines = dict.fromkeys(machine_name(run.fingerprint) for run in runs)
+    if options.price is not None and len(machines) > 1:
+        names = plain("; ".join(machines), 500)
+        raise PriceError(f"--price is one price, and the runs are of several machines ({names}): give a table with --prices FILE")
     table = price_table(options.prices)
     return [run_cost(run, price_of(run, table, region=options.region, per_hour=options.price, instance=options.instance)) for run in runs]
 
 
 def known_costs(runs: Sequence[Run[Measurement]], options: argparse.Namespace) -> list[RunCost | None]:
     """Return the same, None for a run without a price; where an option asks for prices, raise PriceError instead."""
-    if asks_for_prices(options):
+    if any((options.price is not None, options.prices, options.instance, options.region != DEFAULT_REGION)):
         return [*costs(runs, options)]
     known: list[RunCost | None] = []
     for run in runs:

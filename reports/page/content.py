@@ -12,7 +12,7 @@ from reports.saved.record import Measurement, Run, Throughput
 from reports.statistics import FASTER
 from reports.text.figures import counted_in
 from reports.views.compare import Comparison, DifferentMachines, compare
-from reports.views.cost import RunCost, StepCost, cost_of
+from reports.views.cost import RunCost, StepCost
 from reports.views.history import History, HistoryPoint, Series
 from reports.views.ladder import Ladder, LadderRow, Stair, ladders, stairs
 from reports.views.recommend import DeploymentLimits, NothingToRecommend, Recommendation, is_served, recommend
@@ -166,7 +166,6 @@ def best_recipes(
 ) -> tuple[BestRecipe, ...]:
     """Return the best recipe of every model in every run, newest named first; `costs` are those of the runs."""
     by_path = {view.run.path: view for view in views}
-    priced = tuple(itertools.zip_longest(runs, costs)) if costs else tuple((run, None) for run in runs)
     return tuple(
         BestRecipe(
             run=run,
@@ -174,10 +173,10 @@ def best_recipes(
             model=ladder.model,
             best=ladder.best,
             view=by_path.get(run.path),
-            cost=cost_of(cost, ladder.model, ladder.best.step) if cost and ladder.best else None,
+            cost=cost.of(ladder.model, ladder.best.step) if cost and ladder.best else None,
             currency=cost.price.currency if cost else "",
         )
-        for run, cost in reversed(priced)
+        for run, cost in reversed(tuple(itertools.zip_longest(runs, costs)))
         for ladder in ladders(run.measurements, run.outcomes)
     )
 

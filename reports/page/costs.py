@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from reports.page.content import RunView
 from reports.page.scales import Scale, amount_scale
-from reports.views.cost import MachineCost, RunCost, StepCost, cost_of, machine_costs
+from reports.views.cost import MachineCost, RunCost, StepCost, machine_costs
 from reports.views.prices import Price
 
 
@@ -47,9 +47,10 @@ def best_costs(view: RunView, cost: RunCost | None) -> dict[str, BestCost]:
     """Return the cost of the best recipe by model; nothing where the machine has no price."""
     if cost is None:
         return {}
-    bests = {each.ladder.model: cost_of(cost, each.ladder.model, each.ladder.best.step) for each in view.models if each.ladder.best}
     return {
-        model: BestCost(step=step, price=cost.price, cheapest=cost.cheapest(model)) for model, step in bests.items() if step is not None
+        ladder.model: BestCost(step=step, price=cost.price, cheapest=cost.cheapest(ladder.model))
+        for ladder in (each.ladder for each in view.models)
+        if ladder.best and (step := cost.of(ladder.model, ladder.best.step))
     }
 
 

@@ -1,6 +1,6 @@
 """What inferences cost: each step's throughput at the price of the whole machine, within a run and across machines. Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from reports.saved.machines import machine_name
@@ -57,10 +57,9 @@ class RunCost:
         """Return the step of lowest cost, of inference where there is any. Raises ValueError for a model that was not measured."""
         return min((step for step in self.steps if step.model == model), key=lambda step: step.rank)
 
-
-def cost_of(cost: RunCost, model: str, step: str) -> StepCost | None:
-    """Return what a step costs, None where the run has no such step."""
-    return next((each for each in cost.steps if (each.model, each.step) == (model, step)), None)
+    def of(self, model: str, step: str) -> StepCost | None:
+        """Return what a step costs, None where the run has no such step."""
+        return next((each for each in self.steps if (each.model, each.step) == (model, step)), None)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -120,11 +119,6 @@ def price_of(run: Run[Measurement], table: PriceTable, *, region: str, per_hour:
             "--price PER_HOUR, or the type that it is comparable to with --instance (for example --instance c8g.xlarge)"
         )
     return table.find(instance or recorded, region)
-
-
-def one_machine(runs: Sequence[Run[Measurement]]) -> bool:
-    """Whether all runs are of machines that go by one name."""
-    return len({machine_name(run.fingerprint) for run in runs}) <= 1
 
 
 def _step(measurement: Measurement, price_per_hour: float) -> StepCost:

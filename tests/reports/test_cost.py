@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from reports.__main__ import main
 from reports.saved.load import read_run
 from reports.saved.record import Measurement, Run
-from reports.views.cost import cost_per_million, machine_costs, one_machine, price_of, run_cost
+from reports.views.cost import cost_per_million, machine_costs, price_of, run_cost
 from reports.views.prices import DEFAULT_REGION, PriceError, price_table
 from reports.views.tables.cost import cost_tables
 from tests.reports.saved_runs import FINGERPRINT, benchmark, save, saved_run
@@ -91,7 +92,14 @@ def test_machines_are_compared_by_their_cheapest_step(tmp_path: Path) -> None:
 
     assert [("c7g.xlarge", "0003"), ("c8g.xlarge", "0002")] == [(each.price.instance, each.run) for each in found]
     assert "cheapest step by machine" == cost_tables(costs, found)[-1].title
-    assert not one_machine(runs)
+
+
+def test_one_price_is_none_for_several_machines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number, vcpus in ((1, 4), (2, 8)):
+        saved(tmp_path, benchmark(), number=number, fingerprint=FINGERPRINT | {"vcpus": vcpus})
+
+    assert 2 == main(["cost", "1", "2", "--price", "1", "--storage", str(tmp_path)])
+    assert "several machines (c8g.xlarge, Neoverse-V2, 4 vCPUs; c8g.xlarge, Neoverse-V2, 8 vCPUs)" in capsys.readouterr().err
 
 
 def test_unused_vcpus_are_paid_for_and_said(tmp_path: Path) -> None:
