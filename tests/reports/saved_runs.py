@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from reports.saved.load import measurements_from_records
-from reports.saved.record import Measurement
-from reports.statistics import paired_gain
+from reports.saved.record import Gain, Measurement
+from reports.statistics import Interval, paired_gain
 
 MACHINE_ID = "Linux-CPython-3.11-64bit"
 FINGERPRINT: dict[str, Any] = {
@@ -123,9 +123,35 @@ def benchmark(
     }
 
 
+def measured(*benchmarks: dict[str, Any]) -> list[Measurement]:
+    """Return the records of such benchmarks, read."""
+    return measurements_from_records(each["extra_info"] for each in benchmarks)
+
+
 def measurement(step: str = "baseline", **named: Any) -> Measurement:
-    """Return the record of such a benchmark, read."""
-    return measurements_from_records([benchmark(step, **named)["extra_info"]])[0]
+    """Return the record of one of them."""
+    return measured(benchmark(step, **named))[0]
+
+
+def bounds(gain: Gain | None) -> Interval:
+    """Return the interval of a gain, which must have one."""
+    assert gain is not None
+    assert gain.low is not None
+    assert gain.high is not None
+    return Interval(gain.low, gain.high)
+
+
+def labelled(lost: int) -> dict[str, Any]:
+    """Return an accuracy of 200 pictures of which `lost` more are wrong than with fp32."""
+    found = {"pictures": 200, "top1": 0.9 - lost / 200, "reference_top1": 0.9, "difference": -lost / 200}
+    return {"accuracy": found | {"low": -lost / 200 - 0.01, "high": -lost / 200 + 0.01}}
+
+
+def metric(name: str, value: float, was: float) -> dict[str, Any]:
+    """Return a metric of 64 samples that `was` such with fp32."""
+    change = value - was
+    bounded = {"difference": change, "low": change - 0.1, "high": change + 0.1}
+    return {"name": name, "samples": 64, "value": value, "reference": was} | bounded
 
 
 def measured(*benchmarks: dict[str, Any]) -> list[Measurement]:

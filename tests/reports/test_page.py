@@ -15,7 +15,7 @@ from reports.page.scales import Scale, ratio_scale
 from reports.page.sections import MOST_WHOLE
 from tests.processes import ran
 from tests.reports.html import Element, parse
-from tests.reports.saved_runs import FINGERPRINT, benchmark, calls, ladder, outcome, save, saved_run
+from tests.reports.saved_runs import FINGERPRINT, benchmark, calls, labelled, ladder, metric, outcome, save, saved_run
 from tests.reports.test_render import HOSTILE
 
 ROOT = Path(__file__).parents[2]
@@ -93,11 +93,9 @@ PROOF: dict[str, Any] = {
 
 def test_the_page_says_what_to_deploy_within_the_limits(tmp_path: Path) -> None:
     """The fastest loses 1.5 points of top-1; without limits nothing is said of them."""
-    loss = {"pictures": 200, "top1": 0.885, "reference_top1": 0.9, "difference": -0.015, "low": -0.025, "high": -0.005}
-    kept = loss | {"top1": 0.9, "difference": 0.0, "low": -0.01, "high": 0.01}
-    fast = benchmark("openvino_int8", medians_s=(0.04, 0.041, 0.042), accuracy=loss)
-    exact = benchmark("openvino", medians_s=(0.08, 0.081, 0.082), accuracy=kept)
-    save(tmp_path, 1, saved_run([benchmark(medians_s=(0.3, 0.3, 0.3), accuracy=kept), fast, exact]))
+    fast = benchmark("openvino_int8", medians_s=(0.04, 0.041, 0.042), **labelled(3))
+    exact = benchmark("openvino", medians_s=(0.08, 0.081, 0.082), **labelled(0))
+    save(tmp_path, 1, saved_run([benchmark(medians_s=(0.3, 0.3, 0.3), **labelled(0)), fast, exact]))
 
     answers = page(tmp_path, "1", "--max-accuracy-loss", "0.5").one("section", id="answers").text
     assert "Within 0.5 points of top-1 lost, deploy openvino of resnet50: 98.8 samples/s" in answers
@@ -127,9 +125,8 @@ def test_runs_that_say_nothing_about_their_machine_have_no_history(tmp_path: Pat
 
 def test_the_page_holds_metrics_against_their_limits(tmp_path: Path) -> None:
     """Repeatable: one of perplexity, one of the user's own metric."""
-    rise = {"name": "perplexity", "samples": 64, "value": 20.5, "reference": 20.0, "difference": 0.5, "low": 0.4, "high": 0.6}
-    fast = benchmark("openvino_int8", medians_s=(0.04, 0.041, 0.042), metrics=[rise])
-    exact = benchmark("openvino", medians_s=(0.08, 0.081, 0.082), metrics=[rise | {"value": 20.0, "difference": 0.0}])
+    fast = benchmark("openvino_int8", medians_s=(0.04, 0.041, 0.042), metrics=[metric("perplexity", 20.5, 20.0)])
+    exact = benchmark("openvino", medians_s=(0.08, 0.081, 0.082), metrics=[metric("perplexity", 20.0, 20.0)])
     save(tmp_path, 1, saved_run([fast, exact]))
 
     answers = page(tmp_path, "1", "--metric-limit", "perplexity=+1%").one("section", id="answers").text

@@ -12,7 +12,11 @@ from reports.deploy.texts import figures, recommendation_data, why
 from reports.statistics import mean_interval, process_interval
 from reports.text.metric_limit import metric_limit_of
 from reports.views.recommend import NOT_SERVED, DeploymentLimits, NothingToRecommend, recommend
+<<<<<<< HEAD
 from tests.reports.saved_runs import benchmark, calls, measured, outcome, save, saved_run
+=======
+from tests.reports.saved_runs import benchmark, calls, labelled, measured, metric, outcome, save, saved_run
+>>>>>>> 89d8410 (Tests of reports share their builders of records, accuracies and metrics, and how they take an interval)
 
 FAST = benchmark("openvino_int8", medians_s=(0.040, 0.041, 0.042), latency_p99_s=0.090, cosine=0.991)
 EXACT = benchmark("openvino", medians_s=(0.080, 0.081, 0.082), latency_p99_s=0.085, cosine=0.9999)
@@ -45,12 +49,6 @@ def test_each_limit_rules_out_by_name() -> None:
     }
 
 
-def labelled(lost: int) -> dict[str, Any]:
-    """An accuracy of 200 pictures of which `lost` more are wrong than with fp32."""
-    found = {"pictures": 200, "top1": 0.9 - lost / 200, "reference_top1": 0.9, "difference": -lost / 200}
-    return {"accuracy": found | {"low": -lost / 200 - 0.01, "high": -lost / 200 + 0.01}}
-
-
 def test_a_loss_of_labelled_accuracy_rules_out_and_so_does_its_absence() -> None:
     """The fastest loses 1.5 points; one on the limit keeps it; what nobody measured keeps none."""
     fast = benchmark("openvino_int8", medians_s=(0.040, 0.041, 0.042), **labelled(3))
@@ -70,21 +68,7 @@ def test_a_loss_of_labelled_accuracy_rules_out_and_so_does_its_absence() -> None
 
 def evaluated(perplexity: float, f1: float) -> dict[str, Any]:
     """A perplexity of 20 and an F1 of 0.9 with fp32, and what a step makes of them."""
-    metrics = (("perplexity", perplexity, 20.0), ("f1", f1, 0.9))
-    return {
-        "metrics": [
-            {
-                "name": name,
-                "samples": 64,
-                "value": value,
-                "reference": was,
-                "difference": value - was,
-                "low": value - was - 0.1,
-                "high": value - was + 0.1,
-            }
-            for name, value, was in metrics
-        ]
-    }
+    return {"metrics": [metric("perplexity", perplexity, 20.0), metric("f1", f1, 0.9)]}
 
 
 def test_a_metric_beyond_its_limit_rules_out_and_so_does_its_absence() -> None:
