@@ -191,16 +191,9 @@ def test_compare_prints_ratios_and_points_to_the_gate(storage: Path, capsys: pyt
     assert 0 == main(["compare", "1", "2", "--storage", str(storage)])
 
     shown = capsys.readouterr().out
+    assert 4 == shown.count("3+3") + shown.count("6+6")
     assert "no measurable effect" in shown or "not resolved" in shown
     assert "python -m reports gate --base" in " ".join(shown.split())
-
-
-@pytest.mark.parametrize("form", ["markdown", "json"])
-def test_compare_is_printed_in_other_formats(storage: Path, capsys: pytest.CaptureFixture[str], form: str) -> None:
-    assert 0 == main(["compare", "1", "2", "--storage", str(storage), "--format", form])
-
-    shown = capsys.readouterr().out
-    assert 4 == (len(json.loads(shown)["compared"]) if form == "json" else shown.count("3+3") + shown.count("6+6"))
 
 
 def test_history_follows_the_machine_of_the_run_that_is_named(storage: Path, capsys: pytest.CaptureFixture[str]) -> None:

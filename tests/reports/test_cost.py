@@ -9,16 +9,21 @@ import pytest
 from reports.__main__ import main
 from reports.saved.load import read_run
 from reports.saved.record import Measurement, Run
-from reports.views.cost import cost_per_million, machine_costs, price_of, run_cost
+from reports.views.cost import RunCost, cost_per_million, machine_costs, price_of, run_cost
 from reports.views.prices import DEFAULT_REGION, PriceError, price_table
 from reports.views.tables.cost import cost_tables
 from tests.reports.saved_runs import FINGERPRINT, benchmark, save, saved_run
 
+GRAVITON3 = FINGERPRINT | {"instance_type": "c7g.xlarge", "cpu_model": "Neoverse V1"}
 NO_INSTANCE = FINGERPRINT | {"instance_type": ""}
 
 
 def saved(storage: Path, *benchmarks: dict[str, Any], number: int = 1, **top_level: Any) -> Run[Measurement]:
     return read_run(save(storage, number, saved_run(benchmarks, **top_level)))
+
+
+def priced(run: Run[Measurement]) -> RunCost:
+    return run_cost(run, price_of(run, price_table(), region=DEFAULT_REGION))
 
 
 def own(tmp_path: Path, *rows: dict[str, Any]) -> Path:
@@ -35,7 +40,7 @@ def test_a_million_at_100_a_second_takes_10000_seconds() -> None:
 def test_every_step_has_its_cost_and_the_cheapest_stands_out(tmp_path: Path) -> None:
     """8 samples in 0.1 s are 80 a second: 12500 s a million; c8g.xlarge at 0.15952 an hour makes 0.5539."""
     run = saved(tmp_path, benchmark(medians_s=(0.1,) * 3), benchmark("int8", medians_s=(0.05,) * 3), benchmark(model="vit"))
-    cost = run_cost(run, price_of(run, price_table(), region=DEFAULT_REGION))
+    cost = priced(run)
     [table] = cost_tables([cost], machine_costs([cost]))
 
     assert ("c8g.xlarge", 0.15952) == (cost.price.instance, cost.price.price_per_hour)
@@ -48,7 +53,7 @@ def test_every_step_has_its_cost_and_the_cheapest_stands_out(tmp_path: Path) -> 
 def test_a_disturbed_step_is_not_the_cheapest(tmp_path: Path) -> None:
     """Its figure is none; where all were disturbed there is no better one."""
     run = saved(tmp_path, benchmark(), benchmark("int8", medians_s=(0.05,) * 3, disturbed=True), benchmark(model="vit", disturbed=True))
-    cost = run_cost(run, price_of(run, price_table(), region=DEFAULT_REGION))
+    cost = priced(run)
 
     assert ("baseline", "baseline") == (cost.cheapest("resnet50").step, cost.cheapest("vit").step)
     assert any("int8, baseline were disturbed" in remark for remark in cost.remarks)
@@ -56,14 +61,13 @@ def test_a_disturbed_step_is_not_the_cheapest(tmp_path: Path) -> None:
 
 def test_on_a_machine_what_others_disturbed_or_training_is_the_cheapest_only_where_there_is_nothing_else(tmp_path: Path) -> None:
     """Over all runs of the machine, as within one; and a machine where all was disturbed is not the cheapest."""
-    graviton3 = FINGERPRINT | {"instance_type": "c7g.xlarge", "cpu_model": "Neoverse V1"}
     runs = [
         saved(tmp_path, benchmark(medians_s=(0.1,) * 3), number=1),
         saved(tmp_path, benchmark(medians_s=(0.09,) * 3, disturbed=True), number=2),
         saved(tmp_path, benchmark("train_baseline", medians_s=(0.01,) * 3, family="cpu_training"), number=3),
-        saved(tmp_path, benchmark(medians_s=(0.05,) * 3, disturbed=True), number=4, fingerprint=graviton3),
+        saved(tmp_path, benchmark(medians_s=(0.05,) * 3, disturbed=True), number=4, fingerprint=GRAVITON3),
     ]
-    costs = [run_cost(run, price_of(run, price_table(), region=DEFAULT_REGION)) for run in runs]
+    costs = [priced(run) for run in runs]
 
     for ordered in (costs, costs[::-1]):
         assert ["0001", "0004"] == [each.run for each in machine_costs(ordered)]
@@ -72,7 +76,7 @@ def test_on_a_machine_what_others_disturbed_or_training_is_the_cheapest_only_whe
 def test_the_interval_is_that_of_the_throughput(tmp_path: Path) -> None:
     """The faster end of the throughput is the cheaper end of the cost; one process has no interval."""
     run = saved(tmp_path, benchmark(over="x", medians_s=(0.1, 0.102, 0.098), over_medians_s=(0.2, 0.2, 0.2)), benchmark("one"))
-    paired, single = run_cost(run, price_of(run, price_table(), region=DEFAULT_REGION)).steps
+    paired, single = priced(run).steps
 
     assert paired.interval is not None
     assert paired.interval[0] < paired.cost_per_million < paired.interval[1]
@@ -81,13 +85,12 @@ def test_the_interval_is_that_of_the_throughput(tmp_path: Path) -> None:
 
 def test_machines_are_compared_by_their_cheapest_step(tmp_path: Path) -> None:
     """The cheaper one of two runs on a machine counts; machines are listed from the cheapest."""
-    graviton3 = FINGERPRINT | {"instance_type": "c7g.xlarge", "cpu_model": "Neoverse V1"}
     runs = [
         saved(tmp_path, benchmark(medians_s=(0.1,) * 3), number=1),
         saved(tmp_path, benchmark(medians_s=(0.08,) * 3), number=2),
-        saved(tmp_path, benchmark(medians_s=(0.05,) * 3), number=3, fingerprint=graviton3),
+        saved(tmp_path, benchmark(medians_s=(0.05,) * 3), number=3, fingerprint=GRAVITON3),
     ]
-    costs = [run_cost(run, price_of(run, price_table(), region=DEFAULT_REGION)) for run in runs]
+    costs = [priced(run) for run in runs]
     found = machine_costs(costs)
 
     assert [("c7g.xlarge", "0003"), ("c8g.xlarge", "0002")] == [(each.price.instance, each.run) for each in found]
@@ -105,9 +108,7 @@ def test_one_price_is_none_for_several_machines(tmp_path: Path, capsys: pytest.C
 def test_unused_vcpus_are_paid_for_and_said(tmp_path: Path) -> None:
     run = saved(tmp_path, benchmark(threads=2, workers=1))
 
-    assert ("run 0001 computed with 2 of 4 vCPUs; the whole machine is paid for",) == run_cost(
-        run, price_of(run, price_table(), region=DEFAULT_REGION)
-    ).remarks
+    assert ("run 0001 computed with 2 of 4 vCPUs; the whole machine is paid for",) == priced(run).remarks
 
 
 @pytest.mark.parametrize(
@@ -148,18 +149,9 @@ def test_the_built_in_table_is_dated_and_sourced() -> None:
         assert [sizes[0] * 2**place for place in range(4)] == pytest.approx(sizes, rel=1e-3)
 
 
-def test_a_device_is_no_table_of_prices() -> None:
-    """Reading /dev/zero would take all memory."""
-    with pytest.raises(PriceError, match="'/dev/zero': not a file; name a JSON file"):
-        price_table(Path("/dev/zero"))
-
-
 def test_own_prices_come_before_the_built_in_ones(tmp_path: Path) -> None:
-    table = price_table(
-        own(
-            tmp_path, {"instance": "c8g.xlarge", "price_per_hour": 0.05, "region": DEFAULT_REGION}, {"instance": "box", "price_per_hour": 1}
-        )
-    )
+    here = {"instance": "c8g.xlarge", "price_per_hour": 0.05, "region": DEFAULT_REGION}
+    table = price_table(own(tmp_path, here, {"instance": "box", "price_per_hour": 1}))
 
     assert 0.05 == table.find("c8g.xlarge", DEFAULT_REGION).price_per_hour
     assert 1.0 == table.find("box", "anywhere").price_per_hour
@@ -199,8 +191,9 @@ def test_other_bad_price_files_are_refused(tmp_path: Path) -> None:
         price_table(own(tmp_path, row, row))
     with pytest.raises(PriceError, match=r"prices\.json.*No such file"):
         price_table(tmp_path / "none" / "prices.json")
-    with pytest.raises(PriceError, match="not a file; name a JSON file"):
-        price_table(tmp_path)
+    for name in (tmp_path, Path("/dev/zero")):  # reading it would take all memory
+        with pytest.raises(PriceError, match=f"'{name}': not a file; name a JSON file"):
+            price_table(name)
     (tmp_path / "large.json").write_bytes(b" " * (4 * 2**20 + 1))
     with pytest.raises(PriceError, match="at most"):
         price_table(tmp_path / "large.json")

@@ -188,16 +188,6 @@ def test_a_narrow_terminal_shows_operators_and_steps_whole(tmp_path: Path) -> No
     assert "onnxruntime_" in text.getvalue()
 
 
-def test_markup_in_names_is_shown_as_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    profile = saved_profile({"[bold red]markup[/]": 1.0})
-    save(tmp_path, 1, saved_run([benchmark("[b]step[/b]", profile=profile)]))
-
-    assert 0 == main(["profile", "1", "--step", "[b]step[/b]", "--storage", str(tmp_path)])
-    shown = capsys.readouterr().out
-    assert "[bold red]markup[/]" in shown
-    assert "[b]step[/b]" in shown
-
-
 @pytest.mark.parametrize(
     "damaged",
     [
