@@ -1,5 +1,6 @@
 """The ladder of a run: for every model its steps in order, with throughput, gains, costs and agreement. Pure."""
 
+import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -25,6 +26,10 @@ from reports.views.floating_point import OverFloat, over_floating_point
 
 BASELINE = "baseline"
 RIVALS_NAMED = 3
+_LIMITS = {
+    "decode": "memory: its limit is the measured bandwidth",
+    "prefill": "arithmetic: its limit is the measured peak of the step's precisions",
+}
 USUAL_SPREAD = 1.2  # processes of the same code differ by 7 % (docs/measuring.md): without pairs no more than this counts
 
 
@@ -151,15 +156,11 @@ def stairs(ladder: Ladder) -> tuple[Stair, ...]:
     They begin above a step that was disturbed, whose gain is no figure.
     """
     rows = {row.step: row for row in ladder.measured}
-    chain: list[tuple[str, SavedGain]] = []
-    row = ladder.best
-    while row is not None and row.gain is not None and not row.disturbed and row.step not in {step for step, _ in chain}:
-        chain.append((row.step, row.gain))
-        row = rows.get(row.gain.over)
+    chain = _chain(rows, ladder.best.step) if ladder.best is not None else {}
     found, height = [], 1.0
-    for step, gain in reversed(chain):
-        found.append(Stair(step=step, start=height, end=height * gain.ratio, gain=gain))
-        height *= gain.ratio
+    for step in reversed(list(itertools.takewhile(lambda step: not rows[step].disturbed, chain))):
+        start, height = height, height * chain[step].ratio
+        found.append(Stair(step=step, start=start, end=height, gain=chain[step]))
     return tuple(found)
 
 
@@ -264,9 +265,8 @@ def _pays(rows: Mapping[str, LadderRow], step: str) -> bool:
 
     Where no pairs lead down to that, as its gains stand on a step that was not measured by itself, more than processes differ shows it.
     """
-    chain = _chain(rows, step)
-    whole = _product([(1, rows[name].gain) for name in chain])
-    gains = [gain for name in chain if (gain := rows[name].gain) is not None]
+    gains = list(_chain(rows, step).values())
+    whole = _product([(1, gain) for gain in gains])
     if any(gain.verdict == FASTER for gain in gains) or (whole is not None and (whole.low or 0) > 1):
         return True
     return bool(gains) and gains[-1].over not in rows and (rows[step].speedup or 0) > USUAL_SPREAD
@@ -274,32 +274,31 @@ def _pays(rows: Mapping[str, LadderRow], step: str) -> bool:
 
 def _paired(rows: Mapping[str, LadderRow], one: str, other: str) -> Gain | None:
     """Return one step's throughput over another's, along the paired gains that lead from one to the other; None where none do."""
-    up, down = _chain(rows, one), _chain(rows, other)
+    up, down = (list(_chain(rows, step).items()) for step in (one, other))
     while up and down and up[-1] == down[-1]:
         up.pop()
         down.pop()
-    ends = [rows[chain[-1]].gain for chain in (up, down) if chain]
-    grounds = {gain.over if gain is not None else None for gain in ends} | ({one} if not up else set()) | ({other} if not down else set())
+    grounds = {chain[-1][1].over if chain else step for chain, step in ((up, one), (down, other))}
     if len(grounds) > 1:  # they stand on different ground
         return None
-    return _product([(1, rows[name].gain) for name in up] + [(-1, rows[name].gain) for name in down])
+    return _product([(1, gain) for _, gain in up] + [(-1, gain) for _, gain in down])
 
 
-def _chain(rows: Mapping[str, LadderRow], step: str) -> list[str]:
-    """Return a step and those that it builds on, itself first, as far as they have gains."""
-    chain: list[str] = []
-    while step in rows and rows[step].gain is not None and step not in chain:
-        chain.append(step)
-        gain = rows[step].gain
-        step = gain.over if gain is not None else ""
+def _chain(rows: Mapping[str, LadderRow], step: str) -> dict[str, SavedGain]:
+    """Return a step and those that it builds on, itself first, as far as they have gains, with these."""
+    chain: dict[str, SavedGain] = {}
+    row = rows.get(step)
+    while row is not None and row.gain is not None and row.step not in chain:
+        chain[row.step] = row.gain
+        row = rows.get(row.gain.over)
     return chain
 
 
-def _product(gains: Sequence[tuple[int, SavedGain | None]]) -> Gain | None:
+def _product(gains: Iterable[tuple[int, SavedGain]]) -> Gain | None:
     """Return the product of gains, or of their reciprocals (-1); None where one has no interval, or was disturbed."""
     log, square = 0.0, 0.0
     for sign, gain in gains:
-        if gain is None or not gain.low or not gain.high or gain.verdict == DISTURBED:
+        if not gain.low or not gain.high or gain.verdict == DISTURBED:
             return None
         log += sign * math.log(gain.ratio)
         square += (math.log(gain.high / gain.low) / 2) ** 2
@@ -331,43 +330,42 @@ def rivals_text(ladder: Ladder) -> str:
 
 def accuracy_text(ladder: Ladder) -> str:
     """Say how many labelled pictures each step gets right, fp32 eager first; empty where none were given."""
-    rows = [row for row in ladder.measured if row.accuracy is not None]
-    if not rows or rows[0].accuracy is None:
+    found = [(row.step, row.accuracy) for row in ladder.measured if row.accuracy is not None]
+    if not found:
         return ""
-    first = rows[0].accuracy
-    steps = "; ".join(f"{row.step} {accuracy(row.accuracy)}" for row in rows)
+    _, first = found[0]
+    steps = "; ".join(f"{step} {accuracy(each)}" for step, each in found)
     return f"right of {first.pictures} labelled pictures, fp32 eager {100 * first.reference_top1:.1f} % top-1: {steps}"
 
 
 def lengths_text(ladder: Ladder) -> str:
     """Say which texts were taken, and how much of what each step computed is padding; empty where lengths do not vary."""
-    rows = [row for row in ladder.measured if row.lengths is not None]
-    if not rows or rows[0].lengths is None:
+    found = [(row.step, row.lengths) for row in ladder.measured if row.lengths is not None]
+    if not found:
         return ""
-    first = rows[0].lengths
-    steps = ", ".join(f"{row.step} {100 * row.lengths.padding_share:.0f} %" for row in rows if row.lengths is not None)
+    _, first = found[0]
+    steps = ", ".join(f"{step} {100 * each.padding_share:.0f} %" for step, each in found)
     told = f"{first.texts} texts of {lengths_short(first.shares)}; padding of all computed tokens: {steps}"
     return f"{told}; kernel time is that of the longest batch"
 
 
 def generation_text(ladder: Ladder) -> str:
     """Say what bounds the tokens of a table, and which step comes nearest to it; empty where no text is generated."""
-    found = [row for row in ladder.measured if row.generation is not None]
-    if not found or found[0].generation is None:
+    found = [(row.step, row.generation) for row in ladder.measured if row.generation is not None]
+    if not found:
         return ""
-    if found[0].generation.phase == "decode":
-        limit, shares = "memory: its limit is the measured bandwidth", _shares(found, "share_of_bandwidth")
-    else:
-        limit, shares = "arithmetic: its limit is the measured peak of the step's precisions", _shares(found, "share_of_peak")
-    told = f"{found[0].generation.phase} is bound by {limit}"
+    _, first = found[0]
+    told = f"{first.phase} is bound by {_LIMITS[first.phase]}"
+    shares = [(step, share) for step, each in found if (share := share_of_limit(each)) is not None]
     if not shares:
         return f"{told}, which this run has not"
     step, share = max(shares, key=lambda each: each[1])
     return f"{told}; {step} comes nearest, with {100 * share:.0f} %"
 
 
-def _shares(rows: Iterable[LadderRow], name: str) -> list[tuple[str, float]]:
-    return [(row.step, share) for row in rows if (share := getattr(row.generation, name)) is not None]
+def share_of_limit(found: SavedGeneration) -> float | None:
+    """Return the share of the machine's bandwidth that decode reaches, or of its arithmetic that prefill does."""
+    return found.share_of_bandwidth if found.phase == "decode" else found.share_of_peak
 
 
 def metric_texts(ladder: Ladder) -> tuple[str, ...]:

@@ -45,6 +45,7 @@ from reports.views.ladder import (
     lengths_text,
     metric_texts,
     rivals_text,
+    share_of_limit,
     without_text,
 )
 from reports.views.tables import LONGEST_STEP, REMARK, STYLES, WARNING, Cell, Column, Line, Table
@@ -122,7 +123,8 @@ def _cells(row: LadderRow, columns: Sequence[Column]) -> Iterator[Cell]:
     yield Cell(row.step)
     yield Cell(per_second(row.samples_per_second), style=STYLES[DISTURBED] if row.disturbed else "")
     if _LIMIT in columns:
-        yield Cell(NONE if (share := _share_of_limit(row.generation)) is None else significant(100 * share))
+        share = share_of_limit(row.generation) if row.generation else None
+        yield Cell(NONE if share is None else significant(100 * share))
     if _TOKENS in columns:
         yield Cell(per_second(row.lengths.tokens_per_second if row.lengths else None))
     yield Cell(times(row.speedup))
@@ -142,11 +144,6 @@ def _cells(row: LadderRow, columns: Sequence[Column]) -> Iterator[Cell]:
     yield Cell(NONE if row.cold_start_s is None else significant(row.cold_start_s))
     yield Cell(gibibytes(row.peak_rss_bytes))
     yield Cell(share_percent(row.precision_share))
-
-
-def _share_of_limit(found: SavedGeneration | None) -> float | None:
-    """Return the share of the machine's bandwidth that decode reaches, or of its arithmetic that prefill does."""
-    return None if found is None else found.share_of_bandwidth if found.phase == "decode" else found.share_of_peak
 
 
 def _read(found: SavedGeneration | None) -> str:
