@@ -4,7 +4,6 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from reports.saved.machines import machine_name
 from reports.saved.record import Measurement, Run
 from reports.text.plain_text import plain
 from reports.views.cost import RunCost, price_of, run_cost
@@ -26,7 +25,7 @@ def add_price_options(command: argparse.ArgumentParser) -> None:
 
 def costs(runs: Sequence[Run[Measurement]], options: argparse.Namespace) -> list[RunCost]:
     """Return what inferences cost in each run. Raises PriceError for a run whose machine has no price."""
-    machines = dict.fromkeys(machine_name(run.fingerprint) for run in runs)
+    machines = dict.fromkeys(run.machine for run in runs)
     if options.price is not None and len(machines) > 1:
         names = plain("; ".join(machines), 500)
         raise PriceError(f"--price is one price, and the runs are of several machines ({names}): give a table with --prices FILE")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime as DateTime
 
 from reports.page.scales import Scale, amount_scale, ratio_scale
-from reports.saved.machines import ABSENT, flat, machine_name
+from reports.saved.machines import ABSENT, flat
 from reports.saved.record import Measurement, Run, Throughput
 from reports.statistics import FASTER
 from reports.text.figures import counted_in
@@ -66,7 +66,6 @@ class ModelView:
 class RunView:
     id: str
     run: Run[Measurement]
-    machine: str
     models: tuple[ModelView, ...]
 
 
@@ -78,22 +77,11 @@ class BestRecipe:
     """
 
     run: Run[Measurement]
-    machine: str
     model: str
     best: LadderRow | None
     view: RunView | None
     cost: StepCost | None = None
     currency: str = ""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class WithinLimits:
-    """What to deploy of one model within the limits that were given; `refusal` says why nothing is."""
-
-    model: str
-    limits: DeploymentLimits
-    found: Recommendation | None
-    refusal: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -133,15 +121,6 @@ class HistoryView:
 
 
 @dataclass(frozen=True, slots=True)
-class LevelChange:
-    """A step whose level changed at a point of its history."""
-
-    model: str
-    step: str
-    point: HistoryPoint
-
-
-@dataclass(frozen=True, slots=True)
 class Field:
     """One field of the fingerprints, with each run's value."""
 
@@ -158,7 +137,7 @@ def run_view(run: Run[Measurement], place: int) -> RunView:
     measured = {(m.model, m.step): m for m in run.measurements}
     found = ladders(run.measurements, run.outcomes)
     models = tuple(_model_view(f"run-{place}-model-{number}", ladder, measured) for number, ladder in enumerate(found, 1))
-    return RunView(id=f"run-{place}", run=run, machine=machine_name(run.fingerprint), models=models)
+    return RunView(id=f"run-{place}", run=run, models=models)
 
 
 def best_recipes(
@@ -169,7 +148,6 @@ def best_recipes(
     return tuple(
         BestRecipe(
             run=run,
-            machine=machine_name(run.fingerprint),
             model=ladder.model,
             best=ladder.best,
             view=by_path.get(run.path),
@@ -181,16 +159,15 @@ def best_recipes(
     )
 
 
-def within_limits(run: Run[Measurement], limits: DeploymentLimits) -> tuple[WithinLimits, ...]:
-    """Return what to deploy of every model of a run that a folder can serve; nothing where no limit was given."""
-    made = []
+def within_limits(run: Run[Measurement], limits: DeploymentLimits) -> dict[str, Recommendation | str]:
+    """Return what to deploy of every model of a run that a folder can serve, or why nothing is; nothing where no limit was given."""
+    made: dict[str, Recommendation | str] = {}
     for model in dict.fromkeys(m.model for m in run.measurements if is_served(m)) if limits else ():
         try:
-            found, refusal = recommend(run.measurements, model, limits), ""
+            made[model] = recommend(run.measurements, model, limits)
         except NothingToRecommend as error:
-            found, refusal = None, str(error)
-        made.append(WithinLimits(model=model, limits=limits, found=found, refusal=refusal))
-    return tuple(made)
+            made[model] = str(error)
+    return made
 
 
 def comparison_view(base: Run[Measurement], head: Run[Measurement], place: int, saved: Sequence[Run[Throughput]] = ()) -> ComparisonView:
@@ -229,10 +206,10 @@ def history_view(found: History, place: int) -> HistoryView:
     )
 
 
-def level_changes(view: HistoryView) -> tuple[LevelChange, ...]:
+def level_changes(view: HistoryView) -> tuple[tuple[Series, HistoryPoint], ...]:
     """Return the changes of level of all steps, the newest first."""
-    found = (LevelChange(series.model, series.step, point) for series in view.history.series for point in series.shifts)
-    return tuple(sorted(found, key=lambda change: change.point.saved_at, reverse=True))
+    found = ((series, point) for series in view.history.series for point in series.shifts)
+    return tuple(sorted(found, key=lambda change: change[1].saved_at, reverse=True))
 
 
 def fields(runs: Sequence[Run[Measurement]]) -> tuple[Field, ...]:

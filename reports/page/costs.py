@@ -3,10 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from reports.page.content import RunView
 from reports.page.scales import Scale, amount_scale
 from reports.views.cost import MachineCost, RunCost, StepCost, machine_costs
-from reports.views.prices import Price
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,26 +30,6 @@ class CostView:
     def sources(self) -> tuple[str, ...]:
         """Where the prices of the machines come from, each once."""
         return tuple(dict.fromkeys(each.price.source for each in self.machines if each.price.source))
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class BestCost:
-    """What a million inferences by the best recipe cost, at which price of the machine, and the cheapest step beside it."""
-
-    step: StepCost
-    price: Price
-    cheapest: StepCost
-
-
-def best_costs(view: RunView, cost: RunCost | None) -> dict[str, BestCost]:
-    """Return the cost of the best recipe by model; nothing where the machine has no price."""
-    if cost is None:
-        return {}
-    return {
-        ladder.model: BestCost(step=step, price=cost.price, cheapest=cost.cheapest(ladder.model))
-        for ladder in (each.ladder for each in view.models)
-        if ladder.best and (step := cost.of(ladder.model, ladder.best.step))
-    }
 
 
 def cost_view(costs: Sequence[RunCost | None]) -> CostView | None:

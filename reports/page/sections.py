@@ -16,7 +16,7 @@ from reports.page.content import (
     run_view,
     within_limits,
 )
-from reports.page.costs import best_costs, cost_view
+from reports.page.costs import cost_view
 from reports.page.front import fronts
 from reports.page.limits import machine_limits
 from reports.saved.machines import machine_differences
@@ -116,7 +116,7 @@ def _answers(given: Material) -> dict[str, object]:
         "against": given.comparisons[:1],
         "bests": best_recipes(given.named, given.views, given.costs) if len(given.named) > 1 else (),
         "most_open": MOST_BESTS_OPEN,
-        "costs": best_costs(given.head, given.costs[-1] if given.costs else None),
+        "cost": given.costs[-1] if given.costs else None,
         "followed": followed,
         "changes": level_changes(followed) if followed else (),
     }

@@ -10,6 +10,8 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from msgspec import Meta, Struct
 
+from reports.saved.machines import machine_name
+
 RECORD_VERSION = 2
 HISTORY = {
     1: "a round of a burst is the whole burst; `samples_per_second` may be that of the median round",
@@ -454,3 +456,8 @@ class Run(Generic[Saved_co]):
     def name(self) -> str:
         """The number as pytest-benchmark writes it, or the name of the file."""
         return self.path.name if self.number is None else f"{self.number:04}"
+
+    @property
+    def machine(self) -> str:
+        """The machine in a few words."""
+        return machine_name(self.fingerprint)

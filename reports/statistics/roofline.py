@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from reports.saved.machines import machine_differences, machine_name
+from reports.saved.machines import machine_differences
 from reports.saved.record import Calibration, Measurement, Peak, Run
 from reports.text.refusal import Refusal
 
@@ -101,7 +101,7 @@ def roofline(run: Run[Measurement], calibration: Calibration | None = None, *, m
             "with `pytest benchmarks/ --benchmark-autosave`"
         )
     points = tuple(_point(each, held) for each in measurements)
-    return Roofline(machine=machine_name(run.fingerprint), calibration=held, points=points)
+    return Roofline(machine=run.machine, calibration=held, points=points)
 
 
 def bytes_per_sample(*, weight_elements: float, activation_elements: float, batch_size: int, precision_share: Mapping[str, float]) -> float:

@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from reports.saved.machines import machine_name
 from reports.saved.record import Measurement, Run
 from reports.statistics import Interval
 from reports.views.ladder import sps_interval
@@ -84,7 +83,7 @@ def run_cost(run: Run[Measurement], price: Price) -> RunCost:
         raise PriceError(f"run {run.name} holds no measured step, so there is nothing to price: `python -m reports list` shows other runs")
     return RunCost(
         run=run.name,
-        machine=machine_name(run.fingerprint),
+        machine=run.machine,
         price=price,
         steps=tuple(_step(each, price.price_per_hour) for each in run.measurements),
         remarks=tuple(_remarks(run, price)),
@@ -115,7 +114,7 @@ def price_of(run: Run[Measurement], table: PriceTable, *, region: str, per_hour:
         )
     if not (instance or recorded):
         raise PriceError(
-            f"run {run.name} was measured on {machine_name(run.fingerprint)}, which names no instance type, so it has no price: give "
+            f"run {run.name} was measured on {run.machine}, which names no instance type, so it has no price: give "
             "--price PER_HOUR, or the type that it is comparable to with --instance (for example --instance c8g.xlarge)"
         )
     return table.find(instance or recorded, region)
@@ -144,7 +143,7 @@ def _step(measurement: Measurement, price_per_hour: float) -> StepCost:
 def _remarks(run: Run[Measurement], price: Price) -> Iterable[str]:
     recorded = str(run.fingerprint.get("instance_type") or "")
     if price.source != GIVEN and price.instance != recorded:
-        yield f"run {run.name} was not measured on {price.instance}: its price stands in for {machine_name(run.fingerprint)}"
+        yield f"run {run.name} was not measured on {price.instance}: its price stands in for {run.machine}"
     vcpus = run.fingerprint.get("vcpus")
     used = {each.threads * each.workers for each in run.measurements if each.threads is not None and each.hosts is None}
     if isinstance(vcpus, int) and used and max(used) < vcpus:

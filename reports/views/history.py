@@ -94,8 +94,7 @@ def history(
     mine, others = [], dict[str, int]()
     for run in runs:
         if not run.fingerprint or machine_differences(fingerprint, run.fingerprint):
-            name = machine_name(run.fingerprint)
-            others[name] = others.get(name, 0) + 1
+            others[run.machine] = others.get(run.machine, 0) + 1
         else:
             mine.append(run)
     keys = dict.fromkeys((m.model, m.step) for run in reversed(mine) for m in run.measurements)

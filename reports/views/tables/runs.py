@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
-from reports.saved.machines import flat, machine_name
+from reports.saved.machines import flat
 from reports.saved.record import KernelTime, Measurement, Outcome, Run, SavedGeneration, SavedPair, Throughput
 from reports.statistics.latency import has_p99
 from reports.text.durations import duration
@@ -64,7 +64,7 @@ def run_tables(run: Run[Measurement]) -> tuple[Table, ...]:
     told = {(o.model, o.step): o for o in run.outcomes}
     return (
         Table(before=tuple(before)),
-        _facts_table(f"machine: {machine_name(run.fingerprint)}", flat(run.fingerprint).items()),
+        _facts_table(f"machine: {run.machine}", flat(run.fingerprint).items()),
         *(
             _facts_table(" ".join(key), _facts(measured[key]), *key) if key in measured else _not_measured(told[key])
             for key in dict.fromkeys((*told, *measured))
@@ -77,7 +77,7 @@ def _row(run: Run[Throughput]) -> tuple[str, ...]:
     steps = ", ".join(f"{count} {name}" for name, count in (("measured", len(run.measurements)), *ended.items()))
     models = ", ".join(dict.fromkeys(measurement.model for measurement in run.measurements))
     saved_at = f"{run.saved_at:%Y-%m-%d %H:%M}"
-    return run.name, saved_at, run.commit.short, run.commit.branch, steps, models, machine_name(run.fingerprint)
+    return run.name, saved_at, run.commit.short, run.commit.branch, steps, models, run.machine
 
 
 def _facts_table(title: str, facts: Iterable[tuple[str, object]], model: str = "", step: str = "") -> Table:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from reports.saved.machines import flat, machine_name
+from reports.saved.machines import flat
 from reports.saved.record import Measurement, OverSide, Run
 from reports.text.figures import NONE, gain_short, gibibytes, milliseconds, times
 from reports.views.geomean import Member, SetGain
@@ -22,7 +22,7 @@ _COLUMNS = (
 def sets_tables(run: Run[Measurement], sets: Sequence[SetGain]) -> tuple[Table, ...]:
     """Return for each set a table of its models, what has no figure and why (CSV and JSON: rows), and the mean beside the published one."""
     torch = flat(run.fingerprint).get("versions.torch", "unknown")
-    measured_on = Line(f"run {run.name}, {run.saved_at:%Y-%m-%d}, {machine_name(run.fingerprint)}, torch {torch}")
+    measured_on = Line(f"run {run.name}, {run.saved_at:%Y-%m-%d}, {run.machine}, torch {torch}")
     return tuple(_table(found, measured_on) for found in sets)
 
 
