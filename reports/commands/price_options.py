@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from reports.saved.record import Measurement, Run
+from reports.text.options import number
 from reports.text.plain_text import plain
 from reports.views.cost import RunCost, price_of, run_cost
 from reports.views.prices import DEFAULT_REGION, PriceError, price_table
@@ -14,7 +15,7 @@ def add_price_options(command: argparse.ArgumentParser) -> None:
     """Add them to a command."""
     command.add_argument(
         "--price",
-        type=_price,
+        type=number("a price from 1e-9 to 1e9", lambda value: 1e-9 <= value <= 1e9),
         metavar="PER_HOUR",
         help="price of the machine for one hour, in any currency (default: that of its instance type)",
     )
@@ -44,13 +45,3 @@ def known_costs(runs: Sequence[Run[Measurement]], options: argparse.Namespace) -
         except PriceError:  # nobody asked: the page has no costs then
             known.append(None)
     return known
-
-
-def _price(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not 1e-9 <= number <= 1e9:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a price: expected a number above 0")
-    return number

@@ -1,6 +1,7 @@
 """Options that pytest, the commands and the gate share: declared once, and checked where they are typed."""
 
 import argparse
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
@@ -45,35 +46,24 @@ def positive(text: str) -> int:
     return int(text)
 
 
-def above_zero(text: str) -> float:
-    """Return a number above 0."""
-    value = _number(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"expected a number above 0, found {plain(text)!r}")
-    return value
+def number(expected: str, holds: Callable[[float], bool]) -> Callable[[str], float]:
+    """Return a function that reads a number of which `holds`; any other is refused, with what was `expected`."""
+
+    def checked(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not holds(value):
+            raise argparse.ArgumentTypeError(f"expected {expected}, found {plain(text)!r}")
+        return value
+
+    return checked
 
 
-def cosine(text: str) -> float:
-    """Return a cosine similarity."""
-    value = above_zero(text)
-    if value > 1:
-        raise argparse.ArgumentTypeError(f"expected a cosine similarity, at most 1, found {plain(text)!r}")
-    return value
-
-
-def points(text: str) -> float:
-    """Return points of a share, from 0 to 100."""
-    value = _number(text)
-    if not 0 <= value <= 100:
-        raise argparse.ArgumentTypeError(f"expected points from 0 to 100, found {plain(text)!r}")
-    return value
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return float("nan")
+above_zero = number("a number above 0", lambda value: 0 < value < math.inf)
+cosine = number("a cosine similarity above 0, at most 1", lambda value: 0 < value <= 1)
+points = number("points from 0 to 100", lambda value: 0 <= value <= 100)
 
 
 _SHARED: Mapping[str, Mapping[str, Any]] = {
