@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from reports.show.pictures import CannotPlot, picture
+from reports.show.pictures import CannotPlot, picture, sheet
 from reports.text.figures import per_second
 from reports.text.plain_text import plain
 from reports.views.grid import Grid, GridCell
@@ -20,14 +20,12 @@ def grids_picture(grids: Iterable[Grid], suffix: str) -> bytes:
 
     All maps of a model have one logarithmic scale of colour, and each cell its figure.
     """
-    from matplotlib.figure import Figure
-
     drawn = [grid for grid in grids if grid.steps]
     if not drawn:
         raise CannotPlot("no point of the grid was measured, so there is nothing to draw: name another RUN")
     columns = max(len(grid.steps) for grid in drawn)
     height = 1.4 + 0.35 * max(len(grid.lengths) for grid in drawn)
-    figure = Figure(figsize=(3.2 * columns, height * len(drawn)), layout="constrained")
+    figure = sheet(3.2 * columns, height * len(drawn))
     axes = figure.subplots(len(drawn), columns, squeeze=False)
     for grid, row in zip(drawn, axes, strict=True):
         for step, panel in zip(grid.steps, row, strict=False):

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from reports.show.pictures import BAR, BEST, DOWN, FAINT, picture
+from reports.show.pictures import BAR, BEST, DOWN, FAINT, picture, sheet
 from reports.text.figures import milliseconds
 from reports.text.plain_text import plain
 from reports.views.front import FrontPoint
@@ -11,10 +11,9 @@ from reports.views.recommend import DeploymentLimits
 
 def pareto_picture(points: Sequence[FrontPoint], limits: DeploymentLimits, *, title: str, winner: str, suffix: str) -> bytes:
     """Draw throughput against p99: the front as a line with names, all other recipes as dots, the limit as a border."""
-    from matplotlib.figure import Figure
     from matplotlib.ticker import FuncFormatter
 
-    figure = Figure(figsize=(10, 6), layout="constrained")
+    figure = sheet(10, 6)
     axes = figure.subplots()
     others = [point for point in points if not point.on_front]
     front = [point for point in points if point.on_front]

@@ -53,10 +53,8 @@ def save_plot(path: Path | None, draw: Callable[[str], bytes]) -> None:
 
 def ladders_picture(ladders: Sequence[Ladder], suffix: str) -> bytes:
     """Draw for each model throughput by step with 95 % intervals, and the best recipe's gains as a waterfall."""
-    from matplotlib.figure import Figure
-
     heights = [max(3, 1 + 0.3 * len(ladder.rows)) for ladder in ladders]
-    figure = Figure(figsize=(13, sum(heights)), layout="constrained")
+    figure = sheet(13, sum(heights))
     axes = figure.subplots(len(ladders), 2, squeeze=False, gridspec_kw={"height_ratios": heights, "width_ratios": [3, 2]})
     for ladder, (left, right) in zip(ladders, axes, strict=True):
         _throughput(left, ladder)
@@ -66,12 +64,10 @@ def ladders_picture(ladders: Sequence[Ladder], suffix: str) -> bytes:
 
 def history_picture(found: History, suffix: str) -> bytes:
     """Draw a panel per benchmark: every run with its interval, changes of level marked."""
-    from matplotlib.figure import Figure
-
     shown = found.series[:MOST_PANELS]
     columns = min(2, len(shown))
     rows = -(-len(shown) // columns)
-    figure = Figure(figsize=(7 * columns, 2.6 * rows), layout="constrained")
+    figure = sheet(7 * columns, 2.6 * rows)
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for series, panel in zip(shown, axes, strict=False):
         _series(panel, series)
@@ -169,6 +165,13 @@ def name_rows(axes: "Axes", names: Sequence[str], *, places: int, longest: int =
     axes.set_ylim(places - 0.4, -0.6)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
+
+
+def sheet(width: float, height: float) -> "Figure":
+    """Return an empty figure of so many inches, which finds room for all that stands in it."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
 
 
 def picture(figure: "Figure", suffix: str) -> bytes:

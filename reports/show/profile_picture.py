@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from reports.saved.record import OperatorTime
-from reports.show.pictures import BAR, BEST, name_rows, picture
+from reports.show.pictures import BAR, BEST, name_rows, picture, sheet
 from reports.text.figures import milliseconds
 from reports.text.plain_text import plain
 from reports.views.profile import Breakdown, StepProfile
@@ -19,12 +19,10 @@ THICKNESS = 0.8
 
 def profile_picture(found: Breakdown, suffix: str) -> bytes:
     """Draw the self times of the operators as bars, those of two steps beside each other on one scale."""
-    from matplotlib.figure import Figure
-
     rows = found.rows[:MOST_ROWS]
     places = max(len(rows), FEWEST_PLACES)
     colours = (BEST, BAR) if len(found.steps) > 1 else (BAR,)
-    figure = Figure(figsize=(11, 1.4 + (0.12 + 0.16 * len(found.steps)) * places), layout="constrained")
+    figure = sheet(11, 1.4 + (0.12 + 0.16 * len(found.steps)) * places)
     axes = figure.subplots()
     for place, row in enumerate(rows):
         _bars(axes, place, row.sides, colours)

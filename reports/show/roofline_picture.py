@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from reports.saved.record import Calibration
-from reports.show.pictures import DOWN, FAINT, picture
+from reports.show.pictures import DOWN, FAINT, picture, sheet
 from reports.statistics.roofline import Place, Roofline, RooflinePoint
 from reports.text.figures import significant
 from reports.text.plain_text import plain
@@ -24,11 +24,9 @@ _INCHES_A_LABEL = 0.2
 
 def roofline_picture(roofline: Roofline, suffix: str) -> bytes:
     """Draw for each model its steps under the machine's roofs."""
-    from matplotlib.figure import Figure
-
     panels = [(model, _placed(roofline, model)) for model in roofline.models]
     heights = [max(5.0, 1.5 + _INCHES_A_LABEL * min(len(placed), _MOST_LABELS)) for _, placed in panels]
-    figure = Figure(figsize=(12, sum(heights)), layout="constrained")
+    figure = sheet(12, sum(heights))
     axes = figure.subplots(len(panels), 1, squeeze=False, gridspec_kw={"height_ratios": heights})
     for (model, placed), (panel,) in zip(panels, axes, strict=True):
         title = f"{plain(model, 60)} on {plain(roofline.machine, 80)}"
