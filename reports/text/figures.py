@@ -133,11 +133,16 @@ def gain_short(gain: Gain | None) -> str:
     return f"{signed_percent(gain.ratio)} [{_percent(gain.low)}, {_percent(gain.high)}]"
 
 
+def verdict_short(gain: Gain) -> str:
+    """Return a verdict; the ± stays out where an interval stands beside it."""
+    return gain.verdict if gain.low is None else gain.verdict.partition(" (±")[0]
+
+
 def verdict_over(gain: SavedGain | None) -> str:
-    """Return a gain's verdict and what it is over: `faster than batch_8`; the ± stays out where an interval stands beside it."""
+    """Return a gain's short verdict and what it is over: `faster than batch_8`."""
     if gain is None:
         return NONE
-    verdict = gain.verdict if gain.low is None else gain.verdict.partition(" (±")[0]
+    verdict = verdict_short(gain)
     return f"{verdict} {'than' if verdict in {FASTER, SLOWER} else 'against'} {gain.over}"
 
 

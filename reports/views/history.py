@@ -52,7 +52,6 @@ class MachineShift:
     """From this run on all steps together are `ratio` times as fast: the machine, or whatever else they share."""
 
     run: str
-    saved_at: DateTime
     commit: str
     ratio: float
 
@@ -157,4 +156,4 @@ def _series(
 
 
 def _machine_shift(run: Run[Throughput], change: ChangePoint) -> MachineShift:
-    return MachineShift(run=run.name, saved_at=run.saved_at, commit=run.commit.short, ratio=change.ratio)
+    return MachineShift(run=run.name, commit=run.commit.short, ratio=change.ratio)

@@ -21,7 +21,7 @@ from reports.saved.record import (
 )
 from reports.statistics import CONFIDENCE, DISTURBED, FASTER, SLOWER, Interval, mean_interval, verdict
 from reports.statistics.moderated import Effect
-from reports.text.figures import accuracy, gain_short, lengths_short, metric, slower_than
+from reports.text.figures import accuracy, gain_short, lengths_short, metric, slower_than, verdict_short
 from reports.views.floating_point import OverFloat, over_floating_point
 
 BASELINE = "baseline"
@@ -378,15 +378,10 @@ def metric_texts(ladder: Ladder) -> tuple[str, ...]:
     return tuple(f"{name} of {samples} samples: {'; '.join(steps)}" for (name, samples), steps in found.items())
 
 
-def slower_steps(ladder: Ladder, row: LadderRow) -> dict[str, str]:
-    """Return what the recipe of a row leaves out because it was slower here, and how much."""
-    decided = {each.step: each.decision for each in ladder.measured if each.decision is not None and not each.decision.kept}
-    return {step: slower_than(decided[step].gain) for step in row.left_out if step in decided}
-
-
 def without_text(ladder: Ladder, row: LadderRow) -> str:
-    """Return that as words: `bf16_autocast (44 % slower than channels_last)`; empty where nothing was slower."""
-    return ", ".join(f"{step} ({why})" for step, why in slower_steps(ladder, row).items())
+    """Say what the recipe of a row leaves out because it was slower here: `bf16_autocast (44 % slower than channels_last)`."""
+    decided = {each.step: each.decision for each in ladder.measured if each.decision is not None and not each.decision.kept}
+    return ", ".join(f"{step} ({slower_than(decided[step].gain)})" for step in dict.fromkeys(row.left_out) if step in decided)
 
 
 def int8_text(ladder: Ladder) -> str:
@@ -397,9 +392,8 @@ def int8_text(ladder: Ladder) -> str:
 
 def over_float_text(found: OverFloat) -> str:
     """Return `+61.8 % [+58.0, +65.7] over openvino, faster`, and that it is unpaired where it is."""
-    said = found.ratio.verdict if found.ratio.low is None else found.ratio.verdict.partition(" (±")[0]
     unpaired = "" if found.paired else " (unpaired: other processes, other minutes)"
-    return f"{gain_short(found.ratio)} over {found.over}, {said}{unpaired}"
+    return f"{gain_short(found.ratio)} over {found.over}, {verdict_short(found.ratio)}{unpaired}"
 
 
 def by_chance(ladders: Iterable[Ladder]) -> str:
