@@ -147,8 +147,11 @@ def test_the_answer_comes_first(storage: Path) -> None:
 
 
 def test_the_answer_tells_its_cost_where_the_machine_has_a_price(storage: Path) -> None:
-    """0.15952 USD an hour at 200 samples a second are 0.22 USD for a million."""
-    assert "A million inferences by it cost 0.222 USD [" in page(storage, "1").one("div", class_="answer").text
+    """0.15952 USD an hour at 200 samples a second are 0.22 USD for a million; the price is that of the instance type."""
+    answer = page(storage, "1").one("div", class_="answer").text
+
+    assert "A million inferences by it cost 0.222 USD [" in answer
+    assert "c8g.xlarge: 0.15952 USD an hour in us-east-1" in answer
 
 
 def test_of_generated_text_tokens_are_counted_and_paid_for(tmp_path: Path) -> None:
@@ -499,20 +502,6 @@ def test_few_calls_are_counted_below_their_slowest(tmp_path: Path) -> None:
     assert 1 == len(cell.all("br"))
 
 
-def test_cost_is_shown_where_a_price_is_given(storage: Path, tmp_path: Path) -> None:
-    """3.6 an hour are 0.001 a second: at 10 samples per second a million cost 100."""
-    save(tmp_path, 1, saved_run([benchmark("baseline", medians_s=(0.1,), samples=1)]))
-
-    found = page(tmp_path, "latest", "--price", "3.6").one("section", id="cost")
-
-    assert "100.00" in found.text
-    assert "3.6 an hour" in found.text
-
-
-def test_price_is_the_instance_types(storage: Path) -> None:
-    assert "c8g.xlarge: 0.15952 USD an hour in us-east-1" in page(storage, "latest").one("section", id="cost").text
-
-
 def test_machine_without_a_price_has_no_cost(tmp_path: Path) -> None:
     save(tmp_path, 1, saved_run([benchmark("baseline", medians_s=(0.1,), samples=1)], fingerprint=FINGERPRINT | {"instance_type": ""}))
     shown = page(tmp_path, "latest")
@@ -527,7 +516,7 @@ def test_price_that_is_asked_for_and_unknown_exits_2(storage: Path, capsys: pyte
 
 
 def test_cost_is_that_of_the_last_run_where_two_have_one_number(tmp_path: Path) -> None:
-    """A fleet's runs all begin at 1."""
+    """A fleet's runs all begin at 1. 3.6 an hour are 0.001 a second: at 100 samples per second a million cost 10."""
     for folder, seconds in (("a", 0.1), ("b", 0.01)):
         (tmp_path / folder).mkdir()
         save(tmp_path / folder, 1, saved_run([benchmark("baseline", medians_s=(seconds,), samples=1)]))
@@ -535,6 +524,7 @@ def test_cost_is_that_of_the_last_run_where_two_have_one_number(tmp_path: Path) 
 
     found = page(tmp_path, *files, "--price", "3.6").one("section", id="cost")
 
+    assert "3.6 an hour" in found.text
     assert "10.00" in found.text
     assert "100.00" not in found.text
 
