@@ -22,24 +22,11 @@ WIDTH, HEIGHT = 1000, 100  # units of a history's drawing, stretched to its cell
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Step:
-    """One step of a ladder; `measurement` is None where it was not measured."""
-
-    row: LadderRow
-    measurement: Measurement | None
-
-    @property
-    def is_proved(self) -> bool:
-        return self.measurement is not None and all(claim.holds for claim in self.measurement.evidence)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class ModelView:
     """The ladder of one model, the recipe of its best step, and the scales that its drawings share."""
 
     id: str
     ladder: Ladder
-    steps: tuple[Step, ...]
     stairs: tuple[Stair, ...]
     throughputs: Scale
     gains: Scale
@@ -48,7 +35,7 @@ class ModelView:
     @property
     def counted_in(self) -> str:
         """What the throughputs count: samples, or tokens of generated text."""
-        return next(map(counted_in, self.ladder.measured), "samples")
+        return next(map(counted_in, self.ladder.measurements), "samples")
 
     @property
     def last_that_pays(self) -> Stair | None:
@@ -59,7 +46,8 @@ class ModelView:
     def is_paired_with_baseline(self) -> bool:
         """Whether the best step took turns with the baseline itself, so that its gain is its speedup."""
         best = self.ladder.best
-        return best is not None and best.gain is not None and best.gain.over == best.baseline and best.gain.low is not None
+        gain = best.measurement.gain if best is not None else None
+        return best is not None and gain is not None and gain.over == best.baseline and gain.low is not None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -134,9 +122,8 @@ class Field:
 
 def run_view(run: Run[Measurement], place: int) -> RunView:
     """Return a run with all its ladders; `place` makes the ids of its parts."""
-    measured = {(m.model, m.step): m for m in run.measurements}
     found = ladders(run.measurements, run.outcomes)
-    models = tuple(_model_view(f"run-{place}-model-{number}", ladder, measured) for number, ladder in enumerate(found, 1))
+    models = tuple(_model_view(f"run-{place}-model-{number}", ladder) for number, ladder in enumerate(found, 1))
     return RunView(id=f"run-{place}", run=run, models=models)
 
 
@@ -219,16 +206,15 @@ def fields(runs: Sequence[Run[Measurement]]) -> tuple[Field, ...]:
     return tuple(Field(name, tuple(fingerprint.get(name, ABSENT) for fingerprint in found)) for name in names)
 
 
-def _model_view(name: str, ladder: Ladder, measured: Mapping[tuple[str, str], Measurement]) -> ModelView:
+def _model_view(name: str, ladder: Ladder) -> ModelView:
     recipe = stairs(ladder)
-    throughputs = [value for row in ladder.measured for value in (row.samples_per_second, *(row.samples_per_second_interval or ()))]
-    gains = [row.gain for row in ladder.measured if row.gain]
+    ends = [end for row in ladder.measured for end in (row.samples_per_second_interval or ())]
+    gains = [m.gain for m in ladder.measurements if m.gain]
     return ModelView(
         id=name,
         ladder=ladder,
-        steps=tuple(Step(row=row, measurement=measured[row.model, row.step] if row.outcome == "measured" else None) for row in ladder.rows),
         stairs=recipe,
-        throughputs=amount_scale(throughputs),
+        throughputs=amount_scale([*(m.samples_per_second for m in ladder.measurements), *ends]),
         gains=ratio_scale(value for gain in gains for value in (gain.ratio, gain.low, gain.high)),
         heights=amount_scale(value for stair in recipe for value in (stair.start, stair.end, stair.start * (stair.gain.high or 0))),
     )

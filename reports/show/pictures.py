@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reports.saved.files import check_folder, write_atomically
+from reports.saved.record import Outcome
 from reports.statistics import FASTER, SLOWER
 from reports.text.figures import per_second, signed_percent, times
 from reports.text.plain_text import plain
@@ -79,15 +80,15 @@ def history_picture(found: History, suffix: str) -> bytes:
 
 def _throughput(axes: "Axes", ladder: Ladder) -> None:
     for place, row in enumerate(ladder.rows):
-        if row.samples_per_second is None:
+        if isinstance(row, Outcome):
             axes.annotate(row.outcome, (0, place), xytext=(4, 0), textcoords="offset points", va="center", color=FAINT, fontsize=8)
             continue
-        axes.barh(place, row.samples_per_second, color=BEST if row is ladder.best else BAR, height=0.7)
-        right = row.samples_per_second
+        right = sps = row.measurement.samples_per_second
+        axes.barh(place, sps, color=BEST if row is ladder.best else BAR, height=0.7)
         if row.samples_per_second_interval is not None:
             axes.plot(row.samples_per_second_interval, [place, place], color="black", linewidth=1.2, marker="|", markersize=5)
             right = max(right, *row.samples_per_second_interval)
-        label = f"{per_second(row.samples_per_second)}  {times(row.speedup)}" if row.speedup else per_second(row.samples_per_second)
+        label = f"{per_second(sps)}  {times(row.speedup)}" if row.speedup else per_second(sps)
         axes.annotate(label, (right, place), xytext=(5, 0), textcoords="offset points", va="center", fontsize=8)
     name_rows(axes, [row.step for row in ladder.rows], places=len(ladder.rows))
     axes.margins(x=0.16)

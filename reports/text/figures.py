@@ -1,9 +1,8 @@
 """Numbers as text, the same in every output. None, where a figure does not apply, is a dash."""
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
 
-from reports.saved.record import Gain, SavedAccuracy, SavedGain, SavedMetric
+from reports.saved.record import Gain, Measurement, SavedAccuracy, SavedGain, SavedMetric
 from reports.statistics import DISTURBED, FASTER, SLOWER
 from reports.statistics.latency import Calls, has_p99, tail_s
 
@@ -12,25 +11,9 @@ EQUAL_DB = 200.0
 LENGTHS_SHOWN = 6
 
 
-class Sampled(Protocol):
-    """What has a throughput: `generation` is there where text is generated."""
-
-    @property
-    def generation(self) -> object | None: ...
-
-
-class GainRow(Protocol):
-    """A step's line: whether it was disturbed, and its gain."""
-
-    @property
-    def disturbed(self) -> bool: ...
-    @property
-    def gain(self) -> SavedGain | None: ...
-
-
-def counted_in(sampled: Sampled) -> str:
+def counted_in(measured: Measurement) -> str:
     """Return what a throughput counts: tokens where text is generated."""
-    return "samples" if sampled.generation is None else "tokens"
+    return "samples" if measured.generation is None else "tokens"
 
 
 def per_second(value: float | None) -> str:
@@ -146,9 +129,9 @@ def verdict_over(gain: SavedGain | None) -> str:
     return f"{verdict} {'than' if verdict in {FASTER, SLOWER} else 'against'} {gain.over}"
 
 
-def verdict_of(row: GainRow) -> str:
+def verdict_of(measured: Measurement) -> str:
     """Return a step's verdict over its predecessor; without one, whether it was disturbed all the same."""
-    return DISTURBED if row.gain is None and row.disturbed else verdict_over(row.gain)
+    return DISTURBED if measured.gain is None and measured.disturbed else verdict_over(measured.gain)
 
 
 def slower_than(gain: SavedGain) -> str:

@@ -1,11 +1,12 @@
 """INT8 over the best floating-point recipe of its own runtime: by pairs where they lead from one to the other, else unpaired. Pure."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from reports.saved.record import Gain, Measurement
 from reports.statistics import unpaired_ratio
 from reports.statistics.roofline import WEIGHTS_ALONE
+from reports.views.paired import is_ahead, paired
 
 INT8 = "int8"
 HINT = "PERFORMANCE_HINT"
@@ -24,20 +25,13 @@ class OverFloat:
 
 
 def over_floating_point(
-    own: Measurement,
-    measurements: Sequence[Measurement],
-    *,
-    paired: Callable[[str, str], Gain | None],
-    is_ahead: Callable[[Measurement, Measurement, Gain | None], bool],
-    processes: Mapping[tuple[str, str], Sequence[float]],
+    own: Measurement, ours: Mapping[str, Measurement], processes: Mapping[tuple[str, str], Sequence[float]]
 ) -> OverFloat | None:
     """Return the ratio for a step that brings INT8; None for any other, for a disturbed one, and where no floating point was measured.
 
     The best is the fastest floating-point step with its runtime, batch size, workers and performance hint, if it is shown to be ahead of
-    the INT8 step's own predecessor; else it is the predecessor, with which the step has pairs. `paired` returns the ratio of two
-    steps of the model along paired gains, None where none lead from one to the other.
+    the INT8 step's own predecessor; else it is the predecessor, with which the step has pairs. `ours` are the model's steps, itself too.
     """
-    ours = {m.step: m for m in measurements if m.model == own.model}
     if own.disturbed or not _brings_int8(own, ours):
         return None
     alike = {step: m for step, m in ours.items() if _is_floating(m) and not m.disturbed and _setting(m) == _setting(own)}
@@ -45,9 +39,9 @@ def over_floating_point(
         return None
     best = max(alike.values(), key=lambda m: m.samples_per_second)
     below = alike.get(own.gain.over) if own.gain is not None else None
-    if below is not None and not is_ahead(best, below, paired(best.step, below.step)):
+    if below is not None and not is_ahead(best, below, paired(ours, best.step, below.step)):
         best = below
-    ratio = paired(own.step, best.step)
+    ratio = paired(ours, own.step, best.step)
     if ratio is None and own.gain is not None and own.gain.over == best.step:  # runs of one pair had no interval
         ratio = Gain(ratio=own.gain.ratio, low=own.gain.low, high=own.gain.high, verdict=own.gain.verdict)
     if ratio is not None:

@@ -1,28 +1,18 @@
 """The ladder of a run: for every model its steps in order, with throughput, gains, costs and agreement. Pure."""
 
 import itertools
-import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass
 from statistics import geometric_mean
-from typing import Literal
 
-from reports.saved.record import (
-    Decision,
-    Gain,
-    Measurement,
-    Outcome,
-    SavedAccuracy,
-    SavedGain,
-    SavedGeneration,
-    SavedLengths,
-    SavedMetric,
-    Throughput,
-)
-from reports.statistics import CONFIDENCE, DISTURBED, FASTER, SLOWER, Interval, mean_interval, verdict
+from msgspec.structs import replace
+
+from reports.saved.record import Gain, Measurement, Outcome, SavedGain, SavedGeneration, Throughput
+from reports.statistics import CONFIDENCE, FASTER, SLOWER, Interval, mean_interval
 from reports.statistics.moderated import Effect
 from reports.text.figures import accuracy, gain_short, lengths_short, metric, slower_than, verdict_short
 from reports.views.floating_point import OverFloat, over_floating_point
+from reports.views.paired import USUAL_SPREAD, chain, is_ahead, paired, product
 
 BASELINE = "baseline"
 RIVALS_NAMED = 3
@@ -30,57 +20,32 @@ _LIMITS = {
     "decode": "memory: its limit is the measured bandwidth",
     "prefill": "arithmetic: its limit is the measured peak of the step's precisions",
 }
-USUAL_SPREAD = 1.2  # processes of the same code differ by 7 % (docs/measuring.md): without pairs no more than this counts
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LadderRow:
-    """One step on one model. Without a measurement all figures are None, and `reason` says why.
+    """One step that was measured on one model.
 
     `samples_per_second_interval` is that of the own processes' means, None below two; `speedup` is over the step `baseline`, unpaired.
     `in_pairs` are the throughputs that the gain compares: the step's own and its predecessor's, at the median rounds of the same pairs.
-    `decision` says whether the recipes above it keep it; `over_float` is what INT8 gives over the best floating point of its runtime.
+    `over_float` is what INT8 gives over the best floating point of its runtime.
     """
 
-    model: str
-    step: str
-    outcome: Literal["measured", "proved", "skipped", "failed"]
-    reason: str = ""
-    remedy: str = ""
-    samples_per_second: float | None = None
-    samples_per_second_interval: Interval | None = None
-    baseline: str = ""
-    speedup: float | None = None
-    disturbed: bool = False
-    gain: SavedGain | None = None
-    in_pairs: tuple[float, float] | None = None
-    batch_size: int | None = None
-    workers: int | None = None
-    latency_p50_s: float | None = None
-    latency_p99_s: float | None = None
-    latency_max_s: float | None = None
-    latency_samples: int | None = None
-    cold_start_s: float | None = None
-    build_s: float | None = None
-    peak_rss_bytes: float | None = None
-    sqnr_db: float | None = None
-    top1_agreement: float | None = None
-    cosine: float | None = None
-    accuracy: SavedAccuracy | None = None
-    metrics: tuple[SavedMetric, ...] = ()
-    lengths: SavedLengths | None = None
-    generation: SavedGeneration | None = None
-    precision_share: dict[str, float] = field(default_factory=dict)
-    left_out: tuple[str, ...] = ()
-    left_out_reasons: dict[str, str] = field(default_factory=dict)
-    decision: Decision | None = None
-    over_float: OverFloat | None = None
-    findings: tuple[str, ...] = ()
-    weights: str = ""
-    weights_found: str = ""
+    measurement: Measurement
+    samples_per_second_interval: Interval | None
+    baseline: str
+    speedup: float | None
+    in_pairs: tuple[float, float] | None
+    over_float: OverFloat | None
 
+    @property
+    def step(self) -> str:
+        return self.measurement.step
 
-_OF_RECORD = {each.name for each in fields(LadderRow)} & {*Measurement.__struct_fields__}
+    @property
+    def is_proved(self) -> bool:
+        """Whether all claims of the record hold."""
+        return all(claim.holds for claim in self.measurement.evidence)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,24 +68,28 @@ class Rival:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ladder:
-    """All steps of one model. `best` is the measured row of highest throughput that nobody disturbed, None where there is none.
+    """All steps of one model, those that were not measured with the reason. `best` is the row of highest throughput that nobody disturbed.
 
     `rivals` are not told apart from it, the fastest first. `pays` says whether its recipe is shown to be faster than the one at its bottom.
     """
 
     model: str
-    rows: tuple[LadderRow, ...]
+    rows: tuple[LadderRow | Outcome, ...]
     best: LadderRow | None
     rivals: tuple[Rival, ...] = ()
     pays: bool = False
 
     @property
     def measured(self) -> tuple[LadderRow, ...]:
-        return tuple(row for row in self.rows if row.outcome == "measured")
+        return tuple(row for row in self.rows if isinstance(row, LadderRow))
 
     @property
-    def not_measured(self) -> tuple[LadderRow, ...]:
-        return tuple(row for row in self.rows if row.outcome != "measured")
+    def measurements(self) -> tuple[Measurement, ...]:
+        return tuple(row.measurement for row in self.measured)
+
+    @property
+    def not_measured(self) -> tuple[Outcome, ...]:
+        return tuple(row for row in self.rows if isinstance(row, Outcome))
 
 
 def ladders(measurements: Sequence[Measurement], outcomes: Iterable[Outcome] = ()) -> tuple[Ladder, ...]:
@@ -133,7 +102,7 @@ def ladders(measurements: Sequence[Measurement], outcomes: Iterable[Outcome] = (
     keys = list(told) + [key for key in measured if key not in told]
     models = list(dict.fromkeys(model for model, _ in keys))
     processes = processes_sps(measurements)
-    return tuple(_ladder(model, [key for key in keys if key[0] == model], measured, told, processes) for model in models)
+    return tuple(_ladder(model, [step for of, step in keys if of == model], measured, told, processes) for model in models)
 
 
 def disturbances(measurements: Sequence[Throughput]) -> str:
@@ -155,12 +124,12 @@ def stairs(ladder: Ladder) -> tuple[Stair, ...]:
 
     They begin above a step that was disturbed, whose gain is no figure.
     """
-    rows = {row.step: row for row in ladder.measured}
-    chain = _chain(rows, ladder.best.step) if ladder.best is not None else {}
+    steps = {m.step: m for m in ladder.measurements}
+    gains = chain(steps, ladder.best.step) if ladder.best is not None else {}
     found, height = [], 1.0
-    for step in reversed(list(itertools.takewhile(lambda step: not rows[step].disturbed, chain))):
-        start, height = height, height * chain[step].ratio
-        found.append(Stair(step=step, start=start, end=height, gain=chain[step]))
+    for step in reversed(list(itertools.takewhile(lambda step: not steps[step].disturbed, gains))):
+        start, height = height, height * gains[step].ratio
+        found.append(Stair(step=step, start=start, end=height, gain=gains[step]))
     return tuple(found)
 
 
@@ -211,100 +180,39 @@ def _predecessor_sps(measurement: Throughput) -> list[tuple[str, float]]:
 
 def _ladder(
     model: str,
-    keys: Sequence[tuple[str, str]],
-    measured: dict[tuple[str, str], Measurement],
-    told: dict[tuple[str, str], Outcome],
+    steps: Sequence[str],
+    measured: Mapping[tuple[str, str], Measurement],
+    told: Mapping[tuple[str, str], Outcome],
     processes: Mapping[tuple[str, str], Sequence[float]],
 ) -> Ladder:
-    rows = []
-    for key in keys:
-        if key in measured and (key not in told or told[key].outcome == "measured"):
-            rows.append(_measured_row(measured[key], measured.get((model, baseline_of(measured[key])))))
-        else:
-            rows.append(_other_row(told[key]))
-    rows = _with_floating_point(rows, measured, processes)
-    candidates = [row for row in rows if row.samples_per_second is not None and not row.disturbed]
+    ended = {step: told[model, step] for step in steps if (model, step) in told}
+    ours = {
+        step: measured[model, step]
+        for step in steps
+        if (model, step) in measured and (step not in ended or ended[step].outcome == "measured")
+    }
+    found = {step: _row(m, measured.get((model, baseline_of(m))), ours, processes) for step, m in ours.items()}
+    rows = tuple(found.get(step) or _not_measured(ended[step]) for step in steps)
+    candidates = [row for row in found.values() if not row.measurement.disturbed]
     best = max(candidates, key=_throughput, default=None)
     if best is None:
-        return Ladder(model=model, rows=tuple(rows), best=None)
-    by_step = {row.step: row for row in rows}
-    others = [(row, _paired(by_step, best.step, row.step)) for row in candidates if row is not best]
-    others.sort(key=lambda pair: -_throughput(pair[0]))
-    rivals = [Rival(step=row.step, ratio=ratio) for row, ratio in others if not _is_ahead(best, row, ratio)]
-    return Ladder(model=model, rows=tuple(rows), best=best, rivals=tuple(rivals), pays=_pays(by_step, best.step))
+        return Ladder(model=model, rows=rows, best=None)
+    others = [row.measurement for row in sorted(candidates, key=_throughput, reverse=True) if row is not best]
+    ratios = [(other, paired(ours, best.step, other.step)) for other in others]
+    rivals = tuple(Rival(step=other.step, ratio=ratio) for other, ratio in ratios if not is_ahead(best.measurement, other, ratio))
+    return Ladder(model=model, rows=rows, best=best, rivals=rivals, pays=_pays(best, ours, steps))
 
 
-def _with_floating_point(
-    rows: Sequence[LadderRow], measured: Mapping[tuple[str, str], Measurement], processes: Mapping[tuple[str, str], Sequence[float]]
-) -> list[LadderRow]:
-    """Return the rows of a model, those that bring INT8 with what it gives over the best floating point of their runtime."""
-    by_step = {row.step: row for row in rows if row.outcome == "measured"}
-    ours = [measured[row.model, row.step] for row in by_step.values()]
-
-    def over(row: LadderRow) -> OverFloat | None:
-        return over_floating_point(
-            measured[row.model, row.step],
-            ours,
-            paired=lambda one, other: _paired(by_step, one, other),
-            is_ahead=lambda one, other, ratio: one is not other and _is_ahead(by_step[one.step], by_step[other.step], ratio),
-            processes=processes,
-        )
-
-    return [replace(row, over_float=over(row)) if row.step in by_step else row for row in rows]
-
-
-def _is_ahead(best: LadderRow, other: LadderRow, ratio: Gain | None) -> bool:
-    """Whether the best is shown to be faster, by pairs, or, where no pairs lead from one to the other, by more than processes differ."""
-    if ratio is not None:
-        return ratio.low is not None and ratio.low > 1
-    return _throughput(best) > USUAL_SPREAD * _throughput(other)
-
-
-def _pays(rows: Mapping[str, LadderRow], step: str) -> bool:
-    """Whether a step's recipe is shown to be faster than the one at its bottom, in all or by any of its own steps.
+def _pays(best: LadderRow, ours: Mapping[str, Measurement], steps: Sequence[str]) -> bool:
+    """Whether the best's recipe is shown to be faster than the one at its bottom, in all or by any of its own steps.
 
     Where no pairs lead down to that, as its gains stand on a step that was not measured by itself, more than processes differ shows it.
     """
-    gains = list(_chain(rows, step).values())
-    whole = _product([(1, gain) for gain in gains])
+    gains = list(chain(ours, best.step).values())
+    whole = product((1, gain) for gain in gains)
     if any(gain.verdict == FASTER for gain in gains) or (whole is not None and (whole.low or 0) > 1):
         return True
-    return bool(gains) and gains[-1].over not in rows and (rows[step].speedup or 0) > USUAL_SPREAD
-
-
-def _paired(rows: Mapping[str, LadderRow], one: str, other: str) -> Gain | None:
-    """Return one step's throughput over another's, along the paired gains that lead from one to the other; None where none do."""
-    up, down = (list(_chain(rows, step).items()) for step in (one, other))
-    while up and down and up[-1] == down[-1]:
-        up.pop()
-        down.pop()
-    grounds = {chain[-1][1].over if chain else step for chain, step in ((up, one), (down, other))}
-    if len(grounds) > 1:  # they stand on different ground
-        return None
-    return _product([(1, gain) for _, gain in up] + [(-1, gain) for _, gain in down])
-
-
-def _chain(rows: Mapping[str, LadderRow], step: str) -> dict[str, SavedGain]:
-    """Return a step and those that it builds on, itself first, as far as they have gains, with these."""
-    chain: dict[str, SavedGain] = {}
-    row = rows.get(step)
-    while row is not None and row.gain is not None and row.step not in chain:
-        chain[row.step] = row.gain
-        row = rows.get(row.gain.over)
-    return chain
-
-
-def _product(gains: Iterable[tuple[int, SavedGain]]) -> Gain | None:
-    """Return the product of gains, or of their reciprocals (-1); None where one has no interval, or was disturbed."""
-    log, square = 0.0, 0.0
-    for sign, gain in gains:
-        if not gain.low or not gain.high or gain.verdict == DISTURBED:
-            return None
-        log += sign * math.log(gain.ratio)
-        square += (math.log(gain.high / gain.low) / 2) ** 2
-    half = math.sqrt(square)
-    low, high = math.exp(log - half), math.exp(log + half)
-    return Gain(ratio=math.exp(log), low=low, high=high, verdict=verdict(low, high))
+    return bool(gains) and gains[-1].over not in steps and (best.speedup or 0) > USUAL_SPREAD
 
 
 def rival_text(rival: Rival) -> str:
@@ -330,7 +238,7 @@ def rivals_text(ladder: Ladder) -> str:
 
 def accuracy_text(ladder: Ladder) -> str:
     """Say how many labelled pictures each step gets right, fp32 eager first; empty where none were given."""
-    found = [(row.step, row.accuracy) for row in ladder.measured if row.accuracy is not None]
+    found = [(m.step, m.accuracy) for m in ladder.measurements if m.accuracy is not None]
     if not found:
         return ""
     _, first = found[0]
@@ -340,7 +248,7 @@ def accuracy_text(ladder: Ladder) -> str:
 
 def lengths_text(ladder: Ladder) -> str:
     """Say which texts were taken, and how much of what each step computed is padding; empty where lengths do not vary."""
-    found = [(row.step, row.lengths) for row in ladder.measured if row.lengths is not None]
+    found = [(m.step, m.lengths) for m in ladder.measurements if m.lengths is not None]
     if not found:
         return ""
     _, first = found[0]
@@ -351,7 +259,7 @@ def lengths_text(ladder: Ladder) -> str:
 
 def generation_text(ladder: Ladder) -> str:
     """Say what bounds the tokens of a table, and which step comes nearest to it; empty where no text is generated."""
-    found = [(row.step, row.generation) for row in ladder.measured if row.generation is not None]
+    found = [(m.step, m.generation) for m in ladder.measurements if m.generation is not None]
     if not found:
         return ""
     _, first = found[0]
@@ -371,17 +279,17 @@ def share_of_limit(found: SavedGeneration) -> float | None:
 def metric_texts(ladder: Ladder) -> tuple[str, ...]:
     """Say of each metric what every step has of it: `perplexity of 64 samples: baseline 21.4, …`."""
     found: dict[tuple[str, int], list[str]] = {}
-    for row in ladder.measured:
-        for each in row.metrics:
+    for m in ladder.measurements:
+        for each in m.metrics:
             note = f" ({each.note})" if each.note else ""
-            found.setdefault((each.name, each.samples), []).append(f"{row.step} {metric(each)}{note}")
+            found.setdefault((each.name, each.samples), []).append(f"{m.step} {metric(each)}{note}")
     return tuple(f"{name} of {samples} samples: {'; '.join(steps)}" for (name, samples), steps in found.items())
 
 
 def without_text(ladder: Ladder, row: LadderRow) -> str:
     """Say what the recipe of a row leaves out because it was slower here: `bf16_autocast (44 % slower than channels_last)`."""
-    decided = {each.step: each.decision for each in ladder.measured if each.decision is not None and not each.decision.kept}
-    return ", ".join(f"{step} ({slower_than(decided[step].gain)})" for step in dict.fromkeys(row.left_out) if step in decided)
+    decided = {m.step: m.decision for m in ladder.measurements if m.decision is not None and not m.decision.kept}
+    return ", ".join(f"{step} ({slower_than(decided[step].gain)})" for step in dict.fromkeys(row.measurement.left_out) if step in decided)
 
 
 def int8_text(ladder: Ladder) -> str:
@@ -398,8 +306,8 @@ def over_float_text(found: OverFloat) -> str:
 
 def by_chance(ladders: Iterable[Ladder]) -> str:
     """Say how many verdicts are to be expected by chance; empty without any."""
-    rows = [row for ladder in ladders for row in ladder.measured if not row.disturbed]
-    gains = [row.gain for row in rows if row.gain is not None and row.gain.low is not None]
+    quiet = [m for ladder in ladders for m in ladder.measurements if not m.disturbed]
+    gains = [m.gain for m in quiet if m.gain is not None and m.gain.low is not None]
     if not gains:
         return ""
     called = sum(gain.verdict in {FASTER, SLOWER} for gain in gains)
@@ -408,7 +316,7 @@ def by_chance(ladders: Iterable[Ladder]) -> str:
 
 
 def _throughput(row: LadderRow) -> float:
-    return row.samples_per_second or 0.0
+    return row.measurement.samples_per_second
 
 
 def _speedup(measurement: Measurement, baseline: Measurement | None) -> float | None:
@@ -418,15 +326,19 @@ def _speedup(measurement: Measurement, baseline: Measurement | None) -> float | 
     return measurement.samples_per_second / baseline.samples_per_second
 
 
-def _measured_row(measurement: Measurement, baseline: Measurement | None) -> LadderRow:
-    """Return the row of a record: what a field of both is called alike for is taken over as it is."""
+def _row(
+    measurement: Measurement,
+    baseline: Measurement | None,
+    ours: Mapping[str, Measurement],
+    processes: Mapping[tuple[str, str], Sequence[float]],
+) -> LadderRow:
     return LadderRow(
-        outcome="measured",
+        measurement=measurement,
         samples_per_second_interval=sps_interval(measurement),
         baseline=baseline_of(measurement),
         speedup=_speedup(measurement, baseline),
         in_pairs=_in_pairs(measurement),
-        **{name: getattr(measurement, name) for name in _OF_RECORD},
+        over_float=over_floating_point(measurement, ours, processes),
     )
 
 
@@ -440,13 +352,8 @@ def _in_pairs(measurement: Measurement) -> tuple[float, float] | None:
     return measurement.samples_per_round / geometric_mean(own_s), samples / geometric_mean(over_s)
 
 
-def _other_row(outcome: Outcome) -> LadderRow:
+def _not_measured(outcome: Outcome) -> Outcome:
+    """Return why there is no row, in words."""
     if outcome.outcome == "measured":
-        return LadderRow(model=outcome.model, step=outcome.step, outcome="failed", reason="measured, but its record is missing")
-    return LadderRow(
-        model=outcome.model,
-        step=outcome.step,
-        outcome=outcome.outcome,
-        reason=outcome.reason or "no reason saved",
-        remedy=outcome.remedy or "",
-    )
+        return replace(outcome, outcome="failed", reason="measured, but its record is missing", remedy="")
+    return replace(outcome, reason=outcome.reason or "no reason saved", remedy=outcome.remedy or "")

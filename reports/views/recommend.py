@@ -10,7 +10,8 @@ from reports.text.figures import accuracy, agreement, metric, milliseconds, p99_
 from reports.text.metric_limit import MetricLimit
 from reports.text.refusal import Refusal
 from reports.views.generated import RecipeOfText, decoding, is_prompt, prompts, recipe_of
-from reports.views.ladder import USUAL_SPREAD, processes_sps, sps_interval
+from reports.views.ladder import processes_sps, sps_interval
+from reports.views.paired import USUAL_SPREAD
 
 NO_PROMPT = "no time to the first token (measure with --generation prefill-128x1)"
 DISTURBED_TEXT = "disturbed by other processes while it was measured, so it has no figure"

@@ -1,18 +1,8 @@
 """Which weights a run measured, for every report alike: drawn at random, pretrained, or of the user's own. Pure."""
 
 from collections.abc import Iterable
-from typing import Protocol
 
-
-class Weighted(Protocol):
-    """A record or a row of one step on one model."""
-
-    @property
-    def model(self) -> str: ...
-    @property
-    def weights(self) -> str: ...
-    @property
-    def weights_found(self) -> str: ...
+from reports.saved.record import Throughput
 
 
 def weights_text(weights: str, found: str = "") -> str:
@@ -31,7 +21,7 @@ def weights_text(weights: str, found: str = "") -> str:
     return f"{text} ({found})" if found else text
 
 
-def weights_line(records: Iterable[Weighted]) -> str:
+def weights_line(records: Iterable[Throughput]) -> str:
     """Return that of each model, alike ones together: `weights: resnet50, vit: random weights, seed 0`; empty where nothing tells."""
     models: dict[str, dict[str, None]] = {}
     for each in records:

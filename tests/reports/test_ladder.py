@@ -37,12 +37,13 @@ def test_rows_stand_in_the_order_of_the_outcomes(resnet50: Ladder) -> None:
 
 
 def test_speedup_is_over_the_baseline_and_gain_over_the_predecessor(resnet50: Ladder) -> None:
-    compiled = resnet50.rows[3]
+    compiled = resnet50.measured[2]
+    gain = compiled.measurement.gain
 
     assert 4.0 == pytest.approx(compiled.speedup)
-    assert compiled.gain is not None
-    assert 2.0 == pytest.approx(compiled.gain.ratio)
-    assert ("channels_last", None, "not resolved (one pair)") == (compiled.gain.over, compiled.gain.low, compiled.gain.verdict)
+    assert gain is not None
+    assert 2.0 == pytest.approx(gain.ratio)
+    assert ("channels_last", None, "not resolved (one pair)") == (gain.over, gain.low, gain.verdict)
 
 
 def test_what_was_not_measured_keeps_its_reason_and_remedy(resnet50: Ladder) -> None:
@@ -53,16 +54,16 @@ def test_what_was_not_measured_keeps_its_reason_and_remedy(resnet50: Ladder) -> 
         tcmalloc.reason,
         tcmalloc.remedy,
     )
-    assert ("failed", "killed by signal 11", None) == (aot.outcome, aot.reason, aot.samples_per_second)
+    assert ("failed", "killed by signal 11", "") == (aot.outcome, aot.reason, aot.remedy)
 
 
 def test_an_interval_needs_two_processes(resnet50: Ladder) -> None:
-    assert (80.0, 80.0) == pytest.approx(resnet50.rows[1].samples_per_second_interval)
-    assert resnet50.rows[3].samples_per_second_interval is None
+    assert (80.0, 80.0) == pytest.approx(resnet50.measured[1].samples_per_second_interval)
+    assert resnet50.measured[2].samples_per_second_interval is None
 
 
 def test_best_is_the_fastest_and_its_stairs_multiply_to_it(resnet50: Ladder) -> None:
-    assert resnet50.best is resnet50.rows[3]
+    assert resnet50.best is resnet50.measured[2]
 
     steps = stairs(resnet50)
     assert ["channels_last", "compile"] == [stair.step for stair in steps]
@@ -79,14 +80,15 @@ def test_a_circle_of_predecessors_ends() -> None:
 
 
 def test_without_a_baseline_there_is_no_speedup() -> None:
-    assert [None] == [row.speedup for row in shown(benchmark("compile")).rows]
+    assert [None] == [row.speedup for row in shown(benchmark("compile")).measured]
 
 
 def test_measurements_without_outcome_and_outcomes_without_measurement_are_shown(tmp_path: Path) -> None:
     run = read_run(save(tmp_path, 1, saved_run([benchmark("compile")], outcomes=[outcome("baseline", "measured")])))
     [found] = ladders(run.measurements, run.outcomes)
 
-    assert [("baseline", "failed"), ("compile", "measured")] == [(row.step, row.outcome) for row in found.rows]
+    assert [("baseline", "failed")] == [(each.step, each.outcome) for each in found.not_measured]
+    assert ["baseline", "compile"] == [row.step for row in found.rows]
 
 
 def test_models_get_a_ladder_each(tmp_path: Path) -> None:
@@ -189,8 +191,8 @@ def test_what_was_disturbed_is_no_gain_to_count_and_no_ground_for_a_speedup() ->
     above = shown(benchmark("baseline", medians_s=(0.2,), disturbed=True), benchmark("batch_8", medians_s=(0.1,)))
 
     assert "" == by_chance([found])
-    assert [1.0, None] == [row.speedup for row in found.rows]
-    assert [None, None] == [row.speedup for row in above.rows]
+    assert [1.0, None] == [row.speedup for row in found.measured]
+    assert [None, None] == [row.speedup for row in above.measured]
 
 
 def test_the_way_to_the_best_begins_above_what_was_disturbed() -> None:
@@ -213,7 +215,7 @@ def test_both_throughputs_of_the_pairs_stand_beside_the_gain() -> None:
         benchmark("batch_8", medians_s=(0.1, 0.1), over="baseline", over_medians_s=(0.02, 0.02), over_samples_per_round=1),
     )
 
-    assert (80.0, 50.0) == pytest.approx(found.rows[1].in_pairs)
+    assert (80.0, 50.0) == pytest.approx(found.measured[1].in_pairs)
 
 
 def test_no_more_than_three_rivals_are_named() -> None:
@@ -232,7 +234,7 @@ def at(step: str, over: str, ratio: float, sps: float, **fields: Any) -> dict[st
 
 
 def over_float(found: Ladder, step: str) -> tuple[str, float, bool] | None:
-    [row] = [row for row in found.rows if row.step == step]
+    [row] = [row for row in found.measured if row.step == step]
     return None if row.over_float is None else (row.over_float.over, round(row.over_float.ratio.ratio, 3), row.over_float.paired)
 
 
@@ -246,12 +248,11 @@ def test_int8_is_shown_over_its_predecessor_where_that_is_the_best_floating_poin
         at("openvino", "openvino_fp32", 2.0, 120.0),
         at("openvino_int8", "openvino", 1.6, 192.0, **INT8),
     )
-    row = found.rows[-1]
+    row = found.measured[-1]
 
     assert ("openvino", 1.6, True) == over_float(found, "openvino_int8")
     assert row.over_float is not None
-    assert row.gain is not None
-    assert (row.gain.low, row.gain.high) == pytest.approx((row.over_float.ratio.low, row.over_float.ratio.high))
+    assert bounds(row.measurement.gain) == pytest.approx(bounds(row.over_float.ratio))
     assert "INT8 over the best floating point of its own runtime: openvino_int8 +60.0 % [+55.3, +64.8] over openvino, faster" == int8_text(
         found
     )
@@ -264,7 +265,7 @@ def test_int8_over_a_loss_is_shown_over_what_is_better() -> None:
         at("openvino", "openvino_fp32", 0.5, 30.0),
         at("openvino_int8", "openvino", 1.6, 48.0, **INT8),
     )
-    row = found.rows[-1]
+    row = found.measured[-1]
 
     assert ("openvino_fp32", 0.8, True) == over_float(found, "openvino_int8")
     assert row.over_float is not None
@@ -312,7 +313,7 @@ def test_without_pairs_int8_is_compared_unpaired_and_that_is_said() -> None:
 
     assert [("openvino_fp32", 2.0, False)] * 2 == [over_float(found, "openvino_int8") for found in (several, single)]
     assert "over openvino_fp32, faster (unpaired: other processes, other minutes)" in int8_text(several)
-    ratio = single.rows[-1].over_float
+    ratio = single.measured[-1].over_float
     assert ratio is not None
     assert (None, "not resolved (one process)") == (ratio.ratio.low, ratio.ratio.verdict)
 
@@ -356,4 +357,4 @@ def test_the_best_says_what_its_recipe_leaves_out_as_slower() -> None:
     assert other.best is not None
     assert "bf16_autocast (44 % slower than channels_last)" == without_text(found, found.best)
     assert "" == without_text(other, other.best)
-    assert ("bf16_autocast", "tcmalloc") == tuple(found.best.left_out_reasons)
+    assert ("bf16_autocast", "tcmalloc") == tuple(found.best.measurement.left_out_reasons)

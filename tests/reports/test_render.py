@@ -220,9 +220,9 @@ def test_pictures_are_drawn_whatever_the_names_are(hostile: tuple[Ladder, ...]) 
 def test_one_process_gets_no_interval_in_the_picture(tmp_path: Path) -> None:
     """Not even one without width, which would look like certainty."""
     [shown] = found(tmp_path, benchmark(medians_s=(0.1,)))
-    [row] = shown.rows
-    assert row.samples_per_second is not None
-    certain = replace(row, samples_per_second_interval=Interval(row.samples_per_second, row.samples_per_second))
+    [row] = shown.measured
+    sps = row.measurement.samples_per_second
+    certain = replace(row, samples_per_second_interval=Interval(sps, sps))
 
     assert row.samples_per_second_interval is None
     assert ladders_picture([shown], ".png") == ladders_picture([shown], ".png")

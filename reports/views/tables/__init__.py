@@ -6,9 +6,10 @@ Cells and lines are plain text. `reports/show/tables.py` makes every format of a
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from reports.saved.record import Throughput
 from reports.statistics import DISTURBED
 from reports.text.figures import NONE
-from reports.views.weights import Weighted, weights_line
+from reports.views.weights import weights_line
 
 LONGEST_STEP = 32
 LONGEST_CELL = 120
@@ -96,7 +97,7 @@ def record(columns: Iterable[Column], cells: Iterable[Cell]) -> dict[str, object
     return {column.field: cell.plain_value for column, cell in zip(columns, cells, strict=True)}
 
 
-def weights_table(records: Iterable[Weighted]) -> tuple[Table, ...]:
+def weights_table(records: Iterable[Throughput]) -> tuple[Table, ...]:
     """Return which weights were measured, to stand below any table of a run; nothing where the run does not tell."""
     told = weights_line(records)
     return (Table(remarks=(told,)),) if told else ()

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from reports.saved.record import SavedGeneration
+from reports.saved.record import Measurement, Outcome, SavedGeneration
 from reports.statistics import DISTURBED
 from reports.text.figures import (
     NONE,
@@ -83,6 +83,18 @@ _OF_TOKENS = (_COLUMNS[0], _INSTEAD["samples_per_second"], _LIMIT, *(_INSTEAD.ge
 _OF_PROMPTS = tuple(each for each in _OF_TOKENS if each is not _READ)
 
 
+_JSON = (
+    *("model", "step", "outcome", "reason", "remedy", "samples_per_second", "samples_per_second_interval", "baseline", "speedup"),
+    *("disturbed", "gain", "in_pairs", "batch_size", "workers", "latency_p50_s", "latency_p99_s", "latency_max_s", "latency_samples"),
+    *("cold_start_s", "build_s", "peak_rss_bytes", "sqnr_db", "top1_agreement", "cosine", "accuracy", "metrics", "lengths", "generation"),
+    *("precision_share", "left_out", "left_out_reasons", "decision", "over_float", "findings", "weights", "weights_found"),
+)
+_NO_RECORD: dict[str, object] = {
+    **{"baseline": "", "disturbed": False, "weights": "", "weights_found": ""},
+    **{"metrics": (), "precision_share": {}, "left_out": (), "left_out_reasons": {}, "findings": ()},
+}
+
+
 def ladder_tables(ladders: Iterable[Ladder]) -> tuple[Table, ...]:
     """Return one table for each model, and how many verdicts chance makes."""
     shown = list(ladders)
@@ -91,24 +103,33 @@ def ladder_tables(ladders: Iterable[Ladder]) -> tuple[Table, ...]:
 
 
 def ladders_data(ladders: Iterable[Ladder]) -> list[dict[str, Any]]:
-    """Return `[{"model", "best", "rows": [...]}]`; rows have the fields of `LadderRow`, null where a figure does not apply."""
+    """Return `[{"model", "best", "rows": [...]}]`; rows have the fields of `_JSON`, null where a figure does not apply."""
     return [
-        {"model": ladder.model, "best": ladder.best.step if ladder.best else None, "rows": msgspec.to_builtins(ladder.rows)}
-        for ladder in ladders
+        {"model": each.model, "best": each.best.step if each.best else None, "rows": [msgspec.to_builtins(_json(row)) for row in each.rows]}
+        for each in ladders
     ]
 
 
-def _columns(rows: Sequence[LadderRow]) -> tuple[Column, ...]:
+def _json(row: LadderRow | Outcome) -> dict[str, object]:
+    if isinstance(row, Outcome):
+        return dict.fromkeys(_JSON) | _NO_RECORD | msgspec.structs.asdict(row)
+    ended = {"outcome": "measured", "reason": "", "remedy": ""}
+    record = {name: getattr(row.measurement, name) for name in _JSON if name in Measurement.__struct_fields__}
+    own = {name: getattr(row, name) for name in ("samples_per_second_interval", "baseline", "speedup", "in_pairs", "over_float")}
+    return dict.fromkeys(_JSON) | ended | record | own
+
+
+def _columns(measurements: Sequence[Measurement]) -> tuple[Column, ...]:
     """Return the columns of a table: tokens have others than pictures."""
-    generated = next((row.generation for row in rows if row.generation is not None), None)
+    generated = next((m.generation for m in measurements if m.generation is not None), None)
     if generated is not None:
         return _OF_TOKENS if generated.phase == "decode" else _OF_PROMPTS
-    return _OF_TEXTS if any(row.lengths is not None for row in rows) else _COLUMNS
+    return _OF_TEXTS if any(m.lengths is not None for m in measurements) else _COLUMNS
 
 
 def _table(ladder: Ladder) -> Table:
     rows = ladder.measured
-    columns = _columns(rows)
+    columns = _columns(ladder.measurements)
     return Table(
         title=ladder.model,
         columns=columns,
@@ -120,30 +141,31 @@ def _table(ladder: Ladder) -> Table:
 
 
 def _cells(row: LadderRow, columns: Sequence[Column]) -> Iterator[Cell]:
-    yield Cell(row.step)
-    yield Cell(per_second(row.samples_per_second), style=STYLES[DISTURBED] if row.disturbed else "")
+    m = row.measurement
+    yield Cell(m.step)
+    yield Cell(per_second(m.samples_per_second), style=STYLES[DISTURBED] if m.disturbed else "")
     if _LIMIT in columns:
-        share = share_of_limit(row.generation) if row.generation else None
+        share = share_of_limit(m.generation) if m.generation else None
         yield Cell(NONE if share is None else significant(100 * share))
     if _TOKENS in columns:
-        yield Cell(per_second(row.lengths.tokens_per_second if row.lengths else None))
+        yield Cell(per_second(m.lengths.tokens_per_second if m.lengths else None))
     yield Cell(times(row.speedup))
-    yield Cell(gain_short(row.gain))
+    yield Cell(gain_short(m.gain))
     if _READ in columns:
-        yield Cell(_read(row.generation))
+        yield Cell(_read(m.generation))
     elif _LIMIT not in columns:
         yield Cell(in_pairs(row.in_pairs))
-    yield Cell(verdict_of(row), style=STYLES.get(DISTURBED if row.disturbed else row.gain.verdict if row.gain else "", "dim"))
-    yield Cell(milliseconds(row.latency_p50_s))
-    yield Cell(tail_ms(row), below=f"({few})" if (few := max_of(row)) else "")
-    yield Cell(decibels(row.sqnr_db))
+    yield Cell(verdict_of(m), style=STYLES.get(DISTURBED if m.disturbed else m.gain.verdict if m.gain else "", "dim"))
+    yield Cell(milliseconds(m.latency_p50_s))
+    yield Cell(tail_ms(m), below=f"({few})" if (few := max_of(m)) else "")
+    yield Cell(decibels(m.sqnr_db))
     if _AGREEING in columns:
-        yield Cell(_agreeing(row.generation))
+        yield Cell(_agreeing(m.generation))
     elif _TOKENS not in columns:
-        yield Cell(top1(row.top1_agreement))
-    yield Cell(NONE if row.cold_start_s is None else significant(row.cold_start_s))
-    yield Cell(gibibytes(row.peak_rss_bytes))
-    yield Cell(share_percent(row.precision_share))
+        yield Cell(top1(m.top1_agreement))
+    yield Cell(NONE if m.cold_start_s is None else significant(m.cold_start_s))
+    yield Cell(gibibytes(m.peak_rss_bytes))
+    yield Cell(share_percent(m.precision_share))
 
 
 def _read(found: SavedGeneration | None) -> str:
@@ -164,16 +186,16 @@ def _remarks(ladder: Ladder) -> Iterator[Line]:
     for row in ladder.not_measured:
         remedy = f" -> {row.remedy}" if row.remedy else ""
         yield Line(f": {row.reason}{remedy}", lead=f"{row.step} {row.outcome}", lead_style=STYLES.get(row.outcome, ""))
-    for row in ladder.measured:
-        for finding in row.findings:
-            yield Line(f": {finding}", REMARK, lead=f"{row.step} note", lead_style=WARNING)
+    for m in ladder.measurements:
+        for finding in m.findings:
+            yield Line(f": {finding}", REMARK, lead=f"{m.step} note", lead_style=WARNING)
     if told := int8_text(ladder):
         yield Line(told)
     if ladder.measured:
         yield best_line(ladder)
     texts = (accuracy_text(ladder), *metric_texts(ladder), lengths_text(ladder), generation_text(ladder))
     yield from (Line(each) for each in texts if each)
-    if told := weights_line(ladder.measured):
+    if told := weights_line(ladder.measurements):
         yield Line(told, REMARK)
 
 
@@ -182,8 +204,9 @@ def best_line(ladder: Ladder) -> Line:
     best = ladder.best
     if best is None:
         return Line("no best: others disturbed whatever was measured; measure again on an idle machine", STYLES[DISTURBED])
-    called = "best" if ladder.pays or best.gain is None else "fastest measured, by no more than chance"
-    text = f", {per_second(best.samples_per_second)} {counted_in(best)} per second"
+    m = best.measurement
+    called = "best" if ladder.pays or m.gain is None else "fastest measured, by no more than chance"
+    text = f", {per_second(m.samples_per_second)} {counted_in(m)} per second"
     if best.speedup is not None:
         text += f", {times(best.speedup)} the baseline (* unpaired: measured at different times; gains are paired)"
     if ladder.rivals:
@@ -193,38 +216,43 @@ def best_line(ladder: Ladder) -> Line:
     return Line(text, lead=f"{called}: {best.step}")
 
 
-def _data(row: LadderRow) -> dict[str, object]:
+def _data(row: LadderRow | Outcome) -> dict[str, object]:
     """Return a row of CSV: plain numbers, units in the names; figures that do not apply are empty."""
-    low, high = row.samples_per_second_interval or (None, None)
-    gain, float_, found = row.gain, row.over_float, row.accuracy
-    ratio = float_.ratio if float_ else None
+    own = row if isinstance(row, LadderRow) else None
+    ended = row if isinstance(row, Outcome) else None
+    m = own.measurement if own else None
+    low, high = (own.samples_per_second_interval if own else None) or (None, None)
+    float_ = own.over_float if own else None
+    gain, found, ratio = m.gain if m else None, m.accuracy if m else None, float_.ratio if float_ else None
     return {
-        **_fields(row, "model", "step", "outcome", "samples_per_second"),
+        **_fields(m or ended, "model", "step"),
+        "outcome": ended.outcome if ended else "measured",
+        **_fields(m, "samples_per_second"),
         "samples_per_second_low": low,
         "samples_per_second_high": high,
-        "speedup_unpaired": row.speedup,
+        "speedup_unpaired": own.speedup if own else None,
         "gain": gain.ratio if gain else None,
         **_fields(gain, "low", "high", "verdict", "over", prefix="gain_"),
         "int8_over_float": ratio.ratio if ratio else None,
         **_fields(ratio, "low", "high", "verdict", prefix="int8_over_float_"),
         "int8_over_float_of": float_.over if float_ else None,
         "int8_over_float_paired": float_.paired if float_ else None,
-        **_fields(row, "batch_size", "workers", "latency_p50_s", "latency_p99_s", "latency_samples", "cold_start_s", "build_s"),
-        **_fields(row, "peak_rss_bytes", "sqnr_db", "top1_agreement", "cosine"),
+        **_fields(m, "batch_size", "workers", "latency_p50_s", "latency_p99_s", "latency_samples", "cold_start_s", "build_s"),
+        **_fields(m, "peak_rss_bytes", "sqnr_db", "top1_agreement", "cosine"),
         **_fields(found, "pictures", "top1", prefix="labelled_"),
         "labelled_top1_fp32": found.reference_top1 if found else None,
         **_fields(found, "low", "high", prefix="labelled_difference_"),
-        "metrics": " ".join(f"{each.name}={each.value:.6g}" for each in row.metrics),
-        "metrics_fp32": " ".join(f"{each.name}={each.reference:.6g}" for each in row.metrics),
-        **_fields(row.lengths, "tokens_per_second", "padding_share"),
-        **_fields(row.generation, "weight_bytes_per_token", "cache_bytes_per_token"),
-        **_fields(row.generation, "share_of_bandwidth", "share_of_peak", "tokens_agreeing"),
-        "precision_share": " ".join(f"{name}={share:.4f}" for name, share in row.precision_share.items()),
-        "weights": row.weights,
-        "left_out": " ".join(row.left_out),
-        "left_out_reasons": "; ".join(f"{step}: {why}" for step, why in row.left_out_reasons.items()),
-        "kept_above": None if row.decision is None else row.decision.kept,
-        **_fields(row, "reason", "remedy"),
+        "metrics": " ".join(f"{each.name}={each.value:.6g}" for each in m.metrics) if m else "",
+        "metrics_fp32": " ".join(f"{each.name}={each.reference:.6g}" for each in m.metrics) if m else "",
+        **_fields(m and m.lengths, "tokens_per_second", "padding_share"),
+        **_fields(m and m.generation, "weight_bytes_per_token", "cache_bytes_per_token"),
+        **_fields(m and m.generation, "share_of_bandwidth", "share_of_peak", "tokens_agreeing"),
+        "precision_share": " ".join(f"{name}={share:.4f}" for name, share in m.precision_share.items()) if m else "",
+        **_fields(m, "weights"),
+        "left_out": " ".join(m.left_out) if m else "",
+        "left_out_reasons": "; ".join(f"{step}: {why}" for step, why in m.left_out_reasons.items()) if m else "",
+        "kept_above": m.decision.kept if m and m.decision else None,
+        **_fields(ended, "reason", "remedy"),
     }
 
 
