@@ -39,12 +39,8 @@ class ChangePoint:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What changed on a page of series: the machine, in what all steps share, and each step beside that.
+    """What changed on a page of series: the machine, in what all steps share, and each step beside that."""
 
-    `common` is the factor that all steps of a run share, 1 where too few tell it.
-    """
-
-    common: tuple[float, ...]
     machine: tuple[ChangePoint, ...]
     steps: tuple[tuple[ChangePoint, ...], ...]
 
@@ -52,7 +48,7 @@ class Changes:
 def changes(series: Sequence[Sequence[float | None]]) -> Changes:
     """Return the changes of series of positive values, all over the same runs in order; None where a run has no value."""
     if not series:
-        return Changes(common=(), machine=(), steps=())
+        return Changes(machine=(), steps=())
     logs = np.array([[math.nan if value is None else math.log(value) for value in values] for values in series], dtype=float)
     shared = np.isfinite(logs).sum(axis=0) >= FEWEST_STEPS
     shifts = common_shifts(logs)
@@ -67,7 +63,6 @@ def changes(series: Sequence[Sequence[float | None]]) -> Changes:
         found.append(tuple(ChangePoint(int(known[point.start]), point.ratio) for point in points))
     runs = np.flatnonzero(shared)
     return Changes(
-        common=tuple(np.exp(shifts).tolist()),
         machine=tuple(ChangePoint(int(runs[point.start]), point.ratio) for point in machine),
         steps=tuple(found),
     )
