@@ -52,15 +52,9 @@ def _environment() -> Environment:
         loader=PackageLoader("reports.page"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= _filters()
-    environment.globals |= {
-        "KERNELS_SHOWN": KERNELS_SHOWN,
-        "FEWEST_RUNS": FEWEST_RUNS,
-        "MOST_CHANGES": MOST_CHANGES,
-        "WIDTH": WIDTH,
-        "HEIGHT": HEIGHT,
-    }
+    environment.globals |= {"KERNELS_SHOWN": KERNELS_SHOWN, "FEWEST_RUNS": FEWEST_RUNS, "MOST_CHANGES": MOST_CHANGES}
+    environment.globals |= {"WIDTH": WIDTH, "HEIGHT": HEIGHT, "FRONT_WIDTH": front.WIDTH, "FRONT_HEIGHT": front.HEIGHT}
     environment.globals |= {"int8_text": int8_text, "without_text": without_text, "weights_line": weights_line}
-    environment.globals |= {"FRONT_WIDTH": front.WIDTH, "FRONT_HEIGHT": front.HEIGHT}
     return environment
 
 

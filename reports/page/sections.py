@@ -28,7 +28,6 @@ from reports.views.recommend import DeploymentLimits
 MOST_WHOLE = 6
 FEWEST_TO_FOLLOW = 2
 MOST_BESTS_OPEN = 12  # rows; more are folded, so that they do not push the ladder out of sight
-NO_LIMITS = DeploymentLimits()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,10 +45,10 @@ class Material:
     saved: tuple[Run[Throughput], ...]
     views: tuple[RunView, ...]
     comparisons: tuple[ComparisonView, ...]
-    histories: tuple[HistoryView, ...] = ()
-    costs: tuple[RunCost | None, ...] = ()
-    calibration: Calibration | None = None
-    limits: DeploymentLimits = NO_LIMITS
+    histories: tuple[HistoryView, ...]
+    costs: tuple[RunCost | None, ...]
+    calibration: Calibration | None
+    limits: DeploymentLimits
 
     @property
     def whole(self) -> tuple[Run[Measurement], ...]:
@@ -72,9 +71,9 @@ class Section:
 def material(
     named: tuple[Run[Measurement], ...],
     saved: tuple[Run[Throughput], ...],
-    costs: Sequence[RunCost | None] = (),
-    calibration: Calibration | None = None,
-    limits: DeploymentLimits = NO_LIMITS,
+    costs: Sequence[RunCost | None],
+    calibration: Calibration | None,
+    limits: DeploymentLimits,
 ) -> Material:
     """Choose what of the named runs is shown whole: all, or of many the first and the last ones."""
     whole = named if len(named) <= MOST_WHOLE else (named[0], *named[1 - MOST_WHOLE :])

@@ -17,25 +17,10 @@ def pareto_picture(points: Sequence[FrontPoint], limits: DeploymentLimits, *, ti
     axes = figure.subplots()
     others = [point for point in points if not point.on_front]
     front = [point for point in points if point.on_front]
-    axes.scatter([1000 * p.tail_s for p in others], [p.samples_per_second for p in others], color=BAR, s=18, label="measured")
-    axes.plot(
-        [1000 * p.tail_s for p in front],
-        [p.samples_per_second for p in front],
-        color=BEST,
-        marker="o",
-        drawstyle="steps-post",
-        linewidth=1,
-        label="Pareto front",
-    )
+    axes.scatter(*_places(others), color=BAR, s=18, label="measured")
+    axes.plot(*_places(front), color=BEST, marker="o", drawstyle="steps-post", linewidth=1, label="Pareto front")
     if first := [point for point in front if point.is_first]:
-        axes.scatter(
-            [1000 * p.tail_s for p in first],
-            [p.samples_per_second for p in first],
-            color="white",
-            edgecolors=BEST,
-            zorder=3,
-            label="on the front, measured once",
-        )
+        axes.scatter(*_places(first), color="white", edgecolors=BEST, zorder=3, label="on the front, measured once")
     for point in front:
         axes.annotate(
             plain(point.step, 40),
@@ -60,3 +45,8 @@ def pareto_picture(points: Sequence[FrontPoint], limits: DeploymentLimits, *, ti
     axes.legend(loc="lower right", fontsize=8, frameon=False)
     axes.grid(color=FAINT, alpha=0.15)
     return picture(figure, suffix)
+
+
+def _places(points: Sequence[FrontPoint]) -> tuple[list[float], list[float]]:
+    """Return where points stand: milliseconds to the right, samples per second upwards."""
+    return [1000 * point.tail_s for point in points], [point.samples_per_second for point in points]

@@ -1,7 +1,7 @@
 """What machines cost: a dated table of on-demand prices, and a user's own table in its place. The only reader of price files."""
 
 import datetime
-from collections.abc import Iterable
+from collections import Counter
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -96,13 +96,8 @@ def _decode(data: bytes, name: str) -> tuple[Price, ...]:
         prices = _DECODER.decode(data).prices
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise PriceError(f"{name}: not a table of prices: {error}; write it as docs/peak-and-cost.md#prices shows") from error
-    _refuse_twins(prices, name)
+    rows = Counter((price.instance, price.region) for price in prices)
+    for (instance, region), count in rows.items():
+        if count > 1:
+            raise PriceError(f"{name}: two prices of {instance!r} in {region or 'no region'!r}: keep one")
     return tuple(prices)
-
-
-def _refuse_twins(prices: Iterable[Price], name: str) -> None:
-    seen = set()
-    for price in prices:
-        if (price.instance, price.region) in seen:
-            raise PriceError(f"{name}: two prices of {price.instance!r} in {price.region or 'no region'!r}: keep one")
-        seen.add((price.instance, price.region))

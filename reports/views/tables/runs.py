@@ -120,10 +120,9 @@ def _facts(m: Measurement) -> Iterator[tuple[str, str]]:
         for host in m.hosts.each:
             waited = f"waited {host.waited_share:.1%} of the time"
             yield "host", f"{host.name} ({host.cpu_model}): {per_second(host.samples_per_second)} SPS, {host.workers} workers, {waited}"
-    if m.environment:
-        yield "environment", " ".join(f"{name}={value}" for name, value in m.environment.items())
-    if m.inherited_environment:
-        yield "inherited", " ".join(f"{name}={value}" for name, value in m.inherited_environment.items())
+    for fact, variables in (("environment", m.environment), ("inherited", m.inherited_environment)):
+        if variables:
+            yield fact, " ".join(f"{name}={value}" for name, value in variables.items())
     if m.not_counted:
         yield "work", f"not counted: {m.not_counted}"
     if m.resumed:
