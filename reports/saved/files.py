@@ -23,7 +23,10 @@ def write_atomically(path: Path, content: bytes, *, replaces: bool = True) -> No
     """
     if not replaces and os.path.lexists(path):
         raise FileExistsError(errno.EEXIST, "there is such a file", str(path))
-    path = path.resolve()
+    try:
+        path = path.resolve()
+    except RuntimeError as error:  # a circle of links; from Python 3.13 on opening it says so
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path)) from error
     if path.exists() and not path.is_file():
         with path.open("wb", buffering=0) as opened:
             rest = memoryview(content)

@@ -27,6 +27,13 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
     assert ["link", "new", "not yet", "real"] == sorted(os.listdir(tmp_path))
 
 
+def test_a_link_to_itself_is_named(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+
+    with pytest.raises(OSError, match=r"symbolic links: .*loop"):
+        write_atomically(tmp_path / "loop", b"x")
+
+
 def test_a_device_stays_a_device(tmp_path: Path) -> None:
     """A link to /dev/null, as in `--json /dev/null`."""
     (tmp_path / "null").symlink_to(os.devnull)
