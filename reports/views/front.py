@@ -33,13 +33,13 @@ class FrontPoint:
 def points(
     measurements: Iterable[Measurement], limits: DeploymentLimits | None = None, *, measured_again: Collection[str] | None = None
 ) -> tuple[FrontPoint, ...]:
-    """Return all recipes that have a latency, lowest p99 first.
+    """Return all recipes that have a latency, lowest p99 first; one of no time at all is none.
 
     Those that do not keep the limits of outputs, and disturbed ones, cannot be on the front. `measured_again` names those whose figures
     are of a second measurement, None where nothing was chosen by the first.
     """
     limits = limits or DeploymentLimits()
-    known = [(m, found_s) for m in measurements if (found_s := tail_s(m)) is not None]
+    known = [(m, found_s) for m in measurements if (found_s := tail_s(m))]
     front = {m.step for m in pareto_front([m for m, _ in known if may_be_on_front(m, limits)])}
     found = [
         FrontPoint(

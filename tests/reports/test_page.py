@@ -462,6 +462,13 @@ def test_front_names_the_steps_that_no_other_beats(storage: Path) -> None:
     assert "baseline" not in labels
 
 
+def test_a_latency_of_no_time_is_none_to_choose_from(tmp_path: Path) -> None:
+    """A damaged file has one; a logarithmic scale has no place for it."""
+    save(tmp_path, 1, saved_run([*ladder("baseline", "compile"), benchmark("broken", latency_p99_s=0.0)]))
+
+    assert "broken" not in page(tmp_path).one("section", id="front").text
+
+
 def test_names_beside_dots_cover_no_other(tmp_path: Path) -> None:
     """Steps of equal figures lie on each other: one of them is named there, all in the table below."""
     steps = ("channels_last", "tcmalloc", "compile")
