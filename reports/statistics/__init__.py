@@ -47,7 +47,7 @@ def paired_gain(own_s: Sequence[float], over_s: Sequence[float]) -> Gain:
         raise ValueError(f"expected as many times on both sides, at least one; found {len(own_s)} and {len(over_s)}")
     logs = [over - own for own, over in zip(_logarithms(own_s), _logarithms(over_s), strict=True)]
     if len(logs) == 1:
-        return Gain(ratio=_exp(logs[0]), low=None, high=None, verdict=ONE_PAIR)
+        return Gain(ratio=bounded_exp(logs[0]), low=None, high=None, verdict=ONE_PAIR)
     mean, variance = _moments(logs)
     return _gain(mean, math.sqrt(variance / len(logs)), len(logs) - 1, CONFIDENCE)
 
@@ -67,7 +67,7 @@ def unpaired_ratio(
     moments = [(sign, len(logs), *_moments(logs)) for sign, logs in groups]
     mean = sum(sign * group_mean for sign, _, group_mean, _ in moments)
     if any(count == 1 for _, count, _, _ in moments):
-        return Gain(ratio=_exp(mean), low=None, high=None, verdict=ONE_PROCESS)
+        return Gain(ratio=bounded_exp(mean), low=None, high=None, verdict=ONE_PROCESS)
     squares = [(count, variance / count) for _, count, _, variance in moments]
     square = math.fsum(part for _, part in squares)
     freedom: float = sum(count - 1 for count, _ in squares)
@@ -88,7 +88,7 @@ def geometric_mean_gain(gains: Sequence[tuple[float, Sequence[float]]]) -> Gain:
     pairs = [_logarithms(ratios) for _, ratios in gains]
     freedom = sum(len(logs) - 1 for logs in pairs if logs)
     if freedom == 0 or not all(pairs):
-        return Gain(ratio=_exp(mean), low=None, high=None, verdict=ONE_PAIR)
+        return Gain(ratio=bounded_exp(mean), low=None, high=None, verdict=ONE_PAIR)
     pooled = math.fsum(_moments(logs)[1] * (len(logs) - 1) for logs in pairs) / freedom
     error = math.sqrt(pooled * math.fsum(1 / len(logs) for logs in pairs)) / len(pairs)
     return _gain(mean, error, freedom, CONFIDENCE)
@@ -134,12 +134,12 @@ def _interval(values: Sequence[float], further: int) -> Interval:
         raise ValueError("expected at least two values to tell the spread from")
     mean, variance = _moments(logs)
     half = t_quantile(CONFIDENCE, len(logs) - 1) * math.sqrt(variance / len(logs) + further * variance)
-    return Interval(_exp(mean - half), _exp(mean + half))
+    return Interval(bounded_exp(mean - half), bounded_exp(mean + half))
 
 
 def _gain(mean: float, error: float, freedom: float, confidence: float) -> Gain:
     half = t_quantile(confidence, freedom) * error
-    ratio, low, high = _exp(mean), _exp(mean - half), _exp(mean + half)
+    ratio, low, high = bounded_exp(mean), bounded_exp(mean - half), bounded_exp(mean + half)
     return Gain(ratio=ratio, low=low, high=high, verdict=verdict(low, high))
 
 
@@ -165,7 +165,7 @@ def _logarithms(values: Sequence[float]) -> list[float]:
     return [math.log(value) for value in values]
 
 
-def _exp(value: float) -> float:
+def bounded_exp(value: float) -> float:
     """Return e**value; beyond the largest float, the largest rather than an OverflowError."""
     return math.exp(min(value, 700.0))
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Mapping
 
 from reports.saved.record import Gain, Measurement, SavedGain
-from reports.statistics import DISTURBED, verdict
+from reports.statistics import DISTURBED, bounded_exp, verdict
 
 USUAL_SPREAD = 1.2  # processes of the same code differ by 7 % (docs/measuring.md): without pairs no more than this counts
 
@@ -40,8 +40,8 @@ def product(gains: Iterable[tuple[int, SavedGain]]) -> Gain | None:
         log += sign * math.log(gain.ratio)
         square += (math.log(gain.high / gain.low) / 2) ** 2
     half = math.sqrt(square)
-    low, high = math.exp(log - half), math.exp(log + half)
-    return Gain(ratio=math.exp(log), low=low, high=high, verdict=verdict(low, high))
+    ratio, low, high = map(bounded_exp, (log, log - half, log + half))
+    return Gain(ratio=ratio, low=low, high=high, verdict=verdict(low, high))
 
 
 def is_ahead(best: Measurement, other: Measurement, ratio: Gain | None) -> bool:

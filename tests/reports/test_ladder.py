@@ -79,6 +79,15 @@ def test_a_circle_of_predecessors_ends() -> None:
     assert ["b", "a"] == [stair.step for stair in stairs(found)]
 
 
+def test_a_product_of_the_largest_gains_stays_finite() -> None:
+    """Twenty of them are more than a float holds."""
+    steps = [resolved(f"step_{place + 1}", f"step_{place}", 1e17, 1.01, 100.0 + place) for place in range(20)]
+    found = shown(benchmark("step_0", medians_s=(0.2,)), *steps)
+
+    assert found.best is not None
+    assert ("step_20", True) == (found.best.step, found.pays)
+
+
 def test_without_a_baseline_there_is_no_speedup() -> None:
     assert [None] == [row.speedup for row in shown(benchmark("compile")).measured]
 
