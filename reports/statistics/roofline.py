@@ -81,11 +81,11 @@ class Roofline:
 
 def roofline(run: Run[Measurement], calibration: Calibration | None = None, *, models: Iterable[str] = ()) -> Roofline:
     """Place every measured step of a run under its own calibration, or a later one of the same machine. Raises CannotPlace."""
-    chosen = set(models)
+    known, chosen = dict.fromkeys(each.model for each in run.measurements), set(models)
+    missing = ", ".join(sorted(chosen - known.keys()))
+    if missing or not known:
+        raise CannotPlace(f"run {run.name} has no measured step of {missing or 'any model'}: its models are {', '.join(known) or 'none'}")
     measurements = [each for each in run.measurements if not chosen or each.model in chosen]
-    if not measurements:
-        known = ", ".join(dict.fromkeys(each.model for each in run.measurements)) or "none"
-        raise CannotPlace(f"run {run.name} has no measured step of {', '.join(sorted(chosen)) or 'any model'}: its models are {known}")
     held = calibration or run.calibration
     if held is None:
         raise CannotPlace(

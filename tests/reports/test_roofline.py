@@ -176,9 +176,10 @@ def test_a_calibration_of_another_machine_is_refused(tmp_path: Path) -> None:
         roofline(saved(tmp_path, step()), other)
 
 
-def test_an_unknown_model_is_an_error(tmp_path: Path) -> None:
+@pytest.mark.parametrize("models", [["nope"], ["resnet50", "nope"]])
+def test_an_unknown_model_is_an_error(tmp_path: Path, models: list[str]) -> None:
     with pytest.raises(CannotPlace, match="no measured step of nope: its models are resnet50"):
-        roofline(saved(tmp_path, step()), models=["nope"])
+        roofline(saved(tmp_path, step()), models=models)
 
 
 def test_without_bandwidth_nothing_is_said_of_what_bounds(tmp_path: Path) -> None:
