@@ -80,7 +80,7 @@ def _roofline(options: argparse.Namespace, storage: Storage, console: Console) -
 
 
 def _cost(options: argparse.Namespace, storage: Storage, console: Console) -> None:
-    runs = [read_run(storage.find(name)) for name in dict.fromkeys(options.run)]
+    runs = [read_run(path) for path in dict.fromkeys(storage.find(name) for name in options.run)]
     found = costs(runs, options)
     machines = machine_costs(found)
     weights = weights_table(each for run in runs for each in run.measurements)

@@ -97,6 +97,13 @@ def test_machines_are_compared_by_their_cheapest_step(tmp_path: Path) -> None:
     assert "cheapest step by machine" == cost_tables(costs, found)[-1].title
 
 
+def test_a_run_that_is_named_twice_is_priced_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    saved(tmp_path, benchmark())
+
+    assert 0 == main(["cost", "1", "latest", "--format", "csv", "--storage", str(tmp_path)])
+    assert 2 == len(capsys.readouterr().out.splitlines()), "the heading and one step"
+
+
 def test_one_price_is_none_for_several_machines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for number, vcpus in ((1, 4), (2, 8)):
         saved(tmp_path, benchmark(), number=number, fingerprint=FINGERPRINT | {"vcpus": vcpus})
