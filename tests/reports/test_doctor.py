@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fixtures.machine import this_machine
+from fixtures.machine import Machine, this_machine
 from fixtures.machine.cpus import Cpus
 from fixtures.machine.neighbours import Neighbour
 from fixtures.steps.optimizations import catalogue
@@ -56,10 +56,6 @@ def test_nothing_is_found_where_all_is_well(tmp_path: Path) -> None:
     assert {} == ill(checks)
 
 
-def test_virtual_machines_that_do_not_tell_their_clock_are_no_fault() -> None:
-    assert {} == ill(check_cpus(X86))
-
-
 @pytest.mark.parametrize(
     ("change", "name", "remedy"),
     [
@@ -77,8 +73,9 @@ def test_what_sets_the_speed_of_cpus_is_named(change: dict[str, object], name: s
     assert remedy in check.remedy
 
 
-def test_a_quota_that_covers_the_cores_disturbs_nothing() -> None:
-    assert {} == ill(check_cpus(replace(WELL, cpus=replace(WELL.cpus, quota=2.0))))
+@pytest.mark.parametrize("machine", [X86, replace(WELL, cpus=replace(WELL.cpus, quota=2.0))], ids=["clock not told", "quota of all cores"])
+def test_virtual_machines_and_a_quota_that_covers_the_cores_are_no_fault(machine: Machine) -> None:
+    assert {} == ill(check_cpus(machine))
 
 
 def test_hyper_threads_and_nodes_are_told() -> None:

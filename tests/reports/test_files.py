@@ -57,8 +57,11 @@ def test_a_pipe_is_written_to(tmp_path: Path) -> None:
     assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
 
 
-def test_modes_are_the_umasks_or_the_old_files(tmp_path: Path) -> None:
-    """And the umask is not touched: other threads make files meanwhile."""
+@pytest.mark.parametrize("is_told", [True, False])
+def test_modes_are_the_umasks_or_the_old_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_told: bool) -> None:
+    """And the umask is not touched: other threads make files meanwhile. macOS shows saved runs, too, and has no /proc to tell it."""
+    if not is_told:
+        monkeypatch.setattr(files, "STATUS", tmp_path / "no such file")
     (tmp_path / "private").write_text("old")
     (tmp_path / "private").chmod(0o600)
     before = os.umask(0o027)
@@ -69,18 +72,6 @@ def test_modes_are_the_umasks_or_the_old_files(tmp_path: Path) -> None:
         found = os.umask(before)
 
     assert (0o027, 0o640, 0o600) == (found, *(stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("new", "private")))
-
-
-def test_modes_are_the_umasks_where_no_file_tells_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """macOS shows saved runs, too, and has no /proc."""
-    monkeypatch.setattr(files, "STATUS", tmp_path / "no such file")
-    before = os.umask(0o027)
-    try:
-        write_atomically(tmp_path / "new", b"x")
-    finally:
-        found = os.umask(before)
-
-    assert (0o027, 0o640) == (found, stat.S_IMODE((tmp_path / "new").stat().st_mode))
 
 
 def test_a_folder_that_cannot_be_written_names_what_was_to_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

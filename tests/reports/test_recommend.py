@@ -12,11 +12,7 @@ from reports.deploy.texts import figures, recommendation_data, why
 from reports.statistics import mean_interval, process_interval
 from reports.text.metric_limit import metric_limit_of
 from reports.views.recommend import NOT_SERVED, DeploymentLimits, NothingToRecommend, recommend
-<<<<<<< HEAD
-from tests.reports.saved_runs import benchmark, calls, measured, outcome, save, saved_run
-=======
 from tests.reports.saved_runs import benchmark, calls, labelled, measured, metric, outcome, save, saved_run
->>>>>>> 89d8410 (Tests of reports share their builders of records, accuracies and metrics, and how they take an interval)
 
 FAST = benchmark("openvino_int8", medians_s=(0.040, 0.041, 0.042), latency_p99_s=0.090, cosine=0.991)
 EXACT = benchmark("openvino", medians_s=(0.080, 0.081, 0.082), latency_p99_s=0.085, cosine=0.9999)
