@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import msgspec
 
 from reports.saved.load import LARGEST_FILE_BYTES, UnreadableRun, read_run
-from reports.saved.record import LARGEST_FIGURE, Count, Figure, Measurement, PositiveFigure
+from reports.saved.record import LARGEST_FIGURE, Count, Measurement, PositiveFigure
 from reports.show.tables import json_text
 from reports.statistics.latency import has_p99
 from reports.text.plain_text import plain
@@ -122,24 +122,15 @@ def export_json(file: Path, format_: str) -> str:
 
 def _of_run(measurement: Measurement) -> Iterator[Exported]:
     """Yield what was measured; no time of a step that others disturbed, which a tracker would raise an alarm for."""
-    name = f"{measurement.model}-{measurement.step}"
-    times: tuple[tuple[str, str, Figure | None, bool], ...] = (
-        ("throughput", "samples/second", measurement.samples_per_second, False),
-        ("time-per-sample", "ns", 1e9 / measurement.samples_per_second, True),
-        ("latency", "ns", _nanoseconds(measurement.latency_p50_s), True),
-        ("latency-p99", "ns", _nanoseconds(measurement.latency_p99_s) if has_p99(measurement) else None, True),
-    )
-    figures: tuple[tuple[str, str, Figure | None, bool], ...] = (
-        *(() if measurement.disturbed else times),
-        ("peak-memory", "bytes", measurement.peak_rss_bytes, True),
-        ("cold-start", "seconds", None if measurement.disturbed else measurement.cold_start_s, True),
-        ("build-time", "seconds", measurement.build_s, True),
-        ("file-size", "bytes", measurement.artifact_bytes, True),
-        ("sqnr", "dB", measurement.sqnr_db, False),
-    )
-    for measure, unit, value, is_smaller_better in figures:
-        if value is not None:
-            yield Exported(benchmark=name, measure=measure, unit=unit, value=value, is_smaller_better=is_smaller_better)
+    m, name = measurement, f"{measurement.model}-{measurement.step}"
+    if not m.disturbed:
+        yield Exported(benchmark=name, measure="throughput", unit="samples/second", value=m.samples_per_second, is_smaller_better=False)
+        yield Exported(benchmark=name, measure="time-per-sample", unit="ns", value=1e9 / m.samples_per_second)
+        for measure, value_s in (("latency", m.latency_p50_s), ("latency-p99", m.latency_p99_s if has_p99(m) else None)):
+            if value_s is not None:
+                yield Exported(benchmark=name, measure=measure, unit="ns", value=1e9 * value_s)
+    beside = (("memory", m.peak_rss_bytes), ("cold start", None if m.disturbed else m.cold_start_s), ("build time", m.build_s))
+    yield from _beside(name, (*beside, ("artifact size", m.artifact_bytes), ("SQNR", m.sqnr_db)))
 
 
 def _of_gate(row: _Row) -> Iterator[Exported]:
@@ -151,14 +142,15 @@ def _of_gate(row: _Row) -> Iterator[Exported]:
     if row.slowdown is not None:
         low, high = (None if bound is None else 100 * bound for bound in (row.low, row.high))
         yield Exported(benchmark=row.id, measure="slowdown", unit="percent", value=100 * row.slowdown, low=low, high=high)
-    for each in row.quantities:
-        if each.name in _BESIDE:
-            measure, unit, is_smaller_better = _BESIDE[each.name]
-            yield Exported(benchmark=row.id, measure=measure, unit=unit, value=each.head, is_smaller_better=is_smaller_better)
+    yield from _beside(row.id, ((each.name, each.head) for each in row.quantities))
 
 
-def _nanoseconds(value_s: float | None) -> float | None:
-    return None if value_s is None else 1e9 * value_s
+def _beside(benchmark: str, figures: Iterable[tuple[str, float | None]]) -> Iterator[Exported]:
+    """Yield what stands beside the throughput, by the names that a gate has for it."""
+    for name, value in figures:
+        if value is not None and name in _BESIDE:
+            measure, unit, is_smaller_better = _BESIDE[name]
+            yield Exported(benchmark=benchmark, measure=measure, unit=unit, value=value, is_smaller_better=is_smaller_better)
 
 
 def _read_gate(file: Path) -> _Gate | None:

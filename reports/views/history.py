@@ -114,7 +114,10 @@ def history(
         series=tuple(_series(key, mine, measured, found.steps[place]) for place, key in enumerate(keys) if key in wanted),
         runs=len(mine),
         other_machines=others,
-        machine_shifts=tuple(_machine_shift(mine[change.start], change) for change in found.machine),
+        machine_shifts=tuple(
+            MachineShift(run=mine[change.start].name, commit=mine[change.start].commit.short, ratio=change.ratio)
+            for change in found.machine
+        ),
         other_conditions=sum(len(records) - len(kept) for records, kept in zip(once, measured, strict=True)),
     )
 
@@ -153,7 +156,3 @@ def _series(
         if key in found
     ]
     return Series(model=key[0], step=key[1], points=tuple(points))
-
-
-def _machine_shift(run: Run[Throughput], change: ChangePoint) -> MachineShift:
-    return MachineShift(run=run.name, commit=run.commit.short, ratio=change.ratio)
