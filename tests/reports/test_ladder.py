@@ -258,7 +258,8 @@ def test_int8_is_shown_over_its_predecessor_where_that_is_the_best_floating_poin
     row = found.measured[-1]
 
     assert ("openvino", 1.6, True) == over_float(found, "openvino_int8")
-    assert bounds(row.measurement.gain) == pytest.approx(bounds(row.over_float and row.over_float.ratio))
+    assert row.over_float is not None
+    assert bounds(row.measurement.gain) == pytest.approx(bounds(row.over_float.ratio))
     assert "INT8 over the best floating point of its own runtime: openvino_int8 +60.0 % [+55.3, +64.8] over openvino, faster" == int8_text(
         found
     )
@@ -319,9 +320,9 @@ def test_without_pairs_int8_is_compared_unpaired_and_that_is_said() -> None:
 
     assert [("openvino_fp32", 2.0, False)] * 2 == [over_float(found, "openvino_int8") for found in (several, single)]
     assert "over openvino_fp32, faster (unpaired: other processes, other minutes)" in int8_text(several)
-    unpaired = single.measured[-1].over_float
-    assert unpaired is not None
-    assert (None, "not resolved (one process)") == (unpaired.ratio.low, unpaired.ratio.verdict)
+    ratio = single.measured[-1].over_float
+    assert ratio is not None
+    assert (None, "not resolved (one process)") == (ratio.ratio.low, ratio.ratio.verdict)
 
 
 @pytest.mark.parametrize(
