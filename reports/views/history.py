@@ -108,7 +108,9 @@ def history(
     once = _each_once(mine)
     newest = {(m.model, m.step): m.conditions for records in once for m in records}
     measured = [{(m.model, m.step): m for m in records if m.conditions == newest[m.model, m.step]} for records in once]
-    found = changes([[_figure(each.get(key)) for each in measured] for key in keys])
+    # what was disturbed tells nothing of a level
+    quiet = [{key: m.samples_per_second for key, m in each.items() if not m.disturbed} for each in measured]
+    found = changes([[each.get(key) for each in quiet] for key in keys])
     return History(
         machine=machine_name(fingerprint),
         series=tuple(_series(key, mine, measured, found.steps[place]) for place, key in enumerate(keys) if key in wanted),
@@ -130,11 +132,6 @@ def _each_once(runs: Sequence[Run[Throughput]]) -> list[list[Throughput]]:
         found.append([m for m in run.measurements if (m.model, m.step, m.pairs) not in counted])
         counted |= {(m.model, m.step, m.pairs) for m in run.measurements if m.pairs}
     return found
-
-
-def _figure(measured: Throughput | None) -> float | None:
-    """Return a step's throughput in a run; none where it was disturbed, which tells nothing of a level."""
-    return None if measured is None or measured.disturbed else measured.samples_per_second
 
 
 def _require(wanted: Collection[str], known: Collection[str], kind: str) -> None:

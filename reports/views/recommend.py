@@ -1,6 +1,6 @@
 """Which recipe of a run to deploy: the fastest one within the limits, and what ruled the others out. Pure."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from reports.saved.record import PERPLEXITY, Measurement, SavedGeneration
@@ -285,35 +285,31 @@ def _against(winner: MeasuredRecipe, other: MeasuredRecipe) -> MeasuredRecipe:
 
 def _nearest(candidates: Sequence[MeasuredRecipe], limits: DeploymentLimits) -> str:
     """Say what the best figure of each limit is."""
-    found = []
-    latencies = [(found_s, each.step) for each in candidates if (found_s := tail_s(each.measurement)) is not None]
-    if limits.p99_s is not None and latencies:
-        best_s, step = min(latencies)
-        found.append(f"the lowest p99 is {milliseconds(best_s)} ms ({step})")
-    of_texts = [(each.measurement.generation, each.step) for each in candidates if each.measurement.generation is not None]
-    firsts = [(each.time_to_first_token_s, step) for each, step in of_texts if each.time_to_first_token_s is not None]
-    if limits.first_token_s is not None and firsts:
-        best_s, step = min(firsts)
-        found.append(f"the least time to the first token {milliseconds(best_s)} ms ({step})")
-    tokens = [(each.time_per_token_s, step) for each, step in of_texts if each.time_per_token_s is not None]
-    if limits.token_s is not None and tokens:
-        best_s, step = min(tokens)
-        found.append(f"the least time per token {milliseconds(best_s)} ms ({step})")
-    ratios = [(each.measurement.sqnr_db, each.step) for each in candidates if each.measurement.sqnr_db is not None]
-    if limits.sqnr_db is not None and ratios:
-        highest_db, step = max(ratios)
-        found.append(f"the highest {sqnr(highest_db)} ({step})")
-    cosines = [(each.measurement.cosine, each.step) for each in candidates if each.measurement.cosine is not None]
-    if limits.cosine is not None and cosines:
-        highest, step = max(cosines)
-        found.append(f"the highest cosine {agreement(highest)} ({step})")
-    losses = [(each.measurement.accuracy.lost_points, each.step) for each in candidates if each.measurement.accuracy is not None]
-    if limits.accuracy_loss_points is not None and losses:
-        least, step = min(losses)
-        found.append(f"the least loss of accuracy {least:.1f} points ({step})")
+    measured = [(each.measurement, each.step) for each in candidates]
+    texts = [(m.generation, step) for m, step in measured if m.generation is not None]
+    losses = [(m.accuracy.lost_points, step) for m, step in measured if m.accuracy is not None]
+    firsts, tokens = [(each.time_to_first_token_s, step) for each, step in texts], [(each.time_per_token_s, step) for each, step in texts]
+    found = [
+        *_best(limits.p99_s, "the lowest p99 is", [(tail_s(m), step) for m, step in measured], lambda s: f"{milliseconds(s)} ms"),
+        *_best(limits.first_token_s, "the least time to the first token", firsts, lambda s: f"{milliseconds(s)} ms"),
+        *_best(limits.token_s, "the least time per token", tokens, lambda s: f"{milliseconds(s)} ms"),
+        *_best(limits.sqnr_db, "the highest", [(m.sqnr_db, step) for m, step in measured], sqnr, highest=True),
+        *_best(limits.cosine, "the highest cosine", [(m.cosine, step) for m, step in measured], agreement, highest=True),
+        *_best(limits.accuracy_loss_points, "the least loss of accuracy", losses, lambda lost: f"{lost:.1f} points"),
+    ]
     for limit in limits.metrics:
         changes = [(m.difference, each.step) for each in candidates for m in each.measurement.metrics if m.name == limit.name]
         if changes:
             change, step = min(changes, key=lambda told: limit.lost(told[0]))
             found.append(f"the best change of {limit.name} {change:+.3g} ({step})")
     return ", ".join(found) or "nothing else was measured"
+
+
+def _best(
+    limit: float | None, named: str, figures: Iterable[tuple[float | None, str]], text: Callable[[float], str], *, highest: bool = False
+) -> Iterator[str]:
+    """Yield the best of the figures and its step, where a limit asks for one and any is known."""
+    known = [(value, step) for value, step in figures if value is not None]
+    if limit is not None and known:
+        value, step = max(known) if highest else min(known)
+        yield f"{named} {text(value)} ({step})"

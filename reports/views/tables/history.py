@@ -50,14 +50,12 @@ def machine_shift_text(shift: MachineShift) -> str:
 
 def _row(point: HistoryPoint) -> tuple[Cell, ...]:
     interval, style = point.interval, "" if point.shift is None else "green" if point.shift > 1 else "red"
-    return (
-        Cell(point.run, style=style),
-        Cell(f"{point.saved_at:%Y-%m-%d %H:%M}", style=style),
-        Cell(point.commit, style=style),
-        Cell(per_second(point.samples_per_second), style=style),
-        Cell(f"{per_second(interval.low)} to {per_second(interval.high)}" if interval else NONE, style=style),
-        Cell(f"<- {signed_percent(point.shift)} from here on" if point.shift else "", style=style),
+    shown = (
+        *(point.run, f"{point.saved_at:%Y-%m-%d %H:%M}", point.commit, per_second(point.samples_per_second)),
+        f"{per_second(interval.low)} to {per_second(interval.high)}" if interval else NONE,
+        f"<- {signed_percent(point.shift)} from here on" if point.shift else "",
     )
+    return tuple(Cell(each, style=style) for each in shown)
 
 
 def _data(series: Series) -> Iterator[dict[str, object]]:
