@@ -25,7 +25,6 @@ _MEASURED_ELSE = {
 NOT_SERVED = frozenset(_MEASURED_ELSE)
 NO_REQUESTS = NOT_SERVED | {"generation"}  # whose calls are no requests of one sample: neither a search nor a load takes their steps
 
-
 CALLS_MORE = "Let `python -m reports tune` with the same limits run such recipes back to back, for as many calls as that needs"
 TOKENS_MORE = "Measure more of its tokens with `pytest benchmarks/test_generation.py --pairs 5`"
 MEASURE = (

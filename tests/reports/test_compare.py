@@ -187,13 +187,16 @@ def test_an_emulated_machine_is_told(tmp_path: Path) -> None:
     )
 
 
-def test_the_comparison_says_that_it_is_indicative_and_points_to_the_gate(tmp_path: Path) -> None:
-    base = run(tmp_path, 1, step("compile"), commit="a" * 40)
-    head = run(tmp_path, 2, step("compile"), commit="b" * 40)
+@pytest.mark.parametrize(
+    ("commits", "sides"), [("ab", "--base aaaaaaaaaaaa --head bbbbbbbbbbbb"), ("aa", "--base-python X --head-python Y")]
+)
+def test_the_comparison_says_that_it_is_indicative_and_points_to_the_gate(tmp_path: Path, commits: str, sides: str) -> None:
+    """Between two runs of one commit environments are what can be gated."""
+    base, head = (run(tmp_path, number, step("compile"), commit=each * 40) for number, each in enumerate(commits, 1))
 
     text = advice(compare(base, head))
     assert "as few as 3 processes a side" in text
-    assert "python -m reports gate --base aaaaaaaaaaaa --head bbbbbbbbbbbb" in text
+    assert f"python -m reports gate {sides}" in text
 
 
 def nights(folder: Path, count: int, spread: float) -> tuple[Run[Throughput], ...]:
@@ -301,12 +304,6 @@ def test_hours_of_other_machines_say_nothing_across_machines(tmp_path: Path) -> 
     base, head = run(tmp_path, 1, step("compile")), run(tmp_path, 2, step("compile"))
 
     assert compare(base, head, across_machines=True, saved=saved).spread is None
-
-
-def test_of_two_runs_of_one_commit_it_says_that_environments_are_what_can_be_gated(tmp_path: Path) -> None:
-    runs = [run(tmp_path, number, step("compile"), commit="a" * 40) for number in (1, 2)]
-
-    assert "python -m reports gate --base-python X --head-python Y" in advice(compare(*runs))
 
 
 def test_the_throughputs_shown_are_those_of_all_processes_as_is_their_ratio(tmp_path: Path) -> None:

@@ -69,8 +69,6 @@ _COLUMNS = (
     Column("peak\nGiB", "peak_rss_bytes", least_width=WITH_COSTS),
     Column("reported\nkernel\ntime %", "precision_share", is_number=False, folds=True, least_width=WITH_COSTS),
 )
-
-
 _TOKENS = Column("real\ntokens/s", "tokens_per_second")
 # Where lengths of texts vary there are tokens beside texts, and no top-1 agreement, which tells nothing beside 60 dB.
 _OF_TEXTS = (*_COLUMNS[:2], _TOKENS, *(each for each in _COLUMNS[2:] if each.field != "top1_agreement"))
@@ -81,8 +79,6 @@ _AGREEING = Column("tokens\nof fp32", "tokens_agreeing", least_width=WITH_AGREEM
 _INSTEAD = {"samples_per_second": Column("tokens/s", "samples_per_second"), "in_pairs": _READ, "top1_agreement": _AGREEING}
 _OF_TOKENS = (_COLUMNS[0], _INSTEAD["samples_per_second"], _LIMIT, *(_INSTEAD.get(each.field, each) for each in _COLUMNS[2:]))
 _OF_PROMPTS = tuple(each for each in _OF_TOKENS if each is not _READ)
-
-
 _JSON = (
     *("model", "step", "outcome", "reason", "remedy", "samples_per_second", "samples_per_second_interval", "baseline", "speedup"),
     *("disturbed", "gain", "in_pairs", "batch_size", "workers", "latency_p50_s", "latency_p99_s", "latency_max_s", "latency_samples"),
