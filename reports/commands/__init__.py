@@ -3,8 +3,11 @@
 import argparse
 from pathlib import Path
 
+from reports.saved.load import read_run
+from reports.saved.record import Measurement, Run
 from reports.text.former_options import HIDDEN, renamed_to
 from reports.text.options import Commands
+from reports.text.plain_text import say
 
 MODULE = "python -m reports"
 RUN_HELP = "saved run: a number, latest, latest~1, a file, a commit or a git revision"
@@ -39,3 +42,11 @@ def add_peaks(command: argparse.ArgumentParser, of: str = "run") -> None:
     help_ = f"peaks of the {of}'s machine, as `peaks --format json` wrote them (default: those saved with the run)"
     command.add_argument("--peaks", type=Path, metavar="FILE", help=help_)
     command.add_argument("--calibration", type=Path, dest="peaks", action=renamed_to("--peaks"), help=HIDDEN)
+
+
+def read_and_tell(path: Path) -> Run[Measurement]:
+    """Read a saved run, and say what was left out of it. Raises UnreadableRun."""
+    run = read_run(path)
+    for note in run.notes:
+        say(f"note: {run.path}: {note}")
+    return run

@@ -5,10 +5,10 @@ from functools import partial
 
 from rich.console import Console
 
-from reports.commands import RUN_HELP, add_command, add_peaks, add_plot, add_run
+from reports.commands import RUN_HELP, add_command, add_peaks, add_plot, add_run, read_and_tell
 from reports.commands.measuring import CannotMeasure, hardware
 from reports.commands.price_options import add_price_options, costs
-from reports.saved.load import read_calibration, read_run
+from reports.saved.load import read_calibration
 from reports.saved.machines import machine_name
 from reports.saved.storage import Storage
 from reports.show.pictures import check_plot, save_plot
@@ -73,14 +73,14 @@ def _calibrate(options: argparse.Namespace, _storage: Storage, console: Console)
 def _roofline(options: argparse.Namespace, storage: Storage, console: Console) -> None:
     check_plot(options.plot)
     calibration = read_calibration(options.peaks) if options.peaks else None
-    run = read_run(storage.find(options.run))
+    run = read_and_tell(storage.find(options.run))
     found = roofline(run, calibration, models=options.model)
     save_plot(options.plot, partial(roofline_picture, found))
     show(console, [*roofline_tables(found), *weights_table(run.measurements)], options.format, found)
 
 
 def _cost(options: argparse.Namespace, storage: Storage, console: Console) -> None:
-    runs = [read_run(path) for path in dict.fromkeys(storage.find(name) for name in options.run)]
+    runs = [read_and_tell(path) for path in dict.fromkeys(storage.find(name) for name in options.run)]
     found = costs(runs, options)
     machines = machine_costs(found)
     weights = weights_table(each for run in runs for each in run.measurements)

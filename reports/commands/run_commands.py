@@ -9,11 +9,10 @@ from functools import partial
 
 from rich.console import Console
 
-from reports.commands import RUN_HELP, add_command, add_plot, add_run, as_typed
+from reports.commands import RUN_HELP, add_command, add_plot, add_run, as_typed, read_and_tell
 from reports.commands.exports import FORMATS as EXPORTED
 from reports.commands.exports import export_json
 from reports.saved.load import read_brief, read_run
-from reports.saved.record import Measurement, Run
 from reports.saved.storage import Storage
 from reports.show.pictures import check_plot, history_picture, ladders_picture, save_plot
 from reports.show.profile_picture import profile_picture
@@ -110,14 +109,14 @@ def _show(options: argparse.Namespace, storage: Storage, console: Console) -> No
 
 def _ladder(options: argparse.Namespace, storage: Storage, console: Console) -> None:
     check_plot(options.plot)
-    run = _read(storage, options.run)
+    run = read_and_tell(storage.find(options.run))
     found = ladders(run.measurements, run.outcomes)
     save_plot(options.plot, partial(ladders_picture, found))
     show(console, ladder_tables(found), options.format, ladders_data(found))
 
 
 def _compare(options: argparse.Namespace, storage: Storage, console: Console) -> None:
-    base, head = (_read(storage, name) for name in (options.base, options.head))
+    base, head = (read_and_tell(storage.find(name)) for name in (options.base, options.head))
     comparison = compare(base, head, across_machines=options.across_machines, saved=storage.known)
     weights = [table for run in (base, head) for table in weights_table(run.measurements)]
     show(console, [comparison_table(comparison), *dict.fromkeys(weights)], options.format, comparison_data(comparison))
@@ -139,7 +138,7 @@ def _history(options: argparse.Namespace, storage: Storage, console: Console) ->
 
 def _profile(options: argparse.Namespace, storage: Storage, console: Console) -> None:
     check_plot(options.plot)
-    run = _read(storage, options.run)
+    run = read_and_tell(storage.find(options.run))
     whole = breakdown(run, model=options.model, step=options.step, against=options.against)
     found = without_small(whole)
     traces = [trace_file(run, each) for each in whole.steps] if options.trace else []
@@ -154,7 +153,7 @@ def _geomean(options: argparse.Namespace, storage: Storage, console: Console) ->
     from reports.views.geomean import set_gains
     from reports.views.tables.sets import sets_tables
 
-    run = read_run(storage.find(options.run))
+    run = read_and_tell(storage.find(options.run))
     show(console, [*sets_tables(run, set_gains(run)), *weights_table(run.measurements)], options.format)
 
 
@@ -164,14 +163,7 @@ def _grid(options: argparse.Namespace, storage: Storage, console: Console) -> No
     from reports.views.tables.grid import grids_tables
 
     check_plot(options.plot)
-    run = read_run(storage.find(options.run))
+    run = read_and_tell(storage.find(options.run))
     found = grids(run)
     save_plot(options.plot, partial(grids_picture, found))
     show(console, [*grids_tables(found), *weights_table(run.measurements)], options.format)
-
-
-def _read(storage: Storage, name: str) -> Run[Measurement]:
-    run = read_run(storage.find(name))
-    for note in run.notes:
-        say(f"note: {run.path}: {note}")
-    return run

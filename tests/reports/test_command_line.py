@@ -17,7 +17,7 @@ from reports.__main__ import main
 from reports.commands import run_commands
 from reports.show.tables import FORMATS
 from tests.processes import ran
-from tests.reports.saved_runs import FINGERPRINT, ladder, outcome, save, saved_run
+from tests.reports.saved_runs import FINGERPRINT, benchmark, ladder, outcome, save, saved_run
 
 ROOT = Path(__file__).parents[2]
 
@@ -189,6 +189,15 @@ def test_compare_prints_ratios_and_points_to_the_gate(storage: Path, capsys: pyt
     assert 4 == shown.count("3+3") + shown.count("6+6")
     assert "no measurable effect" in shown or "not resolved" in shown
     assert "python -m reports gate --base" in " ".join(shown.split())
+
+
+@pytest.mark.parametrize("words", ["ladder", "compare 1", "profile --step baseline --model vit", "geomean", "grid", "roofline", "cost"])
+def test_what_was_left_out_of_a_run_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str], words: str) -> None:
+    """Whatever the command makes of the run, and whether or not it has what the command shows."""
+    save(tmp_path, 1, saved_run([*ladder("baseline"), benchmark("compile", complete=False)]))
+
+    main([*words.split(), "1", "--storage", str(tmp_path)])
+    assert "0001_run.json: 1 incomplete records (interrupted, or failed while timed) were left out" in capsys.readouterr().err
 
 
 def test_history_follows_the_machine_of_the_run_that_is_named(storage: Path, capsys: pytest.CaptureFixture[str]) -> None:
