@@ -294,6 +294,15 @@ def test_history_follows_the_machine_and_marks_a_change_of_level(tmp_path: Path)
     assert re.search(r"Over 20 runs of this machine the level changed of resnet50 compile ▼ -2\d\.\d % at run 0012\. The history", answers)
 
 
+def test_history_says_what_it_leaves_out_of_its_own_machine(tmp_path: Path) -> None:
+    for number, size in enumerate((64, 224, 224), 1):
+        step = benchmark(input_shape=[8, 3, size, size])
+        save(tmp_path, number, saved_run([step], saved_at=f"2026-11-1{number}T00:00:00+00:00"))
+
+    told = "Left out: 1 measurement with other inputs, threads or workers than the newest of the step."
+    assert told in page(tmp_path).one("section", id="history").text
+
+
 def test_of_many_runs_few_are_shown_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Details for some, the best recipe and the series for the rest."""
     for number in range(1, 31):
