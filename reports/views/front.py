@@ -33,7 +33,7 @@ class FrontPoint:
 def points(
     measurements: Iterable[Measurement], limits: DeploymentLimits | None = None, *, measured_again: Collection[str] | None = None
 ) -> tuple[FrontPoint, ...]:
-    """Return all recipes that have a latency, lowest p99 first; one of no time at all is none.
+    """Return all recipes that have a latency above 0, lowest p99 first.
 
     Those that do not keep the limits of outputs, and disturbed ones, cannot be on the front. `measured_again` names those whose figures
     are of a second measurement, None where nothing was chosen by the first.
