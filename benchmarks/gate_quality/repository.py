@@ -12,7 +12,7 @@ from fixtures.bench.launch import ROOT
 
 MODEL = "synthetic:blocks"
 NETWORK = Path(__file__).with_name("blocks.py")
-SOURCES = "SOURCES = {"
+SOURCES = "SOURCES = ("
 AUTHOR = ("-c", "user.name=gate quality", "-c", "user.email=gate-quality@localhost", "-c", "commit.gpgsign=false")
 
 
@@ -22,7 +22,7 @@ def make(folder: Path, kinds: Sequence[Kind]) -> None:
     for name in ("fixtures", "reports"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     (folder / ".gitignore").write_text("__pycache__/\n")
-    _replace(folder / "fixtures" / "models" / "__init__.py", SOURCES, f'{SOURCES}"synthetic": "torch", ')
+    _replace(folder / "fixtures" / "models" / "__init__.py", SOURCES, f'{SOURCES}"synthetic", ')
     source = folder / "fixtures" / "models" / "synthetic_models.py"
     shutil.copyfile(NETWORK, source)
     _git(folder, "init", "--quiet", "--initial-branch", branch(BLOCKS))

@@ -436,8 +436,8 @@ def _huge_pages(recipe: Recipe) -> str | None:
 def _kernels(measurement: Measurement) -> dict[str, object] | None:
     """Return the precision that layers spent most of their time in, and how much of it must be seen again; None where no layer was seen.
 
-    check.py sees no other kernels than those of layers, whatever share of all time they have. Of generated text the calls of products
-    count: of a step that takes one token all others may take longer.
+    check.py sees no other kernels than those of layers, whatever share of all time they have. In generated text the calls of products
+    count: in a step that takes one token all others may take longer.
     """
     is_text = measurement.generation is not None
     spent: dict[str, float] = {}

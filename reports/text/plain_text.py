@@ -3,6 +3,7 @@
 import io
 import sys
 import unicodedata
+from collections.abc import Sequence
 from typing import TextIO
 
 LONGEST_NAME = 200

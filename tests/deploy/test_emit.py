@@ -27,7 +27,7 @@ from fixtures.steps.placement import place
 from fixtures.steps.recipe import Recipe, resolve
 from reports.__main__ import main
 from reports.commands.measuring import Bench, CannotMeasure, bench
-from reports.deploy.emit import EMITTED, check_calibration, check_versions
+from reports.deploy.emit import EMITTED, REPORTED_KERNELS, check_calibration, check_versions
 from reports.tune.measure import fingerprint, measure, save
 from tests.benches import bench_of
 from tests.conftest import BUILT, remember, skip_unless_met
@@ -455,7 +455,8 @@ def test_compiled_code_of_another_user_is_not_loaded(tmp_path: Path, monkeypatch
     """Inductor's usual folder in the temporary folder has a name that anybody can make first."""
     monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
     (tmp_path / "torchinductor_ladder").symlink_to(tmp_path)
-    folders = [EMITTED, ROOT / "fixtures" / "machine"]
+    (tmp_path / REPORTED_KERNELS).symlink_to(ROOT / "fixtures" / "protocol" / "kernels.py")
+    folders = [tmp_path, EMITTED, ROOT / "fixtures" / "machine"]
     program = f"import sys; sys.path[:0] = {[*map(str, folders)]}; import runtime_torch; runtime_torch.keep_compiled_code_apart()"
     names = dict.fromkeys(("LOGNAME", "USER", "LNAME", "USERNAME"), "ladder")
     environment = {"TMPDIR": str(tmp_path), "PYTHONPATH": str(ROOT), **names}

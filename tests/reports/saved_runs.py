@@ -154,11 +154,6 @@ def metric(name: str, value: float, was: float) -> dict[str, Any]:
     return {"name": name, "samples": 64, "value": value, "reference": was} | bounded
 
 
-def measured(*benchmarks: dict[str, Any]) -> list[Measurement]:
-    """Return the records of benchmarks, read."""
-    return measurements_from_records(each["extra_info"] for each in benchmarks)
-
-
 def ladder(*steps: str, model: str = "resnet50", gain: float = 1.2, first_s: float = 0.2, spread: float = 0.01) -> list[dict[str, Any]]:
     """Return benchmarks that build on one another, each `gain` times as fast as the one before, from three pairs each."""
     noise = random.Random(0)

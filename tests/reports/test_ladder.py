@@ -154,7 +154,9 @@ def test_a_step_above_another_is_compared_with_it_by_its_own_gain() -> None:
     )
 
     [rival] = found.rivals
-    assert ("batch_8", pytest.approx(1.01)) == (rival.step, rival.ratio and rival.ratio.ratio)
+    assert rival.step == "batch_8"
+    assert rival.ratio is not None
+    assert pytest.approx(1.01) == rival.ratio.ratio
 
 
 def test_without_pairs_the_usual_spread_of_processes_decides() -> None:
