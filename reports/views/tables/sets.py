@@ -57,6 +57,10 @@ def _reasons(found: SetGain) -> Iterator[str]:
     for member in found.members:
         if member.measured is None:
             yield f"{member.name} ({member.model}) {member.reason}"
+            continue
+        for step, why in member.measured.left_out_reasons.items():
+            if why.startswith("failed: "):  # what is skipped changes nothing of the model, or is not there for any
+                yield f"{member.name} ({member.model}) is measured without {step}, which {why}"
     for name, reason in found.missing.items():
         yield f"{name} is not provided: {reason}"
 
