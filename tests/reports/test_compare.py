@@ -238,7 +238,7 @@ def test_disturbed_steps_do_not_move_what_all_share(tmp_path: Path) -> None:
 
 
 def test_chance_calls_nothing_that_has_no_interval(tmp_path: Path) -> None:
-    """Of one process a side there is none, and what others disturbed has no verdict."""
+    """Where each side has one process there is none, and what others disturbed has no verdict."""
     one = benchmark("one", medians_s=(0.1,))
     base, head = (run(tmp_path, number, step("compile"), one, step("openvino", disturbed=True)) for number in (1, 2))
 
