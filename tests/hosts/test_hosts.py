@@ -116,18 +116,16 @@ def test_two_hosts_add_up(together: Together) -> None:
 
 @pytest.mark.nightly
 def test_worker_killed_in_the_middle_ends_the_step_on_both_hosts(together: Together, mark: str) -> None:
-    """Rank 0 says which host and which of its workers it was, with that worker's last words, although they were said elsewhere."""
+    """Rank 0 says which host and which of its workers it was, although it was elsewhere."""
     _, second = together.hosts
     processes = together.start("--step", "hosts_pinned", "--pairs", "50")
     before = read_until(processes[1], "2 hosts with")
-    victim = workers_of(second, mark)[0]
-    os.kill(victim, signal.SIGKILL)
+    os.kill(workers_of(second, mark)[0], signal.SIGKILL)
     [(status, output), (other_status, other_output)] = finish(processes)
 
     for code, said in ((status, output), (other_status, before + other_output)):
         assert 0 != code
-        assert re.search(r"rank 1 on host-b: hosts_pinned: worker \d of \d died while", said), said
-        assert re.search(rf"failed \(exitcode: -9\) local_rank: \d \(pid: {victim}\)", said), said
+        assert re.search(r"rank 1 on host-b: hosts_pinned: worker \d of \d was killed by SIGKILL", said), said
     assert [] == together.saved(together.hosts[0])
 
 
