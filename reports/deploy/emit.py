@@ -132,7 +132,7 @@ def emit(emission: Emission, folder: Path) -> None:
         raise CannotMeasure(f"{error.step} could not be built: {str(error).splitlines()[0]}") from error
     if job.inputs is not None and emission.language is None:
         raise CannotMeasure(
-            f"{job.model.name} takes other inputs than images, and deployments are written for models of images only; "
+            f"{job.model.name} has inputs of its own, and deployments are written for models that take images of --image-size alone; "
             "serve its file in the artifact cache by a server of your own (docs/deploying.md)"
         )
     _check_outputs(emission, reference)
