@@ -1,4 +1,4 @@
-"""The suite against the loop that a user would deploy: 10 s back to back, in a process of its own, for every runtime.
+"""The suite against the loop that a user would deploy: 10 s back to back, in a process of its own, for PyTorch, ONNX Runtime and OpenVINO.
 
 On demand: `pytest benchmarks/test_agreement.py -m on_demand`. The throughput that the suite records from rested turns beside a partner must
 be the loop's, within the interval over pairs and `TOLERANCE`. The figure is `extra_info["gain"]`: the suite's throughput over the loop's.

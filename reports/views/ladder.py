@@ -264,7 +264,7 @@ def generation_text(ladder: Ladder) -> str:
         return ""
     _, first = found[0]
     told = f"{first.phase} is bound by {_LIMITS[first.phase]}"
-    shares = [(step, share) for step, each in found if (share := share_of_limit(each)) is not None]
+    shares = [(step, share) for step, each in found if each.phase == first.phase and (share := share_of_limit(each)) is not None]
     if not shares:
         return f"{told}, which this run has not"
     step, share = max(shares, key=lambda each: each[1])

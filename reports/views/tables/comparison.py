@@ -95,13 +95,13 @@ def advice(comparison: Comparison) -> str:
 
 
 def chance(comparison: Comparison) -> str:
-    """Say how many differences to expect where nothing changed, of those that have an interval."""
+    """Say how many differences to expect where nothing changed, of those that have an interval and were not disturbed."""
     rows = [row for row in comparison.compared if row.is_called]
     count = sum(row.ratio is not None and row.ratio.low is not None and row.ratio.verdict != DISTURBED for row in comparison.compared)
     called = "benchmarks are called faster or slower"
     if comparison.across_machines:
         called = "speedups over each run's own baseline are called larger or smaller"
-    said = f"No ratio has an interval: no {called}."
+    said = f"No ratio can be called: no {called}."
     if count:
         said = f"{len(rows)} of {count} {called}; by chance alone about {(1 - CONFIDENCE) * count:.1f} would be."
     if usual := sum(map(comparison.is_usual, rows)):

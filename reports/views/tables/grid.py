@@ -32,9 +32,16 @@ def _table(grid: Grid) -> Table:
         title=grid.model,
         columns=_COLUMNS,
         rows=tuple(row for cell, row in rows if cell.measured is not None),
-        data=tuple({"model": grid.model, **record(_COLUMNS, row), "reason": cell.reason} for cell, row in rows),
+        data=tuple(
+            {"model": grid.model, **record(_COLUMNS, row), "latency_p99_s": _p99_s(cell), "reason": cell.reason} for cell, row in rows
+        ),
         remarks=tuple(_reasons(grid)),
     )
+
+
+def _p99_s(cell: GridCell) -> float | None:
+    """Return the p99, which too few calls have none of: the table then shows their longest."""
+    return cell.measured.latency_p99_s if cell.measured is not None else None
 
 
 def _row(cell: GridCell) -> tuple[Cell, ...]:
