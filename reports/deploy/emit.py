@@ -320,7 +320,7 @@ def _copy_code(place: str, folder: Path) -> None:
     file = Path(place)
     module, paths = (file.stem, [str(file.parent)]) if place.endswith(".py") else (place.partition(".")[0], [str(Path.cwd()), *sys.path])
     spec = PathFinder.find_spec(module, paths)
-    if spec is None or any((folder / name).exists() for name in (module, f"{module}.py")):
+    if spec is None or (folder / f"{module}.py").exists() or (spec.submodule_search_locations and (folder / module).exists()):
         raise CannotMeasure(f"the model's module {module!r} cannot be copied: rename it, or put its folder on PYTHONPATH")
     if spec.submodule_search_locations:
         shutil.copytree(next(iter(spec.submodule_search_locations)), folder / module, ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
@@ -436,8 +436,8 @@ def _huge_pages(recipe: Recipe) -> str | None:
 def _kernels(measurement: Measurement) -> dict[str, object] | None:
     """Return the precision that layers spent most of their time in, and how much of it must be seen again; None where no layer was seen.
 
-    check.py sees no other kernels than those of layers, whatever share of all time they have. In generated text the calls of products
-    count: in a step that takes one token all others may take longer.
+    check.py sees the kernels of layers (with OpenVINO those of attention, too), whatever share of all time they have. In generated text the
+    calls of products count: in a step that takes one token all others may take longer.
     """
     is_text = measurement.generation is not None
     spent: dict[str, float] = {}

@@ -144,7 +144,7 @@ def tune(
         raise CannotMeasure("no step of the ladder applies on this machine: run `ladder doctor`, which tells for each why")
     file = out.with_suffix(JOURNAL)
     journal = Lines(file, _conditions(bench, machine), f"{file} holds a search")
-    found_before = [tried for record in journal.records if (tried := _tried(record)) is not None]
+    found_before = list({tried.candidate: tried for record in journal.records if (tried := _tried(bench, record)) is not None}.values())
     start_batches = {step: start_batch(step, ladder, limits) for step in space.steps}
     start_batches |= {step: start_batch(original, ladder, limits) for step, original in space.alternatives.items()}
     search = Search(space, limits, start_batches)
@@ -378,12 +378,17 @@ def _is_asynchronous(bench: Bench, step: str) -> bool:
     return any("asynchronous" in each.transforms for each in bench.rig.recipe(step, bench.model).steps)
 
 
-def _tried(record: object) -> Tried | None:
-    """Return the candidate in a line of a journal; None where another version of this suite wrote it, and it is tried again."""
+def _tried(bench: Bench, record: object) -> Tried | None:
+    """Return the candidate in a line of a journal; None where another version of this suite wrote it, and it is tried again.
+
+    That version may write what this one cannot read, or have steps and batch sizes that are none any more.
+    """
     try:
-        return msgspec.convert(record, Tried)
+        tried = msgspec.convert(record, Tried)
     except msgspec.ValidationError:
         return None
+    is_known = tried.candidate.step in bench.rig.catalogue and tried.candidate.batch_size in BATCHES
+    return tried if is_known else None
 
 
 def _keep(found: Tuning, tried: Tried) -> None:

@@ -128,7 +128,7 @@ def comparable(table: Versions) -> Versions:
         return table
     places = [place for place in range(len(table.versions)) if any(row.cells[place] is not None for row in rows)]
     notes = (*table.notes, f"{alone} steps were run in one release only, and are left out")
-    return _at(replace(table, rows=rows, notes=notes), places)
+    return _completed(_at(replace(table, rows=rows, notes=notes), places))
 
 
 def _version(run: Run[Measurement], package: str) -> str:

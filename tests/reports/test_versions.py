@@ -110,6 +110,7 @@ def test_step_of_one_release_only_is_counted_and_not_shown(tmp_path: Path) -> No
 
     assert ["baseline"] == [row.step for row in found.rows]
     assert ("2.10.0", "2.13.0") == found.versions
+    assert found.rows[0].unpaired is not None
     assert "2 steps were run in one release only, and are left out" in found.notes
 
 

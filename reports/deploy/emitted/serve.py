@@ -35,7 +35,7 @@ class Service:
         self.model: Model = first.submit(load).result()
         requests = self.model.session.requests
         self._inferring = first if requests == 1 else ThreadPoolExecutor(requests)
-        self._reading = ThreadPoolExecutor(1)
+        self._reader = serving.BodyReader(Refused)
         self._slots = asyncio.Semaphore(requests)
         inputs, expected = sample()
         self.interface = Interface(
@@ -69,14 +69,13 @@ class Service:
         self._check_name(request)
         json_bytes = _length_of_json(request)
         most_bytes = self.interface.most_json_bytes if json_bytes is None else self.interface.most_binary_bytes
-        loop = asyncio.get_running_loop()
         try:
             async with self._intake.body(request, most_bytes) as body:
-                asked = await serving.wait_for(loop.run_in_executor(self._reading, self.interface.read, body, json_bytes), Refused)
+                asked = await self._reader.read(self.interface.read, body, json_bytes)
                 async with self._slot():
                     if await request.is_disconnected():
                         return Response()  # nobody is there to read it
-                    outputs = await loop.run_in_executor(self._inferring, self.model.infer, *asked.inputs)
+                    outputs = await asyncio.get_running_loop().run_in_executor(self._inferring, self.model.infer, *asked.inputs)
             content, head_bytes = self.interface.answer(asked, outputs)
         except ClientDisconnect:
             return Response()
@@ -87,7 +86,7 @@ class Service:
     @asynccontextmanager
     async def _slot(self) -> AsyncIterator[None]:
         """Wait for one of the runtime's streams. Raises Refused."""
-        await serving.wait_for(self._slots.acquire(), Refused)
+        await serving.wait_for(self._slots, Refused)
         try:
             yield
         finally:

@@ -13,6 +13,7 @@ import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import FrameType
@@ -130,13 +131,30 @@ class Intake:
             raise self._refuse(TOO_SLOW, f"the body did not arrive within {BODY_S:g} s") from error
 
 
-async def wait_for(turn: Awaitable[T], refuse: Refuse) -> T:
-    """Wait for a slot, or for the thread that reads requests, which others have before. Raises what refuses, and what `turn` does."""
+async def wait_for(turns: asyncio.Semaphore, refuse: Refuse) -> None:
+    """Wait for a turn, which others have before. Raises what refuses."""
     try:
         async with asyncio.timeout(WAIT_S):
-            return await turn
+            await turns.acquire()
     except TimeoutError as error:
         raise refuse(503, f"the model was busy for {WAIT_S:g} s: try again later") from error
+
+
+class BodyReader:
+    """The thread that reads bodies, one at a time, while the model goes on with others."""
+
+    def __init__(self, refuse: Refuse) -> None:
+        self._thread = ThreadPoolExecutor(1)
+        self._turns = asyncio.Semaphore(1)
+        self._refuse = refuse
+
+    async def read(self, function: Callable[..., T], *arguments: object) -> T:
+        """Return what the function reads, however long that takes once it is its turn. Raises what it does, and what refuses to wait."""
+        await wait_for(self._turns, self._refuse)
+        loop = asyncio.get_running_loop()
+        reading = self._thread.submit(function, *arguments)
+        reading.add_done_callback(lambda _: loop.call_soon_threadsafe(self._turns.release))  # also where its client has gone meanwhile
+        return await asyncio.wrap_future(reading)
 
 
 class Server(uvicorn.Server):

@@ -151,7 +151,7 @@ class Service:
     def __init__(self, context: int | None, ends_since_s: EndsSince) -> None:
         self._generating = ThreadPoolExecutor(1)  # the thread that loads the model is the one that runs it
         self.model: Model = self._generating.submit(load).result()
-        self._reading = ThreadPoolExecutor(1)
+        self._reader = serving.BodyReader(Refused)
         self._slots = asyncio.Semaphore(1)
         self._waiting = 0
         self._ends_since_s = ends_since_s
@@ -182,8 +182,7 @@ class Service:
     async def answer(self, request: Request, read: Callable[[bytearray], Wanted]) -> Response:
         try:
             async with self._intake.body(request, self.interface.most_bytes) as body:
-                reading = asyncio.get_running_loop().run_in_executor(self._reading, read, body)
-                wanted = await serving.wait_for(reading, Refused)
+                wanted = await self._reader.read(read, body)
             decoding = await self._begun(request, wanted)
         except ClientDisconnect:
             return Response()
@@ -203,7 +202,7 @@ class Service:
             raise Refused(503, f"{MOST_WAITING} requests are waiting: try again later", code=BUSY)
         self._waiting += 1
         try:
-            await serving.wait_for(self._slots.acquire(), Refused)
+            await serving.wait_for(self._slots, Refused)
         finally:
             self._waiting -= 1
         try:
