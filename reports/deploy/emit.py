@@ -17,7 +17,7 @@ import numpy as np
 
 from fixtures import models
 from fixtures.bench.record import RANDOM
-from fixtures.bench.rig import CALIBRATED, Reference, ServingError
+from fixtures.bench.rig import CALIBRATED, LEAST_SAMPLES, Reference, ServingError
 from fixtures.generation.generation_session import SPARE
 from fixtures.generation.greedy import CONTINUATION, PROMPTS
 from fixtures.inputs import samples
@@ -177,7 +177,8 @@ def _language(emission: Emission) -> Language | None:
 def _write_sample(job: Job, reference: Reference, file: Path) -> None:
     """Write inputs and fp32's outputs: a batch of images, or all prompts of the reference with the tokens that follow them.
 
-    Beside them stands the power of one sample's outputs, less what does not depend on the input: the mean of all samples.
+    Beside them stands the power of one sample's outputs, less what does not depend on the input: the mean of all samples. Beside a small
+    batch stand further images for the check: one alone may lie so near the mean that its outputs hardly differ from a constant.
     """
     expected = next(iter(reference.outputs.values())).astype(np.float32)  # the first output, which a deployment answers with
     mean = expected.mean(axis=0, dtype=np.float64)
@@ -186,7 +187,10 @@ def _write_sample(job: Job, reference: Reference, file: Path) -> None:
         rows = samples.load_named(reference.inputs / samples.SAMPLES)
         np.savez(file, input_0=rows[PROMPTS], input_1=rows[CONTINUATION], expected=expected, power=power)
     else:
-        np.savez(file, input_0=random_images(job.batch_size, job.model.image), expected=expected[: job.batch_size], power=power)
+        count, batch = min(len(expected), LEAST_SAMPLES), job.batch_size
+        images = random_images(max(batch, count), job.model.image)
+        further = {"further": images[batch:], "further_expected": expected[batch : len(images)]} if batch < count else {}
+        np.savez(file, input_0=images[:batch], expected=expected[:batch], power=power, **further)
 
 
 def _check_outputs(emission: Emission, reference: Reference) -> None:

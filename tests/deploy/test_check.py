@@ -35,7 +35,14 @@ import check
 examine, deployment, seen = getattr(check, sys.argv[1]), *map(json.loads, sys.argv[2:])
 print(json.dumps([[each.name, each.holds, each.seen] for each in examine(deployment, seen)]))
 """
-SQNR = "import check, numpy as np; print(check._sqnr_db(np.array([[1.01]]), np.array([[1.0]])))"
+SQNR = """
+import sys
+from types import SimpleNamespace
+import check, numpy as np
+first, second = ([[float(each)]] for each in sys.argv[1:])
+model = SimpleNamespace(batch_size=1, infer=lambda images: np.array(second))
+print(check._sqnr_db(model, np.array(first), np.array([[1.0]])))
+"""
 LOOK = "import check, json; print(json.dumps(check._look_at_tokenizer()))"
 OF_ONNXRUNTIME = """
 from runtime_onnxruntime import precision_share
@@ -155,11 +162,12 @@ def test_versions_and_kernels_are_those_of_every_worker(folder: Path) -> None:
 
 
 def test_one_sample_is_held_against_the_power_of_all(folder: Path) -> None:
-    """That of 1 and 3 is 1. A sample near their mean would have hardly any, and right outputs would seem wrong."""
+    """That of 1 and 3 is 1. A sample near their mean would have hardly any, and right outputs would seem wrong; a constant has no dB."""
     reference = Reference(outputs={"output": np.array([[1.0], [3.0]], np.float32)}, inputs=None)
     _write_sample(job_of(ModelSpec(name="timm:any", image=square(8)), runtime="eager"), reference, folder / "sample.npz")
 
-    assert 40.0 == pytest.approx(float(said(folder, SQNR)))
+    assert 40.0 == pytest.approx(float(said(folder, SQNR, "1.01", "3.01")))
+    assert 0.0 == pytest.approx(float(said(folder, SQNR, "2", "2")))
 
 
 def test_the_tokenizer_and_its_template_are_loaded(folder: Path) -> None:

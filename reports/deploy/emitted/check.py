@@ -280,7 +280,7 @@ def _be_a_worker() -> int:
         **_look_at_threads(model, placed),
         "thp_mode": _thp_mode(),
         "cpus": sorted(set().union(*map(set, thread_cpus().values()))),
-        "sqnr_db": _sqnr_db(outputs, expected),
+        "sqnr_db": _sqnr_db(model, outputs, expected),
         "chosen": _chosen(model, placed, outputs),
         "tokenizer": _look_at_tokenizer(),
     }
@@ -338,14 +338,19 @@ def _look_at_threads(model: Model, placed: Any) -> dict[str, Any]:
     return {"model_work": asdict(of_model), "product_work": asdict(of_product)}
 
 
-def _sqnr_db(outputs: np.ndarray, expected: np.ndarray) -> float:
+def _sqnr_db(model: Model, outputs: np.ndarray, expected: np.ndarray) -> float:
     """Return signal over noise in dB, of the part of the outputs that depends on the input; 200 where they are equal.
 
     The signal is that of all samples of the reference: the few that lie here may be near their mean, where right outputs seem wrong.
     """
+    noise, count = float(np.square(outputs - expected).sum()), len(expected)
     with np.load(FOLDER / "sample.npz", allow_pickle=False) as arrays:
-        signal = len(expected) * float(arrays["power"])
-    noise = float(np.square(outputs - expected).sum())
+        power = float(arrays["power"])
+        images, answers = (arrays[name] if name in arrays.files else expected[:0] for name in ("further", "further_expected"))
+    for place in range(0, len(images), model.batch_size):
+        batch = slice(place, place + model.batch_size)
+        noise += float(np.square(model.infer(images[batch]).astype(np.float64) - answers[batch]).sum())
+    signal = (count + len(answers)) * power
     if not np.isfinite(noise):
         return -200.0
     return 200.0 if noise == 0 else max(-200.0, min(200.0, 10 * float(np.log10(max(signal, 1e-300) / noise))))
