@@ -187,10 +187,10 @@ def _write_sample(job: Job, reference: Reference, file: Path) -> None:
         rows = samples.load_named(reference.inputs / samples.SAMPLES)
         np.savez(file, input_0=rows[PROMPTS], input_1=rows[CONTINUATION], expected=expected, power=power)
     else:
-        count, batch = min(len(expected), LEAST_SAMPLES), job.batch_size
-        images = random_images(max(batch, count), job.model.image)
-        further = {"further": images[batch:], "further_expected": expected[batch : len(images)]} if batch < count else {}
-        np.savez(file, input_0=images[:batch], expected=expected[:batch], power=power, **further)
+        batch = job.batch_size
+        images = random_images(max(batch, min(len(expected), LEAST_SAMPLES)), job.model.image)
+        further, answers = images[batch:], expected[batch : len(images)]
+        np.savez(file, input_0=images[:batch], expected=expected[:batch], power=power, further=further, further_expected=answers)
 
 
 def _check_outputs(emission: Emission, reference: Reference) -> None:

@@ -346,7 +346,7 @@ def _sqnr_db(model: Model, outputs: np.ndarray, expected: np.ndarray) -> float:
     noise, count = float(np.square(outputs - expected).sum()), len(expected)
     with np.load(FOLDER / "sample.npz", allow_pickle=False) as arrays:
         power = float(arrays["power"])
-        images, answers = (arrays[name] if name in arrays.files else expected[:0] for name in ("further", "further_expected"))
+        images, answers = (arrays.get(name, expected[:0]) for name in ("further", "further_expected"))  # none of texts
     for place in range(0, len(images), model.batch_size):
         batch = slice(place, place + model.batch_size)
         noise += float(np.square(model.infer(images[batch]).astype(np.float64) - answers[batch]).sum())
