@@ -29,6 +29,7 @@ from fixtures.machine.versions import installed
 from fixtures.models import torchvision_import
 from fixtures.protocol import Job, kernels
 from fixtures.runtimes import Deployed, deployed
+from fixtures.steps.accuracy import signal_of
 from fixtures.steps.placement import UnknownRecipe, recorded
 from fixtures.steps.recipe import Recipe
 from reports.commands.measuring import Bench, CannotMeasure
@@ -181,8 +182,7 @@ def _write_sample(job: Job, reference: Reference, file: Path) -> None:
     batch stand further images for the check: one alone may lie so near the mean that its outputs hardly differ from a constant.
     """
     expected = next(iter(reference.outputs.values())).astype(np.float32)  # the first output, which a deployment answers with
-    mean = expected.mean(axis=0, dtype=np.float64)
-    power = np.mean([np.square(each - mean).sum() for each in expected])  # of what depends on the input, as in the suite by all samples
+    power = signal_of(expected, centred=True).power
     if reference.inputs is not None:
         rows = samples.load_named(reference.inputs / samples.SAMPLES)
         np.savez(file, input_0=rows[PROMPTS], input_1=rows[CONTINUATION], expected=expected, power=power)

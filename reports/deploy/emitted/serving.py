@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any, TypeVar
@@ -152,8 +152,14 @@ class BodyReader:
         """Return what the function reads, however long that takes once it is its turn. Raises what it does, and what refuses to wait."""
         await wait_for(self._turns, self._refuse)
         loop = asyncio.get_running_loop()
+
+        def end(_: object) -> None:
+            """Let the next one begin, also where the client has gone meanwhile."""
+            with suppress(RuntimeError):  # the server has ended
+                loop.call_soon_threadsafe(self._turns.release)
+
         reading = self._thread.submit(function, *arguments)
-        reading.add_done_callback(lambda _: loop.call_soon_threadsafe(self._turns.release))  # also where its client has gone meanwhile
+        reading.add_done_callback(end)
         return await asyncio.wrap_future(reading)
 
 
