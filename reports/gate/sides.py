@@ -120,9 +120,18 @@ class Side:
         return Side(self.checkout, replace(self._settings, artifact_cache=self._settings.artifact_cache / BUILDS[number]))
 
     def turn(self, iterations: int, untimed: int) -> messages.Taken:
-        """Take one turn; the workers stand still again when it returns. Raises SideError."""
+        """Take one turn. Raises SideError."""
         self.tell(messages.TakeTurn(iterations=iterations, untimed=untimed))
         return self.hear(messages.Taken, "taking a turn")
+
+    def stands_still(self) -> bool:
+        """Wait until no thread of the side and of its workers runs; return whether it came to that in time.
+
+        A side of another checkout may answer sooner, by a rule of its own, while its threads still spin beside the other side's turn.
+        """
+        before = self._process.never_still
+        self._process.wait_until_still()
+        return self._process.never_still == before
 
     def shut(self) -> None:
         """End the workers. What failed before has been told, so only a side that does not end them is a GateError."""

@@ -17,6 +17,10 @@ OPENED = Opened(iterations=2, untimed=1, samples_per_iteration=8, evidence={}, f
 class StandIn:
     iteration_s: float
     untimed: list[int] = field(default_factory=list)
+    restless: bool = False
+
+    def stands_still(self) -> bool:
+        return not self.restless
 
     def turn(self, iterations: int, untimed: int) -> Taken:
         self.untimed.append(untimed)
@@ -40,6 +44,13 @@ def test_iterations_that_are_long_on_either_side_are_not_warmed_up_for() -> None
     """Both sides do alike, from the first round on that settled."""
     base, head, rounds = taken(0.9 * LONG_S, 1.1 * LONG_S)
     assert [1] + [0] * rounds == base.untimed == head.untimed
+
+
+def test_the_gate_sees_for_itself_whether_the_other_side_stands_still() -> None:
+    """A side of an older checkout answered that it did while its threads still spun, which made the other side 10 % slower."""
+    sides: Any = StandIn(0.1, restless=True), StandIn(0.1)
+    found = turns._take_turns(sides, (OPENED, OPENED), 2, 1, random.Random(1))
+    assert len(sides[1].untimed) == found.restless
 
 
 @pytest.mark.parametrize(
