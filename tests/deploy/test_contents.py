@@ -14,6 +14,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from fixtures.bench.launch import ROOT
+from fixtures.machine import cpus, memory
 from fixtures.models import torchvision_import
 from fixtures.protocol import kernels
 from reports.commands.measuring import CannotMeasure
@@ -136,6 +137,20 @@ def test_workers_that_do_not_all_start_are_ended(tmp_path: Path) -> None:
 
     assert (1, True) == (done.returncode, "no more processes" in done.stderr), done.stderr
     assert ended(int(done.stdout))
+
+
+@pytest.mark.parametrize("given", ["2", "-1", "one", ""])
+def test_a_worker_that_the_recipe_does_not_have_is_refused(given: str, tmp_path: Path) -> None:
+    for module in (EMITTED / "deployed.py", Path(cpus.__file__), Path(memory.__file__)):
+        shutil.copy(module, tmp_path)
+    opens = "from pathlib import Path; import deployed; deployed.session(Path(), {'pinned': True, 'workers': 2, 'threads': 1})"
+
+    done = subprocess.run(
+        [sys.executable, "-c", opens], cwd=tmp_path, env=os.environ | {"WORKER": given}, capture_output=True, text=True, check=False
+    )
+
+    told = f"WORKER={given}: the recipe has 2 pinned workers; give each a number of its own from 0 to 1\n"
+    assert (1, told) == (done.returncode, done.stderr)
 
 
 def test_the_run_script_runs_a_program_that_is_named(tmp_path: Path) -> None:

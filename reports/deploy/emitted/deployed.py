@@ -49,10 +49,20 @@ def sample(folder: Path = FOLDER) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
 def session(folder: Path, deployment: dict[str, Any]) -> Any:
     """Return the artifact in its runtime, in this process, which is bound to its CPUs from here on where the recipe pins workers."""
     if deployment["pinned"]:
-        _pin(int(os.environ.get(WORKER_VARIABLE, "0")), deployment["workers"], deployment["threads"])
+        _pin(_worker_of(deployment["workers"]), deployment["workers"], deployment["threads"])
     from runtime import Session  # the runtime's threads inherit the CPUs that this one may use
 
     return Session(folder / "artifact", deployment)
+
+
+def _worker_of(workers: int) -> int:
+    """Return the number that the environment gives this worker. Raises SystemExit for one that the recipe does not have."""
+    given = os.environ.get(WORKER_VARIABLE, "0")
+    if given not in map(str, range(workers)):
+        raise SystemExit(
+            f"{WORKER_VARIABLE}={given}: the recipe has {workers} pinned workers; give each a number of its own from 0 to {workers - 1}"
+        )
+    return int(given)
 
 
 def _pin(worker: int, workers: int, threads: int) -> None:
