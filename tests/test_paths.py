@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from fixtures.bench.launch import ROOT
-from fixtures.runtimes import inductor
+from fixtures.machine import own_folder
 from tests import checkouts
 from tests.conftest import skip_unless_met
 
@@ -72,19 +72,19 @@ def test_inductor_leaves_a_temporary_folder_that_torch_would_take_apart(tmp_path
     awkward, usual, other = tmp_path / AWKWARD, tmp_path / "usual", tmp_path / "other"
     for folder in (awkward, usual, other):
         folder.mkdir()
-    monkeypatch.setattr(inductor, "USUAL_TEMPORARY", (str(tmp_path / "missing"), str(other)))
+    monkeypatch.setattr(own_folder, "USUAL_TEMPORARY", (str(tmp_path / "missing"), str(other)))
     left = []
     for folder in (usual, awkward):
         monkeypatch.setattr(tempfile, "tempdir", str(folder))
-        inductor.leave_a_temporary_folder_that_is_taken_apart()
+        own_folder.leave_a_temporary_folder_that_is_taken_apart()
         left.append(tempfile.gettempdir())
 
     assert [str(usual), str(other)] == left
 
 
 def test_without_another_temporary_folder_the_remedy_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inductor, "USUAL_TEMPORARY", (str(tmp_path / "missing"),))
+    monkeypatch.setattr(own_folder, "USUAL_TEMPORARY", (str(tmp_path / "missing"),))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / AWKWARD))
 
     with pytest.raises(RuntimeError, match=r"has a space, quote or backslash .* name another temporary folder \(TMPDIR=DIR\)"):
-        inductor.leave_a_temporary_folder_that_is_taken_apart()
+        own_folder.leave_a_temporary_folder_that_is_taken_apart()

@@ -14,12 +14,12 @@ import pytest
 from ruamel.yaml import YAML
 
 from fixtures.bench.launch import ROOT
-from fixtures.machine import cpus, memory
+from fixtures.machine import allocators, cpus, memory
 from fixtures.models import torchvision_import
 from fixtures.protocol import kernels
 from reports.commands.measuring import CannotMeasure
 from reports.deploy import contents, locked
-from reports.deploy.emit import CARRIED, EMITTED, _copy_code
+from reports.deploy.emit import CARRIED, EMITTED, _carry, _copy_code
 from tests.processes import ended, ran
 
 LICENCE = "# SPDX-License-Identifier: Apache-2.0"
@@ -141,8 +141,9 @@ def test_workers_that_do_not_all_start_are_ended(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("given", ["2", "-1", "one", ""])
 def test_a_worker_that_the_recipe_does_not_have_is_refused(given: str, tmp_path: Path) -> None:
-    for module in (EMITTED / "deployed.py", Path(cpus.__file__), Path(memory.__file__)):
-        shutil.copy(module, tmp_path)
+    shutil.copy(EMITTED / "deployed.py", tmp_path)
+    for module in (allocators, cpus, memory):
+        _carry(module, tmp_path)
     opens = "from pathlib import Path; import deployed; deployed.session(Path(), {'pinned': True, 'workers': 2, 'threads': 1})"
 
     done = subprocess.run(

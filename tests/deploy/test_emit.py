@@ -462,6 +462,12 @@ def test_compiled_code_of_another_user_is_not_loaded(tmp_path: Path, monkeypatch
     environment = {"TMPDIR": str(tmp_path), "PYTHONPATH": str(ROOT), **names}
     found = ran([sys.executable, "-c", program], tmp_path, environment)
     named = ran([sys.executable, "-c", program], tmp_path, environment | {"TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "mine")})
+    (awkward := tmp_path / "a b").mkdir()
+    program = program.replace(
+        "import runtime_torch;", f"import runtime_torch, own_folder; own_folder.USUAL_TEMPORARY = [{str(tmp_path)!r}];"
+    )
+    left = ran([sys.executable, "-c", program], tmp_path, environment | {"TMPDIR": str(awkward)})
 
     assert "torchinductor_ladder, but that is a link" in found.stderr
     assert (0, "") == (named.returncode, named.stderr)
+    assert f"{tmp_path}/torchinductor_ladder, but that is a link" in left.stderr, "torch would take the path of TMPDIR apart"

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from memory import Block
 from onednn import precision_share
-from own_folder import make_own
+from own_folder import leave_a_temporary_folder_that_is_taken_apart, make_own
 from tensors import allocate, block_of, blocks_of, keeping_the_largest, large_product
 
 HALVES = {"bf16_weights": torch.bfloat16, "fp16_weights": torch.float16}
@@ -98,13 +98,16 @@ def tensors_of(output: Any) -> Iterator[torch.Tensor]:
 def keep_compiled_code_apart() -> None:
     """See that Inductor's folder, where nobody named another one, is this user's alone: its name can be told, and code is loaded from it.
 
-    Comes before Dynamo is imported, which names the usual folder itself. Raises RuntimeError where another user made it first.
+    Comes before Dynamo is imported, which names the usual folder itself. Raises RuntimeError where another user made it first, or where the
+    path of the temporary folder would be taken apart and there is no other.
     """
+    leave_a_temporary_folder_that_is_taken_apart()
     if "TORCHINDUCTOR_CACHE_DIR" in os.environ:
         return
     from torch._inductor.runtime.cache_dir_utils import default_cache_dir
 
-    make_own(Path(default_cache_dir()))
+    folder = os.environ["TORCHINDUCTOR_CACHE_DIR"] = default_cache_dir()  # named to its compiling processes, too
+    make_own(Path(folder))
 
 
 def inductor_options() -> Any:
