@@ -30,6 +30,7 @@ Share = Annotated[float, Meta(ge=0, le=1)]
 
 MOST_OPERATORS = 1000
 PERPLEXITY = "perplexity"  # the metric of a text
+TRAINING = frozenset({"xla_training", "cpu_training"})  # families
 
 
 class Gain(Struct, frozen=True, kw_only=True):

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from reports.saved.record import Measurement, Run
+from reports.saved.record import TRAINING, Measurement, Run
 from reports.statistics import Interval
 from reports.views.ladder import sps_interval
 from reports.views.prices import Price, PriceError, PriceTable
@@ -11,7 +11,6 @@ from reports.views.prices import Price, PriceError, PriceTable
 SECONDS_PER_HOUR = 3600
 MILLION = 1_000_000
 GIVEN = "--price"
-TRAINING = frozenset({"cpu_training", "xla_training"})  # families
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
