@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from benchmarks.gate_quality.analysis import MedianAndLargest, Rate, Summary, slowdowns, summarize
+from benchmarks.gate_quality.analysis import Rate, Summary, slowdowns, summarize
 from benchmarks.gate_quality.gates import arguments
 from benchmarks.gate_quality.kinds import KINDS, Kind
 from benchmarks.gate_quality.other_rules import RULES, apart, called_apart, called_in_turns
@@ -100,7 +100,7 @@ def _gate_row(found: Summary) -> tuple[str, ...]:
         NONE if found.within is None else f"{100 * found.within:.2f} %",
         NONE if found.others is None else f"{100 * found.others.median:.0f} %, {100 * found.others.largest:.0f} %",
         NONE if found.pair_s is None else f"{found.pair_s.median:.1f} s",
-        _durations(found.gate_s),
+        NONE if found.gate_s is None else f"{found.gate_s.median:.0f} s, {found.gate_s.largest:.0f} s",
     )
 
 
@@ -197,11 +197,8 @@ def _pool(kind: Kind, gates: Sequence[Gate]) -> list[float]:
 
 def _counts(counted: Mapping[Verdict, int]) -> tuple[str, ...]:
     gates = sum(counted.values())
-    return tuple(_bounded(Rate(counted.get(v, 0), gates)) for v in (Verdict.REGRESSION, Verdict.INCONCLUSIVE, Verdict.PASS))
-
-
-def _bounded(rate: Rate) -> str:
-    return f"{100 * rate.share:.2f} % [{100 * rate.low:.2f}, {100 * rate.high:.2f}]"
+    rates = [Rate(counted.get(v, 0), gates) for v in (Verdict.REGRESSION, Verdict.INCONCLUSIVE, Verdict.PASS)]
+    return tuple(f"{100 * rate.share:.2f} % [{100 * rate.low:.2f}, {100 * rate.high:.2f}]" for rate in rates)
 
 
 def _share(events: int, trials: int) -> str:
@@ -225,7 +222,3 @@ def _found(target: Target) -> str:
         return NONE if target.seconds is None else f"{target.seconds:.0f} s; it decided {counted}"
     bound = f"at least {100 * rate.low:.1f} %" if target.at_least is not None else f"at most {100 * rate.high:.1f} %"
     return f"{counted} [{bound}]"
-
-
-def _durations(spread: MedianAndLargest | None) -> str:
-    return NONE if spread is None else f"{spread.median:.0f} s, {spread.largest:.0f} s"

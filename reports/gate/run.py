@@ -82,7 +82,8 @@ def hold(request: Request) -> Result:
             side.begin_survey()
         base, head = surveyed = [side.end_survey() for side in sides]
         of_base, of_head = ({Benchmark(each.model, each.step): each for each in seen.offers} for seen in surveyed)
-        check_families(request.thresholds.families, _families(surveyed))
+        offered = {each.family for side in surveyed for each in side.offers}  # whose steps may be of another version than ours
+        check_families(request.thresholds.families, offered | {step.family for step in catalogue().values()})
         own = _measured_files(checkouts, request.requirements)
         required = requirement_changes(checkouts[0].folder, checkouts[1].folder, own)
         taken = [_weights(request.settings, checkout) for checkout in checkouts]
@@ -199,12 +200,6 @@ def fitting_nothing(thresholds: Thresholds, known: Known | None, offered: Collec
             if name not in there:
                 near = difflib.get_close_matches(name, sorted(there), n=1, cutoff=0.0)
                 yield f"{kind}: {plain(name, 100)} is nothing that was offered here; the nearest is {', '.join(near) or 'none'}"
-
-
-def _families(surveyed: Sequence[SideSurveyed]) -> set[str]:
-    """Return the families of this suite's steps, and of those that the sides offer: theirs may be of another version."""
-    own = {step.family for step in catalogue().values()}
-    return own | {offered.family for each in surveyed for offered in each.offers}
 
 
 def _measured_files(checkouts: tuple[Checkout, Checkout], name: str | None) -> frozenset[str]:

@@ -155,7 +155,8 @@ class Schedule:
         while case.failure is None and len(pairs) < (target := self._target(case, phase)):
             if self._budget.left_s < self._pair_s(case) + (self._further_builds_s(case) if phase == "confirm" else 0.0):
                 return
-            self._observer.begins(case, phase, target, self._needed_s())
+            due_s = self._screens_s() + sum(map(self._confirmation_s, self._suspects()))
+            self._observer.begins(case, phase, target, due_s)
             begin_s = self._budget.spent_s
             try:
                 pair = self._measure(case.benchmark, phase)
@@ -191,7 +192,10 @@ class Schedule:
         One that is slower by less than the least effect so far is hardly a regression, and waits.
         """
         suspects = [
-            case for case in self._suspects() if not case.is_done(rules := case.limits.rules(self._rules)) and _is_slower(case, rules)
+            case
+            for case in self._suspects()
+            if not case.is_done(rules := case.limits.rules(self._rules))
+            and as_ratio(statistics.median(case.sample.screen)) >= rules.least_effect
         ]
         if not suspects or self._has_regression():
             return None
@@ -204,10 +208,6 @@ class Schedule:
 
     def _screens_s(self) -> float:
         return sum(self._due_s(case, "screen") for case in self.cases if case.failure is None)
-
-    def _needed_s(self) -> float:
-        """Return about how many seconds all pairs still take that are known to be due."""
-        return self._screens_s() + sum(self._confirmation_s(case) for case in self._suspects())
 
     def _confirmation_s(self, case: Case) -> float:
         return self._due_s(case, "control") + self._further_builds_s(case) + self._due_s(case, "confirm")
@@ -228,8 +228,3 @@ class Schedule:
         """
         pairs = case.all_pairs or [pair for other in self.cases for pair in other.all_pairs]
         return statistics.median(pair.took_s for pair in pairs) if pairs else 0.0
-
-
-def _is_slower(case: Case, rules: Rules) -> bool:
-    """Whether the screen shows as much as a regression has to."""
-    return as_ratio(statistics.median(case.sample.screen)) >= rules.least_effect

@@ -2,7 +2,7 @@
 
 import base64
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import cache
 from inspect import isfunction
 from types import ModuleType
@@ -14,7 +14,6 @@ from markupsafe import Markup
 from reports.page import front
 from reports.page.content import HEIGHT, KERNELS_SHOWN, WIDTH
 from reports.page.sections import Material, sections
-from reports.saved.record import Gain
 from reports.statistics import FASTER, NO_EFFECT, SLOWER
 from reports.statistics.changepoints import FEWEST_RUNS
 from reports.statistics.latency import tail_s
@@ -65,45 +64,21 @@ def _filters() -> dict[str, Callable[..., Any]]:
         **_functions(figures),
         **_functions(comparison),
         **{function.__name__: function for function in others},
-        "sign": _sign,
-        "kind": _kind,
-        "precise": _precise,
-        "giga": _giga,
-        "gain_text": _gain_text,
-        "assignments": _assignments,
+        "sign": lambda verdict: _SIGNS.get(verdict, "?"),
+        "kind": lambda verdict: _CLASSES.get(verdict, "open"),
+        "precise": lambda value: "" if value is None else f"{value:.6g}",  # to sort by
+        "giga": lambda value: figures.NONE if value is None else figures.significant(value / GIGA),
+        # It breaks, if it must, before the interval only.
+        "gain_text": lambda gain: figures.gain_short(gain).replace(" %", "\u00a0%").replace(", ", ",\u00a0"),
+        "assignments": lambda fields: "; ".join(
+            f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}" for name, value in fields.items()
+        ),
     }
 
 
 def _functions(module: ModuleType) -> dict[str, Callable[..., Any]]:
     """Return a module's own public functions by name."""
     return {name: each for name, each in vars(module).items() if isfunction(each) and each.__module__ == module.__name__ and name[0] != "_"}
-
-
-def _sign(verdict: str) -> str:
-    return _SIGNS.get(verdict, "?")
-
-
-def _kind(verdict: str) -> str:
-    """Return the class of a verdict: up, down, even or open."""
-    return _CLASSES.get(verdict, "open")
-
-
-def _precise(value: float | None) -> str:
-    """Return a number to sort by; nothing for none."""
-    return "" if value is None else f"{value:.6g}"
-
-
-def _giga(value: float | None) -> str:
-    return figures.NONE if value is None else figures.significant(value / GIGA)
-
-
-def _gain_text(gain: Gain | None) -> str:
-    """Return a gain that breaks, if it must, before its interval only."""
-    return figures.gain_short(gain).replace(" %", "\u00a0%").replace(", ", ",\u00a0")
-
-
-def _assignments(fields: Mapping[str, object]) -> str:
-    return "; ".join(f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}" for name, value in fields.items())
 
 
 def _source(environment: Environment, name: str) -> str:

@@ -66,7 +66,7 @@ class Storage:
                 runs.append(read_brief(path))
             except UnreadableRun as error:
                 unreadable.append(str(error))
-        return Shelf(runs=tuple(sorted(runs, key=_time)), unreadable=tuple(unreadable))
+        return Shelf(runs=tuple(sorted(runs, key=lambda run: (run.saved_at.timestamp(), run.number or 0))), unreadable=tuple(unreadable))
 
     @property
     def known(self) -> tuple[Run[Throughput], ...]:
@@ -165,7 +165,3 @@ def _is_file(name: str) -> bool:
 def _place(path: Path) -> tuple[int, str, str]:
     number = number_of(path)
     return (10**9 if number is None else number, path.name, path.parent.name)
-
-
-def _time(run: Run[Throughput]) -> tuple[float, int]:
-    return (run.saved_at.timestamp(), run.number or 0)

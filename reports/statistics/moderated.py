@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from reports.saved.record import LARGEST_FIGURE, Gain, SavedGain, SavedPair, Throughput
+from reports.saved.record import LARGEST_FIGURE, Gain, SavedGain, Throughput
 from reports.statistics import CONFIDENCE, DISTURBED, t_quantile, verdict
 
 Values = npt.NDArray[np.float64]
@@ -178,7 +178,7 @@ def effects_of_runs(runs: Iterable[Sequence[Throughput]], own: Iterable[Sequence
 def effects_of(measurement: Throughput) -> tuple[Effect, ...]:
     """Return the effect of each pair of a step; none where it builds on nothing, or its rounds were not saved."""
     samples, first = measurement.over_samples_per_round, measurement.settling_rounds
-    if samples is None or not all(_is_whole(pair, first) for pair in measurement.pairs):
+    if samples is None or not all(len(p.own_rounds_s) == len(p.over_rounds_s) > first for p in measurement.pairs):
         return ()
     return tuple(
         effect(pair.own_rounds_s[first:], pair.over_rounds_s[first:], own_samples=measurement.samples_per_round, over_samples=samples)
@@ -218,10 +218,6 @@ def trigamma_inverse(value: float) -> float:
         if -step / found < 1e-8:
             break
     return found
-
-
-def _is_whole(pair: SavedPair, first: int) -> bool:
-    return len(pair.own_rounds_s) == len(pair.over_rounds_s) > first
 
 
 def rounds_variance(pairs: Sequence[Effect]) -> float:

@@ -72,7 +72,7 @@ def from_runs(runs: Sequence[Run[Measurement]], package: str) -> Versions:
     ours = [run for run in runs if _version(run, package)]
     ours = [run for run in ours if not machine_differences(run.fingerprint, ours[-1].fingerprint)]
     versions = tuple(sorted({_version(run, package) for run in ours}, key=_order))
-    shapes = _sample_shapes(ours)
+    shapes = {(m.model, m.step): m.input_shape[1:] for run in ours for m in run.measurements if m.input_shape}  # the last of each step
     cells = {version: _cells([run for run in ours if _version(run, package) == version], shapes) for version in versions}
     keys = dict.fromkeys(key for column in cells.values() for key in column)
     rows = [
@@ -145,11 +145,6 @@ def _labelled(package: str, version: str, builds: Mapping[str, object]) -> str:
 
 def _order(version: str) -> tuple[tuple[int, ...], str]:
     return tuple(int(number) for number in re.findall(r"\d+", version)[:4]), version
-
-
-def _sample_shapes(runs: Sequence[Run[Measurement]]) -> dict[Key, tuple[int, ...]]:
-    """Return the shape of the samples that each step was last measured on, whatever their number in a batch."""
-    return {(m.model, m.step): m.input_shape[1:] for run in runs for m in run.measurements if m.input_shape}
 
 
 def _cells(runs: Sequence[Run[Measurement]], shapes: Mapping[Key, tuple[int, ...]]) -> dict[Key, VersionCell]:

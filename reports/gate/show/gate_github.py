@@ -49,12 +49,9 @@ def _lines(result: Result) -> Iterator[str]:
 
 
 def _command(level: str, title: str, message: str) -> str:
-    return f"::{level} title={_property(plain(title, 200))}::{_data(plain(message, 2000))}"
+    named = _data(plain(title, 200)).replace(":", "%3A").replace(",", "%2C")
+    return f"::{level} title={named}::{_data(plain(message, 2000))}"
 
 
 def _data(text: str) -> str:
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-
-
-def _property(text: str) -> str:
-    return _data(text).replace(":", "%3A").replace(",", "%2C")
