@@ -16,9 +16,10 @@ MEASURING = {"run": "measure the whole ladder, or files of benchmarks", "quick":
 
 def add_completion(commands: Commands, common: argparse.ArgumentParser) -> None:
     """Add the command to the command line."""
-    command = add_command(commands, common, "completion", "print the script that makes a shell complete `ladder` (docs/commands.md)")
+    command = add_command(
+        commands, common, "completion", "print the script that makes a shell complete `ladder` (docs/commands.md)", _completion
+    )
     command.add_argument("shell", metavar="SHELL", choices=("bash", "zsh"), help="shell to complete in: bash or zsh")
-    command.set_defaults(command=_completion)
 
 
 def _completion(options: argparse.Namespace, _storage: Storage, _console: Console) -> None:

@@ -1,10 +1,14 @@
 """The smaller commands of `python -m reports`, and the options that commands share."""
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
+
+from rich.console import Console
 
 from reports.saved.load import read_run
 from reports.saved.record import Measurement, Run
+from reports.saved.storage import Storage
 from reports.text.former_options import HIDDEN, renamed_to
 from reports.text.options import Commands
 from reports.text.plain_text import say
@@ -21,9 +25,17 @@ def as_typed(text: str, program: str) -> str:
     return text.replace(MODULE, program)
 
 
-def add_command(commands: Commands, common: argparse.ArgumentParser, name: str, does: str) -> argparse.ArgumentParser:
-    """Add a command, described by the same words in the list of all commands and in its own help."""
-    return commands.add_parser(name, parents=[common], help=does, description=f"{does[0].upper()}{does[1:]}.")
+def add_command(
+    commands: Commands,
+    common: argparse.ArgumentParser,
+    name: str,
+    does: str,
+    run: Callable[[argparse.Namespace, Storage, Console], int | None],
+) -> argparse.ArgumentParser:
+    """Add a command that is done by `run`, described by the same words in the list of all commands and in its own help."""
+    command = commands.add_parser(name, parents=[common], help=does, description=f"{does[0].upper()}{does[1:]}.")
+    command.set_defaults(command=run)
+    return command
 
 
 def add_run(command: argparse.ArgumentParser, *, or_else: str = "") -> None:

@@ -26,10 +26,10 @@ def add_doctor(commands: Commands, common: argparse.ArgumentParser) -> None:
         common,
         "doctor",
         "tell what is missing on this machine or disturbs measuring (exit code 1), with the remedies",
+        _doctor,
     )
     command.add_argument("--artifact-cache", **shared("--artifact-cache"))
     add_format(command)
-    command.set_defaults(command=_doctor)
 
 
 def _doctor(options: argparse.Namespace, _storage: Storage, console: Console) -> int:

@@ -25,26 +25,23 @@ from reports.views.tables.roofline import calibration_table, roofline_tables
 
 def add_peak_commands(commands: Commands, common: argparse.ArgumentParser) -> None:
     """Add the three commands to the command line."""
-    command = add_command(commands, common, "peaks", "measure the machine's peaks: arithmetic and memory bandwidth")
+    command = add_command(commands, common, "peaks", "measure the machine's peaks: arithmetic and memory bandwidth", _calibrate)
     command.add_argument("--redo", action="store_true", help="measure again, on an idle machine, whatever is cached")
     for name in ("--threads", "--artifact-cache"):
         command.add_argument(name, **shared(name))
     add_format(command)
-    command.set_defaults(command=_calibrate)
 
-    command = add_command(commands, common, "roofline", "show each step's share of the machine's peaks, and what bounds it")
+    command = add_command(commands, common, "roofline", "show each step's share of the machine's peaks, and what bounds it", _roofline)
     add_run(command)
     command.add_argument("--model", action="append", default=[], help="show this model only, repeatable (default: all)")
     add_peaks(command)
     add_plot(command, "the roofline")
     add_format(command)
-    command.set_defaults(command=_roofline)
 
-    command = add_command(commands, common, "cost", "price a million inferences, by step and by machine")
+    command = add_command(commands, common, "cost", "price a million inferences, by step and by machine", _cost)
     command.add_argument("run", metavar="RUN", nargs="*", default=["latest"], help=f"{RUN_HELP}; several are compared (default: latest)")
     add_price_options(command)
     add_format(command)
-    command.set_defaults(command=_cost)
 
 
 def _calibrate(options: argparse.Namespace, _storage: Storage, console: Console) -> None:

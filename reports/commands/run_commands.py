@@ -33,31 +33,27 @@ from reports.views.tables.runs import run_tables, runs_table
 
 def add_run_commands(commands: Commands, common: argparse.ArgumentParser) -> None:
     """Add the commands to the command line."""
-    command = add_command(commands, common, "list", "list saved runs: machine, commit, steps")
+    command = add_command(commands, common, "list", "list saved runs: machine, commit, steps", _list)
     add_format(command)
-    command.set_defaults(command=_list)
 
-    command = add_command(commands, common, "show", "show one run whole: machine, steps, evidence")
+    command = add_command(commands, common, "show", "show one run whole: machine, steps, evidence", _show)
     command.add_argument("run", metavar="RUN", help=RUN_HELP)
     add_format(command)
-    command.set_defaults(command=_show)
 
-    command = add_command(commands, common, "ladder", "show the steps of a run in order, with gains and costs")
+    command = add_command(commands, common, "ladder", "show the steps of a run in order, with gains and costs", _ladder)
     add_run(command)
     add_format(command)
     add_plot(command, "throughput by step and the gains")
-    command.set_defaults(command=_ladder)
 
-    command = add_command(commands, common, "compare", "compare two runs: ratios with intervals, and what changed")
+    command = add_command(commands, common, "compare", "compare two runs: ratios with intervals, and what changed", _compare)
     command.add_argument("base", metavar="BASE", help=RUN_HELP)
     command.add_argument("head", metavar="HEAD", help="saved run to compare with BASE, named likewise")
     command.add_argument(
         "--across-machines", action="store_true", help="compare the speedups over each run's own baseline, for runs of two machines"
     )
     add_format(command)
-    command.set_defaults(command=_compare)
 
-    command = add_command(commands, common, "profile", "show where the time of a step goes, by operator, in a run with --profile")
+    command = add_command(commands, common, "profile", "show where the time of a step goes, by operator, in a run with --profile", _profile)
     add_run(command)
     command.add_argument("--model", metavar="MODEL", help="model to look into (default: the only one of the run)")
     command.add_argument("--step", metavar="STEP", required=True, help="step to look into")
@@ -65,33 +61,28 @@ def add_run_commands(commands: Commands, common: argparse.ArgumentParser) -> Non
     add_format(command)
     add_plot(command, "the bars")
     command.add_argument("--trace", action="store_true", help="also name the file of the Chrome trace, on stderr")
-    command.set_defaults(command=_profile)
 
-    command = add_command(commands, common, "history", "follow throughput over all runs of one machine")
+    command = add_command(commands, common, "history", "follow throughput over all runs of one machine", _history)
     command.add_argument("--step", action="append", default=[], help="show this step only, repeatable (default: all)")
     command.add_argument("--model", action="append", default=[], help="show this model only, repeatable (default: all)")
     command.add_argument("--machine-of", default="latest", metavar="RUN", help="follow the machine of this run (default: latest)")
     add_plot(command, "throughput over time")
     add_format(command)
-    command.set_defaults(command=_history)
 
-    command = add_command(commands, common, "export", "write a run, or a gate's JSON, for other services' trackers")
+    command = add_command(commands, common, "export", "write a run, or a gate's JSON, for other services' trackers", _export)
     add_run(command, or_else="what `gate --json` wrote")
     command.add_argument(
         "--format", choices=tuple(EXPORTED), required=True, help="form of the output: Bencher Metric Format, or customSmallerIsBetter"
     )
-    command.set_defaults(command=_export)
 
-    command = add_command(commands, common, "geomean", "show each model of a published set by its gain, and the geometric mean")
+    command = add_command(commands, common, "geomean", "show each model of a published set by its gain, and the geometric mean", _geomean)
     add_run(command)
     add_format(command)
-    command.set_defaults(command=_geomean)
 
-    command = add_command(commands, common, "grid", "show language models over sequence lengths and batch sizes")
+    command = add_command(commands, common, "grid", "show language models over sequence lengths and batch sizes", _grid)
     add_run(command)
     add_format(command)
     add_plot(command, "a heat map of queries per second")
-    command.set_defaults(command=_grid)
 
 
 def _list(options: argparse.Namespace, storage: Storage, console: Console) -> None:
