@@ -84,7 +84,7 @@ def _among(run: Run[Measurement], steps: list[str] | None) -> tuple[Measurement,
 
 
 def _emit(options: argparse.Namespace, run: Run[Measurement], found: Recommendation, console: Console) -> None:
-    from fixtures.bench.answers import asked
+    from fixtures.bench.answers import asked_by
     from reports.deploy.emit import Emission, emit, recipe_of
 
     winner = found.winner.measurement
@@ -97,14 +97,7 @@ def _emit(options: argparse.Namespace, run: Run[Measurement], found: Recommendat
     )
     per_core = winner.workers if recipe.step.worker_per_core else 1
     image = of_batch(winner.input_shape) or USUAL
-    answers = asked(
-        [options.model],
-        accuracy=options.accuracy,
-        most=options.accuracy_pictures,
-        preprocess=options.preprocess,
-        has_int8_images=options.int8_images is not None,
-        controlled_loss=options.max_accuracy_loss,
-    )
+    answers = asked_by(options, [options.model])
     made = bench(options, image=image, batch_size=winner.batch_size, threads=per_core * (winner.threads or 1), answers=answers)
     if (generated := winner.generation) is not None:
         model = msgspec.structs.replace(

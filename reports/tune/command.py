@@ -93,17 +93,9 @@ def run_tune(options: argparse.Namespace, storage: Storage, console: Console) ->
 
 def _answers(options: argparse.Namespace) -> "Answers":
     """Return what is asked of the answers; a candidate beyond the limits is measured all the same. Raises LabelsError, EvaluateError."""
-    from fixtures.bench.answers import asked, check_limits
+    from fixtures.bench.answers import asked_by, check_limits
 
-    found = asked(
-        [options.model],
-        accuracy=options.accuracy,
-        most=options.accuracy_pictures,
-        preprocess=options.preprocess,
-        has_int8_images=options.int8_images is not None,
-        evaluate=options.evaluate,
-        controlled_loss=options.max_accuracy_loss,
-    )
+    found = asked_by(options, [options.model])
     check_limits(found, options.max_accuracy_loss, options.metric_limit or ())
     return found
 
