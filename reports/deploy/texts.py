@@ -5,7 +5,7 @@ from dataclasses import asdict
 
 from reports.saved.record import Measurement, Run
 from reports.statistics.latency import CONFIDENCE
-from reports.text.figures import milliseconds, p99_text, per_second, sqnr, times
+from reports.text.figures import counted_in, milliseconds, p99_text, per_second, sqnr, times
 from reports.views.recommend import MeasuredRecipe, Recommendation
 from reports.views.tables import REMARK, Line, Table
 from reports.views.weights import weights_line, weights_text
@@ -66,7 +66,7 @@ def figures(candidate: MeasuredRecipe) -> str:
 
 def rate(candidate: MeasuredRecipe) -> str:
     """Return a candidate's throughput."""
-    return f"{per_second(candidate.samples_per_second)} {'samples' if candidate.measurement.generation is None else 'tokens'} per second"
+    return f"{per_second(candidate.samples_per_second)} {counted_in(candidate.measurement)} per second"
 
 
 def why(found: Recommendation) -> str:

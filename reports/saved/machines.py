@@ -1,6 +1,6 @@
 """Whether two runs are of the same machine, and what was installed and set on it, from the fingerprints of saved runs. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,15 +54,18 @@ def machine_name(fingerprint: Mapping[str, Any]) -> str:
     return ", ".join(parts) or "unknown machine"
 
 
-def flat(fields: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Return nested fields as `versions.torch` -> text."""
-    found: dict[str, str] = {}
+def leaves(fields: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield nested fields as `versions.torch`, value."""
     for name, value in fields.items():
         if isinstance(value, Mapping):
-            found |= flat(value, f"{prefix}{name}.")
+            yield from leaves(value, f"{prefix}{name}.")
         else:
-            found[f"{prefix}{name}"] = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-    return found
+            yield f"{prefix}{name}", value
+
+
+def flat(fields: Mapping[str, Any]) -> dict[str, str]:
+    """Return nested fields as `versions.torch` -> text."""
+    return {name: ", ".join(map(str, value)) if isinstance(value, list) else str(value) for name, value in leaves(fields)}
 
 
 def _differences(base: Mapping[str, Any], head: Mapping[str, Any]) -> list[Difference]:

@@ -11,6 +11,7 @@ from reports.saved.record import Gain, Measurement, Outcome, SavedGain, SavedGen
 from reports.statistics import CONFIDENCE, FASTER, SLOWER, Interval, mean_interval
 from reports.statistics.moderated import Effect
 from reports.text.figures import accuracy, gain_short, lengths_short, metric, slower_than, verdict_short
+from reports.text.plain_text import some_of
 from reports.views.floating_point import OverFloat, over_floating_point
 from reports.views.paired import USUAL_SPREAD, chain, is_ahead, paired, product
 
@@ -231,9 +232,7 @@ def earlier_text(earlier: Sequence[Sequence[Effect]]) -> str:
 
 def rivals_text(ladder: Ladder) -> str:
     """Name the fastest of what is not told apart from the best, and count the others; empty where there is none."""
-    named = ", ".join(map(rival_text, ladder.rivals[:RIVALS_NAMED]))
-    more = len(ladder.rivals) - RIVALS_NAMED
-    return f"{named} and {more} more" if more > 0 else named
+    return some_of([*map(rival_text, ladder.rivals)], RIVALS_NAMED)
 
 
 def accuracy_text(ladder: Ladder) -> str:

@@ -7,10 +7,12 @@ from pathlib import Path
 import msgspec
 
 from reports.saved.record import Measurement, OperatorTime, Run, SavedProfile
+from reports.text.plain_text import some_of
 from reports.text.refusal import Refusal
 
 OTHERS = "(others)"
 SMALL = 0.005
+MOST_NAMED = 40
 
 
 class NoProfile(Refusal):
@@ -93,11 +95,11 @@ def _model(run: Run[Measurement], model: str | None) -> str:
     models = list(dict.fromkeys(measurement.model for measurement in run.measurements))
     if model is None:
         if len(models) != 1:
-            raise NoProfile(f"run {run.name} measured {len(models)} models: name one with --model ({_listed(models)})")
+            raise NoProfile(f"run {run.name} measured {len(models)} models: name one with --model ({some_of(models, MOST_NAMED)})")
         return models[0]
     wanted = model if model in models else model.replace(":", ".")
     if wanted not in models:
-        raise NoProfile(f"run {run.name} has no model {model!r}: name one that it measured ({_listed(models)})")
+        raise NoProfile(f"run {run.name} has no model {model!r}: name one that it measured ({some_of(models, MOST_NAMED)})")
     return wanted
 
 
@@ -113,11 +115,7 @@ def _profiled(run: Run[Measurement], model: str, step: str) -> StepProfile:
     if not having:
         raise NoProfile(f"run {run.name} was saved without profiles of {model!r}: {again}")
     lacks = f"has no profile of step {step!r}" if found is not None else f"did not measure step {step!r}"
-    raise NoProfile(f"run {run.name} {lacks} on {model!r}: name one that has a profile ({_listed(having)}), or {again}")
-
-
-def _listed(names: Sequence[str], most: int = 40) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+    raise NoProfile(f"run {run.name} {lacks} on {model!r}: name one that has a profile ({some_of(having, MOST_NAMED)}), or {again}")
 
 
 def _by_name(operators: Sequence[OperatorTime]) -> dict[str, OperatorTime]:

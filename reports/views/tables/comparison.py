@@ -10,6 +10,7 @@ from reports.saved.record import Measurement, Run
 from reports.statistics import CONFIDENCE, DISTURBED, FASTER, NEGLIGIBLE, SLOWER
 from reports.statistics.run_spread import FEWEST_RUNS
 from reports.text.figures import gain_short, per_second, signed_percent
+from reports.text.plain_text import some_of
 from reports.views.compare import Compared, Comparison, OneSided
 from reports.views.tables import LONGEST_STEP, REMARK, STYLES, WARNING, Cell, Column, Line, Table
 
@@ -129,9 +130,7 @@ def recipes_text(comparison: Comparison) -> str:
     rows = [row for row in comparison.compared if row.recipes_differ]
     if not rows:
         return ""
-    names = ", ".join(f"{row.model} {row.step}" for row in rows[:MOST_NAMED]) + (
-        f" and {len(rows) - MOST_NAMED} more" if len(rows) > MOST_NAMED else ""
-    )
+    names = some_of([f"{row.model} {row.step}" for row in rows], MOST_NAMED)
     told = dict.fromkeys(change_text(each) for row in rows for each in row.changes if each.field == "recipe")
     return (
         f"Recipes differ: the ratios of {names} are of two recipes, not of one step in two runs ({'; '.join(list(told)[:MOST_NAMED])}). "
