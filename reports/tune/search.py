@@ -6,7 +6,7 @@ compilation and process start. So neither a model of the space (optuna's sampler
 halving) would save much; going on from the best so far finds it in few measurements, and everybody can follow why.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from reports.saved.record import Measurement
@@ -45,16 +45,11 @@ class Search:
 
     def run(self, measure: Callable[[Candidate], Tried], time_left_s: Callable[[], float]) -> str:
         """Try candidates until no promising one is left or the next would not fit into the time; say why it ended."""
-        for candidate in self.candidates():
+        while (candidate := self._next()) is not None:
             if self.cost_s(candidate) > time_left_s():
                 return "the budget is used up"
             self.tried[candidate] = measure(candidate)
         return "no neighbour of the best is left to try"
-
-    def candidates(self) -> Iterator[Candidate]:
-        """Yield the next candidate to try, again and again; each must be in `tried` before the next is asked for."""
-        while (candidate := self._next()) is not None:
-            yield candidate
 
     def cost_s(self, candidate: Candidate) -> float:
         """Return how long a candidate will take, by the slowest of its step so far, or of all."""
