@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -84,16 +84,16 @@ class Suite:
         )
         return done.returncode, done.stdout
 
-    def start(self, *options: str, steps: Sequence[str]) -> "subprocess.Popen[str]":
-        command = self.command(*options, steps=steps)
+    def start(self, *options: str, steps: Sequence[str], before: Callable[[], None] | None = None) -> "subprocess.Popen[str]":
+        """Start a run, which answers interrupts unless `before`, called in its process first, says otherwise."""
         return subprocess.Popen(
-            command,
+            self.command(*options, steps=steps),
             cwd=ROOT,
             env=self.environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            preexec_fn=answer_interrupts,  # noqa: PLW1509 - no other thread starts processes here
+            preexec_fn=before or answer_interrupts,  # noqa: PLW1509 - no other thread starts processes here
         )
 
     def runs(self) -> list[dict[str, Any]]:
@@ -388,16 +388,7 @@ def all_of(terminal: int) -> str:
 
 def test_run_that_ignores_interrupts_says_so(suite: Suite) -> None:
     """As in the background of a shell: with the way to end it, and an end by that way saves."""
-    process = subprocess.Popen(
-        suite.command("--benchmark-autosave", "--pairs=9", steps=["baseline"]),
-        cwd=ROOT,
-        env=suite.environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        preexec_fn=_ignore_interrupts,  # noqa: PLW1509 - no other thread starts processes here
-    )
-    with process:
+    with suite.start("--benchmark-autosave", "--pairs=9", steps=["baseline"], before=_ignore_interrupts) as process:
         read_until(process, f"note: Ctrl-C is ignored here.*end this run by `kill {process.pid}`")
         process.send_signal(signal.SIGINT)
         process.send_signal(signal.SIGTERM)
