@@ -2,11 +2,12 @@
 
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 
 from fixtures.generation import greedy
-from fixtures.generation.generation_session import GenerationSession
+from fixtures.generation.generation_session import ArrayGenerationSession, GenerationSession
 from fixtures.inputs import samples
 from fixtures.protocol import Job, ModelSpec, Observations
 from fixtures.steps.accuracy import Agreement, compare
@@ -14,6 +15,19 @@ from fixtures.steps.evidence import Claim, Proof
 from tests.generation.conftest import job_of
 
 AGREES = Agreement(sqnr_db=200.0, centred_cosine=1.0, cosine=1.0, max_abs_error=0.0, relative_error=0.0, samples=2)
+
+
+class TakesAnew(ArrayGenerationSession):
+    """Goes back to nothing for each token, and takes the whole text anew; stands before a runtime's own session."""
+
+    def restore(self, placed: Any) -> None:
+        super().restore(placed)
+        self._text = placed[0][:, :-1]
+
+    def step(self, tokens: np.ndarray) -> Any:
+        self._text = np.concatenate([self._text, tokens], axis=1)
+        self.empty_cache()
+        return self.take(self._text)
 
 
 def refused(claims: tuple[Claim, ...], job: Job, seen: Observations) -> list[str]:

@@ -3,7 +3,6 @@
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -21,7 +20,7 @@ from fixtures.steps import evidence as prove
 from fixtures.steps.accuracy import compare
 from fixtures.steps.optimizations import FP32_DB
 from tests.generation.conftest import CONFIG, GPT2, job_of, of_config
-from tests.generation.looked_at import observed, proved, refused, scores_of
+from tests.generation.looked_at import TakesAnew, observed, proved, refused, scores_of
 from tests.runtimes.test_telemetry import begins_to_tell
 
 pytest.importorskip("onnxruntime_genai", reason="ONNX Runtime GenAI is not installed -> pip install onnxruntime-genai")
@@ -65,18 +64,7 @@ def test_a_file_in_fp32_in_place_of_4_bits_is_refused(decode: ModelSpec, drawn: 
     assert told.startswith("0 MatMulNBits for ")
 
 
-class Recomputing(GenaiSession):
-    """Goes back to nothing for each token, and takes the whole text anew."""
-
-    def restore(self, placed: Any) -> None:
-        super().restore(placed)
-        self._text = placed[0][:, :-1]
-
-    def step(self, tokens: np.ndarray) -> np.ndarray:
-        self._text = np.concatenate([self._text, tokens], axis=1)
-        self.empty_cache()
-        return self.take(self._text)
-
+class Recomputing(TakesAnew, GenaiSession):
     def advance(self) -> np.ndarray:
         self.step(self._next)
         self._taken += 1

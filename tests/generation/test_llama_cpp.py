@@ -24,7 +24,7 @@ from fixtures.steps import evidence as prove
 from fixtures.steps.accuracy import compare
 from fixtures.steps.optimizations import HALF_DB
 from tests.generation.conftest import CONFIG, job_of, of_config
-from tests.generation.looked_at import observed, proved, refused, scores_of
+from tests.generation.looked_at import TakesAnew, observed, proved, refused, scores_of
 
 pytest.importorskip("llama_cpp", reason="llama.cpp is not installed -> pip install -c constraints.txt -e '.[llama-cpp]'")
 pytest.importorskip("gguf", reason="gguf is not installed -> pip install -c constraints.txt -e '.[llama-cpp]'")
@@ -117,17 +117,8 @@ def test_a_file_in_f16_in_place_of_4_bits_is_refused(decode: ModelSpec, drawn: P
     assert of_weights.endswith("2.00 bytes a weight")
 
 
-class Recomputing(LlamaCppSession):
-    """Goes back to nothing for each token, and takes the whole text anew."""
-
-    def restore(self, placed: Any) -> None:
-        super().restore(placed)
-        self._text = placed[0][:, :-1]
-
-    def step(self, tokens: np.ndarray) -> np.ndarray:
-        self._text = np.concatenate([self._text, tokens], axis=1)
-        self.empty_cache()
-        return self.take(self._text)
+class Recomputing(TakesAnew, LlamaCppSession):
+    """Takes the whole text anew for each token."""
 
 
 def test_a_text_that_is_taken_anew_is_refused(decode: ModelSpec, drawn: Path, built: dict[str, Path]) -> None:
