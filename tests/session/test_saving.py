@@ -15,7 +15,7 @@ from fixtures.session.session import LadderSession
 from tests.conftest import LEAN
 from tests.processes import ran
 
-CONFTEST = """
+WITH_A_RECORD = """
 import shutil
 from pathlib import Path
 from fixtures.session.journal import Finished, Journal
@@ -25,11 +25,16 @@ pytest_plugins = ["fixtures.suite"]
 def pytest_benchmark_update_json(config):
     session = session_of(config)
     session.journal = Journal(Path({journal!r}), {{}})
-    session.journal.add(Finished(nodeid="first", rounds_s=[1.0], extra_info={{}}))
-    session.is_journal_whole = {whole}
+    session.journal.add(Finished(nodeid="other", rounds_s=[1.0], extra_info={{}}))"""
+WITHOUT_STORAGE = f"""{WITH_A_RECORD}
+    session.is_journal_whole = {{whole}}
     save_atomically(config, session)
-    shutil.rmtree({storage!r}, ignore_errors=True)
-    Path({storage!r}).write_text("no folder any more")
+    shutil.rmtree({{storage!r}}, ignore_errors=True)
+    Path({{storage!r}}).write_text("no folder any more")
+"""
+PART_OF_A_RUN = f"""{WITH_A_RECORD}
+    session.journal.found = {{found}}
+    save_atomically(config, session)
 """
 TEST = "def test_finished(benchmark):\n    benchmark.pedantic(lambda: None, rounds=3)\n"
 
@@ -47,7 +52,7 @@ def output_of_a_run_that_cannot_be_saved(folder: Path, *, whole: bool) -> str:
     """Run where the storage is gone when it is saved, and the journal has all records or not."""
     storage, journal, temporary = (folder / name for name in ("saved", "journal", "temporary"))
     temporary.mkdir()
-    conftest = CONFTEST.format(journal=str(journal), storage=str(storage), whole=whole)
+    conftest = WITHOUT_STORAGE.format(journal=str(journal), storage=str(storage), whole=whole)
     done = session_in(folder, conftest, "--benchmark-autosave", TMPDIR=str(temporary))
     assert pytest.ExitCode.INTERNAL_ERROR == done.returncode, done.stdout
     assert "Traceback" not in done.stdout
@@ -96,21 +101,6 @@ def test_looking_whether_the_storage_can_be_written_touches_no_link(tmp_path: Pa
 
     assert "years of work" == precious.read_text()
     assert [".writable"] == [each.name for each in storage.iterdir()]
-
-
-PART_OF_A_RUN = """
-from pathlib import Path
-from fixtures.session.journal import Finished, Journal
-from fixtures.session.session import session_of
-pytest_plugins = ["fixtures.suite"]
-def pytest_benchmark_update_json(config):
-    from fixtures.session.saving import save_atomically
-    session = session_of(config)
-    session.journal = Journal(Path({journal!r}), {{}})
-    session.journal.add(Finished(nodeid="other", rounds_s=[1.0], extra_info={{}}))
-    session.journal.found = {found}
-    save_atomically(config, session)
-"""
 
 
 @pytest.mark.parametrize(("found", "kept"), [("{}", 0), ('{"other": None}', 1)], ids=["all taken over", "one not asked for"])
