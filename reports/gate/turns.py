@@ -108,13 +108,14 @@ def _take_turns(sides: tuple[Side, Side], opened: Sequence[Opened], iterations: 
     restless, cpu_s = 0, [each.cpu_s for each in opened]
     peak_rss_bytes: list[int | None] = [None, None]
     settling = SETTLING_ROUNDS if untimed else 0  # both sides started at the same time: neither has run alone yet
+    for side in sides:
+        side.stands_still()
     others_s, begin_s, settled_s = _others_s(cpu_s), time.perf_counter(), 0.0
     while settling or _goes_on(len(durations_s[0]), time.perf_counter() - begin_s):
         for place in order.sample((0, 1), 2):
-            still = sides[1 - place].stands_still()
             taken = sides[place].turn(iterations, untimed)
             cpu_s[place] = taken.cpu_s
-            restless += not (still and taken.still)
+            restless += not (sides[place].stands_still() and taken.still)
             if taken.peak_rss_bytes is not None:
                 peak_rss_bytes[place] = max(taken.peak_rss_bytes, peak_rss_bytes[place] or 0)
             if settling:
