@@ -7,10 +7,9 @@ from pathlib import Path
 import msgspec
 from rich.console import Console
 
-from reports.commands import add_run
+from reports.commands import add_run, read_and_tell
 from reports.commands.measuring import CannotMeasure, add_limit_options, add_model_options, bench, limits_of
 from reports.deploy.texts import recommendation_data, recommendation_table
-from reports.saved.load import read_run
 from reports.saved.record import Measurement, Run
 from reports.saved.storage import Storage
 from reports.show.tables import add_format, show
@@ -56,7 +55,7 @@ def add_recommend(commands: Commands, common: argparse.ArgumentParser) -> None:
 
 def run_recommend(options: argparse.Namespace, storage: Storage, console: Console) -> int:
     """Recommend, print, and emit where asked."""
-    run = read_run(storage.find(options.run))
+    run = read_and_tell(storage.find(options.run))
     if not run.measurements:
         raise NothingToRecommend(f"run {run.name} holds no measured step, so there is no recipe to recommend: {MEASURE}")
     found = recommend(_among(run, options.step), _model(run, options.model), _limits(options))

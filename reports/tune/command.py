@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from reports.commands import RUN_HELP, add_plot
+from reports.commands import RUN_HELP, add_plot, read_and_tell
 from reports.commands.measuring import (
     CannotMeasure,
     add_input_options,
@@ -17,7 +17,6 @@ from reports.commands.measuring import (
     limits_of,
 )
 from reports.saved.files import check_folder
-from reports.saved.load import read_run
 from reports.saved.machines import machine_differences, missing_identity
 from reports.saved.record import Measurement
 from reports.saved.storage import NoSuchRun, Storage
@@ -105,7 +104,7 @@ def _ladder(options: argparse.Namespace, storage: Storage, model: str, machine: 
     if options.ladder == "none":
         return []
     try:
-        run = read_run(_newest_of(storage, model) if options.ladder == "latest" else storage.find(options.ladder))
+        run = read_and_tell(_newest_of(storage, model) if options.ladder == "latest" else storage.find(options.ladder))
     except NoSuchRun:
         if options.ladder != "latest":
             raise

@@ -39,13 +39,17 @@ class StepCost:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunCost:
-    """All steps of one run at the price of its machine; `remarks` say what the figures leave out."""
+    """All steps of one run at the price of its machine; `remarks` say what the figures leave out.
+
+    One that does not tell its machine is of one of its own.
+    """
 
     run: str
     machine: str
     price: Price
     steps: tuple[StepCost, ...]
     remarks: tuple[str, ...] = ()
+    tells_machine: bool = True
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -86,6 +90,7 @@ def run_cost(run: Run[Measurement], price: Price) -> RunCost:
         price=price,
         steps=tuple(_step(each, price.price_per_hour) for each in run.measurements),
         remarks=tuple(_remarks(run, price)),
+        tells_machine=bool(run.fingerprint.get("cpu_model")),
     )
 
 
@@ -95,7 +100,7 @@ def machine_costs(costs: Iterable[RunCost]) -> tuple[MachineCost, ...]:
     for cost in costs:
         for model in cost.models:
             step = cost.cheapest(model)
-            key = (model, cost.machine, cost.price.instance)
+            key = (model, cost.machine if cost.tells_machine else cost.run, cost.price.instance)
             if key not in best or step.rank < best[key].step.rank:
                 best[key] = MachineCost(model=model, machine=cost.machine, run=cost.run, price=cost.price, step=step)
     models = list(dict.fromkeys(model for model, _, _ in best))

@@ -263,13 +263,21 @@ def test_what_disturbs_any_host_disturbs_the_step(
 
 
 def test_both_shares_are_added_up_in_both_kinds_of_turns(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ten seconds each, in which others used one of CPU time and the hypervisor took two."""
+    """Ten seconds each, in which others used one of CPU time and the hypervisor took two; and no more of what they did between turns."""
     measured = of_two_hosts()
-    counted = iter([(0.0, 0.0, 0.0), (1.0, 2.0, 10.0), (1.0, 2.0, 10.0), (2.0, 4.0, 20.0)])
-    monkeypatch.setattr(measured, "_others_until_now", lambda: next(counted))
-    monkeypatch.setattr(measured, "_settle", lambda: None)
-    monkeypatch.setattr(measured, "_part", lambda: PART)
-    monkeypatch.setattr(measured, "_turn", lambda: PART)
+    spent = [0.0, 0.0, 0.0]
+
+    def spend(*seconds: float) -> None:
+        spent[:] = [sum(both) for both in zip(spent, seconds, strict=True)]
+
+    def turn() -> Part:
+        spend(1.0, 2.0, 10.0)
+        return PART
+
+    monkeypatch.setattr(measured, "_others_until_now", lambda: tuple(spent))
+    monkeypatch.setattr(measured, "_settle", lambda: spend(3.0, 3.0, 5.0))
+    monkeypatch.setattr(measured._hosts, "barrier", lambda _: spend(4.0, 4.0, 20.0), raising=False)
+    monkeypatch.setattr(measured, "_turn", turn)
 
     measured.run()
     measured.after()

@@ -191,7 +191,9 @@ def test_compare_prints_ratios_and_points_to_the_gate(storage: Path, capsys: pyt
     assert "python -m reports gate --base" in " ".join(shown.split())
 
 
-@pytest.mark.parametrize("words", ["ladder", "compare 1", "profile --step baseline --model vit", "geomean", "grid", "roofline", "cost"])
+@pytest.mark.parametrize(
+    "words", ["ladder", "compare 1", "profile --step baseline --model vit", "geomean", "grid", "roofline", "cost", "recommend"]
+)
 def test_what_was_left_out_of_a_run_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str], words: str) -> None:
     """Whatever the command makes of the run, and whether or not it has what the command shows."""
     save(tmp_path, 1, saved_run([*ladder("baseline"), benchmark("compile", complete=False)]))

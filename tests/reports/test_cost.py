@@ -73,6 +73,15 @@ def test_on_a_machine_what_others_disturbed_or_training_is_the_cheapest_only_whe
         assert ["0001", "0004"] == [each.run for each in machine_costs(ordered)]
 
 
+def test_runs_that_do_not_tell_their_machine_are_not_of_one(tmp_path: Path) -> None:
+    """Each may be of another, so that neither hides the other."""
+    table = price_table()
+    runs = [saved(tmp_path, benchmark(medians_s=(s,) * 3), number=number, fingerprint={}) for number, s in ((1, 0.1), (2, 0.2))]
+    costs = [run_cost(run, price_of(run, table, region=DEFAULT_REGION, instance="c7g.xlarge")) for run in runs]
+
+    assert ["0001", "0002"] == [each.run for each in machine_costs(costs)]
+
+
 def test_the_interval_is_that_of_the_throughput(tmp_path: Path) -> None:
     """The faster end of the throughput is the cheaper end of the cost; one process has no interval."""
     run = saved(tmp_path, benchmark(over="x", medians_s=(0.1, 0.102, 0.098), over_medians_s=(0.2, 0.2, 0.2)), benchmark("one"))
