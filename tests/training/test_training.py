@@ -14,6 +14,7 @@ import msgspec
 import pytest
 
 from fixtures import protocol
+from fixtures.bench.launch import WorkerError
 from fixtures.bench.rig import Serving
 from fixtures.bench.turns import PairedMeasurement, Plan, take_turn
 from fixtures.machine import devices
@@ -28,7 +29,7 @@ from tests import checkouts
 from tests.conftest import MakeRig, skip_unless_met
 from tests.machines import X86
 from tests.processes import program
-from tests.steps.test_broken_steps import recipe
+from tests.steps.test_broken_steps import recipe, refused_as
 from tests.steps.test_broken_steps import refused as refused_by
 from tests.steps.test_evidence import EXACT
 
@@ -90,6 +91,17 @@ def test_nothing_compiled_is_counted_not_assumed() -> None:
     assert holds(train.nothing_compiled(), Observations(counters={"compiled_while_proved": 0}))
     assert not holds(train.nothing_compiled(), Observations(counters={"compiled_while_proved": 1}))
     assert not holds(train.nothing_compiled(), Observations())
+
+
+def test_steps_in_an_execution_are_those_that_the_device_was_given() -> None:
+    """Whatever the loader was asked for."""
+    for counted, shown in (
+        ({"steps": 20, "executions": 2}, True),
+        ({"steps": 20, "executions": 20}, False),
+        ({"steps": 20}, False),
+        ({}, False),
+    ):
+        assert shown == holds(train.loads_ahead(10), Observations(counters=counted))
 
 
 def test_device_that_there_is_must_be_the_one_in_force(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -240,8 +252,14 @@ def needs_xla() -> None:
         ("xla_baseline", {"worker_per_core": True}, "2 ranks train 2 separate worlds"),
         ("xla_use_bf16", {"environment": {}}, "matrix products and convolutions of the HLO are bf16 (most of them): f32"),
         ("xla_autocast_bf16", {"transforms": ()}, "f32"),
+        ("xla_device_loader", {"settings": {}, "claims": (train.loads_ahead(3),)}, "2 steps in 2 executions"),
     ],
-    ids=["ranks that do not know of each other", "a variable that never reached the process", "autocast for another device"],
+    ids=[
+        "ranks that do not know of each other",
+        "a variable that never reached the process",
+        "autocast for another device",
+        "a loader that hands over each step",
+    ],
 )
 def test_xla_step_without_what_it_changes(make_rig: MakeRig, step: str, changes: dict[str, Any], said: str) -> None:
     """The worlds and the graph show it."""
@@ -249,6 +267,14 @@ def test_xla_step_without_what_it_changes(make_rig: MakeRig, step: str, changes:
     rig = replace(make_rig(), threads=2)
 
     assert said in refused(rig, recipe(rig, step, **changes))
+
+
+def test_steps_that_run_operator_by_operator_are_not_timed(make_rig: MakeRig) -> None:
+    """Nothing is compiled there, nor counted; the loader's setting stays."""
+    needs_xla()
+    broken = recipe(rig := make_rig(), "xla_device_loader", environment={"XLA_USE_EAGER_DEBUG_MODE": "1"})
+
+    assert "PyTorch/XLA counts no compilation (CompileTime)" in refused_as(rig, broken, WorkerError, VIT)
 
 
 @pytest.mark.parametrize("step", ["xla_baseline", "xla_bf16", "xla_use_bf16"])
@@ -269,6 +295,6 @@ def test_device_loader_hands_over_whole_executions(make_rig: MakeRig) -> None:
     three = recipe(rig, "xla_device_loader", settings={"batches_per_execution": "3"}, claims=(train.loads_ahead(3),))
     [serving] = rig.serve(three, model=VIT)
     with serving.workers:
-        assert "3 steps in one execution" == observed(serving, "execution")
+        assert "6 steps in 2 executions" == observed(serving, "execution")
         turns = [take_turn(serving, iterations, untimed=1) for iterations in (1, 2, 4)]
     assert [1, 2, 4] == [len(turn.latencies_s) for turn in turns]
