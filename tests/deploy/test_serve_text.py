@@ -264,8 +264,8 @@ def test_a_client_that_goes_away_ends_its_text(serve: Serve) -> None:
 @pytest.mark.slow
 def test_a_client_that_does_not_read_is_let_go(serve: Serve) -> None:
     served = serve(READ_S=0.5)
-    client = served.send(prompt=[1], stream=True, max_tokens=150_000)
-    assert served.is_well()
+    client = served.begin(prompt=[1], max_tokens=150_000)
+    served.get_well()
     said = ended(client)  # what was sent before it was let go
 
     assert b"[DONE]" not in said
