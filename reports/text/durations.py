@@ -3,6 +3,7 @@
 import re
 
 SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+LONGEST_S = 8784 * 3600.0  # a leap year: a number without end could not be read back from where it is saved
 
 
 def seconds_of(text: str) -> float:
@@ -13,6 +14,8 @@ def seconds_of(text: str) -> float:
     total = sum(float(number) * SECONDS[unit] for number, unit in parts)
     if total <= 0:
         raise ValueError(f"expected a duration above 0, found {text!r}")
+    if total > LONGEST_S:
+        raise ValueError(f"expected a duration of at most {LONGEST_S / SECONDS['h']:.0f}h, found {text[:40]!r}")
     return total
 
 

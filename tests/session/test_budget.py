@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from fixtures import plugin
 from fixtures.bench import turns
 from fixtures.bench.launch import WorkerError
 from fixtures.bench.record import record_of
@@ -87,6 +88,23 @@ def test_a_pair_that_takes_longer_than_the_time_that_is_left_is_not_begun() -> N
     _, told, pairs = spent(60.0, record("tcmalloc"), pair_s=51.0)
 
     assert ([1], "--budget 60 s: 0 further pairs in 0 s") == (pairs, told)
+
+
+@pytest.mark.parametrize(
+    ("stop", "spent"), [({}, [60.0]), ({"shouldfail": "stopping after 1 failures"}, []), ({"shouldstop": "asked"}, [])]
+)
+def test_a_session_that_stops_measures_nothing_further(monkeypatch: pytest.MonkeyPatch, stop: dict[str, str], spent: list[float]) -> None:
+    """With -x pytest tells of no next test at a failure, as it does after the last one."""
+    called: list[float] = []
+    item: Any = SimpleNamespace(config=None, session=SimpleNamespace(**{"shouldfail": False, "shouldstop": False} | stop))
+    with monkeypatch.context() as patched:  # the plugin serves this test, too
+        patched.setattr(plugin, "spend", lambda _session, _extendable, budget_s: called.append(budget_s))
+        patched.setattr(plugin, "session_of", lambda _config: SimpleNamespace(extendable=["a step"]))
+        patched.setattr(plugin, "read_options", lambda _config: SimpleNamespace(budget_s=60.0))
+        for following in (None, item):
+            plugin.pytest_runtest_teardown(item, nextitem=following)
+
+    assert spent == called
 
 
 def test_a_step_whose_further_pair_fails_keeps_what_it_has() -> None:

@@ -67,6 +67,7 @@ def test_former_option_of_a_command(command: str, now: str, dest: str, capsys: p
         (["--batch-size", "eight"], "argument --batch-size: expected a whole number of at least 1, found 'eight'"),
         (["--pairs", "-1"], "argument --pairs: expected a whole number of at least 1, found '-1'"),
         (["--budget", "ten"], "argument --budget: expected a duration such as 90s, 20m or 1h30m, found 'ten'"),
+        (["--budget", "9" * 20 + "h"], "argument --budget: expected a duration of at most 8784h, found '99999999999999999999h'"),
         (["--budget", "10m", "--pairs", "2"], "--budget decides how many pairs a step gets, and --pairs gives their number"),
         (
             ["--image-size", "320*240"],
@@ -148,6 +149,20 @@ def test_a_picture_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 def test_tests_whose_records_could_not_be_told_apart_are_refused(points: list[tuple[str, str]], message: str) -> None:
     with pytest.raises(pytest.UsageError, match=message):
         plugin._refuse_ambiguous(points)
+
+
+@pytest.mark.parametrize(("prefix", "named"), [("", " --profile records"), ("ladder-", " --ladder-profile records")])
+def test_a_profile_of_the_waiting_process_is_refused(monkeypatch: pytest.MonkeyPatch, prefix: str, named: str) -> None:
+    """Its calls would be rounds of a further pair, and count in the figures; only a run that measures steps is refused."""
+    monkeypatch.setattr(plugin, "option_prefix", lambda: prefix)
+    monkeypatch.setattr(plugin, "OURS", ["--profile"])
+    config: Any = SimpleNamespace(getoption=lambda name: "tottime" if name == "benchmark_cprofile" else None)
+
+    plugin.pytest_collection_finish(cast("pytest.Session", SimpleNamespace(config=config, items=[])))
+    step = SimpleNamespace(callspec=SimpleNamespace(params={"model": "vit", "step": "baseline"}))
+    with pytest.raises(pytest.UsageError, match=r"^--benchmark-cprofile profiles this process, which only waits") as refused:
+        plugin.pytest_collection_finish(cast("pytest.Session", SimpleNamespace(config=config, items=[step])))
+    assert named in str(refused.value)
 
 
 @pytest.mark.parametrize(("kept", "asked", "replayed"), [({}, False, True), ({}, True, False), ({"profile": {"x": 1}}, True, True)])
