@@ -318,6 +318,15 @@ def test_unwritable_cache_is_an_os_error(tmp_path: Path) -> None:
         ArtifactCache(tmp_path / "file" / "cache").get(CONTENT, Builder())
 
 
+def test_read_only_cache_is_refused_before_anything_is_measured(small_disk: Path) -> None:
+    """A run would measure for minutes until the first step that needs an artifact."""
+    ArtifactCache(small_disk).get(CONTENT, Builder())
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+
+    with pytest.raises(UnsafeCache, match=r"disk cannot be written \(Read-only file system\): name another folder with --artifact-cache"):
+        ArtifactCache(small_disk).open()
+
+
 def test_write_replaces_the_whole_file(tmp_path: Path) -> None:
     """The new text is there, readable by others, and no temporary file remains."""
     file = tmp_path / "run.json"
@@ -342,16 +351,19 @@ def test_full_disk_keeps_the_old_file(small_disk: Path) -> None:
 
 
 def test_full_disk_leaves_no_artifact(small_disk: Path) -> None:
-    """A build that does not fit is deleted and raises."""
+    """A build that does not fit is deleted and raises, and the user learns where there is no room."""
 
     def build(folder: Path) -> float:
         (folder / "model.onnx").write_bytes(b"x" * 2**20)
         return 1.0
 
+    said: list[str] = []
     with pytest.raises(OSError, match="No space left"):
-        ArtifactCache(small_disk).get(CONTENT, build)
+        ArtifactCache(small_disk, note=said.append).get(CONTENT, build)
 
     assert list(small_disk.iterdir()) == []
+    full = "is full (0 MiB free): make room there, or name another folder with --artifact-cache"
+    assert [f"the disk of the artifact cache {small_disk} {full}"] == said
 
 
 def test_another_compiler_is_another_artifact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
