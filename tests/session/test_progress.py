@@ -1,8 +1,14 @@
-"""What the progress line says of the time that is left."""
+"""What the progress line says of the time that is left, and the end of a session of what it did not record."""
 
 import io
+from types import SimpleNamespace
+from typing import Any
 
+import pytest
+
+from fixtures import plugin
 from fixtures.session.progress import SessionProgress
+from reports.saved.record import Outcome
 
 
 class Clock:
@@ -71,3 +77,21 @@ def test_further_pairs_have_the_time_that_was_given() -> None:
     progress.begin("resnet50-compile")
 
     assert "[further] resnet50-compile: pair 2 of 2, starting, about 42 s left" == told(progress, stream, "pair 2 of 2")
+
+
+@pytest.mark.parametrize(
+    ("ran", "told"),
+    [(("baseline",), "1 step was proved and ran once:"), (("baseline", "batch_2"), "2 steps were proved and ran once each:")],
+)
+def test_steps_that_ran_where_nothing_is_recorded_did_not_fail(monkeypatch: pytest.MonkeyPatch, ran: tuple[str, ...], told: str) -> None:
+    """With --benchmark-disable there is no ladder, and no record is missing."""
+    outcomes = {("vit", step): Outcome(model="vit", step=step, outcome="measured") for step in ran}
+    session = SimpleNamespace(outcomes=outcomes, records_with="", records=lambda: [])
+    config: Any = SimpleNamespace(_benchmarksession=SimpleNamespace(benchmarks=[], disabled=True))
+    lines: list[str] = []
+    with monkeypatch.context() as patched:  # the plugin serves this test, too
+        patched.setattr(plugin, "session_of", lambda _config: session)
+        patched.setattr(plugin, "read_options", lambda _config: SimpleNamespace(proofs=None))
+        plugin._print_summary(SimpleNamespace(write_line=lines.append), config)
+
+    assert [f"{told} pytest-benchmark is disabled, so nothing is recorded"] == lines

@@ -781,6 +781,8 @@ def test_benchmark_disable_runs_each_step_once(suite: Suite) -> None:
 
     assert status == 0, output
     assert "1 passed" in output
+    assert "1 step was proved and ran once: pytest-benchmark is disabled, so nothing is recorded" in output
+    assert "failed" not in output
     assert suite.runs() == []
 
 
@@ -790,4 +792,5 @@ def test_benchmark_skip_skips_every_step(suite: Suite, collector: Collector) -> 
 
     assert status == 0, output
     assert f"{len(LADDER)} skipped" in output
+    assert "resnet18-baseline: not measured" in output
     assert suite.runs() == []
