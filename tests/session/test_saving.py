@@ -134,6 +134,14 @@ def test_sessions_that_end_at_the_same_time_are_both_saved(tmp_path: Path) -> No
     assert ["0001_nightly.json", "0002_nightly.json"] == sorted(each.name for each in (tmp_path / "saved").glob("*/*"))
 
 
+def test_a_session_without_pytests_terminal_plugin_is_saved(tmp_path: Path) -> None:
+    """With `-p no:terminal` pytest has neither its writer nor its options of the terminal."""
+    done = session_in(tmp_path, AT_ONCE, "-p", "no:terminal", "--benchmark-save=quiet")
+
+    assert 0 == done.returncode, done.stdout
+    assert ["0001_quiet.json"] == [each.name for each in (tmp_path / "saved").glob("*/*")]
+
+
 RENAMED = """
 import pytest_benchmark.storage.file as file
 file.FileStorage.store = file.FileStorage.save
