@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
-from reports.text.durations import seconds_of
+from reports.text.durations import LONGEST_S, seconds_of
 from reports.text.image_shape import RGB, USUAL, ImageShape, size_of
 from reports.text.metric_limit import FORM, metric_limit_of
 from reports.text.plain_text import plain
@@ -62,6 +62,20 @@ def number(expected: str, holds: Callable[[float], bool]) -> Callable[[str], flo
 
 
 above_zero = number("a number above 0", lambda value: 0 < value < math.inf)
+
+
+def above_zero_up_to(most: float) -> Callable[[str], float]:
+    """Return a function that reads a number above 0, and refuses one that is larger than anybody means: sums of such have no end."""
+
+    def checked(text: str) -> float:
+        value = above_zero(text)
+        if value > most:
+            raise argparse.ArgumentTypeError(f"expected at most {most:.0f}, found {plain(text)!r}")
+        return value
+
+    return checked
+
+
 cosine = number("a cosine similarity above 0, at most 1", lambda value: 0 < value <= 1)
 points = number("points from 0 to 100", lambda value: 0 <= value <= 100)
 
@@ -149,7 +163,12 @@ _SHARED: Mapping[str, Mapping[str, Any]] = {
         "metavar": "DIR",
         "help": "folder of exported, compiled and quantized models",
     },
-    "--worker-timeout": {"type": above_zero, "default": 900, "metavar": "SECONDS", "help": "longest wait for one answer of a worker"},
+    "--worker-timeout": {
+        "type": above_zero_up_to(LONGEST_S),
+        "default": 900,
+        "metavar": "SECONDS",
+        "help": "longest wait for one answer of a worker",
+    },
 }
 
 

@@ -77,6 +77,8 @@ def test_former_option_of_a_command(command: str, now: str, dest: str, capsys: p
         (["--image-channels", "0"], "argument --image-channels: expected a whole number of at least 1, found '0'"),
         (["--threads", "4096"], "--threads 4096: this process may use"),
         (["--memory-limit", "0"], "argument --memory-limit: expected a number above 0, found '0'"),
+        (["--memory-limit", "1e300"], "argument --memory-limit: expected at most 1073741824, found '1e300'"),
+        (["--worker-timeout", "1e18"], "argument --worker-timeout: expected at most 31622400, found '1e18'"),
         (["--worker-timeout", "nan"], "argument --worker-timeout: expected a number above 0, found 'nan'"),
         (
             ["--model", "vit", "--weights", "/no/such.pth"],
