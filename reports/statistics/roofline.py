@@ -51,7 +51,7 @@ class Place:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RooflinePoint:
-    """One step under the roof; `reason` says why `place` is None."""
+    """One step under the roof; `reason` says why `place` is None. That of a step that others disturbed stands for nothing."""
 
     model: str
     step: str
@@ -59,6 +59,7 @@ class RooflinePoint:
     precision_share: dict[str, float] = field(default_factory=dict)
     place: Place | None = None
     reason: str = ""
+    disturbed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -193,4 +194,5 @@ def _point(measurement: Measurement, calibration: Calibration) -> RooflinePoint:
         precision_share=measurement.precision_share,
         place=found if isinstance(found, Place) else None,
         reason=found if isinstance(found, str) else "",
+        disturbed=measurement.disturbed,
     )

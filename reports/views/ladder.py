@@ -263,10 +263,13 @@ def generation_text(ladder: Ladder) -> str:
         return ""
     _, first = found[0]
     told = f"{first.phase} is bound by {_LIMITS[first.phase]}"
-    shares = [(step, share) for step, each in found if each.phase == first.phase and (share := share_of_limit(each)) is not None]
+    shares = {step: share for step, each in found if each.phase == first.phase and (share := share_of_limit(each)) is not None}
     if not shares:
         return f"{told}, which this run has not"
-    step, share = max(shares, key=lambda each: each[1])
+    quiet = [m.step for m in ladder.measurements if m.step in shares and not m.disturbed]
+    if not quiet:
+        return told
+    step, share = max(((step, shares[step]) for step in quiet), key=lambda each: each[1])
     return f"{told}; {step} comes nearest, with {100 * share:.0f} %"
 
 

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from reports.saved.load import measurements_from_records, read_run
 from reports.saved.record import Calibration, Peak
 from reports.statistics.roofline import Place, place_of, share_of_bandwidth
-from reports.views.ladder import ladders
+from reports.views.ladder import generation_text, ladders
 from reports.views.tables.ladder import ladder_tables, ladders_data
 from reports.views.tables.runs import run_tables
 from tests.reports.saved_runs import benchmark, save, saved_run
@@ -94,6 +94,17 @@ def test_the_ladder_shows_what_a_token_reads_and_its_share(tmp_path: Path) -> No
     assert tokens.data is not None
     assert (0.44, 1e8, 15) == tuple(tokens.data[0][name] for name in ("share_of_bandwidth", "weight_bytes_per_token", "tokens_agreeing"))
     assert 0.44 == ladders_data(found)[0]["rows"][0]["generation"]["share_of_bandwidth"]
+
+
+@pytest.mark.parametrize(("disturbed", "nearest"), [((True, False), "; generate_bf16 comes nearest, with 31 %"), ((True, True), "")])
+def test_a_disturbed_step_comes_nearest_to_no_limit(tmp_path: Path, disturbed: tuple[bool, bool], nearest: str) -> None:
+    steps = ("generate", 0.44, disturbed[0]), ("generate_bf16", 0.31, disturbed[1])
+    records = [decoded(step, share_of_bandwidth=share) for step, share, _ in steps]
+    for record, (*_, is_disturbed) in zip(records, steps, strict=True):
+        record["extra_info"]["disturbed"] = is_disturbed
+    [ladder] = ladders(read_run(save(tmp_path, 1, saved_run(records))).measurements)
+
+    assert f"decode is bound by memory: its limit is the measured bandwidth{nearest}" == generation_text(ladder)
 
 
 def test_prompts_read_nothing_for_each_token(tmp_path: Path) -> None:

@@ -52,6 +52,16 @@ def test_a_reason_is_told_once_with_its_points(storage: Path, capsys: pytest.Cap
     assert "+100.0 %" in shown
 
 
+@pytest.mark.parametrize("form", ["table", "csv"])
+def test_a_point_that_others_disturbed_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str], form: str) -> None:
+    save(tmp_path, 1, saved_run([benchmark(model=f"{BERT}-16x1", samples=1, disturbed=True), benchmark(model=f"{BERT}-32x1", samples=1)]))
+    assert 0 == main(["grid", "1", "--format", form, "--storage", str(tmp_path)])
+
+    shown = " ".join(capsys.readouterr().out.split())
+    assert 1 == shown.count("was disturbed by other processes, so it has no figure")
+    assert form == "csv" or "eager at 16x1 was disturbed" in shown
+
+
 def test_rows_of_csv_name_model_and_step_and_have_the_reason_where_there_is_no_figure(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -167,6 +167,16 @@ def test_of_generated_text_tokens_are_counted_and_paid_for(tmp_path: Path) -> No
     assert [] == [part for part in ("answers", "ladders", "front", "cost") if "samples/s" in shown.one("section", id=part).text]
 
 
+def test_a_disturbed_step_is_marked_where_its_share_of_the_peak_stands(tmp_path: Path) -> None:
+    peaks = {"threads": 4, "taken_at": "2026-11-20T10:00:00+00:00", "peaks": [{"precision": "bf16", "flops_per_second": 1e12}]}
+    work: dict[str, Any] = {"flops_per_sample": 1e9, "precision_share": {"bf16": 1.0}}
+    steps = [benchmark("baseline", **work), benchmark("int8", disturbed=True, **work)]
+    save(tmp_path, 1, saved_run(steps, calibration=peaks))
+    limits = page(tmp_path, "1").one("section", id="limits")
+
+    assert ["baseline", "int8 disturbed"] == [row.one("th").text for row in limits.all("tbody")]
+
+
 def test_a_disturbed_step_is_marked_where_its_cost_stands(tmp_path: Path) -> None:
     """Its figure is none, though it may be the lowest of the table."""
     save(tmp_path, 1, saved_run([benchmark("baseline"), benchmark("int8", medians_s=(0.05,) * 3, disturbed=True)]))

@@ -119,6 +119,15 @@ def test_workers_of_one_thread_each_compute_with_all(tmp_path: Path) -> None:
     assert 0.8 == pytest.approx(placed(tmp_path, step(threads=1, workers=4)).share_of_peak)
 
 
+def test_a_disturbed_step_has_a_share_that_stands_for_nothing(tmp_path: Path) -> None:
+    """It is told, and does not stand out as the nearest to its peak."""
+    run = saved(tmp_path, step(sps=40), step("compile", sps=50, disturbed=True))
+    [table] = roofline_tables(roofline(run))
+
+    assert frozenset([0]) == table.marked
+    assert "compile was disturbed by other processes, so its share is no figure" in table.remarks
+
+
 def test_above_the_peak_is_a_fault_with_the_next_action(tmp_path: Path) -> None:
     """70 samples of 8 GFLOP are 112 % of 500 GFLOP/s: shown as it is, and never the best."""
     found = roofline(saved(tmp_path, step(sps=50), step("fast", sps=70)))

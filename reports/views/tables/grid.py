@@ -6,6 +6,7 @@ from reports.text.figures import NONE, decibels, gain_short, milliseconds, p99_m
 from reports.views.grid import Grid, GridCell
 from reports.views.tables import Cell, Column, Table, record
 
+DISTURBED_POINT = "was disturbed by other processes, so it has no figure"
 _COLUMNS = (
     Column("step", "step", is_number=False),
     Column("tokens", "sequence_length"),
@@ -33,7 +34,7 @@ def _table(grid: Grid) -> Table:
         columns=_COLUMNS,
         rows=tuple(row for cell, row in rows if cell.measured is not None),
         data=tuple(
-            {"model": grid.model, **record(_COLUMNS, row), "latency_p99_s": _p99_s(cell), "reason": cell.reason} for cell, row in rows
+            {"model": grid.model, **record(_COLUMNS, row), "latency_p99_s": _p99_s(cell), "reason": _reason(cell)} for cell, row in rows
         ),
         remarks=tuple(_reasons(grid)),
     )
@@ -62,11 +63,16 @@ def _row(cell: GridCell) -> tuple[Cell, ...]:
     )
 
 
+def _reason(cell: GridCell) -> str:
+    """Return why a point has no figure, or one that stands for nothing; empty for any other."""
+    return DISTURBED_POINT if cell.measured is not None and cell.measured.disturbed else cell.reason
+
+
 def _reasons(grid: Grid) -> Iterator[str]:
     """Say each reason once, with the points that it is of."""
     reasons: dict[tuple[str, str], list[str]] = {}
     for cell in grid.cells:
-        if cell.measured is None:
-            reasons.setdefault((cell.step, cell.reason), []).append(f"{cell.sequence_length}x{cell.batch_size}")
+        if cell.measured is None or cell.measured.disturbed:
+            reasons.setdefault((cell.step, _reason(cell)), []).append(f"{cell.sequence_length}x{cell.batch_size}")
     for (step, reason), points in reasons.items():
         yield f"{step} at {', '.join(points)} {reason}"

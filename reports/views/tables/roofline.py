@@ -8,6 +8,7 @@ from reports.text.figures import NONE, per_second, share_percent, significant
 from reports.views.tables import Cell, Column, Table
 
 GIGA = 1e9
+DISTURBED_SHARE = "disturbed by other processes, so its share is no figure"
 _COLUMNS = (
     Column("model", "model", is_number=False),
     Column("step", "step", is_number=False),
@@ -62,11 +63,16 @@ def limits(calibration: Calibration) -> str:
 
 def _table(roofline: Roofline, model: str) -> Table:
     points = [point for point in roofline.points if point.model == model]
-    placed = [(place.share_of_peak, row) for row, point in enumerate(points) if (place := point.place) is not None and not place.fault]
+    placed = [
+        (place.share_of_peak, row)
+        for row, point in enumerate(points)
+        if (place := point.place) is not None and not place.fault and not point.disturbed
+    ]
     faults = [f"{point.step} {percent(point.place.share_of_peak)}" for point in points if point.place is not None and point.place.fault]
     remarks = [f"above the peak, which is {FAULT}: {', '.join(faults)}"] if faults else []
     explained = [f"{p.step} {percent(p.place.share_of_peak)}" for p in points if p.place is not None and p.place.explanation]
     remarks += [f"above the peak, {WINOGRAD}: {', '.join(explained)}"] if explained else []
+    remarks += [f"{point.step} was {DISTURBED_SHARE}" for point in points if point.place is not None and point.disturbed]
     remarks += [f"{point.step} has no place under the roof: {point.reason}" for point in points if point.place is None]
     return Table(
         title=f"{model} on {roofline.machine}: {limits(roofline.calibration)}",
