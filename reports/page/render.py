@@ -22,7 +22,7 @@ from reports.text.plain_text import plain
 from reports.views.ladder import int8_text, over_float_text, rivals_text, without_text
 from reports.views.tables import comparison
 from reports.views.tables.cost import money, price_short, price_text
-from reports.views.tables.history import machine_shift_text
+from reports.views.tables.history import disturbed_text, machine_shift_text
 from reports.views.tables.roofline import GIGA, percent
 from reports.views.weights import weights_line
 
@@ -59,7 +59,7 @@ def _environment() -> Environment:
 
 def _filters() -> dict[str, Callable[..., Any]]:
     """Every function that makes text of figures or of a comparison is a filter, under its own name."""
-    others = (machine_shift_text, money, plain, price_short, price_text, rivals_text, tail_s, over_float_text, percent)
+    others = (disturbed_text, machine_shift_text, money, plain, price_short, price_text, rivals_text, tail_s, over_float_text, percent)
     return {
         **_functions(figures),
         **_functions(comparison),

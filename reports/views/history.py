@@ -71,6 +71,11 @@ class History:
     machine_shifts: tuple[MachineShift, ...] = ()
     other_conditions: int = 0
 
+    @property
+    def disturbed(self) -> int:
+        """How many of the measurements that are followed were disturbed, and tell no level."""
+        return sum(point.measured.disturbed for series in self.series for point in series.points)
+
 
 class NothingToFollow(Refusal):
     """No saved run has what was asked for."""

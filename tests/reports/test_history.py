@@ -203,6 +203,22 @@ def test_a_disturbed_run_of_a_step_tells_no_level(tmp_path: Path) -> None:
     assert () == series.shifts
 
 
+def test_disturbed_figures_say_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In their row, below the table, and on the page."""
+    for day in (1, 2, 3):
+        step = benchmark("compile", disturbed=day == 2)
+        save(tmp_path, day, saved_run([step], saved_at=f"2026-11-{day:02}T00:00:00+00:00"))
+    told = "1 of 3 measurements was disturbed by others, without a say in any level"
+
+    assert 0 == main(["history", "--storage", str(tmp_path)])
+    shown = capsys.readouterr().out
+    assert [False, True, False] == ["disturbed" in line for line in shown.splitlines() if line.lstrip().startswith("000")]
+    assert told in shown
+    out = tmp_path / "page.html"
+    assert 0 == main(["page", "--storage", str(tmp_path), "--out", str(out)])
+    assert told in out.read_text()
+
+
 def test_a_shift_of_three_standard_deviations_is_found_in_30_runs() -> None:
     noise = random.Random(1)
     found = 0

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from reports.statistics import DISTURBED
 from reports.statistics.changepoints import FEWEST_RUNS
 from reports.text.figures import NONE, per_second, signed_percent
 from reports.views.history import History, HistoryPoint, MachineShift, Series
@@ -48,12 +49,21 @@ def machine_shift_text(shift: MachineShift) -> str:
     )
 
 
+def disturbed_text(found: History) -> str:
+    """Say how many of the figures stand for nothing; empty where none does."""
+    if not found.disturbed:
+        return ""
+    count = sum(len(series.points) for series in found.series)
+    were = "was" if found.disturbed == 1 else "were"
+    return f"{found.disturbed} of {count} measurements {were} disturbed by others, without a say in any level"
+
+
 def _row(point: HistoryPoint) -> tuple[Cell, ...]:
     interval, style = point.interval, "" if point.shift is None else "green" if point.shift > 1 else "red"
     shown = (
         *(point.run, f"{point.saved_at:%Y-%m-%d %H:%M}", point.commit, per_second(point.samples_per_second)),
         f"{per_second(interval.low)} to {per_second(interval.high)}" if interval else NONE,
-        f"<- {signed_percent(point.shift)} from here on" if point.shift else "",
+        f"<- {signed_percent(point.shift)} from here on" if point.shift else DISTURBED if point.measured.disturbed else "",
     )
     return tuple(Cell(each, style=style) for each in shown)
 
@@ -71,6 +81,7 @@ def _data(series: Series) -> Iterator[dict[str, object]]:
             "samples_per_second_low": low,
             "samples_per_second_high": high,
             "shift": point.shift,
+            "disturbed": point.measured.disturbed,
         }
 
 
@@ -91,6 +102,8 @@ def _remarks(found: History) -> Iterator[Line | str]:
     if (others := found.other_conditions) > 0:
         count = f"{others} measurement{'' if others == 1 else 's'}"
         yield Line(f"left out: {count} with other inputs, threads or workers than the newest of the step", WARNING)
+    if disturbed := disturbed_text(found):
+        yield Line(disturbed, WARNING)
     for shift in found.machine_shifts:
         yield Line(machine_shift_text(shift), WARNING)
     if all(len(series.points) < FEWEST_RUNS for series in found.series):
