@@ -134,6 +134,44 @@ def test_sessions_that_end_at_the_same_time_are_both_saved(tmp_path: Path) -> No
     assert ["0001_nightly.json", "0002_nightly.json"] == sorted(each.name for each in (tmp_path / "saved").glob("*/*"))
 
 
+ONE_AT_A_TIME = """
+import fcntl
+import os
+from pathlib import Path
+from pytest_benchmark.storage.file import FileStorage
+from fixtures.session import saving
+from fixtures.session.session import session_of
+pytest_plugins = ["fixtures.suite"]
+def told(storage):
+    print("told while the folder is", is_locked(storage.get("any").parent))
+    return "0001"
+def written(file, *_, **__):
+    print("written while the folder is", is_locked(file.parent))
+def is_locked(folder):
+    other = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return "free"
+    except BlockingIOError:
+        return "locked"
+    finally:
+        os.close(other)
+FileStorage._next_num = property(told)
+saving.write_atomically = written
+def pytest_benchmark_update_json(config):
+    saving.save_atomically(config, session_of(config))
+"""
+
+
+def test_a_number_is_told_and_taken_by_one_session_at_a_time(tmp_path: Path) -> None:
+    """Automatic names have the second in them: two sessions that were told one number would both be saved by it."""
+    done = session_in(tmp_path, ONE_AT_A_TIME, "-s", "--benchmark-autosave")
+
+    assert 0 == done.returncode, done.stdout
+    assert "told while the folder is locked" in done.stdout
+    assert "written while the folder is locked" in done.stdout
+
+
 def test_a_session_without_pytests_terminal_plugin_is_saved(tmp_path: Path) -> None:
     """With `-p no:terminal` pytest has neither its writer nor its options of the terminal."""
     done = session_in(tmp_path, AT_ONCE, "-p", "no:terminal", "--benchmark-save=quiet")
