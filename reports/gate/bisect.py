@@ -14,9 +14,10 @@ from reports.gate.journal import only_gate_in
 from reports.gate.result import Result, Row
 from reports.gate.run import Request, hold
 from reports.gate.worktrees import worktree
+from reports.text.plain_text import plain
 
 MOST_STEPS = 60
-_FIRST_BAD = re.compile(r"^([0-9a-f]{40,64}) is the first bad commit", re.MULTILINE)
+_FIRST_BAD = re.compile(r"^([0-9a-f]{40,64}) is the first '?bad'? commit", re.MULTILINE)  # git quotes the word from 2.55 on
 _CANDIDATE = re.compile(r"^([0-9a-f]{40,64})$", re.MULTILINE)
 _ONLY_SKIPPED = "only 'skip'ped commits left"
 
@@ -60,9 +61,15 @@ class GitBisect:
         return git(self._folder, "rev-parse", "--verify", "BISECT_HEAD")
 
     def tell(self, verdict: Verdict) -> None:
-        """Say how `commit` was judged: what neither passed nor is a regression is skipped."""
-        word = {Verdict.PASS: "good", Verdict.REGRESSION: "bad"}.get(verdict, "skip")
-        self._take(git(self._folder, "bisect", word, self.commit, fine=(0, 2)))
+        """Say how `commit` was judged: what neither passed nor is a regression is skipped.
+
+        Raises GateError where git has then neither another commit nor an end that is known: the same gate would be held for ever.
+        """
+        word, judged = {Verdict.PASS: "good", Verdict.REGRESSION: "bad"}.get(verdict, "skip"), self.commit
+        said = git(self._folder, "bisect", word, judged, fine=(0, 2))
+        self._take(said)
+        if not self.first_bad and self.commit == judged:
+            raise GateError(f"git bisect {word} names no other commit, and no first bad one: {plain(said, 300)}")
 
     def _take(self, said: str) -> None:
         if found := _FIRST_BAD.search(said):

@@ -1,5 +1,7 @@
 """Which commit is found: real repositories and git's own search; each gate is made up, as its commit says."""
 
+import os
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -68,6 +70,37 @@ def test_first_bad_commit_is_found(history: Repository, first: int) -> None:
     assert len(found.judged) <= 4
     assert {history.git("rev-parse", "n0").strip()} == {request.base for request in asked}
     assert [None, frozenset({SLOW})] == [asked[0].only, *{request.only for request in asked[1:]}]
+    assert 1 == len(history.worktrees)
+
+
+@pytest.fixture
+def git_that_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Return a function that puts a git on the path whose first bad commit is named in other words."""
+    real = shutil.which("git")
+
+    def put(words: str) -> None:
+        script = tmp_path / "bin" / "git"
+        script.parent.mkdir()
+        script.write_text(f'#!/bin/bash\nset -o pipefail\n{real} "$@" | sed "s/is the first bad commit/{words}/"\n')
+        script.chmod(0o755)
+        monkeypatch.setenv("PATH", str(script.parent), prepend=os.pathsep)
+
+    return put
+
+
+def test_git_2_55_quotes_the_word_and_is_understood(history: Repository, git_that_says: Callable[[str], None]) -> None:
+    """Its bisect.c prints `%s is the first '%s' commit`; what is not understood would be judged until the most steps are reached."""
+    git_that_says("is the first 'bad' commit")
+    found, asked = search(history, lambda number: Verdict.REGRESSION if number >= 5 else Verdict.PASS)
+
+    assert (history.git("rev-parse", "n5").strip(),) == found.first_bad
+    assert len(asked) <= 4
+
+
+def test_git_whose_end_is_not_understood_ends_the_search(history: Repository, git_that_says: Callable[[str], None]) -> None:
+    git_that_says("started it")
+    with pytest.raises(GateError, match=r"git bisect \w+ names no other commit, and no first bad one: [0-9a-f]{40} started it"):
+        search(history, lambda number: Verdict.REGRESSION if number >= 5 else Verdict.PASS)
     assert 1 == len(history.worktrees)
 
 
