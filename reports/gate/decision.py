@@ -84,7 +84,7 @@ class Sample:
 
     Where the sides have artifacts of their own (`has_own_builds`), `control` are those of base against a second build of base, which two
     `control_builds` says (the first two where it says nothing), and `base_builds` and `head_builds` say by which builds each confirming
-    pair is.
+    pair is. No further pair comes where a side `has_failed`.
     """
 
     screen: tuple[float, ...]
@@ -94,6 +94,7 @@ class Sample:
     head_builds: tuple[int, ...] = ()
     control_builds: tuple[tuple[int, int], ...] = ()
     has_own_builds: bool = False
+    has_failed: bool = False
 
     def first(self, confirming: int) -> "Sample":
         """Return the sample as it was after so many confirming pairs."""
@@ -164,6 +165,11 @@ def is_suspect(sample: Sample, rules: Rules) -> bool:
     return len(sample.screen) >= rules.screen_pairs and passed_after(sample, rules) is None
 
 
+def _may_be_suspect(sample: Sample, rules: Rules) -> bool:
+    """Whether the screen did not pass, or has not yet and goes on."""
+    return is_suspect(sample, rules) or not (sample.has_failed or is_screened(sample, rules))
+
+
 def looks_taken(sample: Sample, rules: Rules) -> int:
     """Return how many looks at the confirming pairs there are pairs for; none before the control is complete."""
     if not is_suspect(sample, rules) or (sample.has_own_builds and len(sample.control) < rules.control_pairs):
@@ -179,11 +185,12 @@ def is_settled(sample: Sample, rules: Rules, looks: int = 1) -> bool:
 def judge(samples: Sequence[Sample], rules: Rules, own: Sequence[Rules] | None = None) -> list[Judged]:
     """Return each benchmark's verdict. Holm's procedure counts every suspect, confirmed in full or not, at every look.
 
+    It counts what is not screened yet, too, which a gate that goes on may find to be suspect: else a regression could go away then.
     A benchmark is looked at again only where the look before could not tell. `own` are the rules of each benchmark where they differ, but
     for alpha and its looks, which are the gate's.
     """
     each = [rules] * len(samples) if own is None else own
-    suspects = [place for place, sample in enumerate(samples) if is_suspect(sample, each[place])]
+    suspects = [place for place, sample in enumerate(samples) if _may_be_suspect(sample, each[place])]
     confirmed: dict[int, Judged] = {}
     for look in range(1, len(rules.looks) + 1):
         due = {

@@ -111,7 +111,7 @@ def rows(
     found = []
     for case, each, its in zip(cases, judged, own, strict=True):
         by_time = _judged(case, each, its, budget_s)
-        beside = quantities(case.all_pairs, case.limits, tests=tests, alpha=rules.alpha_of(max(1, each.look)))
+        beside = _beside(case, each.look, rules, tests)
         if known is not None:
             by_time = known.time(case.benchmark, by_time)
             beside = tuple(known.quantity(case.benchmark, quantity) for quantity in beside)
@@ -142,10 +142,22 @@ def verdict_of(rows: Sequence[Row]) -> tuple[Verdict, str | None]:
     return overall(verdicts), "nothing was compared: no benchmark can be measured on both sides" if is_empty else None
 
 
+def _beside(case: Case, looks: int, rules: Rules, tests: int) -> tuple[Quantity, ...]:
+    """Return what stands beside time as of the last of so many looks; a regression of an earlier one stays, as one by time does."""
+    found: dict[str, Quantity] = {}
+    for look in range(1, max(1, looks) + 1):
+        confirming = look * rules.confirm_pairs if looks else None
+        pairs = [*case.pairs["screen"], *case.pairs["confirm"][:confirming]]
+        for each in quantities(pairs, case.limits, tests=tests, alpha=rules.alpha_of(look)):
+            if each.name not in found or found[each.name].verdict is not Verdict.REGRESSION:
+                found[each.name] = each
+    return tuple(found.values())
+
+
 def _judged(case: Case, judged: Judged, rules: Rules, budget_s: float) -> Judged:
     if isinstance(case.failure, SideError):
         return _failed(case.failure, is_first=not case.all_pairs)
-    if is_settled(case.sample, rules, case.looks):
+    if judged.verdict is not Verdict.INCONCLUSIVE or is_settled(case.sample, rules, case.looks):
         is_spent = judged.verdict is Verdict.INCONCLUSIVE and judged.look == len(rules.looks)
         return replace(judged, why=f"{judged.why}; looked at {judged.look} times, so no alpha is left") if is_spent else judged
     return replace(judged, why=f"the budget of {duration(budget_s)} ran out: {judged.why}; raise --budget or narrow -k")

@@ -43,6 +43,7 @@ class Case:
             head_builds=tuple(pair.head_build for pair in self.pairs["confirm"]),
             control_builds=tuple((pair.base_build, pair.head_build) for pair in self.pairs["control"]),
             has_own_builds=self.has_own_builds,
+            has_failed=self.failure is not None,
         )
 
     @property

@@ -141,6 +141,17 @@ def test_holm_counts_every_suspect() -> None:
     assert [Verdict.REGRESSION, Verdict.REGRESSION, Verdict.INCONCLUSIVE] == verdicts
 
 
+def test_holm_counts_what_is_not_screened_yet_so_that_a_regression_stays() -> None:
+    """A gate whose budget ended goes on: what it screens then may be suspect, and what it confirmed before must not count for less."""
+    confirm = spread(math.log(1.03), math.log(1.03) * math.sqrt(11) / 3.317, 11)  # p = 0.0039, as above
+    found = Sample(screen=SUSPECT, confirm=confirm)
+    ended = [judge([found, *[Sample(screen=CALM[:2])] * others], RULES)[0].verdict for others in (1, 2)]
+    gone_on = [judge([found, *[Sample(screen=SUSPECT)] * others], RULES)[0].verdict for others in (1, 2)]
+
+    assert [Verdict.REGRESSION, Verdict.INCONCLUSIVE] == ended == gone_on
+    assert Verdict.REGRESSION is judge([found, *[Sample(screen=CALM[:2], has_failed=True)] * 2], RULES)[0].verdict  # no pair will follow
+
+
 def test_holm_leaves_out_what_passed_the_screen() -> None:
     """Benchmarks that passed are no hypotheses of the confirmation."""
     confirm = spread(math.log(1.03), math.log(1.03) * math.sqrt(11) / 3.317, 11)

@@ -5,6 +5,7 @@ import pytest
 from reports.gate.benchmarks import Benchmark, Selection
 from reports.gate.decision import Rules, Verdict
 from reports.gate.failures import SideError, both_failed
+from reports.gate.pair import Figures, Pair, Phase
 from reports.gate.result import Row, rows, verdict_of
 from reports.gate.schedule import Case
 from reports.text.durations import duration, seconds_of
@@ -38,6 +39,26 @@ def test_budget_that_ran_out_is_said() -> None:
 
     assert Verdict.INCONCLUSIVE is row.judged.verdict
     assert "the budget of 20 min ran out: 3 of 6 screening pairs; raise --budget or narrow -k" == row.judged.why
+
+
+def test_memory_that_was_a_regression_stays_one_at_further_looks() -> None:
+    """Time could not be told, so the gate was started again with the same --out; the later pairs need somewhat less memory."""
+
+    def heavier(phase: Phase, percent: float, number: int) -> Pair:
+        slowdown = (0.06, -0.05, 0.07, 0.02, -0.04, 0.05, 0.03, -0.03, 0.06, -0.05, 0.04)[number % 11]
+        figures = (Figures(peak_rss_bytes=200.0), Figures(peak_rss_bytes=200.0 * (1 + percent / 100 + 0.0001 * (number % 3))))
+        return pair(slowdown, phase, A, base=figures[0], head=figures[1])
+
+    case = Case(A)
+    case.pairs["screen"] = [heavier("screen", 5.2, number) for number in range(6)]
+    case.pairs["confirm"] = [heavier("confirm", 5.2 if number % 2 else 4.6, number) for number in range(11)]
+    [first] = told(case)
+    case.looks = 2
+    case.pairs["confirm"] += [heavier("confirm", 4.6, number) for number in range(11)]
+    [second] = told(case)
+
+    assert [(Verdict.REGRESSION, 1), (Verdict.REGRESSION, 2)] == [(row.judged.verdict, row.judged.look) for row in (first, second)]
+    assert first.quantities == second.quantities
 
 
 @pytest.mark.parametrize(
