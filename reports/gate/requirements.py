@@ -71,13 +71,17 @@ def _project(text: str) -> Mapping[str, str]:
 
 
 def _lines(lines: Iterable[str]) -> Mapping[str, str]:
-    """Return each requirement by its package's name; options such as `-r` and URLs by themselves."""
+    """Return each requirement by its package's name and marker; options such as `-r` and URLs by themselves.
+
+    A package has several lines where it has a version for each Python, or for each machine.
+    """
     found: dict[str, str] = {}
     for line in lines:
         said = line.partition(" #")[0].strip()
         if said and not said.startswith("#"):
             name = _NAME.match(said)
-            found[name[0].lower().replace("_", "-") if name else said] = said
+            marker = "".join(said.partition(";")[1:]).replace(" ", "")
+            found[f"{name[0].lower().replace('_', '-')}{marker}" if name else said] = said
     return found
 
 

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from reports.gate.requirements import LARGEST_BYTES, requirement_changes
 
 
@@ -23,6 +25,19 @@ def test_each_change_is_named_by_file_and_package(tmp_path: Path) -> None:
 
     assert "pyproject.toml: a>=1 to a>=2; requirements.txt: torch==2.12.0 to torch==2.13.0; uv.lock: added" in told
     assert "--requirements FILE, or --base-python, --head-python" in told
+
+
+@pytest.mark.parametrize("bumped", ["numpy==2.3.5", "numpy==2.5.0"])
+def test_each_line_of_a_package_counts(tmp_path: Path, bumped: str) -> None:
+    """One version for each Python, as `uv pip compile --universal` writes: a change of any of them is one, whichever comes last."""
+    base, head = sides(tmp_path)
+    lines = "numpy==2.3.5 ; python_full_version < '3.12'\nnumpy==2.5.0 ; python_full_version >= '3.12'\n"
+    (base / "requirements.txt").write_text(lines)
+    (head / "requirements.txt").write_text(lines.replace(bumped, "numpy==2.5.1"))
+    [told] = requirement_changes(base, head)
+
+    assert f"requirements differ (requirements.txt: {bumped} ; python" in told
+    assert 1 == told.count(" to numpy==2.5.1 ; python")
 
 
 def test_order_comments_and_spelling_are_no_change(tmp_path: Path) -> None:
