@@ -54,6 +54,11 @@ class Checkout:
         """The checkout whose workers run, where it is not the side's own process that decides."""
         return self.folder if self.fixtures == "the gate's, with its own workers" else None
 
+    @property
+    def digest_now(self) -> str:
+        """What `digest` would be by now."""
+        return _uncommitted(self.folder, self.commit, self.fixtures)
+
     def own(self, path: Path) -> Path:
         """Return the side's own version of an absolute path of the user's repository, and any other path as it is."""
         if self.top is not None and self.repository is not None:
@@ -132,13 +137,12 @@ def _checkout(
         fixtures = "its own"
     elif (folder / "fixtures" / "worker.py").is_file():
         fixtures = "the gate's, with its own workers"
-    code = ([] if commit else [folder / "fixtures"]) + ([] if fixtures == "its own" else [SUITE / "fixtures"])
     return Checkout(
         side=side,
         revision=revision,
         commit=commit,
         subject=subject,
-        digest="".join(map(_digest, code)),
+        digest=_uncommitted(folder, commit, fixtures),
         folder=folder,
         python=python,
         fixtures=fixtures,
@@ -157,6 +161,11 @@ def _interpreter(python: str | None) -> str:
     if found is None:
         raise GateError(f"no Python interpreter at {python}: expected an executable or the folder of a virtual environment")
     return os.path.abspath(found)  # noqa: PTH100 - Path.resolve would follow the link out of the environment
+
+
+def _uncommitted(folder: Path, commit: str, fixtures: Fixtures) -> str:
+    code = ([] if commit else [folder / "fixtures"]) + ([] if fixtures == "its own" else [SUITE / "fixtures"])
+    return "".join(map(_digest, code))
 
 
 def _digest(folder: Path) -> str:

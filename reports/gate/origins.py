@@ -3,7 +3,7 @@
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -73,6 +73,30 @@ def models_digest(checkout: Checkout, models: Iterable[str], modules: Mapping[st
             digest.update(os.fsencode(f"{path} {told.st_size} "))
             digest.update(path.read_bytes() if told.st_size <= LARGEST_READ else str(told.st_mtime_ns).encode())
     return digest.hexdigest()[:16]
+
+
+def check_code_stays(checkouts: Sequence[Checkout], modules: Sequence[Mapping[str, str]]) -> Callable[[], None]:
+    """Return a check that raises GateError once code of a side that no commit tells is not what it is now: its own, or its models'.
+
+    Each pair starts new processes, which import what lies there by then. Files that a model opens do not count: it may write them.
+    """
+
+    def told() -> list[tuple[str, str]]:
+        sides = zip(checkouts, modules, strict=True)
+        return [(checkout.digest_now, models_digest(checkout, (), of_side, ())) for checkout, of_side in sides]
+
+    before = told()
+
+    def check() -> None:
+        for checkout, then, now in zip(checkouts, before, told(), strict=True):
+            if then != now:
+                where = "code that its models have outside of its commit" if checkout.commit else "the code of the working folder"
+                raise GateError(
+                    f"{checkout.side}: {where} changed while the gate measured it, so its pairs are not of one code: start again and leave "
+                    f"it alone meanwhile{'' if checkout.commit else f', or name a commit with --{checkout.side}'}"
+                )
+
+    return check
 
 
 def _files_of_folders(models: Iterable[str]) -> Iterator[Path]:

@@ -40,7 +40,7 @@ class Pairs:
 
     `taken` are the pairs of a gate that this one goes on with. Builds that the cache has lost since are made anew, and the new ones, other
     than the old to the byte, have numbers of their own. Both sides build at the same time, unless `one_by_one`: then build time is
-    judged.
+    judged. `check` is called after each pair, before it is kept, and raises GateError where the sides are no more what they were.
     """
 
     def __init__(
@@ -54,6 +54,7 @@ class Pairs:
         taken: Sequence[Pair] = (),
         rules: Rules,
         one_by_one: bool = False,
+        check: Callable[[], object] = lambda: None,
     ) -> None:
         self._sides = {0: (base, head)}  # by the number of the build
         self._journal = journal
@@ -61,6 +62,7 @@ class Pairs:
         self._again = again
         self._rules = rules
         self._one_by_one = one_by_one
+        self._check = check
         self._builds: dict[Benchmark, int] = {}
         self._taken = Counter((pair.benchmark, pair.phase, pair.base_build, pair.head_build) for pair in taken)
         self._made: dict[tuple[Benchmark, int, int], _Build] = {}  # by benchmark, side and the number of the cache that it lies in
@@ -72,7 +74,7 @@ class Pairs:
         self._order = random.Random()  # noqa: S311 - an order, not a secret
 
     def measure(self, benchmark: Benchmark, phase: Phase) -> Pair:
-        """Measure one pair, artifacts built before. Raises SideError."""
+        """Measure one pair, artifacts built before. Raises SideError, and what `check` raises."""
         if benchmark not in self._builds:
             self._builds[benchmark] = self._build(benchmark)
         if phase == "confirm" and self._builds[benchmark] > 1:
@@ -80,6 +82,7 @@ class Pairs:
         numbers, of_head = self._next_builds(benchmark, phase), BASE if phase == "control" else HEAD
         base, head = self._sides_of(numbers[0])[BASE], self._sides_of(numbers[1])[of_head]
         pair, changes = measure_pair(base, head, benchmark, phase, self._order)
+        self._check()
         builds = self._build_of(benchmark, BASE, numbers[0]), self._build_of(benchmark, of_head, numbers[1])
         pair = replace(
             pair,

@@ -27,7 +27,7 @@ from reports.gate.failures import SideError
 from reports.gate.journal import PairJournal, only_gate_in
 from reports.gate.known import Known
 from reports.gate.limits import USUAL_THRESHOLDS, Thresholds
-from reports.gate.origins import Origins, bases_metric, judged_origins, models_digest, own_model, own_weights
+from reports.gate.origins import Origins, bases_metric, check_code_stays, judged_origins, models_digest, own_model, own_weights
 from reports.gate.pair import Figures
 from reports.gate.pairs import Pairs
 from reports.gate.progress import Progress
@@ -101,6 +101,7 @@ def hold(request: Request) -> Result:
             taken=journal.pairs,
             rules=request.rules,
             one_by_one=any(each.build_time_percent is not None for each in limits.values()),
+            check=check_code_stays(checkouts, [seen.modules or {} for seen in surveyed]),
         )
         schedule = Schedule(
             selection.compared,

@@ -8,7 +8,7 @@ import pytest
 
 from reports.gate.benchmarks import GateError
 from reports.gate.checkouts import Checkout, checked_out, source_folders
-from reports.gate.origins import bases_metric, judged_origins, models_digest, own_model, own_weights, untracked_text
+from reports.gate.origins import bases_metric, check_code_stays, judged_origins, models_digest, own_model, own_weights, untracked_text
 from tests.gate.conftest import Repository, committed
 
 MODEL = "def create():\n    return {}\n"
@@ -125,6 +125,31 @@ def test_pairs_of_the_working_folder_are_of_the_code_and_data_that_its_models_ha
         used.write_text("after!")
         seen.append(digest())
     assert 4 == len({*seen})
+
+
+def test_code_that_is_edited_while_a_gate_measures_it_ends_the_gate(sides: tuple[Checkout, Checkout], other: Repository) -> None:
+    """Pairs before and after the edit would be of two heads; a commit stays what it is, and a model may write what it opens."""
+    working, module = replace(sides[1], commit="", folder=other.folder, top=other.folder), Path(package(other.folder))
+    check = check_code_stays((sides[0], working), [{"mynet": package(sides[0].folder)}, {"mynet": str(module)}])
+    (other.folder / "src" / "mynet" / "weights.bin").write_text("another")
+    Path(package(sides[0].folder)).touch()
+    check()
+    module.write_text(MODEL.format("slower"))
+
+    with pytest.raises(GateError, match=r"^head: the code of the working folder changed .* or name a commit with --head$"):
+        check()
+
+
+def test_edited_fixtures_of_the_working_folder_end_the_gate(other: Repository, tmp_path: Path) -> None:
+    worker = other.folder / "fixtures" / "side.py"
+    worker.parent.mkdir()
+    worker.write_text("before")
+    with checked_out("base", None, None, tmp_path / "base") as working:
+        check = check_code_stays((working,), [{}])
+        check()
+        worker.write_text("after")
+        with pytest.raises(GateError, match=r"^base: the code of the working folder changed"):
+            check()
 
 
 def test_pairs_of_a_commit_are_of_the_code_and_data_that_no_commit_tells(sides: tuple[Checkout, Checkout], tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 import random
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from fixtures.artifacts.cache import MANIFEST
 from fixtures.protocol.side_protocol import Built
 from reports.gate import pairs
+from reports.gate.benchmarks import GateError
 from reports.gate.decision import Rules
 from reports.gate.failures import SideError
 from reports.gate.pair import Pair, Phase
@@ -65,6 +67,14 @@ class Notes:
 
 
 @dataclass
+class Kept:
+    pairs: list[Pair] = field(default_factory=list)
+
+    def add(self, pair: Pair) -> None:
+        self.pairs.append(pair)
+
+
+@dataclass
 class Bench:
     """Pairs of two stand-ins, and who served in each."""
 
@@ -86,6 +96,8 @@ def bench(
     second: str = "another",
     taken: tuple[Pair, ...] = (),
     one_by_one: bool = False,
+    check: Callable[[], None] = lambda: None,
+    keeper: "Kept | None" = None,
 ) -> Bench:
     """Return pairs of sides that build `base` and `head`, and something else the second time: with `second` added."""
     served: list[tuple[str, str]] = []
@@ -105,7 +117,8 @@ def bench(
     other: Any = StandIn("head", head, folder, order=order)
     notes: Any = Notes()
     another: Any = again
-    measured = Pairs(one, other, notes, notes, again=another, taken=taken, rules=Rules(), one_by_one=one_by_one)
+    kept: Any = notes if keeper is None else keeper
+    measured = Pairs(one, other, kept, notes, again=another, taken=taken, rules=Rules(), one_by_one=one_by_one, check=check)
     return Bench(measured, served, made, order)
 
 
@@ -116,6 +129,21 @@ def test_sides_that_share_an_artifact_have_one_build(monkeypatch: pytest.MonkeyP
         made.measure(3)
         assert [("base", "head")] * 3 == made.served
         assert [] == made.seconds
+
+
+def test_pair_of_code_that_was_edited_meanwhile_is_not_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Who starts the gate again with its --out after taking the edit back must not be judged by it."""
+    kept, checks = Kept(), iter([None, GateError("head: edited")])
+
+    def check() -> None:
+        if (error := next(checks)) is not None:
+            raise error
+
+    made = bench(monkeypatch, tmp_path, "same", "same", check=check, keeper=kept)
+    with pytest.raises(GateError, match="edited"):
+        made.measure(2)
+    assert 2 == len(made.served)
+    assert 1 == len(kept.pairs)
 
 
 def test_artifacts_of_their_own_are_built_twice_and_take_turns(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
