@@ -15,6 +15,7 @@ from reports.text.metric_limit import MetricLimit
 
 METRIC = "metric"  # the unit of metrics, and the first word of their names
 UNITS_LOST = frozenset({"dB", "points"})  # of measures that are lost, in units of their own; all others grow, in percent
+LEAST_SURE = 4  # pairs: memory is often one of two figures by chance, and so alike in two or three pairs that a t test takes it for sure
 ROUNDING_DB = 60.0  # what is asked of fp32: a loss above it is one of rounding
 
 
@@ -150,7 +151,8 @@ def _quantity(measure: Measure, values: Sequence[tuple[float, float]], limit: fl
     if not measure.is_sampled:
         return replace(found, verdict=verdict)
     bounds = _of_builds(values, alpha) if measure.of_builds else interval(logs, 1 - alpha)
-    if is_too_much and bounds.low <= 0:
+    is_sure = bounds.low > 0 and (measure.of_builds or len(logs) >= LEAST_SURE)
+    if is_too_much and not is_sure:
         verdict = Verdict.INCONCLUSIVE
     if math.isinf(bounds.low):
         return replace(found, verdict=verdict)

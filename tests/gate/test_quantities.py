@@ -53,6 +53,14 @@ def test_head_that_holds_a_gigabyte_more_is_a_regression_of_memory() -> None:
     assert "(limit +5 %); time: at most" in found.judged.why
 
 
+def test_memory_of_two_kinds_is_no_regression_where_the_budget_ended_after_three_pairs() -> None:
+    """Each process has one figure or the other: in one gate of 64 all of head's three are the larger ones, alike to a few pages."""
+    larger = pairs_of(replace(SOME, peak_rss_bytes=6.6e8), spread=0.0002)
+
+    assert [Verdict.INCONCLUSIVE] * 3 + [Verdict.REGRESSION] == [judged(larger[:count])["memory"].verdict for count in (1, 2, 3, 4)]
+    assert "too few, to tell" in row_of(larger[:3]).judged.why
+
+
 @pytest.mark.parametrize(
     ("worse", "name"),
     [
