@@ -52,8 +52,8 @@ class GitBisect:
         self.first_bad: tuple[str, ...] = ()
 
     def start(self, good: str, bad: str) -> None:
-        """Begin. Raises GitError, as for a good commit that is no ancestor."""
-        self._take(git(self._folder, "bisect", "start", "--no-checkout", bad, good, fine=(0, 1, 2)))
+        """Begin. Raises GitError."""
+        self._take(git(self._folder, "bisect", "start", "--no-checkout", bad, good))
 
     @property
     def commit(self) -> str:
@@ -96,6 +96,11 @@ def bisect(request: Request, here: Path, tell: Callable[[Judgement], None], judg
     Head is judged first: where it is no regression there is nothing to be found. Then only what regressed there is measured.
     """
     good, bad = (_commit(here, revision) for revision in (request.base, request.head))
+    if git(here, "merge-base", good, bad, fine=(0, 1)) == bad:
+        raise GateError(
+            f"nothing lies between: the bad commit {request.head} is the good one, {request.base}, or came before it; name the later one "
+            "by --bad"
+        )
     judged: list[Judgement] = []
 
     def judge_one(commit: str, only: frozenset[Benchmark] | None) -> Result | None:

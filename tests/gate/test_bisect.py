@@ -138,6 +138,13 @@ def test_bad_that_cannot_be_judged_is_an_error(history: Repository) -> None:
     assert 1 == len(history.worktrees)
 
 
+@pytest.mark.parametrize("bad", ["n1", "n3"])
+def test_bad_that_is_not_after_good_is_refused_before_a_gate(history: Repository, bad: str) -> None:
+    """The two may be mistaken for each other; git says so with a status, after the first gate."""
+    with pytest.raises(GateError, match=f"nothing lies between: the bad commit {bad} is the good one, n3, or came before it"):
+        search(history, lambda _number: pytest.fail("a gate was held"), good="n3", bad=bad)
+
+
 def test_revision_that_is_none_is_an_error(history: Repository) -> None:
     with pytest.raises(GateError, match="'nowhere' names no commit"):
         search(history, lambda _number: Verdict.PASS, good="nowhere")
