@@ -27,6 +27,10 @@ class PairJournal:
         self._lines = Lines(folder / FILE, conditions, f"{folder} holds a gate")
         self.pairs = tuple(pair for record in self._lines.records if (pair := _pair(record)) is not None)
 
+    def of(self, named: Mapping[str, str]) -> tuple[Pair, ...]:
+        """Return the pairs of these models, `named` by id; others of the same id are of another gate in this folder."""
+        return tuple(pair for pair in self.pairs if pair.named in {"", named.get(pair.model, "")})
+
     def add(self, pair: Pair) -> None:
         """Append a pair and flush it to the disk. Raises OSError."""
         self._lines.add(asdict(pair))

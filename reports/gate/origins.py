@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from fixtures.models import of_hub
+from fixtures.models import model_id, of_hub, runs_own_code
 from fixtures.models.origins import is_installed
 from fixtures.models.weights import joined, split
 from reports.gate.benchmarks import GateError
@@ -47,6 +47,16 @@ def own_model(name: str, checkout: Checkout, here: Path) -> str:
     if found := _MODEL_FILE.fullmatch(name):
         return f"{checkout.own(_absolute(found['path'], here))}{found['function']}"
     return name
+
+
+def own_names(names: Iterable[str], head: Checkout, here: Path) -> dict[str, str]:
+    """Return by id what models of the user's own files are called: `a/served.py:create` and `b/served.py:create` have one id."""
+    found = {}
+    for name in names:
+        own = own_model(name, head, here)
+        if own != name or runs_own_code(name):
+            found[model_id(name)] = own.replace(f"{head.top or head.folder}{os.sep}", "")
+    return found
 
 
 def models_digest(checkout: Checkout, models: Iterable[str], modules: Mapping[str, str], opened: Iterable[str]) -> str:

@@ -50,7 +50,8 @@ class Pair:
     share of the CPUs that processes other than the gate's used while turns were taken. Which side started first is drawn; older gates do
     not tell. `base` and `head` are their figures beside time, `base_build` and `head_build` the numbers of the builds that served, from 0:
     others than the first where the sides have artifacts of their own. In a `control` head is the second build of base. `base_artifact` and
-    `head_artifact` are digests of their files, empty where there are none, or nobody told.
+    `head_artifact` are digests of their files, empty where there are none, or nobody told. `named` is what a model of the user's own is
+    called with its path, since two may have one id: empty for others, and in older gates.
     """
 
     model: str
@@ -71,6 +72,7 @@ class Pair:
     head_build: int = 0
     base_artifact: str = ""
     head_artifact: str = ""
+    named: str = ""
 
     @property
     def benchmark(self) -> Benchmark:

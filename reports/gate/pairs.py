@@ -8,7 +8,7 @@ import hashlib
 import json
 import random
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -40,7 +40,8 @@ class Pairs:
 
     `taken` are the pairs of a gate that this one goes on with. Builds that the cache has lost since are made anew, and the new ones, other
     than the old to the byte, have numbers of their own. Both sides build at the same time, unless `one_by_one`: then build time is
-    judged. `check` is called after each pair, before it is kept, and raises GateError where the sides are no more what they were.
+    judged. `check` is called after each pair, before it is kept, and raises GateError where the sides are no more what they were. `named`
+    says by the id of a model what pairs of it are `named`.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Pairs:
         rules: Rules,
         one_by_one: bool = False,
         check: Callable[[], object] = lambda: None,
+        named: Mapping[str, str] | None = None,
     ) -> None:
         self._sides = {0: (base, head)}  # by the number of the build
         self._journal = journal
@@ -63,6 +65,7 @@ class Pairs:
         self._rules = rules
         self._one_by_one = one_by_one
         self._check = check
+        self._named = named or {}
         self._builds: dict[Benchmark, int] = {}
         self._taken = Counter((pair.benchmark, pair.phase, pair.base_build, pair.head_build) for pair in taken)
         self._made: dict[tuple[Benchmark, int, int], _Build] = {}  # by benchmark, side and the number of the cache that it lies in
@@ -90,6 +93,7 @@ class Pairs:
             head_build=builds[1].number,
             base_artifact=builds[0].digest,
             head_artifact=builds[1].digest,
+            named=self._named.get(benchmark.model, ""),
         )
         if phase != "control":
             self.changes[benchmark] = changes

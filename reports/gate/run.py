@@ -27,7 +27,7 @@ from reports.gate.failures import SideError
 from reports.gate.journal import PairJournal, only_gate_in
 from reports.gate.known import Known
 from reports.gate.limits import USUAL_THRESHOLDS, Thresholds
-from reports.gate.origins import Origins, bases_metric, check_code_stays, judged_origins, models_digest, own_model, own_weights
+from reports.gate.origins import Origins, bases_metric, check_code_stays, judged_origins, models_digest, own_model, own_names, own_weights
 from reports.gate.pair import Figures
 from reports.gate.pairs import Pairs
 from reports.gate.progress import Progress
@@ -90,6 +90,8 @@ def hold(request: Request) -> Result:
         origins = [_origins(*each) for each in zip(checkouts, reversed(checkouts), surveyed, strict=True)]
         selection = select(of_base, of_head, request.expression, request.steps, request.only)
         journal = PairJournal(folder, _conditions(request, checkouts, surveyed))
+        named = own_names(request.settings.models, checkouts[1], Path.cwd())
+        recorded = journal.of(named)
         progress = Progress(request.rules, len(selection.compared))
         limits = {each: request.thresholds.of(each, of_base[each].family) for each in selection.compared}
         pairs = Pairs(
@@ -98,14 +100,15 @@ def hold(request: Request) -> Result:
             journal,
             progress,
             again=lambda side, number: stack.enter_context(closing(side.again(number))),
-            taken=journal.pairs,
+            taken=recorded,
             rules=request.rules,
             one_by_one=any(each.build_time_percent is not None for each in limits.values()),
             check=check_code_stays(checkouts, [seen.modules or {} for seen in surveyed]),
+            named=named,
         )
         schedule = Schedule(
             selection.compared,
-            journal.pairs,
+            recorded,
             rules=request.rules,
             budget=Budget(request.budget_s),
             measure=pairs.measure,
@@ -113,8 +116,8 @@ def hold(request: Request) -> Result:
             observer=progress,
             limits=limits,
         )
-        if journal.pairs:
-            progress.note(f"going on with {len(journal.pairs)} pairs in {folder}")
+        if recorded:
+            progress.note(f"going on with {len(recorded)} pairs in {folder}")
         for case in schedule.again:
             alpha = request.rules.alpha_of(case.looks)
             progress.note(f"{case.benchmark.id}: could not be told; look {case.looks} at its pairs, with the {alpha:.2%} that are left")

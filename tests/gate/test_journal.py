@@ -23,6 +23,18 @@ def test_pairs_are_taken_up_in_order(tmp_path: Path) -> None:
     assert (pair(0.01), pair(0.02, "confirm")) == PairJournal(tmp_path, CONDITIONS).pairs
 
 
+def test_pairs_of_another_file_of_the_same_id_are_not_taken(tmp_path: Path) -> None:
+    """A gate of `b/served.py:create` in the folder of one of `a/served.py:create` would pass without measuring anything."""
+    journal = PairJournal(tmp_path, CONDITIONS)
+    a, b, older = pair(0.01, named="a/served.py:create"), pair(0.02, named="b/served.py:create"), pair(0.03)
+    for each in (a, b, older):
+        journal.add(each)
+    again = PairJournal(tmp_path, CONDITIONS)
+
+    assert (b, older) == again.of({a.model: "b/served.py:create"})
+    assert (older,) == again.of({})
+
+
 def test_figures_beside_time_are_taken_up_and_older_pairs_have_none(tmp_path: Path) -> None:
     journal = PairJournal(tmp_path, CONDITIONS)
     told = pair(0.01, base=Figures(peak_rss_bytes=1e9), head=Figures(sqnr_db=40.0))

@@ -8,7 +8,16 @@ import pytest
 
 from reports.gate.benchmarks import GateError
 from reports.gate.checkouts import Checkout, checked_out, source_folders
-from reports.gate.origins import bases_metric, check_code_stays, judged_origins, models_digest, own_model, own_weights, untracked_text
+from reports.gate.origins import (
+    bases_metric,
+    check_code_stays,
+    judged_origins,
+    models_digest,
+    own_model,
+    own_names,
+    own_weights,
+    untracked_text,
+)
 from tests.gate.conftest import Repository, committed
 
 MODEL = "def create():\n    return {}\n"
@@ -93,6 +102,20 @@ def test_model_named_by_a_path_is_each_sides_own(sides: tuple[Checkout, Checkout
     for side in sides:
         found = own_model(name.format(here=other.folder), side, other.folder)
         assert f"{package(side.folder)}:create" == found
+
+
+def test_models_of_own_files_are_told_apart_by_their_paths(sides: tuple[Checkout, Checkout], other: Repository) -> None:
+    """As both sides have them, whatever folder the gate is started in; names of libraries tell themselves apart."""
+    (sides[1].folder / "my-gpt").mkdir()
+    names = ["a/served.py:create", f"{other.folder}/a/other.py:create", "mynet:create", "transformers:./my-gpt", "resnet50"]
+    expected = {
+        "served.create": "a/served.py:create",
+        "other.create": "a/other.py:create",
+        "mynet.create": "mynet:create",
+        "transformers.my-gpt": "transformers:my-gpt",
+    }
+    assert expected == own_names(names, sides[1], other.folder)
+    assert "b/served.py:create" == own_names(["served.py:create"], sides[1], other.folder / "b")["served.create"]
 
 
 @pytest.mark.parametrize("head", ["", ":ForCausalLM"])

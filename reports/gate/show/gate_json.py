@@ -59,7 +59,7 @@ def _quantity(quantity: Quantity) -> dict[str, Any]:
 
 def _pair(pair: Pair) -> dict[str, Any]:
     fields: dict[str, Any] = msgspec.to_builtins(pair)
-    del fields["model"], fields["step"]
+    del fields["model"], fields["step"], fields["named"]
     return fields | {"slowdown": pair.slowdown}
 
 
