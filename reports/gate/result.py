@@ -5,13 +5,13 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from reports.gate.benchmarks import Benchmark, Selection
-from reports.gate.decision import EXIT_CODES, Judged, Rules, Verdict, is_settled, judge, overall
+from reports.gate.decision import EXIT_CODES, Judged, Rules, Verdict, is_settled, overall
 from reports.gate.failures import PROOFS, SideError
 from reports.gate.known import Known
 from reports.gate.limits import USUAL, Limits
 from reports.gate.pair import Pair
 from reports.gate.quantities import Quantity, quantities, sampled_tests, with_quantities
-from reports.gate.schedule import Case
+from reports.gate.schedule import Case, judge_cases
 from reports.saved.machines import Difference
 from reports.text.durations import duration
 
@@ -103,14 +103,17 @@ def rows(
     changes: Mapping[Benchmark, tuple[Difference, ...]],
     *,
     known: Known | None = None,
+    others: Sequence[Case] = (),
 ) -> tuple[Row, ...]:
-    """Return a row for every benchmark that was to be compared or could not be; regressions in `known` do not fail."""
-    own = [case.limits.rules(rules) for case in cases]
-    judged = judge([case.sample for case in cases], rules, own)
+    """Return a row for every benchmark that was to be compared or could not be; regressions in `known` do not fail.
+
+    `others` are those that the gate measured before and does not now.
+    """
+    judged = judge_cases(cases, others, rules)
     tests = sampled_tests([case.limits for case in cases])
     found = []
-    for case, each, its in zip(cases, judged, own, strict=True):
-        by_time = _judged(case, each, its, budget_s)
+    for case, each in zip(cases, judged, strict=True):
+        by_time = _judged(case, each, case.limits.rules(rules), budget_s)
         beside = _beside(case, each.look, rules, tests)
         if known is not None:
             by_time = known.time(case.benchmark, by_time)

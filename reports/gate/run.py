@@ -123,7 +123,7 @@ def hold(request: Request) -> Result:
             progress.note(f"{case.benchmark.id}: could not be told; look {case.looks} at its pairs, with the {alpha:.2%} that are left")
         schedule.run()
         progress.close()
-    found = rows(selection, schedule.cases, request.rules, request.budget_s, pairs.changes, known=request.known)
+    found = rows(selection, schedule.cases, request.rules, request.budget_s, pairs.changes, known=request.known, others=schedule.others)
     verdict, error = verdict_of(found)
     pairs_taken = [pair for case in schedule.cases for pair in case.all_pairs]
     figures = ([pair.base for pair in pairs_taken], [pair.head for pair in pairs_taken])

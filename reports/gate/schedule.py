@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from reports.gate.benchmarks import Benchmark
-from reports.gate.decision import Rules, Sample, Verdict, is_settled, is_suspect, judge, looks_taken, passed_after
+from reports.gate.decision import Judged, Rules, Sample, Verdict, is_settled, is_suspect, judge, looks_taken, passed_after
 from reports.gate.limits import USUAL, Limits
 from reports.gate.pair import Pair, Phase
 from reports.gate.quantities import quantities
@@ -66,6 +66,12 @@ class Case:
         return is_settled(self.sample, self.limits.rules(rules), self.looks)
 
 
+def judge_cases(cases: Sequence[Case], others: Sequence[Case], rules: Rules) -> list[Judged]:
+    """Return the verdict of each case by its time; `others` were measured by the same gate before, and count as suspects do."""
+    every = [*cases, *others]
+    return judge([case.sample for case in every], rules, [case.limits.rules(rules) for case in every])[: len(cases)]
+
+
 class Budget:
     """Seconds that a gate may take, counted from its start."""
 
@@ -98,8 +104,9 @@ class Schedule:
 
     Where the budget cannot suffice for all, the clearest suspect so far is confirmed before anything else is screened: a regression that
     is found decides the gate.
-    What recorded pairs could not tell is looked at once more. `measure` returns a pair, or raises one of `failures`, which ends that
-    benchmark only.
+    What recorded pairs could not tell is looked at once more. Those of benchmarks that are not measured now, as with a narrower -k, are
+    kept as `others`: else fewer suspects would make a regression of the same pairs. `measure` returns a pair, or raises one of `failures`,
+    which ends that benchmark only.
     """
 
     def __init__(
@@ -123,9 +130,10 @@ class Schedule:
         most = {"screen": rules.screen_pairs, "control": rules.control_pairs, "confirm": len(rules.looks) * rules.confirm_pairs}
         by_benchmark = {case.benchmark: case for case in self.cases}
         for pair in recorded:
-            case = by_benchmark.get(pair.benchmark)
-            if case is not None and len(case.pairs[pair.phase]) < most[pair.phase]:
+            case = by_benchmark.setdefault(pair.benchmark, Case(pair.benchmark))
+            if len(case.pairs[pair.phase]) < most[pair.phase]:
                 case.pairs[pair.phase].append(pair)
+        self.others = [case for benchmark, case in by_benchmark.items() if benchmark not in {*benchmarks}]
         self._look_again()
 
     @property
@@ -144,9 +152,8 @@ class Schedule:
 
     def _look_again(self) -> None:
         """Let every benchmark that recorded pairs could not tell be looked at once more, while there is alpha left."""
-        own = [case.limits.rules(self._rules) for case in self.cases]
-        found = judge([case.sample for case in self.cases], self._rules, own)
-        for case, judged, rules in zip(self.cases, found, own, strict=True):
+        for case, judged in zip(self.cases, judge_cases(self.cases, self.others, self._rules), strict=True):
+            rules = case.limits.rules(self._rules)
             taken = looks_taken(case.sample, rules)
             is_open = taken > 0 and judged.verdict is Verdict.INCONCLUSIVE
             case.looks = min(taken + 1, len(rules.looks)) if is_open else max(1, judged.look)
@@ -204,8 +211,7 @@ class Schedule:
         return suspects[0] if needed_s <= left_s < needed_s + self._screens_s() else None
 
     def _has_regression(self) -> bool:
-        own = [case.limits.rules(self._rules) for case in self.cases]
-        return any(judged.verdict is Verdict.REGRESSION for judged in judge([case.sample for case in self.cases], self._rules, own))
+        return any(judged.verdict is Verdict.REGRESSION for judged in judge_cases(self.cases, self.others, self._rules))
 
     def _screens_s(self) -> float:
         return sum(self._due_s(case, "screen") for case in self.cases if case.failure is None)

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from reports.gate.benchmarks import Benchmark
-from reports.gate.decision import Rules
+from reports.gate.decision import Rules, Verdict
 from reports.gate.failures import SideError
 from reports.gate.pair import Figures, Pair, Phase
-from reports.gate.schedule import Budget, Case, Schedule
+from reports.gate.schedule import Budget, Case, Schedule, judge_cases
 from tests.gate.pairs import pair
 
 A, B, C = Benchmark("resnet50", "baseline"), Benchmark("resnet50", "openvino"), Benchmark("vit", "baseline")
@@ -79,6 +79,26 @@ def test_unchanged_benchmarks_cost_the_screen_only() -> None:
 
     assert [(A.id, "screen", 4), (B.id, "screen", 4)] == bench.runs
     assert [A.id, B.id] == bench.ended
+
+
+def test_suspects_of_before_count_where_fewer_benchmarks_are_measured_now() -> None:
+    """Who narrows -k to what could not be told must not get a regression of the same pairs: p = 0.4 % among three suspects."""
+    deviation = 0.03 * 11**0.5 / 3.317
+    confirm = [0.03 + deviation * (number - 5) / 11**0.5 for number in range(11)]
+    drawn = [confirm[place] for place in (0, 10, 2, 8, 4, 6, 5, 1, 9, 3, 7)]
+    found = [pair(slowdown, "confirm", A) for slowdown in drawn]
+    screens = [pair(slowdown, "screen", each) for each in (A, B, C) for slowdown in (0.05, 0.01, 0.06, 0.02, 0.05, 0.03)]
+
+    def verdict(recorded: list[Pair], measured: tuple[Benchmark, ...]) -> Verdict:
+        schedule = Schedule(
+            measured, recorded, rules=RULES, budget=Budget(0.0), measure=Bench().measure, failures=SideError, observer=Bench()
+        )
+        return judge_cases(schedule.cases, schedule.others, RULES)[0].verdict
+
+    alone = [each for each in screens if each.benchmark == A] + found
+    assert Verdict.REGRESSION is verdict(alone, (A,))
+    assert Verdict.INCONCLUSIVE is verdict(screens + found, (A, B, C))
+    assert Verdict.INCONCLUSIVE is verdict(screens + found, (A,))
 
 
 def test_suspects_are_confirmed_after_all_screens_the_clearest_first() -> None:
