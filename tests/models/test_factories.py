@@ -18,6 +18,8 @@ from fixtures.protocol import ModelSpec
 from reports.text.image_shape import square
 
 OWN = """\
+from collections import UserDict
+
 import torch
 from torch import nn
 
@@ -56,7 +58,17 @@ def constant():
 def triple():
     return Sum(), torch.zeros(3, 2), 3
 
+def with_argument(size):
+    return nn.Linear(size, 2), torch.zeros(3, size)
+
+def brain():
+    return nn.Linear(2, 2), {"x": torch.zeros(3, 2, dtype=torch.bfloat16)}
+
+def of_a_tokenizer():
+    return Sum(), UserDict(one=torch.arange(6.0).reshape(3, 2), other=(torch.ones(3, 2),))
+
 number = 1
+made = nn.ReLU()
 """
 
 
@@ -102,7 +114,7 @@ def test_file_is_a_model_as_its_module_is(own_models: Path) -> None:
     assert sys.modules["json"] is json
 
 
-@pytest.mark.parametrize("function", ["by_place", "by_name"])
+@pytest.mark.parametrize("function", ["by_place", "by_name", "of_a_tokenizer"])
 def test_example_inputs_go_where_they_came_from(own_models: Path, function: str) -> None:
     """Every runtime gives tensors by place; the model gets them as its factory had them, whatever their nesting."""
     built = models.build(spec(function))
@@ -112,7 +124,8 @@ def test_example_inputs_go_where_they_came_from(own_models: Path, function: str)
     outputs = built.module(*(torch.from_numpy(array) for array in rows.values()))
     named = built.module.named_outputs(*(torch.from_numpy(array) for array in rows.values()))  # type: ignore[operator]
 
-    assert {"by_place": ["0", "1.0"], "by_name": ["other.0", "one"]}[function] == list(rows)
+    expected = {"by_place": ["0", "1.0"], "by_name": ["other.0", "one"], "of_a_tokenizer": ["one", "other.0"]}
+    assert expected[function] == list(rows)
     assert ["sum", "parts.0", "parts.2.0"] == [name for name, _ in named]
     assert torch.equal(torch.arange(6.0).reshape(3, 2) + 1, outputs[0])
 
@@ -231,6 +244,9 @@ def test_code_is_found_in_the_current_folder(own_models: Path, monkeypatch: pyte
     [
         ("other", "no attribute 'other'"),
         ("number", "expected a function, found int"),
+        ("made", "expected a function, found ReLU; name a function without arguments that returns the model"),
+        ("with_argument", r"with_argument is called without arguments, .*'size'\); give them defaults"),
+        ("brain", r"the example input 'x' is a tensor of torch.bfloat16 .*; return a dense one of float32"),
         ("print", r"expected a torch.nn.Module, or a tuple of one and example inputs, found NoneType"),
         ("triple", r"the labels that it returns third have shape \(\); expected one for each of the"),
         ("uneven", r"example inputs have shapes \{'0': \(3, 2\), '1': \(2, 2\)\}; expected at least one tensor, and as many samples"),
