@@ -378,6 +378,7 @@ def _architecture(emission: Emission, job: Job) -> dict[str, object]:
         "image": job.model.image.dimensions,
         "classes": emission.bench.rig.build(job.model).classes,
         "pretrained": job.model.pretrained,
+        "seed": job.model.seed,
     }
 
 
