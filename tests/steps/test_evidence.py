@@ -424,6 +424,10 @@ CASES: dict[Claim, dict[str, tuple[Observations | Proof, Observations | Proof]]]
     },
     prove.attention_in_one(): {
         "attention": (seen(counters={"Attention": 2}), seen(counters={"Softmax": 2, "MatMul": 4})),
+        "most of the attention": (
+            ran(layer("f32", 8), msgspec.structs.replace(kernel("f32", operation="matmul"), count=4), counters={"Attention": 2}),
+            ran(layer("f32", 8), msgspec.structs.replace(kernel("f32", operation="matmul"), count=22), counters={"Attention": 1}),
+        ),
     },
     prove.integer_products(): {
         "integers": (
