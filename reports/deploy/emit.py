@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -44,6 +44,9 @@ from reports.saved.record import Measurement, Run
 from reports.text.figures import milliseconds, p99_text, per_second, sqnr
 from reports.text.plain_text import plain
 from reports.views.recommend import Recommendation
+
+if TYPE_CHECKING:
+    from torch import nn
 
 EMITTED = Path(__file__).parent / "emitted"
 COMMON = ("deployed.py", "serving.py", "workers.py", "check.py")
@@ -261,9 +264,7 @@ def _write_artifact(emission: Emission, job: Job, prepared: Path | None, folder:
     """Copy what runs, and only that: no compiler's cache, and nothing that has to be unpickled."""
     target = folder / "artifact"
     if emission.has_module:
-        from safetensors.torch import save_model
-
-        save_model(models.plain(job.model), str(target / "weights.safetensors"))
+        save_weights(models.plain(job.model), target / "weights.safetensors")
         if emission.language:
             (target / "config.json").write_text(emission.language.config)
     elif emission.recipe.runtime == "inductor":
@@ -278,6 +279,32 @@ def _write_artifact(emission: Emission, job: Job, prepared: Path | None, folder:
         from fixtures.runtimes.onnxruntime import product_model
 
         (target / "product.onnx").write_bytes(product_model(thread_work.product_side(job.threads)))
+
+
+def save_weights(module: "nn.Module", file: Path) -> None:
+    """Write all weights of a module, those that are one tensor under several names once. Raises CannotMeasure.
+
+    Views of others are written as tensors of their own, which safetensors' own `save_model` refuses.
+    """
+    import torch
+    from safetensors.torch import save_file
+
+    state: dict[str, torch.Tensor] = {}
+    seen, storages = set(), set()
+    for name, value in module.state_dict().items():
+        if not isinstance(value, torch.Tensor):
+            raise CannotMeasure(
+                f"the model keeps a {type(value).__name__} under {name!r} beside its weights, which safetensors cannot hold"
+            )
+        place = (value.data_ptr(), value.dtype, value.shape, value.stride())
+        if value.numel() and place in seen:
+            continue
+        seen.add(place)
+        storage = value.untyped_storage()
+        is_whole = value.is_contiguous() and storage.nbytes() == value.nbytes and storage.data_ptr() not in storages
+        storages.add(storage.data_ptr())
+        state[name] = value.detach() if is_whole else value.detach().clone(memory_format=torch.contiguous_format)
+    save_file(state, file, {"format": "pt"})
 
 
 def _write_graph(source: Path, target: Path) -> None:

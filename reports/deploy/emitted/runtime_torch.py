@@ -50,10 +50,9 @@ class Session:
 
     def _with_weights(self, artifact: Path, described: Any) -> torch.nn.Module:
         from architecture import create
-        from safetensors.torch import load_model
 
         module: torch.nn.Module = create(described).eval().requires_grad_(False)
-        load_model(module, artifact / "weights.safetensors")
+        load_weights(module, artifact / "weights.safetensors")
         placed: torch.nn.Module = self._in_layout(module)
         return placed if self._half is None else placed.to(self._half)
 
@@ -84,6 +83,24 @@ class Session:
 
     def largest_activation(self) -> Block | None:
         return block_of(self._largest.pop()) if self._largest else None
+
+
+def load_weights(module: torch.nn.Module, file: Path) -> None:
+    """Load all weights of the module from a file, which has those that are one tensor under several names once. Raises ValueError.
+
+    Tensors may be views of others, which safetensors' own loader does not take.
+    """
+    from safetensors.torch import load_file
+
+    for part in module.modules():
+        for name, buffer in part.named_buffers(recurse=False):
+            if any(not stride and size > 1 for size, stride in zip(buffer.shape, buffer.stride(), strict=True)):
+                part._buffers[name] = buffer.contiguous()  # an expanded one cannot be written to
+    state, own = load_file(file), module.state_dict()
+    given = {own[name].data_ptr() for name in state if name in own}
+    found = module.load_state_dict(state, strict=False)
+    if others := [name for name in found.missing_keys if own[name].data_ptr() not in given] + found.unexpected_keys:
+        raise ValueError(f"{file.name} is not of this model: {', '.join(others[:4])} are in one of them only")
 
 
 def tensors_of(output: Any) -> Iterator[torch.Tensor]:
