@@ -61,6 +61,9 @@ def triple():
 def with_argument(size):
     return nn.Linear(size, 2), torch.zeros(3, size)
 
+def lazy():
+    return nn.Sequential(nn.Flatten(), nn.LazyLinear(2))
+
 def brain():
     return nn.Linear(2, 2), {"x": torch.zeros(3, 2, dtype=torch.bfloat16)}
 
@@ -246,6 +249,7 @@ def test_code_is_found_in_the_current_folder(own_models: Path, monkeypatch: pyte
         ("number", "expected a function, found int"),
         ("made", "expected a function, found ReLU; name a function without arguments that returns the model"),
         ("with_argument", r"with_argument is called without arguments, .*'size'\); give them defaults"),
+        ("lazy", "'1.weight' has no shape before the first inference, as of nn.LazyLinear; let the factory call the module once"),
         ("brain", r"the example input 'x' is a tensor of torch.bfloat16 .*; return a dense one of float32"),
         ("print", r"expected a torch.nn.Module, or a tuple of one and example inputs, found NoneType"),
         ("triple", r"the labels that it returns third have shape \(\); expected one for each of the"),
