@@ -289,3 +289,30 @@ def test_a_torch_that_a_checkpoint_can_subvert_takes_safetensors_only(tmp_path: 
         weights.read(str(tmp_path / "w.pt"))
     monkeypatch.setattr(torch, "__version__", "2.10.0")
     assert {"weight", "bias"} == set(weights.read(str(tmp_path / "w.pt")).states[""])
+
+
+@pytest.mark.parametrize(
+    ("kind", "change"),
+    [
+        ("complex dense", lambda tensor: tensor.to(torch.complex64)),  # whose imaginary part would be lost
+        ("sparse_coo", lambda tensor: tensor.to_sparse()),
+        ("meta .without values.", lambda tensor: tensor.to("meta")),
+    ],
+)
+def test_tensors_of_another_kind_are_refused(tmp_path: Path, kind: str, change: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    """A sentence in place of torch's traceback."""
+    module = nn.Linear(3, 2)
+    torch.save({"weight": change(module.weight.detach()), "bias": module.bias.detach()}, tmp_path / "weights.pt")
+
+    chosen = weights.choose(weights.read(str(tmp_path / "weights.pt")), module)
+    with pytest.raises(WeightsError, match=f"weight is a {kind} tensor, Linear expects a dense one; save the state dict"):
+        weights.load(chosen, module)
+
+
+def test_a_checkpoint_that_holds_itself_is_read_once(tmp_path: Path) -> None:
+    """Under each of its names it would be read again, and so within these."""
+    content: dict[str, Any] = dict(nn.Linear(3, 2).state_dict())
+    content["me"] = content["myself"] = content
+    torch.save(content, tmp_path / "weights.pt")
+
+    assert [""] == list(weights.read(str(tmp_path / "weights.pt")).states)
