@@ -294,7 +294,8 @@ def save_weights(module: "nn.Module", file: Path) -> None:
     for name, value in module.state_dict().items():
         if not isinstance(value, torch.Tensor):
             raise CannotMeasure(
-                f"the model keeps a {type(value).__name__} under {name!r} beside its weights, which safetensors cannot hold"
+                f"the model keeps a {type(value).__name__} under {name!r} beside its weights, which safetensors cannot hold: choose a step "
+                "of another runtime with --step"
             )
         place = (value.data_ptr(), value.dtype, value.shape, value.stride())
         if value.numel() and place in seen:
