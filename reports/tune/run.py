@@ -168,7 +168,8 @@ def tune(
 
     try:
         with _alarm(clock.left_s):
-            found.ended = search.run(try_one, clock.left_for_search_s)
+            # Where nothing was measured there is nothing to measure again, and no finals to keep time for.
+            found.ended = search.run(try_one, lambda: clock.left_for_search_s() if found.records else clock.left_s)
             _draw_again(bench, search, found=found, clock=clock, keep_s=clock.finals_s, say=say)
             _decide(bench, search, ladder=ladder, found=found, clock=clock, say=say)
             _draw_again(bench, search, found=found, clock=clock, keep_s=0.0, say=say)  # the finals may have lowered what hid another

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from dataclasses import replace as replaced
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -446,6 +447,23 @@ def test_the_end_of_the_budget_is_told_again_where_a_destructor_drops_it(monkeyp
 
     assert 1 == len(dropped)
     assert (0.0, 0.0) == signal.getitimer(signal.ITIMER_REAL)
+
+
+def test_no_time_is_kept_for_finals_while_nothing_was_measured(stubbed: Stubbed) -> None:
+    """A search whose first candidate fails goes on for as long as the next one fits."""
+    spent_s = [0.0]
+
+    def failing_once(_bench: Bench, candidate: Candidate) -> tuple[Measurement | None, str]:
+        stubbed.measured.append(candidate)
+        spent_s[0] += 14.0
+        return (None, "not in force") if len(stubbed.measured) == 1 else (seen_of(candidate), "")
+
+    stubbed.put(_measure=failing_once, time=SimpleNamespace(monotonic=lambda: spent_s[0]))
+    found = stubbed.search(budget_s=40.0)
+
+    assert 2 == len(stubbed.measured)
+    assert 1 == len(found.records) == len(found.failed)
+    assert "the budget is used up" == found.ended
 
 
 def test_nothing_within_the_limits_holds_no_finals(stubbed: Stubbed) -> None:
