@@ -180,7 +180,7 @@ def _conditions(request: Request, checkouts: tuple[Checkout, Checkout], surveyed
         "weights": weights.digest(settings.weights),
         **settings.answers.conditions,
         "environment": recorded_variables(os.environ),
-    }
+    } | ({"sources": list(request.sources)} if request.sources else {})
 
 
 def _with_requirements(stack: ExitStack, checkouts: tuple[Checkout, Checkout], name: str, cache: Path) -> tuple[Checkout, Checkout]:
