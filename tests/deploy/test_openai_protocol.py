@@ -86,6 +86,7 @@ def test_values_that_change_nothing_are_taken() -> None:
         ({"frobnicate": 1}, 400, "frobnicate", "unknown_parameter", "Unrecognized request argument supplied: frobnicate"),
         ({"max_tokens": "5"}, 400, "max_tokens", "invalid_type", "Expected `int | null`, got `str`"),
         ({"max_tokens": 0}, 400, "max_tokens", "invalid_value", "at least 1 is expected"),
+        ({"max_tokens": 10**4300 - 1}, 400, "max_tokens", "invalid_type", "Expected `int` <="),  # as is its sum
         ({"max_tokens": 18}, 400, "prompt", "context_length_exceeded", "is 20 tokens, and 21 were asked for (3 in the prompt, 18 in the"),
         ({"prompt": list(range(30))}, 400, "prompt", "context_length_exceeded", "30 in the prompt"),
         ({"prompt": []}, 400, "prompt", None, "has no token"),

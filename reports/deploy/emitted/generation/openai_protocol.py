@@ -9,7 +9,7 @@ import re
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 import msgspec
 
@@ -68,11 +68,14 @@ class _Message(msgspec.Struct, forbid_unknown_fields=True):
     name: str | None = None
 
 
+_Tokens = Annotated[int, msgspec.Meta(le=2**63 - 1)]  # no text could hold a sum of longer numbers
+
+
 class _Asked(msgspec.Struct, forbid_unknown_fields=True):
     """What both kinds of requests have. Those in `NEUTRAL` and its like are taken with values alone that change nothing."""
 
     model: str
-    max_tokens: int | None = None
+    max_tokens: _Tokens | None = None
     temperature: float | None = None
     top_p: float | None = None
     stream: bool | None = None
@@ -98,7 +101,7 @@ class _Completion(_Asked, forbid_unknown_fields=True):
 
 class _Chat(_Asked, forbid_unknown_fields=True):
     messages: list[_Message] = []
-    max_completion_tokens: int | None = None
+    max_completion_tokens: _Tokens | None = None
     logprobs: bool | None = None
     store: bool | None = None
     service_tier: str | None = None
