@@ -100,7 +100,7 @@ def load_weights(module: torch.nn.Module, file: Path) -> None:
     given = {own[name].data_ptr() for name in state if name in own}
     found = module.load_state_dict(state, strict=False)
     if others := [name for name in found.missing_keys if own[name].data_ptr() not in given] + found.unexpected_keys:
-        raise ValueError(f"{file.name} is not of this model: {', '.join(others[:4])} are in one of them only")
+        raise ValueError(f"{file.name} is not of this model: {', '.join(others[:4])} are in one of them only; emit the folder again")
 
 
 def tensors_of(output: Any) -> Iterator[torch.Tensor]:
